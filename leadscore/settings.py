@@ -1,0 +1,227 @@
+"""Every setting of the system, read once from the environment into one frozen object.
+
+A setting is one field of `Settings`: its environment variable (the field's name in capitals), its default, its
+rule and its meaning stand together. `read_settings` gathers every fault before it refuses. Where the value is
+used, the object is passed; nothing else reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from leadscore.errors import InvalidSettings
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a setting's text becomes a value, and the sentence that says which texts are allowed."""
+
+    parse: Callable[[str], Any]
+    says: str
+
+
+def _bounded(number: type, low: float, high: float, unit: str) -> Rule:
+    def parse(text: str) -> Any:
+        value = number(text)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    kind = "a whole number" if number is int else "a number"
+    return Rule(parse, f"{kind} of {unit} from {low:g} to {high:g}".replace(" of  from", " from"))
+
+
+def _whole(low: float, high: float, unit: str = "") -> Rule:
+    return _bounded(int, low, high, unit)
+
+
+def _number(low: float, high: float, unit: str = "") -> Rule:
+    return _bounded(float, low, high, unit)
+
+
+def _matching(pattern: str, says: str) -> Rule:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError
+        return text
+
+    return Rule(parse, says)
+
+
+def _one_of(*choices: str) -> Rule:
+    def parse(text: str) -> str:
+        if text.upper() not in choices:
+            raise ValueError
+        return text.upper()
+
+    return Rule(parse, "one of " + ", ".join(choices))
+
+
+def _list_of(item: Callable[[str], Any], says: str, is_valid: Callable[[tuple[Any, ...]], bool]) -> Rule:
+    def parse(text: str) -> tuple[Any, ...]:
+        values = tuple(item(part.strip()) for part in text.split(","))
+        if not is_valid(values):
+            raise ValueError
+        return values
+
+    return Rule(parse, says)
+
+
+def parse_time(text: str) -> datetime:
+    """Return the moment that `text` (ISO 8601: a date or a date and time, UTC unless it says otherwise) names."""
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _optional(rule: Rule) -> Rule:
+    return Rule(lambda text: rule.parse(text) if text else None, f"{rule.says}, or empty")
+
+
+TEXT = _matching(r"[^\0\r\n]+", "one line of text")
+URL = _matching(r"https?://[^\s/]+(/\S*)?", "an http or https address")
+PORT = _whole(1, 65535)
+PATH = Rule(lambda text: Path(text).expanduser(), "a path")
+TIME = Rule(parse_time, "a date or a time in ISO 8601, such as 2026-03-15 or 2026-03-15T06:00:00")
+SHARE = _number(0, 1)
+LANDMARKS = _list_of(
+    int,
+    "whole days from 0 to 365, increasing, separated by commas",
+    lambda days: list(days) == sorted(set(days)) and 0 <= days[0] and days[-1] <= 365,
+)
+STATUSES = _list_of(str, "one or more statuses separated by commas, such as WON", all)
+CRON = _matching(r"\S+( \S+){4}", "a cron line of five fields")
+
+
+def _setting(default: Any, rule: Rule, meaning: str, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"rule": rule, "meaning": meaning, "secret": secret})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of every process. Fields that hold secrets stay out of `repr`."""
+
+    # the server
+    port: int = _setting(5000, PORT, "port of the HTTP server")
+    host: str = _setting("127.0.0.1", TEXT, "address the HTTP server listens on")
+    server_url: str | None = _setting(None, _optional(URL), "address of the HTTP server as others reach it, for links")
+    server_threads: int = _setting(8, _whole(2, 256), "requests answered at a time")
+    max_body_bytes: int = _setting(8_000_000, _whole(1_000, 1_000_000_000, "bytes"), "largest request body")
+    max_batch_size: int = _setting(1_000, _whole(1, 100_000), "largest number of leads in one batch")
+    model_cache_bytes: int = _setting(
+        512_000_000, _whole(1_000_000, 1_000_000_000_000, "bytes"), "memory for loaded versions, all orgs together"
+    )
+    train_wait_seconds: int = _setting(
+        600, _whole(0, 3_600, "seconds"), "how long a training request waits for the result unless it says otherwise"
+    )
+    log_level: str = _setting("INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "least severe log line written")
+
+    # the CRM's database
+    db_host: str = _setting("localhost", TEXT, "PostgreSQL's host; with it set, `make run` starts no server of its own")
+    db_port: int = _setting(5432, PORT, "PostgreSQL's port")
+    db_name: str = _setting("backend_db", TEXT, "the CRM's database")
+    db_user: str = _setting("postgres", TEXT, "user that reads the CRM's tables and owns the schema `leadscore`")
+    db_password: str = _setting("postgres", TEXT, "that user's password", secret=True)
+
+    # the registry
+    model_path: Path = _setting(Path("./models"), PATH, "folder of the model registry")
+
+    # Dagster
+    dagster_url: str = _setting("http://127.0.0.1:3000", URL, "address of Dagster's webserver")
+    retrain_schedule: str = _setting("0 2 1 * *", CRON, "when every org that is due is trained again, in UTC")
+
+    # what a training reads
+    as_of: datetime | None = _setting(None, _optional(TIME), "train as if it were this time; empty is now")
+    training_window_days: int = _setting(183, _whole(1, 3_650, "days"), "leads created in this many days are records")
+    conversion_window_days: int = _setting(90, _whole(1, 730, "days"), "a lead converts within this time or not at all")
+    conversion_statuses: tuple[str, ...] = _setting(("WON",), STATUSES, "statuses that count as a conversion")
+    landmark_days: tuple[int, ...] = _setting(
+        (0, 1, 3, 7, 14, 30, 60), LANDMARKS, "ages in days at which an open lead gives a row"
+    )
+    records_sql: Path | None = _setting(None, _optional(PATH), "file to use in place of conversion_records.sql")
+
+    # the gate
+    min_records: int = _setting(100, _whole(1, 1_000_000, "records"), "fewest records that a version is judged on")
+    min_holdout_per_class: int = _setting(
+        3, _whole(1, 10_000, "leads"), "fewest converted, and fewest unconverted, leads in the holdout"
+    )
+    min_roc_auc: float = _setting(0.5, SHARE, "ROC-AUC that a first version must exceed: chance")
+    min_roc_auc_gain: float = _setting(0.0, SHARE, "a challenger's ROC-AUC must exceed the champion's by more than this")
+    max_brier_increase: float = _setting(0.01, SHARE, "a challenger's Brier score may be worse by no more than this")
+
+    # the recommended action
+    high_priority_probability: float = _setting(0.7, SHARE, "HIGH_PRIORITY needs this probability")
+    high_priority_confidence: float = _setting(0.8, SHARE, "HIGH_PRIORITY needs this confidence")
+    medium_priority_probability: float = _setting(0.5, SHARE, "MEDIUM_PRIORITY needs this probability")
+    medium_priority_confidence: float = _setting(0.7, SHARE, "MEDIUM_PRIORITY needs this confidence")
+    nurture_probability: float = _setting(0.3, SHARE, "NURTURE needs this probability")
+
+    # the whole system on one machine
+    state_dir: Path = _setting(Path("./.leadscore"), PATH, "folder of everything that `make run` keeps")
+    dagster_port: int = _setting(3000, PORT, "port of Dagster's webserver under `make run`")
+    code_server_port: int = _setting(4000, PORT, "port of Dagster's code server under `make run`")
+    embedded_db_port: int = _setting(54320, PORT, "port of the embedded PostgreSQL")
+    crm_data: Path | None = _setting(None, _optional(PATH), "folder of gzipped CSV files to load instead of simulating")
+
+    def link(self, path: str) -> str:
+        """Return the address of `path` on the HTTP server."""
+        base = self.server_url or f"http://{self.host}:{self.port}"
+        return base.rstrip("/") + path
+
+    def database_arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments with which psycopg connects."""
+        return {
+            "host": self.db_host,
+            "port": self.db_port,
+            "dbname": self.db_name,
+            "user": self.db_user,
+            "password": self.db_password,
+        }
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings in `environment` (the process's own unless given).
+
+    Raises InvalidSettings with every fault in one text. A secret's value is never shown.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for setting in fields(Settings):
+        text = environment.get(setting.name.upper())
+        if text is None:
+            continue
+        try:
+            values[setting.name] = setting.metadata["rule"].parse(text.strip())
+        except (ValueError, OverflowError):
+            faults.append(_fault(setting, text))
+    if not faults:
+        settings = Settings(**values)
+        faults = _faults_between(settings)
+    if faults:
+        raise InvalidSettings("\n".join(faults))
+    return settings
+
+
+def _fault(setting: Field[Any], text: str) -> str:
+    shown = "the value given" if setting.metadata["secret"] else repr(text)
+    return (
+        f"{setting.name.upper()} is {shown}; it must be {setting.metadata['rule'].says}."
+        f" Correct it, or unset it for the default."
+    )
+
+
+def _faults_between(settings: Settings) -> list[str]:
+    if settings.landmark_days[-1] >= settings.conversion_window_days:
+        return [
+            f"LANDMARK_DAYS ends at {settings.landmark_days[-1]}, but a lead's outcome is known after"
+            f" CONVERSION_WINDOW_DAYS ({settings.conversion_window_days}). Drop the later landmarks, or widen the window."
+        ]
+    return []
