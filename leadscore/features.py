@@ -1,0 +1,166 @@
+"""The feature contract: every feature declared once, and the one place that judges values against it.
+
+The contract drives the records' SQL (its columns), training, request validation, the API's description and the
+docs. Each version stores the contract that it was trained with and is served by it. To add a feature: one entry in
+`CONTRACT`, one column in `conversion_records.sql`, train again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from leadscore.errors import Fault, InvalidFeatures
+
+Kind = Literal["number", "count", "flag"]
+_EXPECTED: dict[str, str] = {"number": "a number", "count": "a whole number", "flag": "0 or 1"}
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """One feature: its name, unit, kind, allowed range (both ends included), and whether it may be unknown."""
+
+    name: str
+    unit: str
+    kind: Kind
+    minimum: float
+    maximum: float
+    meaning: str
+    nullable: bool = False
+
+    @property
+    def rule(self) -> str:
+        """The sentence that says which values are allowed."""
+        if self.kind == "flag":
+            return "expected 0 or 1"
+        unknown = ", or null" if self.nullable else ""
+        return f"expected {_EXPECTED[self.kind]} from {self.minimum:g} to {self.maximum:g}{unknown}"
+
+    def fault_in(self, value: Any) -> tuple[str, str] | None:
+        """Return the code and the sentence of what is wrong with one value, or None."""
+        if value is None:
+            return None if self.nullable else ("null", f"must not be null; {self.rule}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return "wrong_type", self.rule
+        if not math.isfinite(value):
+            return "not_finite", self.rule
+        if not self.minimum <= value <= self.maximum:
+            return "out_of_range", self.rule
+        if self.kind != "number" and value != int(value):
+            return "wrong_type", self.rule
+        return None
+
+
+class Contract(msgspec.Struct, frozen=True):
+    """The features of a version, in the order of its vectors' columns."""
+
+    features: tuple[Feature, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features' names, in order."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the contract's canonical JSON."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+    def vector(self, values: Mapping[str, Any], pointer: str = "") -> npt.NDArray[np.float64]:
+        """Return the feature vector, shape (features,), of one request; NaN stands for unknown.
+
+        A name that only the current contract knows is accepted and not used, so that callers may send a new
+        feature before every org has been trained with it. Raises InvalidFeatures naming every fault.
+        """
+        faults = [*self._unknown(values, pointer), *self._invalid(values, pointer)]
+        if faults:
+            raise InvalidFeatures(tuple(faults))
+        given = (values.get(feature.name) for feature in self.features)
+        return np.array([math.nan if value is None else value for value in given], dtype=np.float64)
+
+    def _unknown(self, values: Mapping[str, Any], pointer: str) -> list[Fault]:
+        known = set(self.names) | set(CONTRACT.names)
+        return [Fault(f"{pointer}/{_escape(name)}", "unknown", _nearest(name, known)) for name in values.keys() - known]
+
+    def _invalid(self, values: Mapping[str, Any], pointer: str) -> list[Fault]:
+        faults = []
+        for feature in self.features:
+            where = f"{pointer}/{feature.name}"
+            if feature.name not in values and not feature.nullable:
+                faults.append(Fault(where, "missing", f"required; {feature.rule}"))
+            elif found := feature.fault_in(values.get(feature.name)):
+                faults.append(Fault(where, *found))
+        return faults
+
+    def bad_rows(self, columns: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.bool_]]:
+        """Return, per reason `<feature>_<code>`, which rows (shape (rows,)) break the contract; reasons without rows
+        are left out. `columns` holds one float64 array per feature, NaN for unknown.
+        """
+        reasons = {}
+        for feature in self.features:
+            for code, is_bad in _column_faults(feature, columns[feature.name]).items():
+                if is_bad.any():
+                    reasons[f"{feature.name}_{code}"] = is_bad
+        return reasons
+
+
+def _column_faults(feature: Feature, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.bool_]]:
+    is_null, is_infinite = np.isnan(values), np.isinf(values)
+    is_finite = ~(is_null | is_infinite)
+    with np.errstate(invalid="ignore"):
+        is_outside = is_finite & ((values < feature.minimum) | (values > feature.maximum))
+        is_broken = is_finite & (np.floor(values) != values)
+    faults = {"not_finite": is_infinite, "out_of_range": is_outside}
+    if not feature.nullable:
+        faults["null"] = is_null
+    if feature.kind != "number":
+        faults["not_whole"] = is_broken & ~is_outside
+    return faults
+
+
+def _escape(name: str) -> str:
+    """Return `name` as a JSON pointer's token, cut to a length that is safe to repeat in an answer."""
+    return name[:64].replace("~", "~0").replace("/", "~1")
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    nearest = difflib.get_close_matches(name[:64], sorted(known), n=1)
+    return f"no such feature; did you mean {nearest[0]}?" if nearest else "no such feature"
+
+
+CONTRACT = Contract(
+    features=(
+        Feature("lead_source_score", "points", "number", 0, 100, "the CRM's score of the lead's source; 10 when it has none"),
+        Feature(
+            "response_time_minutes",
+            "minutes",
+            "number",
+            0,
+            52_560_000,
+            "from the lead's creation to the first outbound message; null when it has not been answered yet",
+            nullable=True,
+        ),
+        Feature("inbound_messages_count", "messages", "count", 0, 1_000_000, "messages from the lead so far"),
+        Feature("outbound_messages_count", "messages", "count", 0, 1_000_000, "messages to the lead so far"),
+        Feature("appointments_count", "appointments", "count", 0, 1_000_000, "appointments booked so far and not cancelled"),
+        Feature("has_property", "yes or no", "flag", 0, 1, "1 when the lead asks about a listing"),
+        Feature("property_price", "currency", "number", 0, 1e12, "the listing's price; 0 when there is none"),
+        Feature("property_has_photos", "yes or no", "flag", 0, 1, "1 when the listing has photos"),
+        Feature("engagement_rate", "ratio", "number", 0, 1_000_000, "inbound messages ÷ outbound; 0 when none went out"),
+        Feature("days_since_creation", "days", "number", 0, 36_500, "the lead's age"),
+        Feature(
+            "market_activity_score",
+            "points",
+            "number",
+            0,
+            100,
+            "the org's new leads in the 30 whole days before, against its usual 30 days; 50 is usual",
+        ),
+    )
+)

@@ -1,0 +1,55 @@
+"""What a training read from the CRM: the window that was asked for and the records that it gave.
+
+A *record* is one lead whose outcome is known. It gives one *row* for each landmark age at which it was still open.
+Both structures are stored in every version's manifest, so that a training can be repeated.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from leadscore.settings import Settings
+
+
+class Window(msgspec.Struct, frozen=True):
+    """Which leads are records, what converted means, and at which ages (days since creation) a row is taken."""
+
+    as_of: datetime
+    training_window_days: int
+    conversion_window_days: int
+    conversion_statuses: tuple[str, ...]
+    landmark_days: tuple[int, ...]
+
+
+class RecordCounts(msgspec.Struct, frozen=True):
+    """How many records and rows there are, and how many leads or rows were left out, by reason.
+
+    `excluded` counts leads without a usable outcome; `set_aside` counts rows that break the feature contract.
+    `sql_sha256` names the SQL that read them, `fingerprint` the rows themselves.
+    """
+
+    records: int
+    converted_records: int
+    rows: int
+    excluded: dict[str, int]
+    sql_sha256: str
+    set_aside: dict[str, int] = {}
+    fingerprint: str = ""
+
+    @property
+    def base_rate(self) -> float | None:
+        """The share of records that converted; None when there are none."""
+        return self.converted_records / self.records if self.records else None
+
+
+def window_from(settings: Settings, as_of: datetime | None = None, training_window_days: int | None = None) -> Window:
+    """Return the window of `settings`, with what a single run asks for put in its place."""
+    return Window(
+        as_of=as_of or settings.as_of or datetime.now(UTC),
+        training_window_days=training_window_days or settings.training_window_days,
+        conversion_window_days=settings.conversion_window_days,
+        conversion_statuses=settings.conversion_statuses,
+        landmark_days=settings.landmark_days,
+    )
