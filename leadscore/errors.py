@@ -15,7 +15,9 @@ LeadscoreError
 ├── Damaged                 the stored files are not what was written
 │   └── UnsupportedFormat   written by a newer release
 ├── RegistryUnavailable     the registry's folder cannot be written
-└── SourceMismatch          the CRM's tables or the records' SQL do not fit the contract
+├── SourceMismatch          the CRM's tables or the records' SQL do not fit the contract
+├── InvalidCrmData          correct the files or the folder that CRM_DATA names
+└── CannotRun               this machine lacks something: a port, a tool, a right
 """
 
 from __future__ import annotations
@@ -134,3 +136,15 @@ class SourceMismatch(LeadscoreError):
     """What the database returned does not fit the contract; the text names every column that differs."""
 
     code = "source_mismatch"
+
+
+class InvalidCrmData(LeadscoreError):
+    """A folder of CRM tables cannot be loaded; the text names the file, the line and what was expected."""
+
+    code = "invalid_crm_data"
+
+
+class CannotRun(LeadscoreError):
+    """A part of the system cannot run on this machine; the text says what it lacks and how to get it."""
+
+    code = "cannot_run"
