@@ -99,8 +99,9 @@ class Contract(msgspec.Struct, frozen=True):
         return faults
 
     def bad_rows(self, columns: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.bool_]]:
-        """Return, per reason `<feature>_<code>`, which rows (shape (rows,)) break the contract; reasons without rows
-        are left out. `columns` holds one float64 array per feature, NaN for unknown.
+        """Return, per reason `<feature>_<code>`, which rows, shape (rows,), break the contract.
+
+        `columns` holds one float64 array per feature, NaN for unknown. Reasons without rows are left out.
         """
         reasons = {}
         for feature in self.features:
@@ -136,7 +137,9 @@ def _nearest(name: str, known: set[str]) -> str:
 
 CONTRACT = Contract(
     features=(
-        Feature("lead_source_score", "points", "number", 0, 100, "the CRM's score of the lead's source; 10 when it has none"),
+        Feature(
+            "lead_source_score", "points", "number", 0, 100, "the CRM's score of the lead's source; 10 when it has none"
+        ),
         Feature(
             "response_time_minutes",
             "minutes",
@@ -148,11 +151,15 @@ CONTRACT = Contract(
         ),
         Feature("inbound_messages_count", "messages", "count", 0, 1_000_000, "messages from the lead so far"),
         Feature("outbound_messages_count", "messages", "count", 0, 1_000_000, "messages to the lead so far"),
-        Feature("appointments_count", "appointments", "count", 0, 1_000_000, "appointments booked so far and not cancelled"),
+        Feature(
+            "appointments_count", "appointments", "count", 0, 1_000_000, "appointments booked so far and not cancelled"
+        ),
         Feature("has_property", "yes or no", "flag", 0, 1, "1 when the lead asks about a listing"),
         Feature("property_price", "currency", "number", 0, 1e12, "the listing's price; 0 when there is none"),
         Feature("property_has_photos", "yes or no", "flag", 0, 1, "1 when the listing has photos"),
-        Feature("engagement_rate", "ratio", "number", 0, 1_000_000, "inbound messages ÷ outbound; 0 when none went out"),
+        Feature(
+            "engagement_rate", "ratio", "number", 0, 1_000_000, "inbound messages ÷ outbound; 0 when none went out"
+        ),
         Feature("days_since_creation", "days", "number", 0, 36_500, "the lead's age"),
         Feature(
             "market_activity_score",

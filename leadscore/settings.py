@@ -18,6 +18,7 @@ from typing import Any
 from leadscore.errors import InvalidSettings
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+MAX_LANDMARK_DAYS = 365
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def parse_time(text: str) -> datetime:
 
 
 def _optional(rule: Rule) -> Rule:
-    return Rule(lambda text: rule.parse(text) if text else None, f"{rule.says}, or empty")
+    return Rule(rule.parse, f"{rule.says}, or empty")
 
 
 TEXT = _matching(r"[^\0\r\n]+", "one line of text")
@@ -93,14 +94,15 @@ TIME = Rule(parse_time, "a date or a time in ISO 8601, such as 2026-03-15 or 202
 SHARE = _number(0, 1)
 LANDMARKS = _list_of(
     int,
-    "whole days from 0 to 365, increasing, separated by commas",
-    lambda days: list(days) == sorted(set(days)) and 0 <= days[0] and days[-1] <= 365,
+    f"whole days from 0 to {MAX_LANDMARK_DAYS}, increasing, separated by commas",
+    lambda days: list(days) == sorted(set(days)) and days[0] >= 0 and days[-1] <= MAX_LANDMARK_DAYS,
 )
 STATUSES = _list_of(str, "one or more statuses separated by commas, such as WON", all)
 CRON = _matching(r"\S+( \S+){4}", "a cron line of five fields")
 
 
 def _setting(default: Any, rule: Rule, meaning: str, *, secret: bool = False) -> Any:
+    """Declare a field of Settings; the dataclass decorator turns what this returns into the default."""
     return field(default=default, repr=not secret, metadata={"rule": rule, "meaning": meaning, "secret": secret})
 
 
@@ -153,7 +155,9 @@ class Settings:
         3, _whole(1, 10_000, "leads"), "fewest converted, and fewest unconverted, leads in the holdout"
     )
     min_roc_auc: float = _setting(0.5, SHARE, "ROC-AUC that a first version must exceed: chance")
-    min_roc_auc_gain: float = _setting(0.0, SHARE, "a challenger's ROC-AUC must exceed the champion's by more than this")
+    min_roc_auc_gain: float = _setting(
+        0.0, SHARE, "a challenger's ROC-AUC must exceed the champion's by more than this"
+    )
     max_brier_increase: float = _setting(0.01, SHARE, "a challenger's Brier score may be worse by no more than this")
 
     # the recommended action
@@ -187,7 +191,7 @@ class Settings:
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings in `environment` (the process's own unless given).
+    """Return the settings in `environment` (the process's own unless given); an empty value means the default.
 
     Raises InvalidSettings with every fault in one text. A secret's value is never shown.
     """
@@ -195,11 +199,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     values: dict[str, Any] = {}
     faults: list[str] = []
     for setting in fields(Settings):
-        text = environment.get(setting.name.upper())
-        if text is None:
+        text = environment.get(setting.name.upper(), "").strip()
+        if not text:
             continue
         try:
-            values[setting.name] = setting.metadata["rule"].parse(text.strip())
+            values[setting.name] = setting.metadata["rule"].parse(text)
         except (ValueError, OverflowError):
             faults.append(_fault(setting, text))
     if not faults:
@@ -222,6 +226,7 @@ def _faults_between(settings: Settings) -> list[str]:
     if settings.landmark_days[-1] >= settings.conversion_window_days:
         return [
             f"LANDMARK_DAYS ends at {settings.landmark_days[-1]}, but a lead's outcome is known after"
-            f" CONVERSION_WINDOW_DAYS ({settings.conversion_window_days}). Drop the later landmarks, or widen the window."
+            f" CONVERSION_WINDOW_DAYS ({settings.conversion_window_days}). Drop the later landmarks, or widen the"
+            " window."
         ]
     return []

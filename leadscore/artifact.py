@@ -1,0 +1,169 @@
+"""A version's files: the manifest that says where it came from, and the forest as arrays mapped into memory.
+
+The arrays are stored in the safetensors layout: the length of a header (8 bytes, little-endian), the header as
+JSON (name, type, shape, place of each array), then the arrays' bytes. Loading it can run no code, and any
+safetensors reader opens it. The bytes whose hash was verified are the very bytes that are served: the file is
+mapped once, hashed through the mapping, and the arrays are views of it.
+
+`FORMAT` is the number of this layout. To change it: raise the number, keep the reader of the older format beside the
+new one, and add a stored version of the older format to the tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import mmap
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from leadscore.errors import Damaged, UnsupportedFormat
+from leadscore.features import Contract
+from leadscore.forest import Forest
+from leadscore.records import RecordCounts, Window
+
+FORMAT = 1
+FOREST_FILE = "forest.safetensors"
+ESTIMATOR_FILE = "model.joblib"
+MANIFEST_FILE = "manifest.json"
+
+_TYPES = {"BOOL": np.bool_, "I16": np.int16, "I32": np.int32, "F32": np.float32, "F64": np.float64}
+_CODES = {np.dtype(kind): code for code, kind in _TYPES.items()}
+_LENGTH_BYTES = 8
+_ALIGNMENT = 8
+
+
+class Split(msgspec.Struct, frozen=True):
+    """How the records were divided: the share meant for the holdout, and what each side got."""
+
+    holdout_share: float
+    training_records: int
+    training_rows: int
+    holdout_records: int
+    holdout_rows: int
+
+
+class Importance(msgspec.Struct, frozen=True):
+    """A feature's mean absolute contribution, in probability, over a sample of holdout rows."""
+
+    feature: str
+    importance: float
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Everything that made a version: contract, window, records, parameters, code, libraries, and its files' hashes."""
+
+    format: int
+    org_id: str
+    version: str
+    created_at: str
+    run_id: str | None
+    contract: Contract
+    contract_fingerprint: str
+    window: Window
+    counts: RecordCounts
+    split: Split
+    parameters: dict[str, Any]
+    importance: tuple[Importance, ...]
+    code_version: str
+    libraries: dict[str, str]
+    files: dict[str, str]
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """A verified version in memory. `byte_count` is what its arrays weigh."""
+
+    manifest: Manifest
+    forest: Forest
+    byte_count: int
+
+
+def sha256_of(content: bytes | mmap.mmap) -> str:
+    """Return the SHA-256 of `content` in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def encode_arrays(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
+    """Return `arrays` in the safetensors layout; the same arrays give the same bytes."""
+    header: dict[str, Any] = {}
+    parts: list[bytes] = []
+    offset = 0
+    for name, array in sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])):
+        content = np.ascontiguousarray(array).tobytes()
+        header[name] = {
+            "dtype": _CODES[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + len(content)],
+        }
+        parts.append(content)
+        offset += len(content)
+    text = msgspec.json.encode(header)
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text + b"".join(parts)
+
+
+def map_arrays(path: Path, expected_sha256: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays stored at `path` as read-only views of the mapped file.
+
+    Raises Damaged when the file is missing, has another hash, or is not in the safetensors layout.
+    """
+    mapping = _map_verified(path, expected_sha256)
+    try:
+        length = int.from_bytes(mapping[:_LENGTH_BYTES], "little")
+        start = _LENGTH_BYTES + length
+        header = msgspec.json.decode(mapping[_LENGTH_BYTES:start])
+        return {name: _view(mapping, start, entry) for name, entry in header.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, msgspec.MsgspecError) as error:
+        raise Damaged(f"{path.name} is not in the layout of format {FORMAT}; train again") from error
+
+
+def _map_verified(path: Path, expected_sha256: str) -> mmap.mmap:
+    try:
+        with path.open("rb") as file:
+            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise Damaged(f"{path.name} cannot be read; roll back to another version or train again") from error
+    if sha256_of(mapping) != expected_sha256:
+        raise Damaged(f"{path.name} is not what was written: its SHA-256 differs; roll back or train again")
+    return mapping
+
+
+def _view(mapping: mmap.mmap, start: int, entry: dict[str, Any]) -> npt.NDArray[Any]:
+    kind = np.dtype(_TYPES[entry["dtype"]])
+    first, last = entry["data_offsets"]
+    shape = tuple(entry["shape"])
+    if (last - first) != math.prod(shape) * kind.itemsize:
+        raise ValueError("an array's place does not fit its shape")
+    return np.frombuffer(mapping, dtype=kind, count=math.prod(shape), offset=start + first).reshape(shape)
+
+
+def decode_manifest(content: bytes) -> Manifest:
+    """Return the manifest in `content`. Raises UnsupportedFormat for a newer format, Damaged for anything else."""
+    try:
+        number = msgspec.json.decode(content)["format"]
+    except (msgspec.MsgspecError, RecursionError, TypeError, KeyError) as error:
+        raise Damaged(f"{MANIFEST_FILE} is not a manifest; roll back to another version or train again") from error
+    if number != FORMAT:
+        raise UnsupportedFormat(
+            f"the version has format {number!r}, this release reads format {FORMAT}; update it, or train again"
+        )
+    try:
+        return msgspec.json.decode(content, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise Damaged(f"{MANIFEST_FILE} does not hold what format {FORMAT} needs: {error}; train again") from error
+
+
+def load_artifact(folder: Path, manifest: Manifest) -> Artifact:
+    """Return the verified version stored in `folder`. Raises Damaged when any of its files is not as recorded."""
+    for name, recorded in manifest.files.items():
+        if name != FOREST_FILE:
+            _map_verified(folder / name, recorded).close()
+    if FOREST_FILE not in manifest.files:
+        raise Damaged(f"the manifest records no {FOREST_FILE}; roll back to another version or train again")
+    arrays = map_arrays(folder / FOREST_FILE, manifest.files[FOREST_FILE])
+    forest = Forest.from_arrays(arrays, feature_count=len(manifest.contract.features))
+    return Artifact(manifest, forest, sum(array.nbytes for array in arrays.values()))

@@ -1,0 +1,255 @@
+"""How good a version is on leads that it was not trained on: one frozen report of one version on one holdout.
+
+Rows are weighted equally; a lead gives one row for each landmark age at which it was open. Definitions are
+scikit-learn's, with which the tests compare every number.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from leadscore.records import RecordCounts
+from leadscore.scoring import DECISION_THRESHOLD
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+CALIBRATION_BINS = 10
+LIFT_STEPS = 10
+
+
+class ConfusionMatrix(msgspec.Struct, frozen=True):
+    """Rows by outcome and by prediction at the decision threshold of 0.5."""
+
+    true_negatives: int
+    false_positives: int
+    false_negatives: int
+    true_positives: int
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    """The figures of a version. ROC-AUC and average precision are None when the holdout has one class only."""
+
+    precision: float
+    recall: float
+    f1_score: float
+    roc_auc: float | None
+    accuracy: float
+    brier_score: float
+    log_loss: float
+    average_precision: float | None
+    confusion_matrix: ConfusionMatrix
+
+
+class CalibrationBin(msgspec.Struct, frozen=True):
+    """Rows whose probability lies in [lower, upper): how many, the mean probability, the share that converted."""
+
+    lower: float
+    upper: float
+    rows: int
+    mean_probability: float
+    conversion_rate: float
+
+
+class LiftStep(msgspec.Struct, frozen=True):
+    """Contacting the best `contacted` share of rows reaches the `reached` share of the conversions."""
+
+    contacted: float
+    reached: float
+    lift: float
+
+
+class AgeQuality(msgspec.Struct, frozen=True):
+    """The quality at one landmark age (days since creation)."""
+
+    landmark_days: int
+    rows: int
+    conversion_rate: float
+    roc_auc: float | None
+    brier_score: float
+
+
+class RocPoint(msgspec.Struct, frozen=True):
+    """One point of the ROC curve."""
+
+    false_positive_rate: float
+    true_positive_rate: float
+
+
+class EvaluationReport(msgspec.Struct, frozen=True):
+    """A version's quality on a holdout. `records` counts all leads of the training, the holdout's included."""
+
+    version: str
+    records: int
+    converted_records: int
+    holdout_records: int
+    holdout_converted_records: int
+    holdout_rows: int
+    metrics: Metrics
+    calibration: tuple[CalibrationBin, ...]
+    lift: tuple[LiftStep, ...]
+    by_age: tuple[AgeQuality, ...]
+    roc_curve: tuple[RocPoint, ...]
+
+    @property
+    def base_rate(self) -> float:
+        """The share of all records that converted."""
+        return self.converted_records / self.records if self.records else 0.0
+
+
+class Holdout(msgspec.Struct, frozen=True):
+    """The rows that a version is judged on: lead, age in days, outcome; arrays of shape (rows,)."""
+
+    lead_ids: npt.NDArray[np.str_]
+    landmark_days: npt.NDArray[np.int64]
+    converted: Flags
+
+    def count_leads(self, *, converted_only: bool = False) -> int:
+        """Return how many different leads there are, or how many of them converted."""
+        return len(np.unique(self.lead_ids[self.converted] if converted_only else self.lead_ids))
+
+
+def evaluate(version: str, probabilities: Floats, holdout: Holdout, counts: RecordCounts) -> EvaluationReport:
+    """Return the report of a version that gave `probabilities`, shape (rows,), to the holdout's rows."""
+    return EvaluationReport(
+        version=version,
+        records=counts.records,
+        converted_records=counts.converted_records,
+        holdout_records=holdout.count_leads(),
+        holdout_converted_records=holdout.count_leads(converted_only=True),
+        holdout_rows=len(probabilities),
+        metrics=metrics_of(probabilities, holdout.converted),
+        calibration=calibration_of(probabilities, holdout.converted),
+        lift=lift_of(probabilities, holdout.converted),
+        by_age=_by_age(probabilities, holdout),
+        roc_curve=roc_curve_of(probabilities, holdout.converted),
+    )
+
+
+def metrics_of(probabilities: Floats, converted: Flags) -> Metrics:
+    """Return the figures for `probabilities` and outcomes, both of shape (rows,)."""
+    predicted = probabilities >= DECISION_THRESHOLD
+    matrix = ConfusionMatrix(
+        true_negatives=int((~predicted & ~converted).sum()),
+        false_positives=int((predicted & ~converted).sum()),
+        false_negatives=int((~predicted & converted).sum()),
+        true_positives=int((predicted & converted).sum()),
+    )
+    precision = _ratio(matrix.true_positives, matrix.true_positives + matrix.false_positives)
+    recall = _ratio(matrix.true_positives, matrix.true_positives + matrix.false_negatives)
+    return Metrics(
+        precision=precision,
+        recall=recall,
+        f1_score=_ratio(2 * precision * recall, precision + recall),
+        roc_auc=roc_auc_of(probabilities, converted),
+        accuracy=_ratio(matrix.true_positives + matrix.true_negatives, len(converted)),
+        brier_score=brier_score_of(probabilities, converted),
+        log_loss=log_loss_of(probabilities, converted),
+        average_precision=average_precision_of(probabilities, converted),
+        confusion_matrix=matrix,
+    )
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return float(numerator / denominator) if denominator else 0.0
+
+
+def brier_score_of(probabilities: Floats, converted: Flags) -> float:
+    """Return the mean squared difference between probability and outcome; 0 without rows."""
+    return float(np.mean((probabilities - converted) ** 2)) if len(converted) else 0.0
+
+
+def log_loss_of(probabilities: Floats, converted: Flags) -> float:
+    """Return the mean negative log-likelihood in nats; probabilities of 0 and 1 are moved inside by one epsilon."""
+    if not len(converted):
+        return 0.0
+    epsilon = np.finfo(np.float64).eps
+    inside = np.clip(probabilities, epsilon, 1 - epsilon)
+    return float(-np.mean(np.where(converted, np.log(inside), np.log1p(-inside))))
+
+
+def roc_auc_of(probabilities: Floats, converted: Flags) -> float | None:
+    """Return the chance that a converted row ranks above an unconverted one, ties counted half; None for one class."""
+    positives, negatives = int(converted.sum()), int((~converted).sum())
+    if not positives or not negatives:
+        return None
+    _, rank, size = np.unique(probabilities, return_inverse=True, return_counts=True)
+    mean_rank = np.cumsum(size) - (size - 1) / 2
+    rank_sum = mean_rank[rank][converted].sum()
+    return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def _cumulative(probabilities: Floats, converted: Flags) -> tuple[Floats, Floats]:
+    """Return how many rows, and how many conversions, stand at or above each distinct probability, highest first."""
+    distinct, at = np.unique(-probabilities, return_inverse=True)
+    rows = np.bincount(at, minlength=len(distinct)).cumsum().astype(np.float64)
+    conversions = np.bincount(at, weights=converted, minlength=len(distinct)).cumsum()
+    return rows, conversions
+
+
+def average_precision_of(probabilities: Floats, converted: Flags) -> float | None:
+    """Return the precision averaged over the gains in recall; None without conversions."""
+    if not converted.any() or converted.all():
+        return None
+    rows, conversions = _cumulative(probabilities, converted)
+    gained = np.diff(conversions, prepend=0.0) / conversions[-1]
+    return float((gained * conversions / rows).sum())
+
+
+def roc_curve_of(probabilities: Floats, converted: Flags, most_points: int = 100) -> tuple[RocPoint, ...]:
+    """Return the ROC curve from (0, 0) to (1, 1), thinned to about `most_points`; empty for one class."""
+    if not converted.any() or converted.all():
+        return ()
+    rows, conversions = _cumulative(probabilities, converted)
+    step = max(1, len(rows) // most_points)
+    kept = np.unique(np.append(np.arange(0, len(rows), step), len(rows) - 1))
+    true_rates = np.append(0.0, conversions[kept] / conversions[-1])
+    false_rates = np.append(0.0, (rows - conversions)[kept] / (rows - conversions)[-1])
+    return tuple(RocPoint(x, y) for x, y in zip(false_rates.tolist(), true_rates.tolist(), strict=True))
+
+
+def calibration_of(probabilities: Floats, converted: Flags) -> tuple[CalibrationBin, ...]:
+    """Return the calibration over ten bins of equal width; bins without rows are left out."""
+    bins = np.minimum((probabilities * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    return tuple(
+        CalibrationBin(
+            lower=index / CALIBRATION_BINS,
+            upper=(index + 1) / CALIBRATION_BINS,
+            rows=int((bins == index).sum()),
+            mean_probability=float(probabilities[bins == index].mean()),
+            conversion_rate=float(converted[bins == index].mean()),
+        )
+        for index in np.unique(bins).tolist()
+    )
+
+
+def lift_of(probabilities: Floats, converted: Flags) -> tuple[LiftStep, ...]:
+    """Return what contacting the best tenth, two tenths … of the rows reaches; empty without conversions."""
+    if not converted.any():
+        return ()
+    in_order = converted[np.argsort(-probabilities, kind="stable")].cumsum()
+    steps = []
+    for step in range(1, LIFT_STEPS + 1):
+        contacted = max(1, round(len(in_order) * step / LIFT_STEPS))
+        reached = float(in_order[contacted - 1] / in_order[-1])
+        steps.append(LiftStep(contacted / len(in_order), reached, reached * len(in_order) / contacted))
+    return tuple(steps)
+
+
+def _by_age(probabilities: Floats, holdout: Holdout) -> tuple[AgeQuality, ...]:
+    qualities = []
+    for age in np.unique(holdout.landmark_days).tolist():
+        at_age = holdout.landmark_days == age
+        converted = holdout.converted[at_age]
+        qualities.append(
+            AgeQuality(
+                landmark_days=age,
+                rows=int(at_age.sum()),
+                conversion_rate=float(converted.mean()),
+                roc_auc=roc_auc_of(probabilities[at_age], converted),
+                brier_score=brier_score_of(probabilities[at_age], converted),
+            )
+        )
+    return tuple(qualities)

@@ -1,0 +1,292 @@
+"""models/: where versions are kept and found. A folder that `ls` and `cat` explain; nothing in it is Python.
+
+    models/<org>/<version>/manifest.json, forest.safetensors, model.joblib, evaluation.json
+    models/<org>/active.json            the pointer: which version is active
+    models/<org>/activations.jsonl      its history
+
+Readers take no lock: a version appears whole by one rename, the pointer is swapped by one rename. Writers of one org
+take turns through a lock on the org's folder. Who may be active is not decided here: see `activation`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote
+
+import msgspec
+
+from leadscore.artifact import MANIFEST_FILE, Artifact, Manifest, decode_manifest, load_artifact, sha256_of
+from leadscore.errors import (
+    AlreadyJudged,
+    Damaged,
+    InvalidId,
+    NoActiveModel,
+    RegistryUnavailable,
+    VersionNotFound,
+)
+from leadscore.gate import Judgement
+
+EVALUATION_FILE = "evaluation.json"
+POINTER_FILE = "active.json"
+HISTORY_FILE = "activations.jsonl"
+LOCK_FILE = ".lock"
+
+_ORG_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,127}", re.ASCII)
+_VERSION_ID = re.compile(r"[0-9]{14}", re.ASCII)
+_VERSION_FORMAT = "%Y%m%d%H%M%S"
+_PARTIAL_PREFIX = ".partial-"
+
+Stored = TypeVar("Stored", bound=msgspec.Struct)
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """Which version is active, since when, by whom and why; `manifest_sha256` ties it to that version's files."""
+
+    version: str
+    previous: str | None
+    activated_at: str
+    by: str
+    reason: str
+    manifest_sha256: str
+
+
+def check_org_id(org_id: object) -> str:
+    """Return `org_id` when it is one. Raises InvalidId with the rule, without repeating the value."""
+    if not isinstance(org_id, str) or not _ORG_ID.fullmatch(org_id) or ".." in org_id:
+        raise InvalidId(
+            "an org id is 1 to 128 characters: letters, digits, and after the first also _ . @ : -,"
+            " without two dots in a row"
+        )
+    return org_id
+
+
+def check_version_id(version: object) -> str:
+    """Return `version` when it is a version id. Raises InvalidId with the rule, without repeating the value."""
+    if not isinstance(version, str) or not _VERSION_ID.fullmatch(version):
+        raise InvalidId("a version id is 14 digits, YYYYMMDDHHMMSS")
+    return version
+
+
+def next_version_id(existing: list[str], now: datetime) -> str:
+    """Return an id that is the time `now`, or one second after the newest existing id when that is not older."""
+    stamp = now.astimezone(UTC).strftime(_VERSION_FORMAT)
+    if not existing or stamp > max(existing):
+        return stamp
+    newest = datetime.strptime(max(existing), _VERSION_FORMAT).replace(tzinfo=UTC)
+    return (newest + timedelta(seconds=1)).strftime(_VERSION_FORMAT)
+
+
+class Registry:
+    """The versions of all orgs below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    # reading
+
+    def orgs(self) -> list[str]:
+        """Return the orgs that have a folder, sorted."""
+        if not self.root.is_dir():
+            return []
+        names = (unquote(entry.name) for entry in self.root.iterdir() if entry.is_dir())
+        return sorted(name for name in names if _ORG_ID.fullmatch(name))
+
+    def versions(self, org_id: str) -> list[str]:
+        """Return the org's version ids, newest first; empty for an org without versions."""
+        folder = self._org_folder(org_id)
+        if not folder.is_dir():
+            return []
+        entries = (entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
+        return sorted((entry.name for entry in entries if _VERSION_ID.fullmatch(entry.name)), reverse=True)
+
+    def manifest(self, org_id: str, version: str, expected_sha256: str | None = None) -> Manifest:
+        """Return a version's manifest. Raises VersionNotFound, or Damaged when it is not the one recorded."""
+        content = self._manifest_bytes(org_id, version)
+        if expected_sha256 is not None and sha256_of(content) != expected_sha256:
+            raise Damaged(f"{MANIFEST_FILE} of version {version} is not what was written; roll back or train again")
+        manifest = decode_manifest(content)
+        if (manifest.org_id, manifest.version) != (org_id, version):
+            raise Damaged(f"the manifest in version {version}'s folder is another version's; train again")
+        return manifest
+
+    def manifest_sha256(self, org_id: str, version: str) -> str:
+        """Return the SHA-256 of a version's manifest as it is stored now."""
+        return sha256_of(self._manifest_bytes(org_id, version))
+
+    def load(self, org_id: str, version: str, expected_sha256: str | None = None) -> Artifact:
+        """Return a version, with every file's hash verified. Raises VersionNotFound or Damaged."""
+        manifest = self.manifest(org_id, version, expected_sha256)
+        return load_artifact(self._version_folder(org_id, version), manifest)
+
+    def judgement(self, org_id: str, version: str) -> Judgement | None:
+        """Return how a version was judged, or None when it was not. Raises Damaged when that cannot be read."""
+        content = _read_if_there(self._version_folder(org_id, version) / EVALUATION_FILE)
+        return None if content is None else _decode(content, Judgement, EVALUATION_FILE)
+
+    def active(self, org_id: str) -> Pointer | None:
+        """Return the org's pointer, or None when nothing was ever activated. Raises Damaged."""
+        content = _read_if_there(self._org_folder(org_id) / POINTER_FILE)
+        return None if content is None else _decode(content, Pointer, POINTER_FILE)
+
+    def require_active(self, org_id: str) -> Pointer:
+        """Return the org's pointer. Raises NoActiveModel when there is none."""
+        pointer = self.active(org_id)
+        if pointer is None:
+            raise NoActiveModel("the org has no active model; train it, and see why if nothing was activated")
+        return pointer
+
+    def pointer_stamp(self, org_id: str) -> tuple[int, int, int] | None:
+        """Return what changes whenever the pointer is swapped, at the cost of one `stat`; None without a pointer."""
+        try:
+            status = (self._org_folder(org_id) / POINTER_FILE).stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def history(self, org_id: str) -> list[Pointer]:
+        """Return every activation, oldest first, the present one included."""
+        content = _read_if_there(self._org_folder(org_id) / HISTORY_FILE) or b""
+        entries = [entry for entry in map(_history_entry, content.splitlines()) if entry]
+        pointer = self.active(org_id)
+        # a crash between the swap and the entry leaves the pointer as the only witness
+        return entries if pointer is None or pointer in entries else [*entries, pointer]
+
+    # writing
+
+    def publish(
+        self, org_id: str, files: Mapping[str, bytes], describe: Callable[[str, dict[str, str]], Manifest]
+    ) -> Manifest:
+        """Add a version holding `files` and return its manifest, which `describe(version, hashes)` makes.
+
+        The version is written beside its place and renamed into it, so that it is seen whole or not at all.
+        Raises RegistryUnavailable when the folder cannot be written; then nothing is left behind.
+        """
+        with self.exclusive(org_id) as folder:
+            self._sweep(folder)
+            known = [*self.versions(org_id), *(entry.version for entry in self.history(org_id))]
+            version = next_version_id(known, datetime.now(UTC))
+            manifest = describe(version, {name: sha256_of(content) for name, content in files.items()})
+            partial = folder / f"{_PARTIAL_PREFIX}{version}"
+            try:
+                partial.mkdir()
+                for name, content in {**files, MANIFEST_FILE: _pretty(manifest)}.items():
+                    _write_durably(partial / name, content)
+                _sync_folder(partial)
+                partial.rename(folder / version)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+            _sync_folder(folder)
+            return manifest
+
+    def record_judgement(self, org_id: str, version: str, judgement: Judgement) -> None:
+        """Store how a version was judged; once. Raises AlreadyJudged when that was done before."""
+        folder = self._version_folder(org_id, version)
+        with self.exclusive(org_id):
+            if (folder / EVALUATION_FILE).exists():
+                raise AlreadyJudged(f"version {version} was judged before; train again for a new candidate")
+            _replace_durably(folder / EVALUATION_FILE, _pretty(judgement))
+
+    def swap_pointer(self, org_id: str, pointer: Pointer) -> None:
+        """Make `pointer` the org's and add it to the history. The caller holds the org's lock: see `activation`."""
+        folder = self._org_folder(org_id)
+        history = self.history(org_id)
+        _replace_durably(folder / POINTER_FILE, _pretty(pointer))
+        lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in [*history, pointer])
+        _replace_durably(folder / HISTORY_FILE, lines)
+
+    @contextmanager
+    def exclusive(self, org_id: str) -> Iterator[Path]:
+        """Hold the org's lock, which the kernel frees when the process dies; yields the org's folder."""
+        folder = self._org_folder(org_id)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / LOCK_FILE).open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield folder
+        except OSError as error:
+            raise RegistryUnavailable(
+                f"the model registry cannot be written ({error.strerror or type(error).__name__});"
+                " make MODEL_PATH a writable folder with free space"
+            ) from error
+
+    def _sweep(self, folder: Path) -> None:
+        """Remove what a writer that was killed left behind; the lock says that none is at work."""
+        for leftover in folder.glob(f"{_PARTIAL_PREFIX}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _org_folder(self, org_id: str) -> Path:
+        return self.root / re.sub(r"[^A-Za-z0-9_-]", lambda found: f"%{ord(found[0]):02X}", check_org_id(org_id))
+
+    def _version_folder(self, org_id: str, version: str) -> Path:
+        return self._org_folder(org_id) / check_version_id(version)
+
+    def _manifest_bytes(self, org_id: str, version: str) -> bytes:
+        folder = self._version_folder(org_id, version)
+        if folder.is_symlink() or not folder.is_dir():
+            raise VersionNotFound("the org has no such version; list its versions for those that it has")
+        content = _read_if_there(folder / MANIFEST_FILE)
+        if content is None:
+            raise Damaged(f"version {version} has no {MANIFEST_FILE}; roll back to another version or train again")
+        return content
+
+
+def _decode(content: bytes, kind: type[Stored], name: str) -> Stored:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Damaged(
+            f"{name} cannot be read: {error}; delete it, then roll back to a version or train again"
+        ) from error
+
+
+def _history_entry(line: bytes) -> Pointer | None:
+    """Return the entry, or None for the torn last line of a disk that lost power."""
+    try:
+        return msgspec.json.decode(line, type=Pointer)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _pretty(content: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+
+
+def _read_if_there(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace_durably(path: Path, content: bytes) -> None:
+    beside = path.with_name(f"{_PARTIAL_PREFIX}{path.name}-{secrets.token_hex(4)}")
+    try:
+        _write_durably(beside, content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
