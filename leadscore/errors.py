@@ -7,7 +7,8 @@ LeadscoreError
 ├── InvalidSettings         change the environment
 ├── NotFound                ask for something that exists
 │   ├── NoActiveModel       the org has no active version
-│   └── VersionNotFound     the org has no such version
+│   ├── VersionNotFound     the org has no such version
+│   └── NotMaterialized     the asset was never made for the org
 ├── Conflict                look at the present state, then decide again
 │   ├── NotActivatable      the version was held, refused or never judged
 │   ├── ActiveVersionMoved  another version is active than the caller believed
@@ -15,6 +16,7 @@ LeadscoreError
 ├── Damaged                 the stored files are not what was written
 │   └── UnsupportedFormat   written by a newer release
 ├── RegistryUnavailable     the registry's folder cannot be written
+├── DatabaseUnavailable     PostgreSQL cannot be reached, refuses us, or takes too long
 ├── SourceMismatch          the CRM's tables or the records' SQL do not fit the contract
 ├── InvalidCrmData          correct the files or the folder that CRM_DATA names
 └── CannotRun               this machine lacks something: a port, a tool, a right
@@ -90,6 +92,12 @@ class VersionNotFound(NotFound):
     code = "version_not_found"
 
 
+class NotMaterialized(NotFound):
+    """The asset was never made for the org; the text names the asset to materialize."""
+
+    code = "not_materialized"
+
+
 class Conflict(LeadscoreError):
     """The present state forbids it."""
 
@@ -130,6 +138,12 @@ class RegistryUnavailable(LeadscoreError):
     """The registry's folder cannot be written: read-only, full, or gone."""
 
     code = "registry_unavailable"
+
+
+class DatabaseUnavailable(LeadscoreError):
+    """PostgreSQL cannot be reached, refuses the user, or takes too long; the text says where and never the password."""
+
+    code = "database_unavailable"
 
 
 class SourceMismatch(LeadscoreError):
