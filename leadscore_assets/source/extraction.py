@@ -1,0 +1,165 @@
+"""Reading one org's records from the CRM: the records' SQL is checked, run once, and becomes a table in memory.
+
+The rules of what a record is are in `conversion_records.sql`; what its features must look like is judged later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg
+
+from leadscore.errors import SourceMismatch
+from leadscore.features import CONTRACT, Contract
+from leadscore.records import RecordCounts, Window
+from leadscore.settings import Settings
+from leadscore_assets.source.database import Connection, connect, explaining
+
+RECORDS_SQL = Path(__file__).with_name("conversion_records.sql")
+SQL_REMEDY = "Correct the SQL file, or unset RECORDS_SQL to use the one that is supplied."
+
+TEXT = ("text", "character varying")
+WHOLE = ("smallint", "integer", "bigint")
+NUMBER = ("double precision", "real", "numeric", *WHOLE)
+KEY_COLUMNS = {"lead_id": TEXT, "excluded_because": TEXT, "landmark_days": WHOLE, "converted": WHOLE}
+
+
+@dataclass(frozen=True)
+class ConversionRecords:
+    """One org's records.
+
+    `rows` has `lead_id`, `landmark_days`, `converted` (0 or 1) and one float64 column per feature, NaN for unknown,
+    ordered by the lead's creation, its id and the landmark.
+    """
+
+    rows: pd.DataFrame
+    counts: RecordCounts
+    window: Window
+
+
+def extract(settings: Settings, org_id: str, window: Window, contract: Contract = CONTRACT) -> ConversionRecords:
+    """Return the records of `org_id` in `window`, as one consistent moment of the database shows them.
+
+    Raises SourceMismatch when the SQL or what it returns does not fit the contract, DatabaseUnavailable.
+    """
+    path = settings.records_sql or RECORDS_SQL
+    query, sql_sha256 = _read_sql(path)
+    parameters = query_parameters(window) | {"org_id": org_id}
+    reading = explaining(f"reading the records by {path.name}", SQL_REMEDY)
+    with connect(settings, read_only=True) as connection, reading, connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        _check_columns(_columns(connection, query, parameters), contract, path)
+        table = _read_table(connection, query, parameters, contract)
+    return _records(table, window, contract, path, sql_sha256)
+
+
+def query_parameters(window: Window) -> dict[str, Any]:
+    """Return the parameters of the SQL files that a window gives. Moments are UTC without a zone, as in the CRM."""
+    return {
+        "as_of": window.as_of.astimezone(UTC).replace(tzinfo=None),
+        "training_window_days": window.training_window_days,
+        "conversion_window_days": window.conversion_window_days,
+        "conversion_statuses": list(window.conversion_statuses),
+        "landmark_days": list(window.landmark_days),
+    }
+
+
+def _read_sql(path: Path) -> tuple[str, str]:
+    """Return the query in the file, without its closing semicolon, and the SHA-256 of the file."""
+    try:
+        content = path.read_bytes()
+        return content.decode().rstrip().rstrip(";"), hashlib.sha256(content).hexdigest()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceMismatch(
+            f"{path} cannot be read as UTF-8 text: {error}. Correct RECORDS_SQL, or unset it."
+        ) from error
+
+
+def _columns(connection: Connection, query: str, parameters: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the name and the type of each column that the query returns, without running it."""
+    cursor = connection.execute(f"SELECT * FROM (\n{query}\n) AS records LIMIT 0", parameters)  # noqa: S608  # the query is a file that the operator chose
+    columns = cursor.description or []
+    known_types = psycopg.adapters.types
+    return [
+        (column.name, known.regtype if (known := known_types.get(column.type_code)) else column.type_display)
+        for column in columns
+    ]
+
+
+def _check_columns(columns: list[tuple[str, str]], contract: Contract, path: Path) -> None:
+    """Raise SourceMismatch that names every column that is missing, given twice or of a wrong type."""
+    expected = KEY_COLUMNS | dict.fromkeys(contract.names, NUMBER)
+    given, times = dict(columns), Counter(name for name, _ in columns)
+    faults = [f"{name} is missing (expected {kinds[0]})" for name, kinds in expected.items() if name not in given]
+    faults += [
+        f"{name} is {given[name]} (expected {kinds[0]})"
+        for name, kinds in expected.items()
+        if name in given and given[name] not in kinds
+    ]
+    faults += [f"{name} is returned {times[name]} times" for name in expected if times[name] > 1]
+    if faults:
+        raise SourceMismatch(f"{path.name} returns columns that do not fit: {'; '.join(faults)}. {SQL_REMEDY}")
+
+
+def _read_table(connection: Connection, query: str, parameters: dict[str, Any], contract: Contract) -> pd.DataFrame:
+    """Return everything that the query returns, typed, null where it is null."""
+    content = io.BytesIO()
+    statement = f"COPY (\n{query}\n) TO STDOUT (FORMAT csv, HEADER)"
+    with connection.cursor().copy(statement, parameters) as copy:
+        for block in copy:
+            content.write(block)
+    content.seek(0)
+    types = {"lead_id": "str", "excluded_because": "category", "landmark_days": "Int64", "converted": "Int64"}
+    return pd.read_csv(
+        content,
+        usecols=[*KEY_COLUMNS, *contract.names],
+        dtype=types | dict.fromkeys(contract.names, "float64"),
+        keep_default_na=False,
+        na_values={"lead_id": [""], "excluded_because": [""]}
+        | {name: ["", "NaN"] for name in [*types, *contract.names][2:]},
+        float_precision="round_trip",
+    )
+
+
+def _records(table: pd.DataFrame, window: Window, contract: Contract, path: Path, sql_sha256: str) -> ConversionRecords:
+    is_excluded = table["excluded_because"].notna()
+    kept = table.loc[~is_excluded, ["lead_id", "landmark_days", "converted", *contract.names]]
+    faults = [*_row_faults(kept, window)]
+    if faults:
+        raise SourceMismatch(f"{path.name} returns rows that are no records: {'; '.join(faults)}. {SQL_REMEDY}")
+    rows = kept.astype({"landmark_days": "int64", "converted": "int64"}).reset_index(drop=True)
+    leads = rows.drop_duplicates("lead_id")
+    reasons = Counter(table.loc[is_excluded, "excluded_because"])
+    counts = RecordCounts(
+        records=len(leads),
+        converted_records=int(leads["converted"].sum()),
+        rows=len(rows),
+        excluded=dict(sorted(reasons.items())),
+        sql_sha256=sql_sha256,
+    )
+    return ConversionRecords(rows, counts, window)
+
+
+def _row_faults(kept: pd.DataFrame, window: Window) -> Iterator[str]:
+    """Yield what no features' contract can notice: faults in the columns that say whose row it is, and its label."""
+    checks = {
+        "without a lead_id": kept["lead_id"].isna(),
+        "whose landmark_days was not asked for": ~kept["landmark_days"].isin(window.landmark_days),
+        "whose converted is neither 0 nor 1": ~kept["converted"].isin((0, 1)),
+        "for a lead and landmark that has one already": kept.duplicated(["lead_id", "landmark_days"]),
+        "of a lead that converted in one row and not in another": kept.groupby("lead_id")["converted"].transform(
+            "nunique"
+        )
+        > 1,
+    }
+    for what, is_faulty in checks.items():
+        if is_faulty.any():
+            yield f"{int(is_faulty.sum())} of {len(kept)} {what}"

@@ -1,0 +1,79 @@
+"""Which orgs the CRM has, and which of them are due for a training. When that is asked, a schedule decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from leadscore.records import Window
+from leadscore_assets.source.database import Connection, explaining
+from leadscore_assets.source.extraction import query_parameters
+
+DUE_ORGS_SQL = Path(__file__).with_name("due_orgs.sql")
+CRM_REMEDY = "Point DB_HOST and DB_NAME to the CRM's database; a CRM with other tables needs views of these names."
+
+# One step per org along an index that starts with org_id, in place of a scan of every lead.
+ORGS_QUERY = """
+WITH RECURSIVE steps AS (
+    (SELECT org_id FROM dossier ORDER BY org_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT org_id FROM dossier WHERE org_id > steps.org_id ORDER BY org_id LIMIT 1)
+    FROM steps
+    WHERE steps.org_id IS NOT NULL
+)
+SELECT org_id FROM steps WHERE org_id IS NOT NULL
+"""
+
+
+@dataclass(frozen=True)
+class TrainingNeed:
+    """Whether an org is due for a training, and the reason in words.
+
+    `new_outcomes` counts the records whose outcome became known since the org's last training.
+    """
+
+    org_id: str
+    records: int
+    new_outcomes: int
+    is_due: bool
+    reason: str
+
+
+def orgs(connection: Connection) -> list[str]:
+    """Return the ids of the orgs that have leads, sorted. Raises SourceMismatch, DatabaseUnavailable."""
+    with explaining("listing the orgs", CRM_REMEDY):
+        return sorted(str(org_id) for (org_id,) in connection.execute(ORGS_QUERY))
+
+
+def training_needs(
+    connection: Connection, window: Window, trained_as_of: Mapping[str, datetime], min_records: int
+) -> list[TrainingNeed]:
+    """Return what each org of the CRM needs at the window's `as_of`.
+
+    `trained_as_of` gives the `as_of` of each org's last training; an org that is not in it was never trained.
+    Raises SourceMismatch, DatabaseUnavailable.
+    """
+    parameters = query_parameters(window) | {
+        "trained_orgs": list(trained_as_of),
+        "trained_as_of": [moment.astimezone(UTC).replace(tzinfo=None) for moment in trained_as_of.values()],
+    }
+    with explaining("counting the orgs' outcomes", CRM_REMEDY):
+        found = connection.execute(DUE_ORGS_SQL.read_bytes(), parameters).fetchall()
+    counts = {str(org_id): (int(str(records)), int(str(new))) for org_id, records, new in found}
+    return [
+        _need(org_id, *counts.get(org_id, (0, 0)), trained_as_of.get(org_id), min_records)
+        for org_id in orgs(connection)
+    ]
+
+
+def _need(org_id: str, records: int, new_outcomes: int, trained: datetime | None, min_records: int) -> TrainingNeed:
+    if records < min_records:
+        return TrainingNeed(org_id, records, new_outcomes, False, f"{records} of {min_records} records")
+    if trained is None:
+        return TrainingNeed(org_id, records, new_outcomes, True, f"{records} records, never trained")
+    since = f"since {trained.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if not new_outcomes:
+        return TrainingNeed(org_id, records, 0, False, f"no new outcomes {since}")
+    return TrainingNeed(org_id, records, new_outcomes, True, f"{records} records, {new_outcomes} new outcomes {since}")
