@@ -16,8 +16,9 @@ def activate(registry: Registry, org_id: str, version: str, *, expected_active: 
     """Make `version` active because the gate said so, and return the new pointer.
 
     `expected_active` is the version that it was judged against. Raises ActiveVersionMoved when another one is active
-    now, NotActivatable when the gate did not say so, Damaged when a file is not as recorded.
+    now, NotActivatable when the gate did not say so, VersionNotFound, Damaged when a file is not as recorded.
     """
+    registry.manifest(org_id, version)
     with registry.exclusive(org_id):
         _check_unmoved(registry, org_id, expected_active)
         judgement = registry.judgement(org_id, version)
@@ -41,8 +42,8 @@ def roll_back(
     A version that was held, refused or never judged needs `is_forced`, the explicit act. `expected_active`, when
     given, must be the active version. Raises VersionNotFound, NotActivatable, ActiveVersionMoved or Damaged.
     """
+    registry.manifest(org_id, version)
     with registry.exclusive(org_id):
-        registry.manifest(org_id, version)
         if expected_active is not None:
             _check_unmoved(registry, org_id, expected_active)
         judgement = registry.judgement(org_id, version)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ FORMAT = 1
 FOREST_FILE = "forest.safetensors"
 ESTIMATOR_FILE = "model.joblib"
 MANIFEST_FILE = "manifest.json"
+
+# what decoding raises for bytes that are not the JSON expected
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _TYPES = {"BOOL": np.bool_, "I16": np.int16, "I32": np.int32, "F32": np.float32, "F64": np.float64}
 _CODES = {np.dtype(kind): code for code, kind in _TYPES.items()}
@@ -117,14 +121,18 @@ def map_arrays(path: Path, expected_sha256: str) -> dict[str, npt.NDArray[Any]]:
         start = _LENGTH_BYTES + length
         header = msgspec.json.decode(mapping[_LENGTH_BYTES:start])
         return {name: _view(mapping, start, entry) for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, msgspec.MsgspecError) as error:
+    except (*UNDECODABLE, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise Damaged(f"{path.name} is not in the layout of format {FORMAT}; train again") from error
 
 
 def _map_verified(path: Path, expected_sha256: str) -> mmap.mmap:
     try:
-        with path.open("rb") as file:
-            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        # a link out of the registry is refused, and a pipe in a file's place must not make the reader wait
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            mapping = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError) as error:
         raise Damaged(f"{path.name} cannot be read; roll back to another version or train again") from error
     if sha256_of(mapping) != expected_sha256:
@@ -145,7 +153,7 @@ def decode_manifest(content: bytes) -> Manifest:
     """Return the manifest in `content`. Raises UnsupportedFormat for a newer format, Damaged for anything else."""
     try:
         number = msgspec.json.decode(content)["format"]
-    except (msgspec.MsgspecError, RecursionError, TypeError, KeyError) as error:
+    except (*UNDECODABLE, TypeError, KeyError) as error:
         raise Damaged(f"{MANIFEST_FILE} is not a manifest; roll back to another version or train again") from error
     if number != FORMAT:
         raise UnsupportedFormat(
@@ -153,7 +161,7 @@ def decode_manifest(content: bytes) -> Manifest:
         )
     try:
         return msgspec.json.decode(content, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise Damaged(f"{MANIFEST_FILE} does not hold what format {FORMAT} needs: {error}; train again") from error
 
 

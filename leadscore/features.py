@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -21,6 +22,9 @@ from leadscore.errors import Fault, InvalidFeatures
 
 Kind = Literal["number", "count", "flag"]
 _EXPECTED: dict[str, str] = {"number": "a number", "count": "a whole number", "flag": "0 or 1"}
+# looking for the nearest name takes long enough to matter when a request invents thousands of names
+_NEAREST_NAMES_GIVEN = 5
+_UNKNOWN = "no such feature"
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -34,13 +38,18 @@ class Feature(msgspec.Struct, frozen=True):
     meaning: str
     nullable: bool = False
 
+    def __post_init__(self) -> None:
+        # a range declared in whole numbers reads back as floats: both must have one fingerprint
+        msgspec.structs.force_setattr(self, "minimum", float(self.minimum))
+        msgspec.structs.force_setattr(self, "maximum", float(self.maximum))
+
     @property
     def rule(self) -> str:
         """The sentence that says which values are allowed."""
         if self.kind == "flag":
             return "expected 0 or 1"
         unknown = ", or null" if self.nullable else ""
-        return f"expected {_EXPECTED[self.kind]} from {self.minimum:g} to {self.maximum:g}{unknown}"
+        return f"expected {_EXPECTED[self.kind]} from {self.minimum:.15g} to {self.maximum:.15g}{unknown}"
 
     def fault_in(self, value: Any) -> tuple[str, str] | None:
         """Return the code and the sentence of what is wrong with one value, or None."""
@@ -48,7 +57,8 @@ class Feature(msgspec.Struct, frozen=True):
             return None if self.nullable else ("null", f"must not be null; {self.rule}")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return "wrong_type", self.rule
-        if not math.isfinite(value):
+        # a whole number is always finite, and may be too large to become a float
+        if isinstance(value, float) and not math.isfinite(value):
             return "not_finite", self.rule
         if not self.minimum <= value <= self.maximum:
             return "out_of_range", self.rule
@@ -85,8 +95,14 @@ class Contract(msgspec.Struct, frozen=True):
         return np.array([math.nan if value is None else value for value in given], dtype=np.float64)
 
     def _unknown(self, values: Mapping[str, Any], pointer: str) -> list[Fault]:
-        known = set(self.names) | set(CONTRACT.names)
-        return [Fault(f"{pointer}/{_escape(name)}", "unknown", _nearest(name, known)) for name in values.keys() - known]
+        known = frozenset(self.names) | frozenset(CONTRACT.names)
+        unknown = [name for name in values if name not in known]
+        nearest = [_nearest(name[:64], known) for name in unknown[:_NEAREST_NAMES_GIVEN]]
+        details = nearest + [_UNKNOWN] * (len(unknown) - len(nearest))
+        return [
+            Fault(f"{pointer}/{_escape(name)}", "unknown", detail)
+            for name, detail in zip(unknown, details, strict=True)
+        ]
 
     def _invalid(self, values: Mapping[str, Any], pointer: str) -> list[Fault]:
         faults = []
@@ -130,9 +146,10 @@ def _escape(name: str) -> str:
     return name[:64].replace("~", "~0").replace("/", "~1")
 
 
-def _nearest(name: str, known: set[str]) -> str:
-    nearest = difflib.get_close_matches(name[:64], sorted(known), n=1)
-    return f"no such feature; did you mean {nearest[0]}?" if nearest else "no such feature"
+@lru_cache(maxsize=1_024)
+def _nearest(name: str, known: frozenset[str]) -> str:
+    nearest = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"{_UNKNOWN}; did you mean {nearest[0]}?" if nearest else _UNKNOWN
 
 
 CONTRACT = Contract(

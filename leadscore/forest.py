@@ -35,6 +35,16 @@ Ints = npt.NDArray[np.int32]
 
 LEAF = -1
 ROWS_AT_A_TIME = 4_096
+_ARRAY_TYPES = {
+    "feature": np.int16,
+    "threshold": np.float32,
+    "left": np.int32,
+    "right": np.int32,
+    "missing_goes_left": np.bool_,
+    "value": np.float64,
+    "cover": np.float64,
+    "roots": np.int32,
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ class Forest:
         if arrays.keys() != expected:
             raise Damaged(f"the forest's arrays are {sorted(arrays)}, expected {sorted(expected)}; train again")
         forest = cls(**arrays)
-        if not forest._is_sound(feature_count):
+        if not (forest._is_typed() and forest._is_sound(feature_count)):
             raise Damaged("the forest's nodes do not form trees; train again")
         return forest
 
@@ -93,15 +103,23 @@ class Forest:
         """Return the arrays by name, as `from_arrays` takes them."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    def _is_typed(self) -> bool:
+        arrays = self.to_arrays()
+        sizes = {array.shape for name, array in arrays.items() if name != "roots"}
+        return len(sizes) == 1 and all(
+            array.ndim == 1 and array.dtype == _ARRAY_TYPES[name] and len(array) for name, array in arrays.items()
+        )
+
     def _is_sound(self, feature_count: int) -> bool:
-        sizes = {len(array) for name, array in self.to_arrays().items() if name != "roots"}
-        if len(sizes) != 1 or not len(self.roots) or not 0 <= self.roots.min() <= self.roots.max() < len(self.feature):
-            return False
         inner = np.flatnonzero(self.feature != LEAF)
         children = np.concatenate([self.left[inner], self.right[inner]])
-        in_order = (children > np.tile(inner, 2)) & (children < len(self.feature))
+        # every node is a root or some node's child, and only once: no cycle, no shared branch, nothing out of reach
+        reached = np.sort(np.concatenate([self.roots, children]))
+        is_tree = np.array_equal(reached, np.arange(len(self.feature))) and (children > np.tile(inner, 2)).all()
         known = (self.feature >= LEAF) & (self.feature < feature_count)
-        return bool(in_order.all() and known.all() and np.isfinite(self.value).all() and (self.cover > 0).all())
+        shares = (self.value >= 0) & (self.value <= 1)
+        weights = (self.cover > 0) & np.isfinite(self.cover)
+        return bool(is_tree and known.all() and shares.all() and weights.all() and not np.isnan(self.threshold).any())
 
     def tree_probabilities(self, rows: npt.ArrayLike) -> Floats:
         """Return each tree's probability, shape (rows, trees), for `rows` of shape (rows, features)."""

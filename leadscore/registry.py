@@ -24,7 +24,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from leadscore.artifact import MANIFEST_FILE, Artifact, Manifest, decode_manifest, load_artifact, sha256_of
+from leadscore.artifact import MANIFEST_FILE, UNDECODABLE, Artifact, Manifest, decode_manifest, load_artifact, sha256_of
 from leadscore.errors import (
     AlreadyJudged,
     Damaged,
@@ -40,7 +40,8 @@ POINTER_FILE = "active.json"
 HISTORY_FILE = "activations.jsonl"
 LOCK_FILE = ".lock"
 
-_ORG_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,127}", re.ASCII)
+# 80 characters, each of which may take three in a folder's name, whose most is 255
+_ORG_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,79}", re.ASCII)
 _VERSION_ID = re.compile(r"[0-9]{14}", re.ASCII)
 _VERSION_FORMAT = "%Y%m%d%H%M%S"
 _PARTIAL_PREFIX = ".partial-"
@@ -63,7 +64,7 @@ def check_org_id(org_id: object) -> str:
     """Return `org_id` when it is one. Raises InvalidId with the rule, without repeating the value."""
     if not isinstance(org_id, str) or not _ORG_ID.fullmatch(org_id) or ".." in org_id:
         raise InvalidId(
-            "an org id is 1 to 128 characters: letters, digits, and after the first also _ . @ : -,"
+            "an org id is 1 to 80 characters: letters, digits, and after the first also _ . @ : -,"
             " without two dots in a row"
         )
     return org_id
@@ -77,12 +78,22 @@ def check_version_id(version: object) -> str:
 
 
 def next_version_id(existing: list[str], now: datetime) -> str:
-    """Return an id that is the time `now`, or one second after the newest existing id when that is not older."""
-    stamp = now.astimezone(UTC).strftime(_VERSION_FORMAT)
-    if not existing or stamp > max(existing):
-        return stamp
-    newest = datetime.strptime(max(existing), _VERSION_FORMAT).replace(tzinfo=UTC)
-    return (newest + timedelta(seconds=1)).strftime(_VERSION_FORMAT)
+    """Return an id that is the time `now`, or one second after the newest existing id when that is not older.
+
+    An existing name that is no time is not ours, and is passed over.
+    """
+    taken = [taken_at for taken_at in map(_version_time, existing) if taken_at]
+    now = now.astimezone(UTC).replace(microsecond=0)
+    return max([now, *(taken_at + timedelta(seconds=1) for taken_at in taken)]).strftime(_VERSION_FORMAT)
+
+
+def _version_time(version: str) -> datetime | None:
+    try:
+        moment = datetime.strptime(version, _VERSION_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    # a second later must be a time, too
+    return moment if moment.year < datetime.max.year else None
 
 
 class Registry:
@@ -97,8 +108,8 @@ class Registry:
         """Return the orgs that have a folder, sorted."""
         if not self.root.is_dir():
             return []
-        names = (unquote(entry.name) for entry in self.root.iterdir() if entry.is_dir())
-        return sorted(name for name in names if _ORG_ID.fullmatch(name))
+        folders = (entry.name for entry in self.root.iterdir() if entry.is_dir() and not entry.is_symlink())
+        return sorted(unquote(name) for name in folders if _is_org_folder(name))
 
     def versions(self, org_id: str) -> list[str]:
         """Return the org's version ids, newest first; empty for an org without versions."""
@@ -135,7 +146,12 @@ class Registry:
     def active(self, org_id: str) -> Pointer | None:
         """Return the org's pointer, or None when nothing was ever activated. Raises Damaged."""
         content = _read_if_there(self._org_folder(org_id) / POINTER_FILE)
-        return None if content is None else _decode(content, Pointer, POINTER_FILE)
+        if content is None:
+            return None
+        pointer = _decode(content, Pointer, POINTER_FILE)
+        if not _VERSION_ID.fullmatch(pointer.version):
+            raise Damaged(f"{POINTER_FILE} names no version; delete it, then roll back to a version or train again")
+        return pointer
 
     def require_active(self, org_id: str) -> Pointer:
         """Return the org's pointer. Raises NoActiveModel when there is none."""
@@ -148,7 +164,7 @@ class Registry:
         """Return what changes whenever the pointer is swapped, at the cost of one `stat`; None without a pointer."""
         try:
             status = (self._org_folder(org_id) / POINTER_FILE).stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
 
@@ -188,20 +204,18 @@ class Registry:
             return manifest
 
     def record_judgement(self, org_id: str, version: str, judgement: Judgement) -> None:
-        """Store how a version was judged; once. Raises AlreadyJudged when that was done before."""
-        folder = self._version_folder(org_id, version)
+        """Store how a version was judged; once. Raises VersionNotFound, or AlreadyJudged when that was done before."""
+        folder = self._existing_folder(org_id, version)
         with self.exclusive(org_id):
             if (folder / EVALUATION_FILE).exists():
                 raise AlreadyJudged(f"version {version} was judged before; train again for a new candidate")
-            _replace_durably(folder / EVALUATION_FILE, _pretty(judgement))
+            _replace_durably({folder / EVALUATION_FILE: _pretty(judgement)})
 
     def swap_pointer(self, org_id: str, pointer: Pointer) -> None:
         """Make `pointer` the org's and add it to the history. The caller holds the org's lock: see `activation`."""
         folder = self._org_folder(org_id)
-        history = self.history(org_id)
-        _replace_durably(folder / POINTER_FILE, _pretty(pointer))
-        lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in [*history, pointer])
-        _replace_durably(folder / HISTORY_FILE, lines)
+        lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in [*self.history(org_id), pointer])
+        _replace_durably({folder / POINTER_FILE: _pretty(pointer), folder / HISTORY_FILE: lines})
 
     @contextmanager
     def exclusive(self, org_id: str) -> Iterator[Path]:
@@ -220,29 +234,44 @@ class Registry:
 
     def _sweep(self, folder: Path) -> None:
         """Remove what a writer that was killed left behind; the lock says that none is at work."""
-        for leftover in folder.glob(f"{_PARTIAL_PREFIX}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in [*folder.glob(f"{_PARTIAL_PREFIX}*"), *folder.glob(f"*/{_PARTIAL_PREFIX}*")]:
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
     def _org_folder(self, org_id: str) -> Path:
-        return self.root / re.sub(r"[^A-Za-z0-9_-]", lambda found: f"%{ord(found[0]):02X}", check_org_id(org_id))
+        return self.root / _folder_name(check_org_id(org_id))
 
     def _version_folder(self, org_id: str, version: str) -> Path:
         return self._org_folder(org_id) / check_version_id(version)
 
-    def _manifest_bytes(self, org_id: str, version: str) -> bytes:
+    def _existing_folder(self, org_id: str, version: str) -> Path:
         folder = self._version_folder(org_id, version)
         if folder.is_symlink() or not folder.is_dir():
             raise VersionNotFound("the org has no such version; list its versions for those that it has")
-        content = _read_if_there(folder / MANIFEST_FILE)
+        return folder
+
+    def _manifest_bytes(self, org_id: str, version: str) -> bytes:
+        content = _read_if_there(self._existing_folder(org_id, version) / MANIFEST_FILE)
         if content is None:
             raise Damaged(f"version {version} has no {MANIFEST_FILE}; roll back to another version or train again")
         return content
 
 
+def _folder_name(org_id: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", lambda found: f"%{ord(found[0]):02X}", org_id)
+
+
+def _is_org_folder(name: str) -> bool:
+    org_id = unquote(name)
+    return bool(_ORG_ID.fullmatch(org_id)) and ".." not in org_id and _folder_name(org_id) == name
+
+
 def _decode(content: bytes, kind: type[Stored], name: str) -> Stored:
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise Damaged(
             f"{name} cannot be read: {error}; delete it, then roll back to a version or train again"
         ) from error
@@ -252,7 +281,7 @@ def _history_entry(line: bytes) -> Pointer | None:
     """Return the entry, or None for the torn last line of a disk that lost power."""
     try:
         return msgspec.json.decode(line, type=Pointer)
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return None
 
 
@@ -262,9 +291,14 @@ def _pretty(content: msgspec.Struct) -> bytes:
 
 def _read_if_there(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        # a pipe in a file's place must not make the reader wait
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 (a descriptor is no path)
+            return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise Damaged(f"{path.name} cannot be read ({error.strerror}); make it a readable file") from error
 
 
 def _write_durably(path: Path, content: bytes) -> None:
@@ -274,14 +308,19 @@ def _write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _replace_durably(path: Path, content: bytes) -> None:
-    beside = path.with_name(f"{_PARTIAL_PREFIX}{path.name}-{secrets.token_hex(4)}")
+def _replace_durably(contents: Mapping[Path, bytes]) -> None:
+    """Put each content at its path, in order; all lie in one folder. A disk that is full is met before the first."""
+    mark = secrets.token_hex(4)
+    beside = {path: path.with_name(f"{_PARTIAL_PREFIX}{path.name}-{mark}") for path in contents}
     try:
-        _write_durably(beside, content)
-        beside.replace(path)
+        for path, content in contents.items():
+            _write_durably(beside[path], content)
+        for path, partial in beside.items():
+            partial.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+        for partial in beside.values():
+            partial.unlink(missing_ok=True)
+    _sync_folder(next(iter(contents)).parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -204,7 +204,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
             continue
         try:
             values[setting.name] = setting.metadata["rule"].parse(text)
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, RuntimeError):
             faults.append(_fault(setting, text))
     if not faults:
         settings = Settings(**values)
