@@ -110,11 +110,19 @@ def decide(candidate: EvaluationReport, champion: EvaluationReport | Unevaluable
     return Decision(verdict, reasons, notes)
 
 
-def refuse_unfittable(records: int, converted_records: int, policy: Policy) -> Decision | None:
-    """Return the refusal of data to which no model can be fitted (no records, or one class), or None."""
-    if records and 0 < converted_records < records:
+def refuse_unfittable(
+    records: int, converted_records: int, training_records: int, training_converted_records: int, policy: Policy
+) -> Decision | None:
+    """Return the refusal of data to which no model can be fitted, or None.
+
+    That is data without records, with one class only, or with one class only outside the holdout.
+    """
+    if training_records and 0 < training_converted_records < training_records:
         return None
-    return Decision("refuse", tuple(data_refusals(records, converted_records, policy)))
+    reasons = data_refusals(records, converted_records, policy)
+    if not any(reason.code == "one_class" for reason in reasons) and records:
+        reasons.append(_one_class("one_class_in_training", training_records, training_converted_records))
+    return Decision("refuse", tuple(reasons))
 
 
 def data_refusals(records: int, converted_records: int, policy: Policy) -> list[Reason]:
@@ -132,18 +140,20 @@ def data_refusals(records: int, converted_records: int, policy: Policy) -> list[
             )
         )
     if records and converted_records in (0, records):
-        all_of_them = "none of them" if converted_records == 0 else "all of them"
-        wanted = "converted" if converted_records == 0 else "not converted"
-        reasons.append(
-            Reason(
-                "one_class",
-                f"{records} records, and {all_of_them} converted: there is nothing to tell apart",
-                converted_records,
-                1,
-                f"Train again when some leads have {wanted}, or check CONVERSION_STATUSES",
-            )
-        )
+        reasons.append(_one_class("one_class", records, converted_records))
     return reasons
+
+
+def _one_class(code: str, records: int, converted_records: int) -> Reason:
+    where = "" if code == "one_class" else " outside the holdout"
+    outcome, missing = ("none", "converted") if converted_records == 0 else ("all", "not converted")
+    return Reason(
+        code,
+        f"Of {records} records{where}, {outcome} converted: there is nothing to tell apart",
+        converted_records,
+        1,
+        f"Train again when some leads have {missing}, or check CONVERSION_STATUSES",
+    )
 
 
 def _holdout_refusals(candidate: EvaluationReport, policy: Policy) -> list[Reason]:

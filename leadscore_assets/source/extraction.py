@@ -125,7 +125,6 @@ def _read_table(connection: Connection, query: str, parameters: dict[str, Any], 
         keep_default_na=False,
         na_values={"lead_id": [""], "excluded_because": [""]}
         | {name: ["", "NaN"] for name in [*types, *contract.names][2:]},
-        float_precision="round_trip",
     )
 
 

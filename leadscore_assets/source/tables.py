@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -109,6 +110,17 @@ def load(connection: Connection, asset: str, org_id: str) -> tuple[pd.DataFrame 
         return (None if columns is None else _copy_out(connection, asset, org_id, columns)), info
 
 
+def last_as_of(connection: Connection, asset: str) -> dict[str, datetime]:
+    """Return, per org, the `as_of` of the window with which `asset` was last made for it.
+
+    Raises SourceMismatch before the set-up, DatabaseUnavailable.
+    """
+    query = "SELECT org_id, (info->'window'->>'as_of')::timestamptz FROM leadscore.materializations WHERE asset = %s"
+    with explaining(f"listing the orgs of {asset}", REMEDY):
+        found: list[Any] = connection.execute(query, [asset]).fetchall()
+    return dict(found)
+
+
 def _table(asset: str) -> sql.Identifier:
     return sql.Identifier("leadscore", asset)
 
@@ -156,4 +168,4 @@ def _copy_out(connection: Connection, asset: str, org_id: str, columns: list[str
     types = dict.fromkeys(columns, "float64") | KEY_TYPES
     # An id such as "NA" is an id; only features may be unknown.
     unknown = {name: [""] for name in columns if name not in KEY_TYPES}
-    return pd.read_csv(content, dtype=types, keep_default_na=False, na_values=unknown, float_precision="round_trip")
+    return pd.read_csv(content, dtype=types, keep_default_na=False, na_values=unknown)

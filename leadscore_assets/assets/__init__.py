@@ -1,0 +1,11 @@
+"""The five assets, one file each, in the data's order: what an org's CRM knows becomes its active model."""
+
+from leadscore_assets.assets.active_model import active_model
+from leadscore_assets.assets.conversion_records import conversion_records
+from leadscore_assets.assets.evaluation import evaluation
+from leadscore_assets.assets.lead_features import lead_features
+from leadscore_assets.assets.trained_model import trained_model
+
+ALL = (conversion_records, lead_features, trained_model, evaluation, active_model)
+
+__all__ = ["ALL", "active_model", "conversion_records", "evaluation", "lead_features", "trained_model"]

@@ -1,0 +1,28 @@
+"""lead_features: the records' rows, checked and typed against the feature contract."""
+
+import dagster as dg
+
+from leadscore.features import CONTRACT
+from leadscore_assets.metadata import GROUP, OWNERS, counts_metadata, row_schema
+from leadscore_assets.partitions import orgs
+from leadscore_assets.source.extraction import ConversionRecords
+from leadscore_assets.training.features import FeatureRows, check_rows
+
+
+@dg.asset(
+    partitions_def=orgs,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"python", "pandas"},
+    metadata={"dagster/column_schema": row_schema(CONTRACT)},
+)
+def lead_features(context: dg.AssetExecutionContext, conversion_records: ConversionRecords) -> dg.Output[FeatureRows]:
+    """The rows that keep the feature contract; bad rows are set aside and counted by reason, never repaired."""
+    features = check_rows(conversion_records, CONTRACT)
+    for reason, count in features.counts.set_aside.items():
+        context.log.warning("%d rows set aside: %s", count, reason)
+    return dg.Output(
+        features,
+        metadata=counts_metadata(features.counts),
+        data_version=dg.DataVersion(features.counts.fingerprint),
+    )

@@ -1,0 +1,56 @@
+"""trained_model: a candidate version, fitted to the rows outside the holdout and written to the registry."""
+
+import dagster as dg
+
+from leadscore.artifact import Manifest
+from leadscore.gate import policy_from, refuse_unfittable
+from leadscore.registry import Registry
+from leadscore.settings import Settings
+from leadscore_assets.failures import clear_failures, refused
+from leadscore_assets.metadata import GROUP, OWNERS, counts_metadata, importance_table, version_link
+from leadscore_assets.partitions import orgs
+from leadscore_assets.training.candidate import Candidate
+from leadscore_assets.training.features import FeatureRows
+
+
+@dg.asset(partitions_def=orgs, group_name=GROUP, owners=OWNERS, kinds={"python", "scikitlearn"})
+def trained_model(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    registry: dg.ResourceParam[Registry],
+    lead_features: FeatureRows,
+) -> dg.Output[Candidate]:
+    """A candidate version: a random forest with its whole provenance. It is not active until the gate says so."""
+    # scikit-learn takes seconds to import, and only this step needs it
+    from leadscore_assets.training.train import train, training_side  # noqa: PLC0415
+
+    counts = lead_features.counts
+    refusal = refuse_unfittable(
+        counts.records, counts.converted_records, *training_side(lead_features), policy=policy_from(settings)
+    )
+    if refusal:
+        raise refused(refusal)
+    with clear_failures():
+        manifest = train(registry, context.partition_key, lead_features, run_id=context.run_id)
+    context.log.info("version %s published as a candidate", manifest.version)
+    return dg.Output(
+        Candidate(manifest.version),
+        metadata={**_metadata(manifest), "info": version_link(settings, context.partition_key, manifest.version)},
+        data_version=dg.DataVersion(manifest.version),
+    )
+
+
+def _metadata(manifest: Manifest) -> dict[str, dg.MetadataValue | str | int]:
+    return {
+        "version": manifest.version,
+        **counts_metadata(manifest.counts),
+        "training_rows": manifest.split.training_rows,
+        "holdout_rows": manifest.split.holdout_rows,
+        "holdout_records": manifest.split.holdout_records,
+        "parameters": dg.MetadataValue.json(manifest.parameters),
+        "libraries": dg.MetadataValue.json(manifest.libraries),
+        "code_version": manifest.code_version,
+        "contract_fingerprint": manifest.contract_fingerprint,
+        "forest_sha256": manifest.files["forest.safetensors"],
+        "feature_importance": importance_table(manifest.importance),
+    }

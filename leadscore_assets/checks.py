@@ -1,0 +1,66 @@
+"""The checks that show the gate on an evaluation. They show it; the lock is `active_model`, which asks the gate too.
+
+`minimum_records` fails as an error and blocks: the data cannot carry a judgement. `metrics_improve` only warns: a held
+candidate is an ordinary outcome, and its run is green.
+"""
+
+import dagster as dg
+
+from leadscore.gate import Judgement
+from leadscore.registry import Registry
+from leadscore_assets.assets.evaluation import evaluation
+from leadscore_assets.partitions import orgs
+from leadscore_assets.training.candidate import Candidate
+
+
+@dg.asset_check(
+    asset=evaluation,
+    partitions_def=orgs,
+    blocking=True,
+    description="There are enough records, of both outcomes, to judge a version at all.",
+)
+def minimum_records(
+    context: dg.AssetCheckExecutionContext, registry: dg.ResourceParam[Registry], evaluation: Candidate
+) -> dg.AssetCheckResult:
+    """Fail, and hold everything back, when the gate refuses."""
+    judgement = _judgement(registry, context.partition_key, evaluation)
+    return _result(judgement, judgement.decision.verdict != "refuse", dg.AssetCheckSeverity.ERROR)
+
+
+@dg.asset_check(
+    asset=evaluation,
+    partitions_def=orgs,
+    description="The candidate is better than the active version on the same holdout leads.",
+)
+def metrics_improve(
+    context: dg.AssetCheckExecutionContext, registry: dg.ResourceParam[Registry], evaluation: Candidate
+) -> dg.AssetCheckResult:
+    """Warn when the gate does not say activate."""
+    judgement = _judgement(registry, context.partition_key, evaluation)
+    return _result(judgement, judgement.decision.verdict == "activate", dg.AssetCheckSeverity.WARN)
+
+
+ALL = (minimum_records, metrics_improve)
+
+
+def _judgement(registry: Registry, org_id: str, candidate: Candidate) -> Judgement:
+    judgement = registry.judgement(org_id, candidate.version)
+    if judgement is None:
+        raise dg.Failure(f"version {candidate.version} was not judged; materialize evaluation", allow_retries=False)
+    return judgement
+
+
+def _result(judgement: Judgement, passed: bool, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+    report, decision = judgement.report, judgement.decision
+    return dg.AssetCheckResult(
+        passed=passed,
+        severity=severity,
+        description=f"{decision.verdict}: {decision.text}",
+        metadata={
+            "version": report.version,
+            "verdict": decision.verdict,
+            "reasons": decision.text,
+            "records": report.records,
+            "champion_version": judgement.champion_version or "none",
+        },
+    )

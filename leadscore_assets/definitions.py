@@ -1,0 +1,45 @@
+"""The composition root: the one place where settings, registry and CRM are chosen and put together."""
+
+from __future__ import annotations
+
+import warnings
+
+import dagster as dg
+
+from leadscore.registry import Registry
+from leadscore.settings import Settings, read_settings
+
+# checks per partition are a preview in the release that is pinned; the tests hold what we use of it
+warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*")
+
+from leadscore_assets import assets, checks  # noqa: E402 (after the filter, which their import needs)
+from leadscore_assets.io_managers import LeadscoreTables  # noqa: E402
+from leadscore_assets.jobs import train  # noqa: E402
+from leadscore_assets.resources import Crm  # noqa: E402
+from leadscore_assets.schedules import retraining_schedule  # noqa: E402
+from leadscore_assets.sensors import follow_orgs  # noqa: E402
+
+
+def build_defs(settings: Settings) -> dg.Definitions:
+    """Return the definitions for `settings`; tests pass their own."""
+    return dg.Definitions(
+        assets=assets.ALL,
+        asset_checks=checks.ALL,
+        jobs=[train],
+        schedules=[retraining_schedule(settings.retrain_schedule)],
+        sensors=[follow_orgs],
+        resources={
+            "settings": settings,
+            "registry": Registry(settings.model_path),
+            "crm": Crm(settings),
+            "io_manager": LeadscoreTables(settings),
+        },
+        # the default executor starts an interpreter for each step; orgs run side by side as runs instead
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the definitions for the environment's settings; this is what Dagster loads."""
+    return build_defs(read_settings())

@@ -1,0 +1,26 @@
+"""How a step fails: in words, with the code and the verdict as metadata, so that callers can tell why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from leadscore.errors import LeadscoreError
+from leadscore.gate import Decision
+
+
+@contextmanager
+def clear_failures() -> Iterator[None]:
+    """Turn our own errors into a Dagster failure that shows their text instead of a stack trace."""
+    try:
+        yield
+    except LeadscoreError as error:
+        raise dg.Failure(error.message, {"code": error.code}, allow_retries=False) from error
+
+
+def refused(decision: Decision) -> dg.Failure:
+    """Return the failure of a step whose data the gate refuses."""
+    metadata = {"code": "insufficient_data", "verdict": decision.verdict, "reasons": decision.text}
+    return dg.Failure(decision.text, metadata, allow_retries=False)

@@ -1,0 +1,62 @@
+"""How assets hand things to each other: rows and a small document per asset and org, in the schema `leadscore`.
+
+What an asset returns is a frozen dataclass: its field `rows`, where it has one, is stored as rows, the others as one
+JSON document. Because the store is the database, any asset can be materialized alone, in another run or on another
+machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+import dagster as dg
+import msgspec
+import pandas as pd
+
+from leadscore.errors import SourceMismatch
+from leadscore.settings import Settings
+from leadscore_assets.failures import clear_failures
+from leadscore_assets.source import tables
+from leadscore_assets.source.database import connect
+
+ROWS = "rows"
+
+
+class LeadscoreTables(dg.IOManager):
+    """Stores each asset's value for an org; a new materialization replaces the org's former one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Replace what the org's former materialization stored, in one transaction."""
+        asset, org_id, run_id = context.asset_key.path[-1], context.partition_key, context.run_id
+        document, rows = to_stored(obj)
+        with clear_failures(), connect(self.settings) as connection:
+            tables.store(connection, asset, org_id, run_id=run_id, info=document, rows=rows)
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Return the upstream asset's value for the org, as the type that the asset asks for."""
+        asset, org_id = context.asset_key.path[-1], context.partition_key
+        with clear_failures():
+            with connect(self.settings, read_only=True) as connection:
+                rows, document = tables.load(connection, asset, org_id)
+            return from_stored(context.dagster_type.typing_type, document, rows, asset)
+
+
+def to_stored(value: Any) -> tuple[dict[str, Any], pd.DataFrame | None]:
+    """Return the document and the rows (None without any) that hold a dataclass."""
+    names = [field.name for field in fields(value) if field.name != ROWS]
+    return {name: msgspec.to_builtins(getattr(value, name)) for name in names}, getattr(value, ROWS, None)
+
+
+def from_stored(kind: type[Any], document: dict[str, Any], rows: pd.DataFrame | None, asset: str) -> Any:
+    """Return the `kind` that `to_stored` took apart. Raises SourceMismatch when another release stored it."""
+    hints = get_type_hints(kind)
+    names = [field.name for field in fields(kind) if field.name != ROWS]
+    try:
+        values = {name: msgspec.convert(document[name], hints[name]) for name in names}
+    except (KeyError, msgspec.ValidationError) as error:
+        raise SourceMismatch(f"what {asset} stored is of another release ({error}); materialize it again") from error
+    return kind(**values) if rows is None else kind(rows=rows, **values)

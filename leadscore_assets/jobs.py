@@ -1,0 +1,15 @@
+"""The one job: train an org, from its conversion records to its active model, with the checks in between."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from leadscore_assets.assets import ALL
+from leadscore_assets.partitions import orgs
+
+train = dg.define_asset_job(
+    "train",
+    selection=dg.AssetSelection.assets(*ALL),
+    partitions_def=orgs,
+    description="Extract an org's records, train a candidate, judge it, and activate it if it is better.",
+)

@@ -1,0 +1,153 @@
+"""What people see of a materialization in Dagster: typed figures, tables and links, the same names everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from leadscore.artifact import Importance
+from leadscore.evaluation import EvaluationReport
+from leadscore.features import Contract
+from leadscore.gate import Judgement
+from leadscore.records import RecordCounts, Window
+from leadscore.settings import Settings
+
+GROUP = "leadscore"
+OWNERS = ["team:leadscore"]
+
+Metadata = dict[str, Any]
+
+
+def row_schema(contract: Contract) -> dg.TableSchema:
+    """Return the columns of a table of rows: the lead, its age, its outcome, and the contract's features."""
+    keys = [
+        dg.TableColumn("lead_id", "text", "the lead"),
+        dg.TableColumn("landmark_days", "integer", "age in days at which the features are taken"),
+        dg.TableColumn("converted", "integer", "1 when the lead converted within the conversion window"),
+    ]
+    features = [
+        dg.TableColumn(
+            feature.name,
+            "double precision",
+            f"{feature.meaning} ({feature.unit})",
+            constraints=dg.TableColumnConstraints(nullable=feature.nullable),
+        )
+        for feature in contract.features
+    ]
+    return dg.TableSchema([*keys, *features])
+
+
+def counts_metadata(counts: RecordCounts) -> Metadata:
+    """Return the figures of what was read: records, rows, base rate, and what was left out by reason."""
+    metadata: Metadata = {
+        "dagster/row_count": counts.rows,
+        "records": counts.records,
+        "converted_records": counts.converted_records,
+        "excluded": _count_table(counts.excluded, "leads"),
+        "excluded_leads": sum(counts.excluded.values()),
+        "sql_sha256": counts.sql_sha256,
+    }
+    if counts.base_rate is not None:
+        metadata["base_rate"] = counts.base_rate
+    if counts.fingerprint:
+        metadata["fingerprint"] = counts.fingerprint
+        metadata["set_aside"] = _count_table(counts.set_aside, "rows")
+        metadata["set_aside_rows"] = sum(counts.set_aside.values())
+    return metadata
+
+
+def window_metadata(window: Window) -> Metadata:
+    """Return what was asked for: the time, the windows, the statuses and the landmarks."""
+    return {
+        "as_of": dg.MetadataValue.timestamp(window.as_of),
+        "training_window_days": window.training_window_days,
+        "conversion_window_days": window.conversion_window_days,
+        "conversion_statuses": ", ".join(window.conversion_statuses),
+        "landmark_days": ", ".join(map(str, window.landmark_days)),
+    }
+
+
+def judgement_metadata(judgement: Judgement) -> Metadata:
+    """Return the decision in words and the figures of candidate and champion side by side."""
+    report, decision = judgement.report, judgement.decision
+    metadata: Metadata = {
+        "version": report.version,
+        "champion_version": judgement.champion_version or "none",
+        "verdict": decision.verdict,
+        "reasons": decision.text,
+        "notes": " ".join(note.text for note in decision.notes) or "none",
+        "records": report.records,
+        "base_rate": report.base_rate,
+        "holdout_records": report.holdout_records,
+        "holdout_rows": report.holdout_rows,
+        "metrics": _metrics_table(report, judgement.champion),
+        "quality_by_age": _age_table(report),
+        "lift": _lift_table(report),
+    }
+    for name in (
+        "precision",
+        "recall",
+        "f1_score",
+        "roc_auc",
+        "accuracy",
+        "brier_score",
+        "log_loss",
+        "average_precision",
+    ):
+        figure = getattr(report.metrics, name)
+        if figure is not None:
+            metadata[name] = figure
+    return metadata
+
+
+def importance_table(importance: Sequence[Importance]) -> dg.MetadataValue:
+    """Return the features by importance: their mean absolute contribution."""
+    return _table(
+        {"feature": "string", "mean_absolute_contribution": "float"},
+        [(entry.feature, round(entry.importance, 5)) for entry in importance],
+    )
+
+
+def version_link(settings: Settings, org_id: str, version: str) -> dg.MetadataValue:
+    """Return the address of the server's page about a version."""
+    return dg.MetadataValue.url(settings.link(f"/api/v1/model/info?org_id={org_id}&version={version}"))
+
+
+def _count_table(counts: Mapping[str, int], unit: str) -> dg.MetadataValue:
+    return _table({"reason": "string", unit: "int"}, sorted(counts.items()))
+
+
+def _metrics_table(report: EvaluationReport, champion: EvaluationReport | None) -> dg.MetadataValue:
+    names = ("roc_auc", "average_precision", "brier_score", "log_loss", "accuracy", "precision", "recall", "f1_score")
+    rows = [
+        (name, _rounded(getattr(report.metrics, name)), _rounded(getattr(champion.metrics, name) if champion else None))
+        for name in names
+    ]
+    return _table({"metric": "string", "candidate": "string", "champion": "string"}, rows)
+
+
+def _rounded(figure: float | None) -> str:
+    return "none" if figure is None else f"{figure:.4f}"
+
+
+def _age_table(report: EvaluationReport) -> dg.MetadataValue:
+    columns = {"age_days": "int", "rows": "int", "conversion_rate": "string", "roc_auc": "string", "brier": "string"}
+    rows = [
+        (age.landmark_days, age.rows, _rounded(age.conversion_rate), _rounded(age.roc_auc), _rounded(age.brier_score))
+        for age in report.by_age
+    ]
+    return _table(columns, rows)
+
+
+def _lift_table(report: EvaluationReport) -> dg.MetadataValue:
+    columns = {"contacted": "string", "conversions_reached": "string", "lift": "float"}
+    return _table(columns, [(f"{s.contacted:.0%}", f"{s.reached:.0%}", round(s.lift, 2)) for s in report.lift])
+
+
+def _table(columns: Mapping[str, str], rows: Sequence[Sequence[str | int | float]]) -> dg.MetadataValue:
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()]),
+    )

@@ -1,0 +1,87 @@
+"""The pictures of an evaluation: ROC curve, calibration curve and confusion matrix, as small inline PNGs.
+
+They are drawn from the stored judgement alone, so that the same judgement gives the same pictures.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import dagster as dg
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from leadscore.evaluation import EvaluationReport
+from leadscore.gate import Judgement
+
+CANDIDATE_COLOUR, CHAMPION_COLOUR, GUIDE_COLOUR = "#1f5fbf", "#c2571a", "#9a9a9a"
+SIZE_INCHES = (4.6, 4.0)
+DOTS_PER_INCH = 100
+
+
+def evaluation_pictures(judgement: Judgement) -> dict[str, dg.MetadataValue]:
+    """Return the pictures as Markdown metadata; a holdout with one class has no ROC curve, and says so."""
+    reports = [(judgement.report, "candidate", CANDIDATE_COLOUR)]
+    if judgement.champion is not None:
+        reports.append((judgement.champion, "champion", CHAMPION_COLOUR))
+    roc, calibration, confusion = _figure("ROC curve"), _figure("Calibration"), _figure("Confusion matrix")
+    for entry in reports:
+        _draw_roc(roc.gca(), *entry)
+        _draw_calibration(calibration.gca(), *entry)
+    _draw_confusion(confusion.gca(), judgement.report)
+    return {
+        "roc_curve": _picture(roc),
+        "calibration_curve": _picture(calibration),
+        "confusion_matrix": _picture(confusion),
+    }
+
+
+def _draw_roc(axes: Axes, report: EvaluationReport, name: str, colour: str) -> None:
+    points = report.roc_curve
+    auc = "no ROC-AUC: one class" if report.metrics.roc_auc is None else f"ROC-AUC {report.metrics.roc_auc:.3f}"
+    x, y = [point.false_positive_rate for point in points], [point.true_positive_rate for point in points]
+    axes.plot(x, y, color=colour, label=f"{name} {report.version}\n{auc}")
+    _finish(axes, "false positive rate", "true positive rate")
+
+
+def _draw_calibration(axes: Axes, report: EvaluationReport, name: str, colour: str) -> None:
+    x, y = [b.mean_probability for b in report.calibration], [b.conversion_rate for b in report.calibration]
+    axes.plot(x, y, color=colour, marker="o", markersize=4, label=f"{name}\nBrier {report.metrics.brier_score:.3f}")
+    _finish(axes, "predicted probability (mean of a tenth)", "share that converted")
+
+
+def _finish(axes: Axes, x_label: str, y_label: str) -> None:
+    axes.plot([0, 1], [0, 1], color=GUIDE_COLOUR, linestyle="--", linewidth=1)
+    axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, 1), ylim=(0, 1))
+    axes.legend(loc="best", fontsize=8, frameon=False)
+
+
+def _draw_confusion(axes: Axes, report: EvaluationReport) -> None:
+    matrix = report.metrics.confusion_matrix
+    cells = [[matrix.true_negatives, matrix.false_positives], [matrix.false_negatives, matrix.true_positives]]
+    most = max(1, *cells[0], *cells[1])
+    axes.imshow(cells, cmap="Blues", vmin=0, vmax=most)
+    for row, counts in enumerate(cells):
+        for column, count in enumerate(counts):
+            colour = "white" if count > most / 2 else "black"
+            axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=14)
+    axes.set(xticks=[0, 1], yticks=[0, 1], xlabel="predicted at 0.5", ylabel="outcome (rows)")
+    axes.set_xticklabels(["not converted", "converted"])
+    axes.set_yticklabels(["not\nconverted", "converted"])
+
+
+def _figure(title: str) -> Figure:
+    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="tight")
+    FigureCanvasAgg(figure)
+    figure.add_subplot().set_title(title)
+    return figure
+
+
+def _picture(figure: Figure) -> dg.MetadataValue:
+    buffer = io.BytesIO()
+    # without the library's name in it, the same judgement gives the same bytes
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return dg.MetadataValue.md(f"![{figure.gca().get_title()}](data:image/png;base64,{encoded})")

@@ -1,0 +1,40 @@
+"""The CRM, as it is handed to assets, sensors and schedules; it works without Dagster, and tests put others in.
+
+The settings and the registry are handed over as they are: see `definitions.build_defs`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from leadscore.records import Window
+from leadscore.settings import Settings
+from leadscore_assets.source.database import connect
+from leadscore_assets.source.extraction import ConversionRecords, extract
+from leadscore_assets.source.orgs import TrainingNeed, orgs, training_needs
+from leadscore_assets.source.tables import last_as_of
+
+
+@dataclass(frozen=True)
+class Crm:
+    """The CRM's database, as far as a training needs it."""
+
+    settings: Settings
+
+    def conversion_records(self, org_id: str, window: Window) -> ConversionRecords:
+        """Return the org's records in `window`."""
+        return extract(self.settings, org_id, window)
+
+    def orgs(self) -> list[str]:
+        """Return the ids of all orgs that have leads."""
+        with connect(self.settings, read_only=True) as connection:
+            return orgs(connection)
+
+    def training_needs(self, window: Window) -> list[TrainingNeed]:
+        """Return, for each org, whether it is due for a training at the window's `as_of`, and why or why not.
+
+        The last training of an org is the last time that its features were made, whatever became of the model.
+        """
+        with connect(self.settings, read_only=True) as connection:
+            trained_as_of = last_as_of(connection, "lead_features")
+            return training_needs(connection, window, trained_as_of, self.settings.min_records)

@@ -1,0 +1,40 @@
+"""The schedule that trains again every org that is due, and says why the others are not."""
+
+import dagster as dg
+
+from leadscore.records import window_from
+from leadscore.settings import Settings
+from leadscore_assets.jobs import train
+from leadscore_assets.partitions import orgs
+from leadscore_assets.resources import Crm
+from leadscore_assets.sensors import valid_org_ids
+
+
+def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
+    """Return the schedule that runs at `cron`, in UTC."""
+
+    @dg.schedule(
+        name="retrain_due_orgs",
+        job=train,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="One run for each org with enough records and new outcomes since its last training.",
+    )
+    def retrain_due_orgs(
+        context: dg.ScheduleEvaluationContext,
+        settings: dg.ResourceParam[Settings],
+        crm: dg.ResourceParam[Crm],
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        needs = crm.training_needs(window_from(settings))
+        due = valid_org_ids([need.org_id for need in needs if need.is_due], context)
+        for need in needs:
+            context.log.info("%s is %s: %s", need.org_id, "due" if need.is_due else "skipped", need.reason)
+        if not due:
+            return dg.SkipReason(f"none of the {len(needs)} orgs is due; the tick's log says why for each")
+        # the sensor may not have seen an org yet; adding a key that is there changes nothing
+        context.instance.add_dynamic_partitions(orgs.name or "", due)
+        tick = context.scheduled_execution_time.isoformat()
+        return [dg.RunRequest(run_key=f"{org_id}:{tick}", partition_key=org_id) for org_id in due]
+
+    return retrain_due_orgs

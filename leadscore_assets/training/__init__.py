@@ -1,0 +1,1 @@
+"""From feature rows to a judged version: pure functions, scikit-learn allowed, no Dagster."""

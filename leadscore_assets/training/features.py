@@ -1,0 +1,63 @@
+"""Checking and typing extracted rows against the feature contract: bad rows are set aside and counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from leadscore.features import Contract
+from leadscore.records import RecordCounts, Window
+from leadscore_assets.source.extraction import ConversionRecords
+from leadscore_assets.training.provenance import records_fingerprint
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """Rows that fit `contract`: lead_id, landmark_days, converted and one float64 column per feature."""
+
+    rows: pd.DataFrame
+    counts: RecordCounts
+    window: Window
+    contract: Contract
+
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """Return the feature vectors, shape (rows, features), NaN for unknown."""
+        return feature_matrix(self.rows, self.contract)
+
+    def outcomes(self) -> npt.NDArray[np.bool_]:
+        """Return whether each row's lead converted, shape (rows,)."""
+        return np.asarray(self.rows["converted"], dtype=bool)
+
+
+def feature_matrix(rows: pd.DataFrame, contract: Contract) -> npt.NDArray[np.float64]:
+    """Return the contract's columns of `rows`, shape (rows, features), in the contract's order."""
+    return np.asarray(rows[list(contract.names)], dtype=np.float64)
+
+
+def check_rows(records: ConversionRecords, contract: Contract) -> FeatureRows:
+    """Return the rows that keep the contract, with the others counted by reason and the records counted again."""
+    rows = records.rows
+    columns = {name: rows[name].to_numpy(dtype=np.float64) for name in contract.names}
+    reasons = contract.bad_rows(columns)
+    is_bad = np.zeros(len(rows), dtype=bool)
+    for broken in reasons.values():
+        is_bad |= broken
+    good = rows[~is_bad].reset_index(drop=True)
+    leads = good.drop_duplicates("lead_id")
+    return FeatureRows(
+        rows=good,
+        window=records.window,
+        contract=contract,
+        counts=msgspec.structs.replace(
+            records.counts,
+            records=len(leads),
+            converted_records=int(leads["converted"].sum()),
+            rows=len(good),
+            set_aside={reason: int(broken.sum()) for reason, broken in reasons.items()},
+            fingerprint=records_fingerprint(good, contract),
+        ),
+    )

@@ -1,0 +1,86 @@
+"""Split, fit and write a candidate version with its whole provenance."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.ensemble import RandomForestClassifier
+
+from leadscore.artifact import ESTIMATOR_FILE, FOREST_FILE, FORMAT, Importance, Manifest, Split, encode_arrays
+from leadscore.features import Contract
+from leadscore.forest import Floats, Forest
+from leadscore.registry import Registry
+from leadscore_assets.training.features import FeatureRows
+from leadscore_assets.training.fit import PARAMETERS, estimator_bytes, fit, flatten
+from leadscore_assets.training.provenance import code_version, library_versions
+from leadscore_assets.training.split import HOLDOUT_SHARE, holdout_mask
+
+IMPORTANCE_ROWS = 100
+
+
+def train(registry: Registry, org_id: str, features: FeatureRows, *, run_id: str | None = None) -> Manifest:
+    """Fit a forest to the rows outside the holdout, publish it as a candidate, and return its manifest.
+
+    Raises ValueError when the training side has one class only; the gate's refusal comes before that.
+    """
+    is_holdout = holdout_mask(features.rows["lead_id"])
+    estimator = _fit_training_side(features, is_holdout)
+    forest = flatten(estimator)
+    files = {FOREST_FILE: encode_arrays(forest.to_arrays()), ESTIMATOR_FILE: estimator_bytes(estimator)}
+    importance = importances(forest, features.contract, features.matrix()[is_holdout])
+    split = _split(features, is_holdout)
+
+    def describe(version: str, hashes: dict[str, str]) -> Manifest:
+        return Manifest(
+            format=FORMAT,
+            org_id=org_id,
+            version=version,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            run_id=run_id,
+            contract=features.contract,
+            contract_fingerprint=features.contract.fingerprint,
+            window=features.window,
+            counts=features.counts,
+            split=split,
+            parameters=PARAMETERS,
+            importance=importance,
+            code_version=code_version(),
+            libraries=library_versions(),
+            files=hashes,
+        )
+
+    return registry.publish(org_id, files, describe)
+
+
+def training_side(features: FeatureRows) -> tuple[int, int]:
+    """Return how many leads stand on the training side, and how many of them converted."""
+    leads = features.rows[~holdout_mask(features.rows["lead_id"])].drop_duplicates("lead_id")
+    return len(leads), int(leads["converted"].sum())
+
+
+def _fit_training_side(features: FeatureRows, is_holdout: npt.NDArray[np.bool_]) -> RandomForestClassifier:
+    outcomes = features.outcomes()[~is_holdout]
+    if not outcomes.any() or outcomes.all():
+        raise ValueError("the training side of the split has one class only")
+    return fit(features.matrix()[~is_holdout], outcomes)
+
+
+def _split(features: FeatureRows, is_holdout: npt.NDArray[np.bool_]) -> Split:
+    lead_ids = features.rows["lead_id"]
+    return Split(
+        holdout_share=HOLDOUT_SHARE,
+        training_records=int(lead_ids[~is_holdout].nunique()),
+        training_rows=int((~is_holdout).sum()),
+        holdout_records=int(lead_ids[is_holdout].nunique()),
+        holdout_rows=int(is_holdout.sum()),
+    )
+
+
+def importances(forest: Forest, contract: Contract, rows: Floats) -> tuple[Importance, ...]:
+    """Return each feature's mean absolute contribution over up to 100 of `rows`, evenly spread; highest first."""
+    sample = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), IMPORTANCE_ROWS)).astype(int))]
+    means = np.abs(forest.contributions(sample)).mean(axis=0) if len(sample) else np.zeros(len(contract.names))
+    ranked = sorted(zip(contract.names, means.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
+    return tuple(Importance(name, importance) for name, importance in ranked)
