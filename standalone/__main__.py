@@ -1,0 +1,96 @@
+"""The command line: `python -m standalone simulate`. What they do lives beside."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+
+from leadscore.errors import CannotRun, LeadscoreError
+from leadscore.settings import Settings, parse_time, read_settings
+from standalone.orgs import DEMO_ORGS, Org, equal_orgs
+from standalone.simulator import into_database, into_folder, simulate
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `arguments` (the process's own unless given) name; return the exit code."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return int(chosen.command(chosen))
+    except LeadscoreError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m standalone", description="The whole system on one machine.")
+    commands = parser.add_subparsers(required=True)
+    made = commands.add_parser("simulate", help="make a CRM of any size", description=_simulate.__doc__)
+    made.set_defaults(command=_simulate)
+    made.add_argument("--orgs", type=_count, metavar="N", help="so many orgs of equal size, instead of the demo's")
+    made.add_argument("--leads", type=_count, metavar="N", help="leads of each org (with --orgs; 1000 unless given)")
+    made.add_argument("--messages-per-lead", type=float, metavar="X", help="on average (with --orgs; 8 unless given)")
+    made.add_argument(
+        "--history-days", type=_count, metavar="D", help="days of history (with --orgs; 365 unless given)"
+    )
+    made.add_argument("--seed", type=int, default=1, help="another seed gives another CRM (default %(default)s)")
+    made.add_argument("--now", type=_moment, metavar="TIME", help="when the history ends, ISO 8601, UTC (default: now)")
+    target = made.add_mutually_exclusive_group(required=True)
+    target.add_argument("--into-database", action="store_true", help="load it into the database that DB_* name")
+    target.add_argument("--into-folder", type=Path, metavar="DIR", help="write the files that CRM_DATA can name")
+    return parser
+
+
+def _simulate(chosen: argparse.Namespace) -> int:
+    """Make a believable CRM of any size: by default the demo's six orgs."""
+    tables = simulate(_orgs(chosen), seed=chosen.seed, now=chosen.now or datetime.now(UTC))
+    if chosen.into_folder:
+        rows = into_folder(chosen.into_folder, tables)
+    else:
+        with _connect(read_settings()) as connection:
+            rows = into_database(connection, tables)
+    for table, count in rows.items():
+        print(f"{table:<24}{count:>12,}")
+    return 0
+
+
+def _connect(settings: Settings) -> psycopg.Connection:
+    try:
+        return psycopg.connect(**settings.database_arguments(), connect_timeout=5)
+    except psycopg.OperationalError as error:
+        raise CannotRun(
+            f"PostgreSQL at {settings.db_host}:{settings.db_port} (DB_HOST, DB_PORT) cannot be used: {error}"
+        ) from None
+
+
+def _orgs(chosen: argparse.Namespace) -> Sequence[Org]:
+    sizes = (chosen.leads, chosen.messages_per_lead, chosen.history_days)
+    if chosen.orgs is None:
+        if any(size is not None for size in sizes):
+            raise SystemExit(
+                "--leads, --messages-per-lead and --history-days need --orgs; the demo's orgs are as they are"
+            )
+        return DEMO_ORGS
+    return equal_orgs(chosen.orgs, chosen.leads or 1_000, chosen.messages_per_lead or 8.0, chosen.history_days or 365)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 up")
+    return number
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 date or time, such as 2026-03-15") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
