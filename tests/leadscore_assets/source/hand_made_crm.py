@@ -12,7 +12,7 @@ from leadscore_assets.source.extraction import ConversionRecords, extract
 from standalone.crm import create_tables
 
 ORG = "north"
-AS_OF = datetime(2026, 6, 1)  # noqa: DTZ001  # the CRM's times have no zone
+AS_OF = datetime(2026, 6, 1)  # the CRM's times have no zone
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -68,7 +68,9 @@ class Crm:
         return str(lead)
 
     def move(self, lead: str, to_status: str, at: datetime, *, org_id: str = ORG) -> None:
-        self.insert("dossier_status_history", org_id=org_id, dossier_id=int(lead), to_status=to_status, transitioned_at=at)
+        self.insert(
+            "dossier_status_history", org_id=org_id, dossier_id=int(lead), to_status=to_status, transitioned_at=at
+        )
 
     def message(self, lead: str, at: datetime, direction: str = "INBOUND", *, org_id: str = ORG) -> None:
         self.insert("message", org_id=org_id, dossier_id=int(lead), direction=direction, timestamp=at)

@@ -1,0 +1,167 @@
+"""What is promised about reading: one checked SQL file, a site's own file, and refusals that name every fault."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from leadscore.errors import SourceMismatch
+from leadscore.features import CONTRACT, Contract, Feature
+from leadscore_assets.source.extraction import RECORDS_SQL, extract
+from tests.leadscore_assets.source.hand_made_crm import ORG, Crm, day, window
+
+COLUMNS = {
+    "lead_id": "'7'::text",
+    "excluded_because": "NULL::text",
+    "landmark_days": "0",
+    "converted": "1",
+    **dict.fromkeys(CONTRACT.names, "1.5::float8"),
+}
+
+
+class Site:
+    """A site with an SQL file of its own."""
+
+    def __init__(self, crm: Crm, path: Path) -> None:
+        self.path = path
+        self.settings = dataclasses.replace(crm.settings, records_sql=path)
+
+    def extract_columns(self, tail: str = "", **columns: str | None):
+        given = {name: text for name, text in (COLUMNS | columns).items() if text is not None}
+        return self.extract_sql("SELECT " + ", ".join(f"{text} AS {name}" for name, text in given.items()) + tail)
+
+    def extract_sql(self, query: str):
+        self.path.write_text(query, encoding="utf-8")
+        return extract(self.settings, ORG, window())
+
+
+@pytest.fixture
+def site(crm: Crm, tmp_path: Path) -> Site:
+    """Give a site whose file is written by each call."""
+    return Site(crm, tmp_path / "site.sql")
+
+
+def test_the_supplied_sql_is_named_by_the_hash_of_its_file(crm: Crm) -> None:
+    assert crm.extract().counts.sql_sha256 == hashlib.sha256(RECORDS_SQL.read_bytes()).hexdigest()
+
+
+def test_the_columns_are_the_keys_and_the_contract_in_order(crm: Crm) -> None:
+    crm.lead(day(100), ("LOST", day(99)))
+    rows = crm.extract().rows
+    assert list(rows.columns) == ["lead_id", "landmark_days", "converted", *CONTRACT.names]
+    assert [str(rows[name].dtype) for name in rows.columns[1:]] == [
+        "int64",
+        "int64",
+        *["float64"] * len(CONTRACT.names),
+    ]
+
+
+def test_a_sites_own_file_is_read_in_place_of_ours(site: Site) -> None:
+    records = site.extract_columns(tail="  -- all there is\n;\n", extra="'not read'")
+    assert records.rows.to_dict("records") == [
+        {"lead_id": "7", "landmark_days": 0, "converted": 1} | dict.fromkeys(CONTRACT.names, 1.5)
+    ]
+
+
+def test_an_id_that_reads_like_nothing_stays_an_id(site: Site) -> None:
+    records = site.extract_columns(tail=" FROM unnest(ARRAY['NA', 'null', 'é,\"x']) AS ids", lead_id="ids")
+    assert list(records.rows["lead_id"]) == ["NA", "null", 'é,"x']
+
+
+def test_whole_and_exact_numbers_are_numbers_and_what_is_not_finite_stays_to_be_judged(site: Site) -> None:
+    rows = site.extract_columns(
+        inbound_messages_count="3", property_price="0.1::numeric", engagement_rate="'-Infinity'::float8",
+        response_time_minutes="NULL::float8", market_activity_score="'NaN'::float8",
+    ).rows  # fmt: skip
+    assert rows[["inbound_messages_count", "property_price", "engagement_rate"]].iloc[0].to_list() == [
+        3,
+        0.1,
+        -float("inf"),
+    ]
+    assert rows[["response_time_minutes", "market_activity_score"]].isna().all(axis=None)
+
+
+def test_a_refusal_names_every_column_that_does_not_fit_and_the_remedy(site: Site) -> None:
+    with pytest.raises(SourceMismatch) as refusal:
+        site.extract_columns(lead_id="7", converted="true", has_property=None, engagement_rate="'1'::text")
+    assert refusal.value.message == (
+        "site.sql returns columns that do not fit: has_property is missing (expected double precision);"
+        " lead_id is integer (expected text); converted is boolean (expected smallint);"
+        " engagement_rate is text (expected double precision)."
+        " Correct the SQL file, or unset RECORDS_SQL to use the one that is supplied."
+    )
+
+
+def test_a_column_that_is_returned_twice_is_refused(site: Site) -> None:
+    with pytest.raises(SourceMismatch, match="converted is returned 2 times"):
+        site.extract_columns(tail=", 0 AS converted")
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "says"),
+    [
+        ("lead_id", "''::text", "1 of 1 without a lead_id"),
+        ("landmark_days", "5", "1 of 1 whose landmark_days was not asked for"),
+        ("landmark_days", "NULL::int", "1 of 1 whose landmark_days was not asked for"),
+        ("converted", "2", "1 of 1 whose converted is neither 0 nor 1"),
+        ("converted", "NULL::int", "1 of 1 whose converted is neither 0 nor 1"),
+    ],
+)
+def test_rows_that_cannot_be_records_are_refused(site: Site, column: str, text: str, says: str) -> None:
+    with pytest.raises(SourceMismatch, match=says):
+        site.extract_columns(**{column: text})
+
+
+def test_a_lead_has_one_row_per_landmark_and_one_label(site: Site) -> None:
+    with pytest.raises(SourceMismatch, match="1 of 2 for a lead and landmark that has one already"):
+        site.extract_columns(tail=" FROM generate_series(1, 2)")
+    with pytest.raises(SourceMismatch, match="2 of 2 of a lead that converted in one row and not in another"):
+        site.extract_columns(tail=" FROM generate_series(0, 1) AS n", landmark_days="n", converted="n")
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("SELECT * FROM nowhere", 'relation "nowhere" does not exist'),
+        ("SELECT FROM FROM", "syntax error"),
+        ("SELECT %(unheard_of)s", "unheard_of"),
+        ("CREATE TABLE leads ()", "syntax error"),
+    ],
+)
+def test_sql_that_fails_is_refused_in_the_databases_words(site: Site, query: str, says: str) -> None:
+    with pytest.raises(SourceMismatch, match=says) as refusal:
+        site.extract_sql(query)
+    assert refusal.value.message.startswith("PostgreSQL refused while reading the records by site.sql: ")
+    assert refusal.value.message.endswith("unset RECORDS_SQL to use the one that is supplied.")
+
+
+def test_a_refusal_quotes_no_value_of_a_lead(site: Site) -> None:
+    with pytest.raises(SourceMismatch) as refusal:
+        site.extract_columns(tail=" FROM (SELECT 'ann@example.org' AS mail) AS leads", property_price="mail::float8")
+    assert "ann@example.org" not in refusal.value.message
+    assert refusal.value.__suppress_context__
+
+
+def test_a_sites_sql_cannot_write(site: Site, crm: Crm) -> None:
+    crm.lead(day(1))
+    with pytest.raises(SourceMismatch, match="read-only transaction"):
+        site.extract_columns(property_price="nextval('dossier_id_seq')::float8")
+
+
+def test_a_file_that_is_not_there_is_refused_with_the_settings_name(site: Site) -> None:
+    with pytest.raises(SourceMismatch, match="RECORDS_SQL"):
+        extract(site.settings, ORG, window())
+
+
+def test_tables_that_are_missing_are_named(database) -> None:
+    with pytest.raises(SourceMismatch, match='relation "dossier" does not exist'):
+        extract(database, ORG, window())
+
+
+def test_a_feature_that_the_sql_does_not_return_is_missing(crm: Crm) -> None:
+    grown = Contract((*CONTRACT.features, Feature("visits_count", "visits", "count", 0, 100, "visits so far")))
+    with pytest.raises(SourceMismatch, match="visits_count is missing"):
+        extract(crm.settings, ORG, window(), grown)
