@@ -15,9 +15,7 @@ from leadscore_assets.source.setup import set_up
 
 
 def run_setup(settings: Settings) -> subprocess.CompletedProcess[str]:
-    arguments = {
-        name: str(getattr(settings, name)) for name in ("db_host", "db_port", "db_name", "db_user", "db_password")
-    }
+    names = ("db_host", "db_port", "db_name", "db_user", "db_password")
     return subprocess.run(
         [sys.executable, "-m", "leadscore_assets.source.setup"],
         env=os.environ | {name.upper(): str(getattr(settings, name)) for name in names},
