@@ -1,0 +1,41 @@
+"""create_app: the one place where the Flask app is put together."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from leadscore.errors import CannotRun
+from leadscore.settings import Settings
+from serving.docs_routes import routes as docs_routes
+from serving.health_routes import routes as health_routes
+from serving.model_routes import routes as model_routes
+from serving.problems import answer_errors
+from serving.request_log import observe_requests
+from serving.scoring_routes import routes as scoring_routes
+from serving.services import EXTENSION, build_services
+from serving.training_routes import routes as training_routes
+
+
+def create_app(settings: Settings) -> Flask:
+    """Return the app that serves the models below `settings.model_path`. Nothing is opened or loaded yet."""
+    app = Flask(__name__, static_folder=None)
+    # the largest body is refused by us, with our words; this holds whatever gets past that
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    # `//health` is no other way to write `/health`: one address per thing
+    app.url_map.merge_slashes = False
+    app.extensions[EXTENSION] = build_services(settings)
+    observe_requests(app)
+    answer_errors(app)
+    for routes in (scoring_routes, model_routes, training_routes, health_routes, docs_routes):
+        app.register_blueprint(routes)
+    return app
+
+
+def prepare_registry(settings: Settings) -> None:
+    """Make the registry's folder when it is missing. Raises CannotRun."""
+    try:
+        settings.model_path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotRun(
+            f"MODEL_PATH cannot be made a folder ({error.strerror}); name one that this user may read"
+        ) from error

@@ -1,0 +1,131 @@
+"""Where a request becomes trusted: bytes in, checked types out, or a refusal that names every fault at once.
+
+The features themselves are judged by the version's contract, not here. No fault repeats the value that was sent.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+from flask import g, request
+
+from leadscore.errors import Fault, InvalidId
+from leadscore.registry import check_org_id, check_version_id
+from serving.problems import Refusal, invalid
+from serving.wire import Request
+
+Kind = TypeVar("Kind", bound=Request)
+
+JSON_TYPE = "application/json"
+# names beyond these are counted, not listed: finding the nearest name of each takes time
+MAX_UNKNOWN_NAMES = 20
+MAX_NAME_LENGTH = 64
+
+_ID_RULES: dict[str, Callable[[object], str]] = {
+    "org_id": check_org_id,
+    "version": check_version_id,
+    "expected_active": check_version_id,
+    "cursor": check_version_id,
+}
+
+
+def read_query(kind: type[Kind]) -> Kind:
+    """Return the query string as `kind`. Raises Refusal 400."""
+    check = _Check("?", is_text=True)
+    for name, values in request.args.lists():
+        if len(values) > 1 and len(check.faults) < MAX_UNKNOWN_NAMES:
+            check.faults.append(Fault(f"?{_shown(name)}", "repeated", "given more than once"))
+    return check.taken(kind, request.args.to_dict(), 400, "invalid_query")
+
+
+def read_body(kind: type[Kind], max_bytes: int) -> Kind:
+    """Return the JSON body as `kind`. Raises Refusal 400, 411, 413, 415 or 422."""
+    return _Check("/", is_text=False).taken(kind, parse_object(_read_bytes(max_bytes)), 422, "invalid_request")
+
+
+def _read_bytes(max_bytes: int) -> bytes:
+    if request.mimetype != JSON_TYPE or request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Refusal(415, "unsupported_media_type", f"send {JSON_TYPE}, not encoded")
+    if request.content_length is None:
+        raise Refusal(411, "length_required", "send the header Content-Length")
+    if request.content_length > max_bytes:
+        raise Refusal(413, "too_large", f"the body may have {max_bytes} bytes; send less at a time")
+    return request.get_data(cache=False)
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in `body`; of a repeated name, the last counts. Raises Refusal 400."""
+    try:
+        given = msgspec.json.decode(body)
+    except UnicodeDecodeError as error:
+        raise _not_json("the body is not UTF-8") from error
+    except RecursionError as error:
+        raise _not_json("the body is nested too deep") from error
+    except msgspec.MsgspecError as error:
+        raise _not_json(f"the body is not JSON: {error}") from error
+    if not isinstance(given, dict):
+        raise _not_json("the body must be a JSON object")
+    return given
+
+
+def _not_json(detail: str) -> Refusal:
+    return Refusal(400, "invalid_json", detail)
+
+
+class _Check:
+    """Gathers the faults of one object, field by field. `is_text` is a query string, whose numbers are text."""
+
+    def __init__(self, prefix: str, *, is_text: bool) -> None:
+        self.faults: list[Fault] = []
+        self._prefix, self._is_text = prefix, is_text
+
+    def taken(self, kind: type[Kind], given: Mapping[str, Any], status: int, code: str) -> Kind:
+        """Return `given` as `kind`. Raises Refusal with every fault."""
+        types = _types_of(kind)
+        self._find_unknown(given, types)
+        fields = msgspec.structs.fields(kind)
+        values = {field.name: self._value(field.name, types, given) for field in fields if field.name in given}
+        missing = [field.name for field in fields if field.required and field.name not in given]
+        self.faults += [Fault(self._prefix + name, "missing", "required") for name in missing]
+        if "org_id" in types:
+            g.org_id = values.get("org_id", "default")
+        if self.faults:
+            raise invalid(tuple(self.faults), status, code)
+        return kind(**values)
+
+    def _value(self, name: str, types: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+        """Return the field's value; what stands for one that has a fault is never used."""
+        try:
+            value = msgspec.convert(given[name], types[name], strict=not self._is_text)
+            return value if value is None or name not in _ID_RULES else _ID_RULES[name](value)
+        except InvalidId as error:
+            self.faults.append(Fault(self._prefix + name, error.code, error.message))
+        except msgspec.ValidationError as error:
+            code = "invalid_id" if name in _ID_RULES else "wrong_type"
+            self.faults.append(Fault(self._prefix + name, code, str(error).split(" - at ")[0]))
+        return None
+
+    def _find_unknown(self, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+        unknown = [name for name in given if name not in known]
+        for name in unknown[:MAX_UNKNOWN_NAMES]:
+            self.faults.append(Fault(self._prefix + _shown(name), "unknown", _nearest(name, known)))
+        if more := len(unknown[MAX_UNKNOWN_NAMES:]):
+            self.faults.append(Fault(self._prefix.rstrip("/"), "unknown", f"{more} more unknown names"))
+
+
+@cache
+def _types_of(kind: type[Request]) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    nearest = difflib.get_close_matches(name[:MAX_NAME_LENGTH], list(known), n=1)
+    return f"no such field; did you mean {nearest[0]}?" if nearest else "no such field"
+
+
+def _shown(name: str) -> str:
+    return name[:MAX_NAME_LENGTH].replace("~", "~0").replace("/", "~1")

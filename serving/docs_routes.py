@@ -1,0 +1,54 @@
+"""The description of the API: for programs (/openapi.json), and as a page that loads nothing from elsewhere (/docs)."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import msgspec
+from flask import Blueprint, Flask, Response, current_app, render_template
+
+from serving.openapi import openapi_document, title_of
+from serving.operation import operation
+from serving.problems import CODES
+
+PAGE_TYPE = "text/html; charset=utf-8"
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+routes = Blueprint("docs", __name__)
+
+
+@routes.get("/openapi.json")
+@operation({200: "application/json"})
+def openapi() -> Response:
+    """Return this description."""
+    return Response(_document(_app()), content_type="application/json")
+
+
+@routes.get("/docs")
+@operation({200: PAGE_TYPE})
+def docs() -> Response:
+    """Show this description as a page."""
+    response = Response(_page(_app()), content_type=PAGE_TYPE)
+    response.headers["Content-Security-Policy"] = PAGE_POLICY
+    return response
+
+
+def _app() -> Flask:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (Flask documents it)
+    return app
+
+
+@cache
+def _document(app: Flask) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(openapi_document(app)), indent=2)
+
+
+@cache
+def _page(app: Flask) -> str:
+    document = openapi_document(app)
+    return render_template("docs.html", document=document, codes=CODES, title_of=title_of, as_json=_as_json)
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

@@ -1,0 +1,85 @@
+"""Health: for people (/health), for restarts (/health/live), for load balancers (/health/ready); and the metrics.
+
+A database or a Dagster that is down shows in /health alone: leads are scored without them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import UTC, datetime
+
+from flask import Blueprint, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from leadscore.errors import Damaged, NoActiveModel
+from serving.operation import answer, operation
+from serving.problems import CODES, Refusal
+from serving.services import services
+from serving.wire import HealthAnswer, OrgQuery, StatusAnswer
+
+routes = Blueprint("health", __name__)
+
+_log = logging.getLogger(__name__)
+
+
+@routes.get("/health")
+@operation({200: HealthAnswer}, query=OrgQuery)
+def health(query: OrgQuery) -> Response:
+    """Say how the server and what it leans on are, and which version of the org's is active."""
+    parts = services()
+    parts.database.start()
+    parts.dagster.start()
+    version, is_registry_up = _active_version(query.org_id)
+    is_database_up, is_dagster_up = parts.database.is_up(), parts.dagster.is_up()
+    is_healthy = is_registry_up and is_database_up and is_dagster_up
+    return answer(
+        HealthAnswer(
+            status="healthy" if is_healthy else "degraded",
+            timestamp=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            model_version=version,
+            database="up" if is_database_up else "down",
+            dagster="up" if is_dagster_up else "down",
+            registry="up" if is_registry_up else "down",
+            models_loaded=len(parts.models),
+        )
+    )
+
+
+@routes.get("/health/live")
+@operation({200: StatusAnswer})
+def live() -> Response:
+    """Say that the process answers. Nothing is looked at."""
+    return answer(StatusAnswer(status="live"))
+
+
+@routes.get("/health/ready")
+@operation({200: StatusAnswer}, refusals={503: ("not_ready",)})
+def ready() -> Response:
+    """Say whether requests should be sent here: the registry can be read, and the server is not stopping."""
+    if services().is_stopping.is_set() or not _is_registry_readable():
+        raise Refusal(503, "not_ready", CODES["not_ready"])
+    return answer(StatusAnswer(status="ready"))
+
+
+@routes.get("/metrics")
+@operation({200: CONTENT_TYPE_LATEST})
+def metrics() -> Response:
+    """Return the metrics in Prometheus' text format."""
+    return Response(services().metrics.text(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _active_version(org_id: str) -> tuple[str | None, bool]:
+    """Return the org's active version, and whether the registry could be read."""
+    try:
+        return services().models.pointer(org_id).version, True
+    except NoActiveModel:
+        return None, _is_registry_readable()
+    except (Damaged, OSError) as error:
+        _log.warning("the registry cannot be read: %s", type(error).__name__)
+        return None, False
+
+
+def _is_registry_readable() -> bool:
+    root = services().settings.model_path
+    return root.is_dir() and os.access(root, os.R_OK | os.X_OK)

@@ -1,0 +1,69 @@
+"""Is the database up, is Dagster up: asked seldom, answered at once, with at most one thread per question."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from leadscore.settings import Settings
+
+# PostgreSQL's client library takes no shorter one
+CONNECT_TIMEOUT_SECONDS = 2
+
+_log = logging.getLogger(__name__)
+
+
+class Probe:
+    """A question whose last answer is good for `fresh_seconds`; what takes longer than `wait_seconds` is down."""
+
+    def __init__(self, name: str, ask: Callable[[], bool], fresh_seconds: float, wait_seconds: float) -> None:
+        self._name, self._ask = name, ask
+        self._fresh_seconds, self._wait_seconds = fresh_seconds, wait_seconds
+        self._lock = threading.Lock()
+        self._answered = threading.Event()
+        self._is_asking = False
+        self._is_up = False
+        self._asked_at_seconds = float("-inf")
+
+    def start(self) -> None:
+        """Ask in the background, unless the answer is fresh or on its way."""
+        with self._lock:
+            is_fresh = time.monotonic() - self._asked_at_seconds < self._fresh_seconds
+            if is_fresh or self._is_asking:
+                return
+            self._is_asking = True
+            self._answered.clear()
+        threading.Thread(target=self._run, name=f"probe-{self._name}", daemon=True).start()
+
+    def is_up(self) -> bool:
+        """Return the answer, waiting for it at most `wait_seconds`."""
+        self.start()
+        return self._answered.wait(self._wait_seconds) and self._is_up
+
+    def _run(self) -> None:
+        is_up = False
+        try:
+            is_up = self._ask()
+        except Exception:
+            # the thread's error has nobody to catch it, and an unforeseen one means down as well
+            _log.exception("the probe of %s failed", self._name)
+        with self._lock:
+            if is_up != self._is_up:
+                _log.warning("%s is %s", self._name, "up" if is_up else "down")
+            self._is_up, self._is_asking, self._asked_at_seconds = is_up, False, time.monotonic()
+            self._answered.set()
+
+
+def is_database_up(settings: Settings) -> bool:
+    """Return whether the CRM's database answers a query."""
+    arguments = settings.database_arguments()
+    try:
+        with psycopg.connect(**arguments, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+            connection.execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True

@@ -1,0 +1,59 @@
+"""What the routes work with, made once per app: the one place where the server's parts are chosen."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from flask import current_app
+
+from leadscore.registry import Registry
+from leadscore.scoring import ActionPolicy, action_policy_from
+from leadscore.settings import Settings
+from serving.dagster_client import DagsterClient
+from serving.metrics import Metrics
+from serving.model_cache import ModelCache
+from serving.probes import Probe, is_database_up
+from serving.trainings import Trainings
+
+EXTENSION = "leadscore"
+PROBE_FRESH_SECONDS = 5.0
+PROBE_WAIT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of one app. `is_stopping` is set when the process was told to stop."""
+
+    settings: Settings
+    registry: Registry
+    models: ModelCache
+    policy: ActionPolicy
+    trainings: Trainings
+    database: Probe
+    dagster: Probe
+    metrics: Metrics
+    is_stopping: threading.Event
+
+
+def build_services(settings: Settings) -> Services:
+    """Return the parts that `settings` ask for. Opens no connection and reads no file."""
+    metrics, registry, is_stopping = Metrics(), Registry(settings.model_path), threading.Event()
+    dagster = DagsterClient(settings.dagster_url)
+    return Services(
+        settings=settings,
+        registry=registry,
+        models=ModelCache(registry, settings.model_cache_bytes, metrics),
+        policy=action_policy_from(settings),
+        trainings=Trainings(dagster, registry, metrics, is_stopping, most_at_a_time=settings.server_threads // 2),
+        database=Probe("database", lambda: is_database_up(settings), PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS),
+        dagster=Probe("dagster", dagster.is_up, PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS),
+        metrics=metrics,
+        is_stopping=is_stopping,
+    )
+
+
+def services() -> Services:
+    """Return the parts of the app that answers the present request."""
+    found: Services = current_app.extensions[EXTENSION]
+    return found

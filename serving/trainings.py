@@ -1,0 +1,218 @@
+"""Trainings that are asked for over HTTP: started once per org, waited for, and their end read as an outcome.
+
+Dagster runs them; the figures come from the registry, where the version and its judgement lie.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from leadscore.errors import Conflict, NotFound
+from leadscore.evaluation import Metrics as ModelMetrics
+from leadscore.registry import Registry, check_org_id
+from serving.dagster_client import JOB, DagsterClient, Run, StepFailure
+from serving.metrics import Metrics
+
+POLL_SECONDS = 0.5
+MAX_UNCOUNTED_RUNS = 1_000
+
+_ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+
+
+class RunNotFound(NotFound):
+    """Dagster knows no such training run."""
+
+    code = "run_not_found"
+
+
+class AlreadyTraining(Conflict):
+    """The org's training is queued or running."""
+
+    code = "already_training"
+
+    def __init__(self, run_id: str | None) -> None:
+        super().__init__("a training of this org is queued or running; wait for it, then decide again")
+        self.run_id = run_id
+
+
+class TooManyTrainings(Exception):
+    """As many training requests as may be under way are under way."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """The run goes on."""
+
+    org_id: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A version was trained and judged; `is_activated` when it became the active one in this run."""
+
+    org_id: str
+    run_id: str
+    version: str
+    is_activated: bool
+    metrics: ModelMetrics
+    training_data_size: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Insufficient:
+    """The gate refused the data; `message` says what is missing."""
+
+    org_id: str
+    run_id: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run failed or was cancelled; `message` is fit for callers."""
+
+    org_id: str
+    run_id: str
+    message: str
+
+
+Outcome = Running | Trained | Insufficient | Failed
+
+
+class Trainings:
+    """Starts and follows trainings; at most `most_at_a_time` requests may be at it, so that scoring goes on."""
+
+    def __init__(
+        self,
+        dagster: DagsterClient,
+        registry: Registry,
+        metrics: Metrics,
+        is_stopping: threading.Event,
+        *,
+        most_at_a_time: int,
+    ) -> None:
+        self._dagster, self._registry, self._metrics, self._is_stopping = dagster, registry, metrics, is_stopping
+        self._slots = threading.BoundedSemaphore(max(1, most_at_a_time))
+        self._lock = threading.Lock()
+        self._starting: set[str] = set()
+        self._uncounted: OrderedDict[str, None] = OrderedDict()
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold one of the places for training requests. Raises TooManyTrainings at once when all are taken."""
+        if not self._slots.acquire(blocking=False):
+            raise TooManyTrainings
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def start(self, org_id: str, request_id: str) -> str:
+        """Launch a training and return its run id. Raises AlreadyTraining or DagsterUnavailable."""
+        with self._only_start(org_id):
+            if run_id := self._dagster.active_run(org_id):
+                raise AlreadyTraining(run_id)
+            self._dagster.add_partition(org_id)
+            run_id = self._dagster.launch(org_id, request_id)
+        with self._lock:
+            self._uncounted[run_id] = None
+            while len(self._uncounted) > MAX_UNCOUNTED_RUNS:
+                self._uncounted.popitem(last=False)
+        return run_id
+
+    def wait(self, run_id: str, wait_seconds: float) -> Outcome:
+        """Return the outcome when the run has ended, or Running when the wait is over or the server stops."""
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            outcome = self.outcome(run_id)
+            left_seconds = deadline - time.monotonic()
+            if not isinstance(outcome, Running) or left_seconds <= 0:
+                return outcome
+            if self._is_stopping.wait(min(POLL_SECONDS, left_seconds)):
+                return outcome
+
+    def outcome(self, run_id: str) -> Outcome:
+        """Return how the run stands. Raises RunNotFound or DagsterUnavailable."""
+        run = self._dagster.run(run_id)
+        if run is None or run.job_name != JOB or run.org_id is None:
+            raise RunNotFound("there is no such training run; start one, and follow the address it answers with")
+        org_id = check_org_id(run.org_id)
+        if run.status not in _ENDED:
+            return Running(org_id, run_id)
+        outcome = self._ended(org_id, run)
+        self._count(outcome)
+        return outcome
+
+    def _ended(self, org_id: str, run: Run) -> Outcome:
+        materialized = self._dagster.materializations(run.run_id)
+        evaluation = materialized.get("evaluation", {})
+        if evaluation.get("verdict") == "refuse":
+            return Insufficient(org_id, run.run_id, evaluation.get("reasons", "too little data"))
+        if run.status != "SUCCESS":
+            return self._failed(org_id, run)
+        return self._trained(org_id, run.run_id, evaluation, is_activated="active_model" in materialized)
+
+    def _failed(self, org_id: str, run: Run) -> Outcome:
+        failures = self._dagster.failures(run.run_id) if run.status == "FAILURE" else []
+        for failure in failures:
+            if failure.metadata.get("verdict") == "refuse":
+                message = failure.metadata.get("reasons") or failure.description
+                return Insufficient(org_id, run.run_id, message or "too little data")
+        return Failed(org_id, run.run_id, _why(run, failures))
+
+    def _trained(self, org_id: str, run_id: str, evaluation: dict[str, str], *, is_activated: bool) -> Outcome:
+        version = evaluation.get("version")
+        judgement = self._registry.judgement(org_id, version) if version else None
+        if version is None or judgement is None:
+            return Failed(org_id, run_id, "the run ended without a version that was judged; see the run in Dagster")
+        return Trained(
+            org_id=org_id,
+            run_id=run_id,
+            version=version,
+            is_activated=is_activated,
+            metrics=judgement.report.metrics,
+            training_data_size=judgement.report.records,
+            reasons=tuple(reason.text for reason in judgement.decision.reasons),
+        )
+
+    def _count(self, outcome: Outcome) -> None:
+        """Count an outcome once, however often it is asked for."""
+        with self._lock:
+            if outcome.run_id not in self._uncounted:
+                return
+            del self._uncounted[outcome.run_id]
+        self._metrics.model_training.labels(_status_of(outcome)).inc()
+
+    @contextmanager
+    def _only_start(self, org_id: str) -> Iterator[None]:
+        """Refuse a second start of the org while the first is between asking and launching."""
+        with self._lock:
+            if org_id in self._starting:
+                raise AlreadyTraining(None)
+            self._starting.add(org_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._starting.discard(org_id)
+
+
+def _status_of(outcome: Outcome) -> str:
+    if isinstance(outcome, Trained):
+        return "activated" if outcome.is_activated else "held"
+    return "insufficient_data" if isinstance(outcome, Insufficient) else "failed"
+
+
+def _why(run: Run, failures: list[StepFailure]) -> str:
+    """Return why a run failed, in words of our own errors only: others could show what callers may not see."""
+    if run.status == "CANCELED":
+        return "the training run was cancelled; start another"
+    clear = [failure.description for failure in failures if "code" in failure.metadata and failure.description]
+    return clear[0] if clear else "the training run failed; see the run in Dagster, then start another"
