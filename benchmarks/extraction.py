@@ -1,0 +1,83 @@
+"""How long the extraction of one org takes as the org doubles: `python -m benchmarks.extraction [LEADS]`.
+
+Each size is a simulated org whose leads are all in the training window, with 20 messages each, in a database of its
+own on an embedded server; the best of three extractions counts. Growth compares with the size before: 2.0 is linear.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import secrets
+import socket
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from leadscore.records import window_from
+from leadscore.settings import Settings
+from leadscore_assets.source.database import connect
+from leadscore_assets.source.extraction import extract
+from standalone.orgs import Org
+from standalone.postgres import HOST, SUPERUSER, EmbeddedPostgres
+from standalone.simulator import into_database, simulate
+
+LARGEST_LEADS = 100_000
+DOUBLINGS = 3
+REPEATS = 3
+MESSAGES_PER_LEAD = 20
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def main(largest_leads: int = LARGEST_LEADS) -> None:
+    """Print one line per size, the smallest first."""
+    headings = ("leads", "messages", "records", "rows", "load s", "extract s", "growth", "peak MB")
+    print("".join(f"{heading:>11}" for heading in headings))
+    with (
+        tempfile.TemporaryDirectory(prefix="leadscore-benchmark-") as folder,
+        EmbeddedPostgres(Path(folder) / "cluster", _free_port(), secrets.token_hex(8), is_durable=False) as server,
+    ):
+        seconds_before = None
+        for doubling in range(DOUBLINGS, -1, -1):
+            seconds_before = _measure(server, largest_leads >> doubling, seconds_before)
+
+
+def _measure(server: EmbeddedPostgres, leads: int, seconds_before: float | None) -> float:
+    """Load and extract one org; print the line; return the extraction's seconds."""
+    settings = _database(server, f"leads_{leads}")
+    org = Org("large", leads=leads, messages_per_lead=MESSAGES_PER_LEAD, history_days=183)
+    started = time.perf_counter()
+    with connect(settings) as connection:
+        loaded = into_database(connection, simulate([org], seed=1, now=NOW))
+    load_seconds = time.perf_counter() - started
+    window = window_from(settings, as_of=NOW)
+    seconds = math.inf
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        counts = extract(settings, org.org_id, window).counts
+        seconds = min(seconds, time.perf_counter() - started)
+    growth = f"{seconds / seconds_before:.2f}" if seconds_before else "-"
+    peak_megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(
+        f"{loaded['dossier']:>11,}{loaded['message']:>11,}{counts.records:>11,}{counts.rows:>11,}"
+        f"{load_seconds:>11.1f}{seconds:>11.2f}{growth:>11}{peak_megabytes:>11,}",
+        flush=True,
+    )
+    return seconds
+
+
+def _database(server: EmbeddedPostgres, name: str) -> Settings:
+    server.create_database(name)
+    return Settings(db_host=HOST, db_port=server.port, db_name=name, db_user=SUPERUSER, db_password=server.password)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
