@@ -6,7 +6,8 @@ import json
 import os
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,19 @@ def _stored(folder: Path, content: bytes) -> tuple[Path, str]:
     path = folder / FOREST_FILE
     path.write_bytes(content)
     return path, sha256_of(content)
+
+
+@contextmanager
+def _flipped(path: Path, index: int, bits: int) -> Iterator[None]:
+    """Change one byte of the file in its place, and change it back."""
+    with path.open("r+b", buffering=0) as file:
+        file.seek(index)
+        byte = file.read(1)
+        for content in (bytes([byte[0] ^ bits]), byte):
+            file.seek(index)
+            file.write(content)
+            if content != byte:
+                yield
 
 
 def _in_layout(header: object) -> bytes:
@@ -81,8 +95,7 @@ def test_every_changed_byte_of_the_forest_is_noticed(tmp_path: Path, arrays: dic
     content = encode_arrays(arrays)
     path, recorded = _stored(tmp_path, content)
     for index in range(len(content)):
-        path.write_bytes(content[:index] + bytes([content[index] ^ 0x01]) + content[index + 1 :])
-        with pytest.raises(Damaged, match="its SHA-256 differs"):
+        with _flipped(path, index, 0x01), pytest.raises(Damaged, match="its SHA-256 differs"):
             map_arrays(path, recorded)
 
 
@@ -91,10 +104,8 @@ def test_every_changed_byte_of_the_manifest_is_noticed_when_its_hash_is_known(
 ) -> None:
     version = publish(registry)
     path, recorded = registry.root / "acme" / version / MANIFEST_FILE, registry.manifest_sha256("acme", version)
-    content = path.read_bytes()
-    for index in range(len(content)):
-        path.write_bytes(content[:index] + bytes([content[index] ^ 0x01]) + content[index + 1 :])
-        with pytest.raises(Damaged, match="is not what was written"):
+    for index in range(path.stat().st_size):
+        with _flipped(path, index, 0x01), pytest.raises(Damaged, match="is not what was written"):
             registry.load("acme", version, recorded)
 
 
@@ -103,10 +114,8 @@ def test_a_manifest_that_is_no_text_any_more_is_noticed_even_without_its_hash(
 ) -> None:
     version = publish(registry)
     path = registry.root / "acme" / version / MANIFEST_FILE
-    content = path.read_bytes()
-    for index in range(0, len(content), 16):
-        path.write_bytes(content[:index] + bytes([content[index] ^ 0x80]) + content[index + 1 :])
-        with pytest.raises(Damaged):
+    for index in range(0, path.stat().st_size, 16):
+        with _flipped(path, index, 0x80), pytest.raises(Damaged):
             registry.load("acme", version)
 
 
