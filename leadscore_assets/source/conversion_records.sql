@@ -181,7 +181,7 @@ LEFT JOIN LATERAL (
         activity.landmark_days::double precision AS days_since_creation,
         CASE
             WHEN market.past_days >= 30 AND market.past_leads > 0
-                THEN least(100, 50 * (market.recent_leads / 30.0) / (market.past_leads / market.past_days))
+                THEN least(100, 50 * (coalesce(market.recent_leads, 0) / 30.0) / (market.past_leads / market.past_days))
             ELSE 50
         END::double precision AS market_activity_score
 ) AS features ON activity.excluded_because IS NULL

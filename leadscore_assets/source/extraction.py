@@ -26,6 +26,10 @@ from leadscore_assets.source.database import Connection, connect, explaining
 RECORDS_SQL = Path(__file__).with_name("conversion_records.sql")
 SQL_REMEDY = "Correct the SQL file, or unset RECORDS_SQL to use the one that is supplied."
 
+# An org that was loaded a moment ago has no statistics yet. Planned as if it were tiny, the joins would compare every
+# row with every other: minutes in place of a second. Hash and merge joins grow with the rows, whatever was believed.
+PLANNER = {"enable_nestloop": "off", "jit": "off", "work_mem": "'64MB'"}
+
 TEXT = ("text", "character varying")
 WHOLE = ("smallint", "integer", "bigint")
 NUMBER = ("double precision", "real", "numeric", *WHOLE)
@@ -56,6 +60,8 @@ def extract(settings: Settings, org_id: str, window: Window, contract: Contract 
     reading = explaining(f"reading the records by {path.name}", SQL_REMEDY)
     with connect(settings, read_only=True) as connection, reading, connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        for name, value in PLANNER.items():
+            connection.execute(f"SET LOCAL {name} = {value}")  # type: ignore[arg-type]  # a constant of this file
         _check_columns(_columns(connection, query, parameters), contract, path)
         table = _read_table(connection, query, parameters, contract)
     return _records(table, window, contract, path, sql_sha256)

@@ -65,6 +65,11 @@ def test_an_org_that_was_silent_for_a_year_sees_the_usual(crm: Crm) -> None:
     assert scored(crm) == 50
 
 
+def test_the_training_windows_first_lead_after_a_silent_month_sees_nothing(crm: Crm) -> None:
+    new_leads(crm, 300, 5)
+    assert scored(crm, age=182) == 0
+
+
 def test_each_landmark_has_its_own_score(crm: Crm) -> None:
     new_leads(crm, 160, 3)
     lead = crm.lead(day(100) + MORNING, ("LOST", day(90)))
