@@ -1,0 +1,61 @@
+# The front door: `make run` brings the whole system up from nothing, `make test` tests it. `make help` lists the rest.
+
+.DEFAULT_GOAL := help
+.PHONY: help run simulate test check format lock bench clean
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+RUN_STAMP := $(VENV)/.installed-run
+DEV_STAMP := $(VENV)/.installed-dev
+EXTRAS_run := --extra serving --extra pipeline --extra standalone
+EXTRAS_dev := $(EXTRAS_run) --extra dev
+EXTRAS_serving := --extra serving
+EXTRAS_pipeline := --extra pipeline
+COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header $(UPGRADE)
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(RUN_STAMP) ## start everything: PostgreSQL, Dagster, the HTTP server; Ctrl-C stops it
+	@exec $(PYTHON) -m standalone run
+
+simulate: $(RUN_STAMP) ## show how to simulate a CRM of any size
+	@$(PYTHON) -m standalone simulate --help
+
+test: $(DEV_STAMP) ## run every test
+	$(PYTHON) -m pytest -n 2 --dist worksteal $(TESTS)
+
+check: $(DEV_STAMP) ## lint, types, and the architecture's contracts
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: $(DEV_STAMP) ## format the code and mend what the linter can
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
+
+bench: $(DEV_STAMP) ## measure how the extraction grows; the other benchmarks are listed in CONTRIBUTING.md
+	$(PYTHON) -m benchmarks.extraction
+
+lock: $(DEV_STAMP) ## pin every dependency again (UPGRADE=--upgrade for newer releases)
+	$(COMPILE) $(EXTRAS_dev) pyproject.toml -o requirements/dev.txt
+	for part in run serving pipeline; do \
+	  case $$part in run) extras="$(EXTRAS_run)";; serving) extras="$(EXTRAS_serving)";; *) extras="$(EXTRAS_pipeline)";; esac; \
+	  $(COMPILE) $$extras -c requirements/dev.txt pyproject.toml -o requirements/$$part.txt || exit 1; \
+	done
+
+clean: ## forget everything that `make run` and the tests keep: databases, logs, trained models
+	@$(PYTHON) -m standalone clean
+
+$(RUN_STAMP): requirements/run.txt | $(VENV)/.made
+	@./requirements/install requirements/run.txt
+	@touch $@
+
+$(DEV_STAMP): requirements/dev.txt | $(VENV)/.made
+	@./requirements/install requirements/dev.txt
+	@touch $@
+
+$(VENV)/.made: requirements/uv.txt
+	@./requirements/make-venv $(VENV)
+	@touch $@

@@ -1,0 +1,128 @@
+"""How good the models are, per org, on a folder of CRM tables: `python -m benchmarks.quality FOLDER --as-of DATE`.
+
+Loads the folder into a throw-away PostgreSQL, then extracts, trains and judges every org as the assets do, without
+Dagster. The last row pools all orgs into one, for comparison with other tools; it is never activated anywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from leadscore.features import CONTRACT
+from leadscore.gate import Judgement, policy_from, refuse_unfittable
+from leadscore.records import RecordCounts, window_from
+from leadscore.registry import Registry
+from leadscore.settings import Settings, parse_time
+from leadscore_assets.source.database import connect
+from leadscore_assets.source.extraction import extract
+from leadscore_assets.source.orgs import orgs
+from leadscore_assets.training.features import FeatureRows, check_rows
+from leadscore_assets.training.judge import judge
+from leadscore_assets.training.train import train, training_side
+from standalone.crm import create_tables, load_folder
+from standalone.postgres import HOST, SUPERUSER, EmbeddedPostgres
+
+POOLED = "pooled"
+
+
+@contextmanager
+def loaded_crm(folder: Path) -> Iterator[Settings]:
+    """Yield settings for a throw-away server that holds the folder's tables."""
+    with tempfile.TemporaryDirectory() as temporary, socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        with EmbeddedPostgres(Path(temporary) / "db", port, secrets.token_hex(8), is_durable=False) as server:
+            server.create_database("crm")
+            with server.connect("crm") as connection:
+                create_tables(connection)
+                load_folder(connection, folder)
+                connection.execute("ANALYZE")
+            yield Settings(
+                db_host=HOST,
+                db_port=port,
+                db_name="crm",
+                db_user=SUPERUSER,
+                db_password=server.password,
+                model_path=Path(temporary) / "models",
+            )
+
+
+def features_of(settings: Settings, org_id: str, as_of: datetime) -> FeatureRows:
+    """Return the checked feature rows of an org."""
+    return check_rows(extract(settings, org_id, window_from(settings, as_of)), CONTRACT)
+
+
+def pool_orgs(settings: Settings) -> None:
+    """Make all leads one org's, in this throw-away database."""
+    with connect(settings) as connection:
+        for table in ("dossier", "dossier_status_history", "message", "appointment", "annonce", "lead_score"):
+            connection.execute(f"UPDATE {table} SET org_id = '{POOLED}'")  # type: ignore[arg-type]
+
+
+def judged(settings: Settings, org_id: str, features: FeatureRows) -> Judgement | str:
+    """Return how the org's candidate was judged, or the refusal in words."""
+    counts, policy = features.counts, policy_from(settings)
+    refusal = refuse_unfittable(counts.records, counts.converted_records, *training_side(features), policy)
+    if refusal:
+        return f"refuse: {refusal.text}"
+    registry = Registry(settings.model_path)
+    manifest = train(registry, org_id, features)
+    return judge(registry, org_id, manifest.version, features, policy)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="folder of gzipped CSV files, one per CRM table")
+    parser.add_argument("--as-of", type=parse_time, required=True, help="train as of this date or time")
+    arguments = parser.parse_args()
+    console = Console()
+    table = Table("org", "records", "rows", "left out", "base rate", "holdout", "ROC-AUC", "Brier", "seconds", "decision")
+    ages = Table("org", "age in days", "rows", "conversion rate", "ROC-AUC", "Brier")
+    with loaded_crm(arguments.folder) as settings:
+        with connect(settings) as connection:
+            org_ids = orgs(connection)
+        for org_id in [*org_ids, POOLED]:
+            if org_id == POOLED:
+                pool_orgs(settings)
+            start = time.perf_counter()
+            features = features_of(settings, org_id, arguments.as_of)
+            judgement = judged(settings, org_id, features)
+            add_rows(table, ages, org_id, features.counts, judgement, time.perf_counter() - start)
+    console.print(table, ages)
+
+
+def add_rows(
+    table: Table, ages: Table, org_id: str, counts: RecordCounts, judgement: Judgement | str, seconds: float
+) -> None:
+    """Add an org's line to `table`, and its quality by age to `ages`."""
+    left_out = ", ".join(f"{reason} {count}" for reason, count in {**counts.excluded, **counts.set_aside}.items())
+    base_rate = "" if counts.base_rate is None else f"{counts.base_rate:.3f}"
+    known = [org_id, f"{counts.records:,}", f"{counts.rows:,}", left_out, base_rate]
+    if isinstance(judgement, str):
+        table.add_row(*known, "", "", "", f"{seconds:.1f}", judgement)
+        return
+    report, metrics = judgement.report, judgement.report.metrics
+    auc = "" if metrics.roc_auc is None else f"{metrics.roc_auc:.3f}"
+    decision = f"{judgement.decision.verdict}: {judgement.decision.text}"
+    table.add_row(*known, str(report.holdout_records), auc, f"{metrics.brier_score:.3f}", f"{seconds:.1f}", decision)
+    for age in report.by_age:
+        auc = "" if age.roc_auc is None else f"{age.roc_auc:.3f}"
+        rate, brier = f"{age.conversion_rate:.3f}", f"{age.brier_score:.3f}"
+        ages.add_row(org_id, str(age.landmark_days), f"{age.rows:,}", rate, auc, brier)
+
+
+if __name__ == "__main__":
+    main()
