@@ -61,7 +61,7 @@ def extract(settings: Settings, org_id: str, window: Window, contract: Contract 
     with connect(settings, read_only=True) as connection, reading, connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         for name, value in PLANNER.items():
-            connection.execute(f"SET LOCAL {name} = {value}")  # type: ignore[arg-type]  # a constant of this file
+            connection.execute(f"SET LOCAL {name} = {value}")
         _check_columns(_columns(connection, query, parameters), contract, path)
         table = _read_table(connection, query, parameters, contract)
     return _records(table, window, contract, path, sql_sha256)
