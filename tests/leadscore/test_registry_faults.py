@@ -33,11 +33,12 @@ STEPS = [(os, "mkdir"), (os, "fsync"), (os, "rename"), (os, "replace"), (os, "un
 
 
 class Trap:
-    """Lets calls through until the `step`-th, before which it does `strike`."""
+    """Lets calls through until the `step`-th, before which it does `strike`; what follows a call may be a step, too."""
 
-    def __init__(self, step: int, strike: Callable[[], None]) -> None:
+    def __init__(self, step: int, strike: Callable[[], None], *, is_also_after: bool = False) -> None:
         self.left = step
         self.strike = strike
+        self.is_also_after = is_also_after
 
     def set(self, patch: pytest.MonkeyPatch) -> None:
         for owner, name in STEPS:
@@ -45,23 +46,30 @@ class Trap:
 
     def _watched(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*arguments: Any, **named: Any) -> Any:
-            self.left -= 1
-            if self.left == 0:
-                self.strike()
-            return call(*arguments, **named)
+            self._pass()
+            result = call(*arguments, **named)
+            if self.is_also_after:
+                self._pass()
+            return result
 
         return watched
 
+    def _pass(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.strike()
+
 
 def _is_killed_before(step: int, work: Callable[[], object]) -> bool:
-    """Do `work` in a child process that kills itself before that step; return whether it came to it."""
+    """Do `work` in a child process that kills itself at that step; return whether it came to it."""
     with warnings.catch_warnings():
         # the child only writes files and dies: it takes none of the locks that other threads may hold
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         try:
-            Trap(step, lambda: os.kill(os.getpid(), signal.SIGKILL)).set(pytest.MonkeyPatch())
+            # after a file was opened and before it is written, it is empty: that moment counts as well
+            Trap(step, lambda: os.kill(os.getpid(), signal.SIGKILL), is_also_after=True).set(pytest.MonkeyPatch())
             work()
         except BaseException:
             os._exit(1)
