@@ -1,8 +1,9 @@
-"""The command line: `python -m standalone simulate`. What they do lives beside."""
+"""The command line: `python -m standalone run` and `python -m standalone simulate`. What they do lives beside."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m standalone", description="The whole system on one machine.")
     commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run", help="set everything up, start it, and stay until Ctrl-C")
+    run.set_defaults(command=_run)
     made = commands.add_parser("simulate", help="make a CRM of any size", description=_simulate.__doc__)
     made.set_defaults(command=_simulate)
     made.add_argument("--orgs", type=_count, metavar="N", help="so many orgs of equal size, instead of the demo's")
@@ -43,6 +46,13 @@ def _parser() -> argparse.ArgumentParser:
     target.add_argument("--into-database", action="store_true", help="load it into the database that DB_* name")
     target.add_argument("--into-folder", type=Path, metavar="DIR", help="write the files that CRM_DATA can name")
     return parser
+
+
+def _run(_: argparse.Namespace) -> int:
+    # Imported here: the simulator's users need not wait for the training's libraries.
+    from standalone.supervisor import run  # noqa: PLC0415  # the line above
+
+    return run(read_settings(), os.environ)
 
 
 def _simulate(chosen: argparse.Namespace) -> int:

@@ -77,7 +77,7 @@ class EmbeddedPostgres:
         """
         if not self.data_dir.exists():
             self._make_cluster()
-        self._stop_orphan()
+        self.stop_orphan()
         options = SERVER_OPTIONS | ({} if self.is_durable else NOT_DURABLE) | {"port": str(self.port)}
         arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
         command = [str(program("postgres")), "-D", str(self.data_dir), *arguments]
@@ -110,9 +110,33 @@ class EmbeddedPostgres:
                 continue
             return
 
-    def exit_code(self) -> int | None:
-        """Return the server's exit code, or None while it runs."""
-        return None if self._process is None else self._process.poll()
+    def stop_orphan(self) -> None:
+        """Stop a server that an earlier parent, killed outright, left behind on this cluster, where there is one."""
+        pid_path = self.data_dir / "postmaster.pid"
+        if not pid_path.exists():
+            return
+        first_line = pid_path.read_text().partition("\n")[0]
+        if not first_line.isdigit() or not _is_running(pid := int(first_line)):
+            return
+        name_path = Path(f"/proc/{pid}/comm")
+        if name_path.exists() and name_path.read_text().strip() != "postgres":
+            # The number belongs to another process by now, as it easily does in a container started again.
+            pid_path.unlink()
+            return
+        os.kill(pid, signal.SIGINT)
+        deadline = time.monotonic() + STOP_SECONDS
+        while pid_path.exists() and _is_running(pid):
+            if time.monotonic() > deadline:
+                raise CannotRun(
+                    f"A PostgreSQL (process {pid}) still runs on {self.data_dir}. Stop it, then start again."
+                )
+            time.sleep(POLL_SECONDS)
+
+    def raise_if_ended(self) -> None:
+        """Raise CannotRun, with the last lines of the server's log, when it was started and does not run any more."""
+        code = self._process.poll() if self._process else None
+        if code is not None:
+            raise self._failed(f"ended with code {code}")
 
     def connect(self, database: str = SUPERUSER) -> psycopg.Connection:
         """Return an autocommit connection of the superuser to `database`."""
@@ -135,7 +159,7 @@ class EmbeddedPostgres:
     def _make_cluster(self) -> None:
         # Made beside and renamed, so that a crash in between leaves nothing that looks like a cluster.
         unfinished = self.data_dir.with_name(self.data_dir.name + ".unfinished")
-        password_path = self.data_dir.with_name(self.data_dir.name + ".password")
+        password_path = self.data_dir.with_name(self.data_dir.name + ".initdb")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700, parents=True)
         password_path.unlink(missing_ok=True)
@@ -186,28 +210,6 @@ class EmbeddedPostgres:
     def _failed(self, problem: str) -> CannotRun:
         log = f"The end of {self.log_path}:\n{last_lines(self.log_path)}"
         return CannotRun(f"The embedded PostgreSQL at port {self.port} {problem}. {log}")
-
-    def _stop_orphan(self) -> None:
-        """Stop a server that an earlier parent, killed outright, left behind on this cluster."""
-        pid_path = self.data_dir / "postmaster.pid"
-        if not pid_path.exists():
-            return
-        first_line = pid_path.read_text().partition("\n")[0]
-        if not first_line.isdigit() or not _is_running(pid := int(first_line)):
-            return
-        name_path = Path(f"/proc/{pid}/comm")
-        if name_path.exists() and name_path.read_text().strip() != "postgres":
-            # The number belongs to another process by now, as it easily does in a container started again.
-            pid_path.unlink()
-            return
-        os.kill(pid, signal.SIGINT)
-        deadline = time.monotonic() + STOP_SECONDS
-        while pid_path.exists() and _is_running(pid):
-            if time.monotonic() > deadline:
-                raise CannotRun(
-                    f"A PostgreSQL (process {pid}) still runs on {self.data_dir}. Stop it, then start again."
-                )
-            time.sleep(POLL_SECONDS)
 
 
 def _is_running(pid: int) -> bool:

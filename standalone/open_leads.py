@@ -1,0 +1,49 @@
+"""The leads that are open now, with their features: what the CRM's backend would ask the server about."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from leadscore.features import CONTRACT
+from leadscore.records import window_from
+from leadscore.settings import Settings
+from leadscore_assets.source.database import connect
+from leadscore_assets.source.extraction import extract
+
+# A lead is open when no move closed it yet. What comes after `as_of` has not happened.
+OPEN_LEADS = """
+    SELECT d.id::text FROM dossier d
+    WHERE d.org_id = %(org_id)s AND d.created_at <= %(as_of)s AND NOT EXISTS (
+        SELECT FROM dossier_status_history h
+        WHERE h.org_id = d.org_id AND h.dossier_id = d.id AND h.transitioned_at <= %(as_of)s
+          AND h.to_status = ANY (%(closing)s))
+"""
+
+Features = dict[str, float | None]
+
+
+def open_leads(settings: Settings, org_id: str, limit: int) -> dict[str, Features]:
+    """Return the features of the newest open leads of the org, by lead id, each as of its last landmark."""
+    # A window of one day makes records of open leads, too: their rows are the same, and their label is not looked at.
+    window = msgspec.structs.replace(window_from(settings), conversion_window_days=1)
+    rows = extract(settings, org_id, window).rows
+    with connect(settings, read_only=True) as connection:
+        found = connection.execute(
+            OPEN_LEADS,
+            {
+                "org_id": org_id,
+                "as_of": window.as_of.replace(tzinfo=None),
+                "closing": [*settings.conversion_statuses, "WON", "LOST"],
+            },
+        ).fetchall()
+    latest = rows[rows["lead_id"].isin([str(lead_id) for (lead_id,) in found])].drop_duplicates("lead_id", keep="last")
+    return {
+        str(row["lead_id"]): {name: _known(row[name]) for name in CONTRACT.names}
+        for row in latest.tail(limit).to_dict("records")
+    }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

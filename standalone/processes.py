@@ -1,0 +1,72 @@
+"""Children that run until they are told to stop, each with a log file, and what is known when one of them dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from leadscore.errors import CannotRun
+from leadscore.settings import PROJECT_ROOT
+from standalone.child import dying_with_parent, last_lines
+
+STOP_SECONDS = 15.0
+POLL_SECONDS = 0.1
+
+
+class Child:
+    """A process of its own session, started from the project's folder; its output is appended to `log_path`."""
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log_path: Path) -> None:
+        self.name = name
+        self.log_path = log_path
+        # Its own session: Ctrl-C in the terminal is for the parent, and its children's children can be found again.
+        with log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                dying_with_parent(command),
+                cwd=PROJECT_ROOT,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def exit_code(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+        return self._process.poll()
+
+    def stop(self) -> None:
+        """End the process and everything that it started, forcibly when it takes longer than STOP_SECONDS."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        finally:
+            with suppress(ProcessLookupError):  # it left nothing behind
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def raise_if_ended(self) -> None:
+        """Raise CannotRun, with the end of the log, when the process does not run any more."""
+        code = self.exit_code()
+        if code is not None:
+            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+            raise CannotRun(f"The {self.name} {how}. The end of {self.log_path}:\n{last_lines(self.log_path)}")
+
+
+def wait_until(is_done: Callable[[], bool], children: Sequence[Child], what: str, seconds: float) -> None:
+    """Return once `is_done`. Raises CannotRun when one of `children` ends before, or `seconds` have passed."""
+    deadline = time.monotonic() + seconds
+    while not is_done():
+        for child in children:
+            child.raise_if_ended()
+        if time.monotonic() > deadline:
+            logs = ", ".join(str(child.log_path) for child in children)
+            raise CannotRun(f"The {what} did not answer within {seconds:g} seconds. Look into {logs}.")
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,68 @@
+"""What a finished start prints: one scored lead as a table, and the command that repeats it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from leadscore.settings import Settings
+from standalone.api import Answer, Api
+from standalone.open_leads import Features, open_leads
+
+LEADS_SCORED = 500
+PATH = "/api/v1/predict"
+
+
+@dataclass(frozen=True)
+class ScoredLead:
+    """An open lead, and the server's answer about it."""
+
+    org_id: str
+    lead_id: str
+    features: Features
+    answer: Answer
+
+
+def score_best_lead(api: Api, settings: Settings, org_id: str) -> ScoredLead | None:
+    """Return the open lead of the org that is likeliest to convert, scored; None when the org has no open lead."""
+    leads = open_leads(settings, org_id, LEADS_SCORED)
+    if not leads:
+        return None
+    batch = [{"lead_id": lead_id, "features": features} for lead_id, features in leads.items()]
+    scores = api.post(f"{PATH}/batch?contributions=false", {"org_id": org_id, "batch": batch}).body["predictions"]
+    best = max(scores, key=lambda score: score.get("conversion_probability", -1.0))["lead_id"]
+    return ScoredLead(org_id, best, leads[best], api.post(PATH, {"org_id": org_id, "features": leads[best]}))
+
+
+def print_lead(console: Console, api: Api, lead: ScoredLead) -> None:
+    """Print the lead's score, what it is made of, and the curl line that repeats it."""
+    body = lead.answer.body
+    console.print(
+        f"\nLead {lead.lead_id} of {lead.org_id}, open now, scored by version {body['model_version']}:", highlight=False
+    )
+    console.print(
+        f"probability {body['conversion_probability']:.3f}, confidence {body['confidence']:.2f}:"
+        f" {body['recommended_action']}",
+        style="bold",
+        highlight=False,
+    )
+    table = Table()
+    table.add_column("feature")
+    table.add_column("value", justify="right")
+    table.add_column("contribution", justify="right")
+    table.add_row("(base value)", "", f"{body['base_value']:+.3f}", style="dim")
+    for part in body["feature_contributions"]:
+        value = "unknown" if part["value"] is None else f"{part['value']:,.6g}"
+        table.add_row(part["feature"], value, f"{part['contribution']:+.3f}")
+    console.print(table)
+    request = json.dumps({"org_id": lead.org_id, "features": lead.features})
+    console.print("The same again:", style="bold")
+    console.print(
+        f"curl -s {api.address}{PATH} -H 'Content-Type: application/json' -d '{request}'",
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
+    )

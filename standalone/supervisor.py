@@ -1,0 +1,208 @@
+"""One run of the whole system: everything is set up, started in order, watched, and stopped in order."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from leadscore.errors import CannotRun, LeadscoreError
+from leadscore.records import window_from
+from leadscore.registry import Registry
+from leadscore.settings import PROJECT_ROOT, Settings
+from leadscore_assets.resources import Crm
+from leadscore_assets.source.database import connect
+from leadscore_assets.source.setup import set_up
+from standalone.api import Api, train
+from standalone.crm_source import create_source_table, fill_crm
+from standalone.postgres import HOST, EmbeddedPostgres
+from standalone.processes import Child, wait_until
+from standalone.showcase import print_lead, score_best_lead
+from standalone.workplace import (
+    accepts_connections,
+    check_ports,
+    child_environment,
+    kept_password,
+    locked,
+    made_absolute,
+    with_embedded_database,
+)
+
+START_SECONDS = 180.0
+WATCH_SECONDS = 0.5
+EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # recognised, not bound
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Stop(BaseException):
+    """Ctrl-C, or the signal of whoever started this."""
+
+
+class Run:
+    """The steps of a run, in order. Each shows itself on the console, and registers how it is undone."""
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str], console: Console) -> None:
+        self.settings = made_absolute(settings)
+        self.environment = environment
+        self.console = console
+        own_host = HOST if settings.host in EVERY_ADDRESS else settings.host
+        self.api = Api(f"http://{own_host}:{settings.port}")
+        self.database: EmbeddedPostgres | None = None
+        self.children: list[Child] = []
+
+    def stay(self) -> None:
+        """Bring everything up, and watch over it for ever. Raises LeadscoreError when a part cannot run or dies."""
+        with ExitStack() as stack:
+            try:
+                self._bring_up(stack)
+                while True:
+                    self._watch()
+                    time.sleep(WATCH_SECONDS)
+            except CannotRun:
+                self._watch()  # a part that died is the better reason
+                raise
+            finally:
+                _set_signals(signal.SIG_IGN)  # a second Ctrl-C shall not leave anything behind
+                if self.children:
+                    self.console.print("Stopping ...")
+
+    def _bring_up(self, stack: ExitStack) -> None:
+        stack.enter_context(locked(self.settings.state_dir))
+        self._start_database(stack)
+        with self._step("CRM") as note:
+            note(self._fill_crm())
+        self._start_servers(stack)
+        self._train()
+        self._show()
+
+    def _start_database(self, stack: ExitStack) -> None:
+        settings = self.settings
+        ports = {
+            "PORT": (settings.host, settings.port),
+            "DAGSTER_PORT": (HOST, settings.dagster_port),
+            "CODE_SERVER_PORT": (HOST, settings.code_server_port),
+        }
+        if "DB_HOST" in self.environment:
+            check_ports(ports)
+            self._done("PostgreSQL", f"the given one at {settings.db_host}:{settings.db_port}")
+            return
+        with self._step("PostgreSQL") as note:
+            password = kept_password(settings.state_dir)
+            database = EmbeddedPostgres(settings.state_dir / "postgres", settings.embedded_db_port, password)
+            database.stop_orphan()
+            check_ports({**ports, "EMBEDDED_DB_PORT": (HOST, settings.embedded_db_port)})
+            self.database = stack.enter_context(database)
+            database.create_database(settings.db_name)
+            self.settings = with_embedded_database(settings, password)
+            note(f"at {HOST}:{settings.embedded_db_port}, in {database.data_dir}")
+
+    def _fill_crm(self) -> str:
+        set_up(self.settings)
+        with connect(self.settings) as connection:
+            create_source_table(connection)
+            return fill_crm(connection, self.settings)
+
+    def _start_servers(self, stack: ExitStack) -> None:
+        settings, environment = self.settings, child_environment(self.settings, self.environment)
+        dagster_at = ["-h", HOST, "-p"]
+        workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
+
+        def start(name: str, *arguments: str) -> Child:
+            log_path = settings.state_dir / "logs" / f"{name.replace(' ', '-')}.log"
+            child = Child(name, [sys.executable, "-m", *arguments], environment, log_path)
+            stack.callback(child.stop)
+            self.children.append(child)
+            return child
+
+        start("HTTP server", "serving")  # it needs neither Dagster nor the database to start
+        with self._step("Dagster") as note:
+            code_port, web_port = settings.code_server_port, settings.dagster_port
+            start(
+                "code server",
+                *("dagster", "api", "grpc", "-m", "leadscore_assets.definitions", "-d", str(PROJECT_ROOT)),
+                *("--use-python-environment-entry-point", *dagster_at, str(code_port)),
+            )
+            wait_until(lambda: accepts_connections(HOST, code_port), self.children, "code server", START_SECONDS)
+            start("Dagster daemon", "dagster._daemon", "run", *workspace)
+            start("Dagster webserver", "dagster_webserver", *workspace, *dagster_at, str(web_port))
+            wait_until(lambda: accepts_connections(HOST, web_port), self.children, "Dagster webserver", START_SECONDS)
+            note(environment["DAGSTER_URL"])
+        with self._step("HTTP server") as note:
+            wait_until(self.api.is_ready, self.children, "HTTP server", START_SECONDS)
+            note(self.api.address)
+
+    def _train(self) -> None:
+        registry = Registry(self.settings.model_path)
+        needs = Crm(self.settings).training_needs(window_from(self.settings))
+        untrained = [need for need in needs if registry.active(need.org_id) is None]
+        due = [need.org_id for need in untrained if need.is_due]
+        for need in untrained:
+            if not need.is_due:
+                self._done(f"Org {need.org_id}", f"not trained: {need.reason}")
+        with self.console.status(f"Training {len(due)} orgs: {', '.join(due[:8])} ..."):
+            train(self.api, due, lambda org_id, words: self._done(f"Org {org_id}", words), self._watch)
+
+    def _show(self) -> None:
+        registry = Registry(self.settings.model_path)
+        orgs = [org_id for org_id in registry.orgs() if registry.active(org_id)]
+        orgs.sort(key=lambda org_id: org_id != "default")
+        lead = next(filter(None, (score_best_lead(self.api, self.settings, org_id) for org_id in orgs)), None)
+        if lead:
+            print_lead(self.console, self.api, lead)
+        else:
+            self.console.print("No org has both an active version and an open lead, so there is no lead to show.")
+        self._say(f"\nHTTP server  {self.api.address}/docs")
+        self._say(f"Dagster      http://{HOST}:{self.settings.dagster_port}")
+        self._say(f"Logs         {self.settings.state_dir / 'logs'}\nCtrl-C stops everything.")
+
+    def _watch(self) -> None:
+        if self.database:
+            self.database.raise_if_ended()
+        for child in self.children:
+            child.raise_if_ended()
+
+    def _done(self, what: str, words: str) -> None:
+        self.console.print(f"[green]✓[/] {what}: ", end="")
+        self._say(words)
+
+    def _say(self, words: str) -> None:
+        self.console.print(words, markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def _step(self, what: str) -> Iterator[Callable[[str], None]]:
+        started = time.monotonic()
+        notes: list[str] = []
+        with self.console.status(f"{what} ..."):
+            yield notes.append
+        self._done(what, f"{'; '.join(notes)} ({time.monotonic() - started:.1f} s)")
+
+
+def run(settings: Settings, environment: Mapping[str, str]) -> int:
+    """Run the whole system until Ctrl-C or SIGTERM; return the exit code: 1 when a part could not run, or died."""
+    console = Console()
+    _set_signals(_raise_stop)
+    try:
+        Run(settings, environment, console).stay()
+    except _Stop:
+        console.print("Stopped.")
+        return 0
+    except LeadscoreError as error:
+        console.print(f"[red]✗[/] {type(error).__name__}")
+        console.print(error.message, markup=False, highlight=False, soft_wrap=True)
+        return 1
+    raise AssertionError("a run ends by a signal or an error only")
+
+
+def _raise_stop(_number: int, _frame: FrameType | None) -> None:
+    raise _Stop
+
+
+def _set_signals(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, handler)

@@ -1,0 +1,112 @@
+"""The folder that a run keeps (STATE_DIR), the ports that it needs, and the environment that its children get."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from leadscore.errors import CannotRun
+from leadscore.settings import PROJECT_ROOT, Settings
+from standalone.postgres import HOST, SUPERUSER
+
+
+@contextmanager
+def locked(state_dir: Path) -> Iterator[None]:
+    """Hold the folder, made when absent, for this process alone. Raises CannotRun when another one holds it."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    (state_dir / "logs").mkdir(exist_ok=True)
+    with (state_dir / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotRun(
+                f"Another run uses {state_dir} already. Stop it with Ctrl-C, or set STATE_DIR to another folder"
+                " (and PORT, DAGSTER_PORT, CODE_SERVER_PORT and EMBEDDED_DB_PORT to free ports)."
+            ) from None
+        yield
+
+
+def check_ports(ports: Mapping[str, tuple[str, int]]) -> None:
+    """Raise CannotRun that names every setting whose port, at its address, somebody else uses."""
+    taken = [f"{name} is {port}" for name, (host, port) in ports.items() if not _is_free(host, port)]
+    if taken:
+        raise CannotRun(
+            f"{', '.join(taken)}: another program listens there, or this user may not."
+            " Stop that program, or set the setting to a free port."
+        )
+
+
+def accepts_connections(host: str, port: int) -> bool:
+    """Return whether somebody listens there."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def kept_password(state_dir: Path) -> str:
+    """Return the embedded server's password, made once and readable by its owner only."""
+    path = state_dir / "postgres.password"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(16))
+    return path.read_text()
+
+
+def made_absolute(settings: Settings) -> Settings:
+    """Return the settings with absolute folders: children may be started from elsewhere."""
+    return replace(settings, state_dir=settings.state_dir.resolve(), model_path=settings.model_path.resolve())
+
+
+def with_embedded_database(settings: Settings, password: str) -> Settings:
+    """Return the settings with the embedded server as the database."""
+    return replace(settings, db_host=HOST, db_port=settings.embedded_db_port, db_user=SUPERUSER, db_password=password)
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Return Dagster's folder, with the project's dagster.yaml in it."""
+    home = settings.state_dir / "dagster"
+    home.mkdir(exist_ok=True)
+    shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
+    return home
+
+
+def child_environment(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return `environment` with what the children need to find the database, the registry and one another."""
+    return {
+        **environment,
+        "DB_HOST": settings.db_host,
+        "DB_PORT": str(settings.db_port),
+        "DB_NAME": settings.db_name,
+        "DB_USER": settings.db_user,
+        "DB_PASSWORD": settings.db_password,
+        "MODEL_PATH": str(settings.model_path),
+        "STATE_DIR": str(settings.state_dir),
+        "DAGSTER_HOME": str(dagster_home(settings)),
+        "DAGSTER_URL": f"http://{HOST}:{settings.dagster_port}",
+        "DAGSTER_CODE_SERVER_HOST": HOST,
+        "DAGSTER_CODE_SERVER_PORT": str(settings.code_server_port),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
