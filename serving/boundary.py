@@ -50,7 +50,8 @@ def read_body(kind: type[Kind], max_bytes: int) -> Kind:
 def _read_bytes(max_bytes: int) -> bytes:
     if request.mimetype != JSON_TYPE or request.headers.get("Content-Encoding", "identity") != "identity":
         raise Refusal(415, "unsupported_media_type", f"send {JSON_TYPE}, not encoded")
-    if request.content_length is None:
+    # WSGI allows an empty length for one that is not known
+    if request.content_length is None or not request.environ.get("CONTENT_LENGTH"):
         raise Refusal(411, "length_required", "send the header Content-Length")
     if request.content_length > max_bytes:
         raise Refusal(413, "too_large", f"the body may have {max_bytes} bytes; send less at a time")

@@ -65,13 +65,41 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress ships no types
         self.response_headers += [("Content-Type", PROBLEM_TYPE), ("X-Request-ID", request_id)]
         self.set_close_on_finish()
         self.content_length = len(body)
+        self.channel.is_refused = True
         self.write(body)
         _log.info("refused before routing %d", status, extra={"status": status, "request_id": request_id})
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
+    """Closes a refused connection gently: closing it while the client still sends would destroy the answer.
+
+    Our side is shut, and what comes is thrown away until the client closes too or the idle time is over.
+    """
+
     parser_class = _Parser
     error_task_class = _ProblemTask
+    is_refused = False
+    is_lingering = False
+
+    def handle_close(self) -> None:
+        if not self.is_refused or self.is_lingering or not self.connected:
+            super().handle_close()
+            return
+        self.is_lingering, self.will_close = True, False
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            # the client is gone already
+            super().handle_close()
+
+    def readable(self) -> bool:
+        return self.is_lingering or bool(super().readable())
+
+    def handle_read(self) -> None:
+        if not self.is_lingering:
+            super().handle_read()
+        elif not self.recv(self.adj.recv_bytes):
+            super().handle_close()
 
 
 class HttpServer:

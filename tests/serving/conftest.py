@@ -1,0 +1,214 @@
+"""What the server's tests share: versions in a registry of the test's own, the app over them, and a live server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import urllib3
+from flask import Flask
+from flask.testing import FlaskClient
+
+from leadscore.activation import activate, roll_back
+from leadscore.artifact import FOREST_FILE, FORMAT, Importance, Manifest, Split, encode_arrays
+from leadscore.evaluation import ConfusionMatrix, EvaluationReport, Metrics
+from leadscore.features import CONTRACT
+from leadscore.forest import LEAF, Forest
+from leadscore.gate import Decision, Judgement, Reason, Verdict
+from leadscore.records import RecordCounts, Window
+from leadscore.registry import Registry
+from leadscore.settings import Settings
+from serving import create_app
+from serving.http_server import HttpServer
+from serving.services import EXTENSION, Services
+
+DEAD_PORT = 9
+IMPORTANCE = (Importance("appointments_count", 0.05), Importance("lead_source_score", 0.2))
+
+
+def _forest(high: float) -> Forest:
+    """Make three trees: lead_source_score <= 50 gives 0.25, more gives `high`; the third asks for appointments too."""
+    low = 0.25
+    return Forest(
+        feature=np.array([0, LEAF, LEAF, 0, LEAF, LEAF, 4, 0, LEAF, LEAF, LEAF], np.int16),
+        threshold=np.array([50, 0, 0, 50, 0, 0, 0.5, 50, 0, 0, 0], np.float32),
+        left=np.array([1, LEAF, LEAF, 4, LEAF, LEAF, 7, 8, LEAF, LEAF, LEAF], np.int32),
+        right=np.array([2, LEAF, LEAF, 5, LEAF, LEAF, 10, 9, LEAF, LEAF, LEAF], np.int32),
+        missing_goes_left=np.array([True] * 11),
+        value=np.array([0.5, low, high, 0.5, low, high, 0.5, 0.4, low, high, high]),
+        cover=np.array([8.0, 4, 4, 8, 4, 4, 8, 6, 3, 3, 2]),
+        roots=np.array([0, 3, 6], np.int32),
+    )
+
+
+def _manifest(org_id: str, version: str, files: dict[str, str]) -> Manifest:
+    return Manifest(
+        format=FORMAT,
+        org_id=org_id,
+        version=version,
+        created_at="2026-03-15T06:00:00+00:00",
+        run_id="9c2c8a3e-0000-4000-8000-000000000000",
+        contract=CONTRACT,
+        contract_fingerprint=CONTRACT.fingerprint,
+        window=Window(datetime(2026, 3, 15, tzinfo=UTC), 183, 90, ("WON",), (0, 1, 3)),
+        counts=RecordCounts(200, 80, 500, {"still_open": 7}, "c0ffee", {"null": 1}, "f00d"),
+        split=Split(0.2, 160, 400, 40, 100),
+        parameters={"n_estimators": 3},
+        importance=IMPORTANCE,
+        code_version="abc",
+        libraries={"numpy": "2"},
+        files=files,
+    )
+
+
+def _judgement(registry: Registry, org_id: str, version: str, verdict: Verdict) -> Judgement:
+    metrics = Metrics(0.5, 0.25, 1 / 3, 0.75, 0.625, 0.2, 0.6, 0.5, ConfusionMatrix(1, 2, 3, 4))
+    pointer = registry.active(org_id)
+    champion = EvaluationReport(pointer.version, 200, 80, 40, 16, 100, metrics, (), (), (), ()) if pointer else None
+    return Judgement(
+        report=EvaluationReport(version, 200, 80, 40, 16, 100, metrics, (), (), (), ()),
+        champion=champion,
+        champion_problem=None,
+        decision=Decision(verdict, (Reason("a_reason", f"The reason to {verdict}", 1, 0, "A remedy"),)),
+        manifest_sha256=registry.manifest_sha256(org_id, version),
+        judged_at="2026-03-15T06:00:01+00:00",
+        run_id=None,
+    )
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The registry of a test, and short ways to fill it."""
+
+    registry: Registry
+
+    def publish(self, org_id: str = "default", *, high: float = 0.75, forest: Forest | None = None) -> str:
+        """Add a version that nobody judged, and return its id."""
+        files = {FOREST_FILE: encode_arrays((forest or _forest(high)).to_arrays()), "model.joblib": b"an estimator"}
+        return self.registry.publish(org_id, files, lambda version, hashes: _manifest(org_id, version, hashes)).version
+
+    def judged(self, org_id: str = "default", verdict: Verdict = "activate", *, high: float = 0.75) -> str:
+        """Add a version that was judged, and return its id."""
+        version = self.publish(org_id, high=high)
+        self.registry.record_judgement(org_id, version, _judgement(self.registry, org_id, version, verdict))
+        return version
+
+    def activated(self, org_id: str = "default", *, high: float = 0.75) -> str:
+        """Add a version, make it active, and return its id."""
+        version, pointer = self.judged(org_id, high=high), self.registry.active(org_id)
+        activate(self.registry, org_id, version, expected_active=pointer.version if pointer else None, by="a test")
+        return version
+
+    def roll_back(self, version: str, org_id: str = "default") -> None:
+        """Make an earlier version active."""
+        roll_back(self.registry, org_id, version, by="a test", reason="a test")
+
+    def folder(self, version: str, org_id: str = "default") -> Path:
+        """Return where the version's files lie."""
+        return self.registry.root / org_id / version
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Give settings under which nothing but the registry can be reached."""
+    return Settings(
+        model_path=tmp_path / "models",
+        db_host="127.0.0.1",
+        db_port=DEAD_PORT,
+        db_password="canary-password",
+        dagster_url=f"http://127.0.0.1:{DEAD_PORT}",
+        max_body_bytes=100_000,
+        max_batch_size=50,
+    )
+
+
+@pytest.fixture
+def shelf(settings: Settings) -> Shelf:
+    """Give the registry of the test."""
+    settings.model_path.mkdir()
+    return Shelf(Registry(settings.model_path))
+
+
+@pytest.fixture
+def app(settings: Settings, shelf: Shelf) -> Flask:
+    """Give the app over the test's registry."""
+    return create_app(settings)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """Give a client of the app."""
+    return app.test_client()
+
+
+@pytest.fixture
+def parts(app: Flask) -> Services:
+    """Give what the app works with."""
+    found: Services = app.extensions[EXTENSION]
+    return found
+
+
+@pytest.fixture
+def features() -> dict[str, Any]:
+    """Give a lead's features."""
+    return {
+        "lead_source_score": 80,
+        "response_time_minutes": None,
+        "inbound_messages_count": 4,
+        "outbound_messages_count": 5,
+        "appointments_count": 1,
+        "has_property": 1,
+        "property_price": 250000.5,
+        "property_has_photos": 0,
+        "engagement_rate": 0.8,
+        "days_since_creation": 7,
+        "market_activity_score": 50,
+    }
+
+
+@dataclass(frozen=True)
+class Live:
+    """A server that listens, and a pool of connections to it."""
+
+    server: HttpServer
+    http: urllib3.HTTPConnectionPool
+
+    def post(self, path: str, body: Any) -> urllib3.BaseHTTPResponse:
+        """Send `body` as JSON."""
+        return self.http.request("POST", path, json=body)
+
+
+@pytest.fixture
+def live(settings: Settings, shelf: Shelf) -> Iterator[Live]:
+    """Give the real server on a free port, in a thread."""
+    four_threads = replace(settings, server_threads=4)
+    server = HttpServer(create_app(four_threads), four_threads, port=0)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    with urllib3.HTTPConnectionPool("127.0.0.1", server.port, maxsize=16, timeout=30, retries=False) as http:
+        yield Live(server, http)
+    server.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def started_threads() -> Iterator[Callable[[Callable[[], None]], threading.Thread]]:
+    """Give a function that runs another in a thread; the test ends when all of them have."""
+    threads: list[threading.Thread] = []
+
+    def start(work: Callable[[], None]) -> threading.Thread:
+        threads.append(threading.Thread(target=work))
+        threads[-1].start()
+        return threads[-1]
+
+    yield start
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()

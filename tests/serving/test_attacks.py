@@ -1,0 +1,320 @@
+"""Odd and hostile requests, as a list. Every answer is a problem, none is a 5xx, none repeats what was sent."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+PREDICT = "/api/v1/predict"
+ROLLBACK = "/api/v1/model/rollback"
+JSON = "application/json"
+
+TRAVERSALS = ["../../etc", "..", "a/../b", "%2e%2e%2f", "..%252f", "\\..\\..\\x", "file:///etc", "a#/../x", "a..b"]
+ABSOLUTE = ["/etc/passwd", "C:\\x", "//host/share"]
+CONTROLS = ["a\0b", "a\nb", "a\tb", "a\x1b[31mb", "a\u202eb", "a\r\nb"]
+NOT_ASCII = ["\uff0e\uff0e\uff0f", "e\u0301", "\u00e9", "\u0430cme", "😀"]
+DEVICES = ["nul.txt ", "aux ", " acme", ".hidden", "-flag", "x" * 129, ""]
+SQL = ["'; drop table leads;--", 'a" or "1"="1']
+NOT_TEXT = [123, True, None, [], {}, 1.5]
+
+IDS = [*TRAVERSALS, *ABSOLUTE, *CONTROLS, *NOT_ASCII, *DEVICES, *SQL, *NOT_TEXT]
+VERSIONS = [*IDS, "2026031506000", "202603150600000", "\uff12" * 14, "20260315060000\n"]
+
+BODIES = [
+    ("truncated", b'{"features": {'),
+    ("trailing bytes", b'{"features": {}} x'),
+    ("a comment", b'{"features": {} /* none */}'),
+    ("single quotes", b"{'features': {}}"),
+    ("a byte order mark", b'\xef\xbb\xbf{"features": {}}'),
+    ("UTF-16", '{"features": {}}'.encode("utf-16")),
+    ("not UTF-8", b'{"features": {"a": "\xff"}}'),
+    ("half a surrogate pair", b'{"features": {"a": "\\ud800"}}'),
+    ("NaN", b'{"features": {"property_price": NaN}}'),
+    ("Infinity", b'{"features": {"property_price": Infinity}}'),
+    ("a number beyond floats", b'{"features": {"property_price": 1e400}}'),
+    ("5000 digits", b'{"features": {"property_price": ' + b"9" * 5000 + b"}}"),
+    ("nested too deep", b"[" * 50_000),
+    ("nested too deep in a feature", b'{"features": {"a": ' + b"[" * 50_000),
+    ("nested too deep in an unknown field", b'{"x": ' + b'{"a":' * 15_000),
+    ("a list", b"[]"),
+    ("null", b"null"),
+    ("a string", b'"x"'),
+    ("a number", b"1"),
+]
+
+WRONG_VALUES: list[tuple[str, Any]] = [
+    ("a number as text", "1.5"),
+    ("NaN as text", "NaN"),
+    ("a flag as number", True),
+    ("a list", []),
+    ("an object", {}),
+    ("a huge text", "x" * 50_000),
+    ("an integer beyond floats", 10**400),
+    ("an integer beyond 64 bits", 2**64),
+    ("a negative integer beyond floats", -(10**400)),
+    ("out of range", 1e300),
+    ("negative", -1),
+    ("a formula", "=cmd()"),
+    ("markup", "<script>alert(1)</script>"),
+]
+
+CONTENT_TYPES = ["text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data", None]
+CONTENT_TYPES += ["application/octet-stream", "application/x-pickle", "application/jsonx", "application/json5"]
+
+
+def assert_refused(answer, *statuses):
+    assert answer.status_code in statuses, answer.text
+    assert answer.content_type == "application/problem+json"
+    body = answer.json
+    assert body["request_id"] == answer.headers["X-Request-ID"]
+    assert body["error"] == body["detail"] != ""
+    assert body["status"] == answer.status_code
+    assert body["type"] == f"/docs#{body['code']}"
+    for secret in ("Traceback", ".py", "/work", "canary"):
+        assert secret not in answer.text
+
+
+@pytest.mark.parametrize("org_id", IDS)
+def test_an_org_id_that_is_none_is_refused_everywhere_and_not_repeated(client, shelf, features, org_id):
+    answers = [
+        client.post(PREDICT, json={"org_id": org_id, "features": features}),
+        client.post(f"{PREDICT}/batch", json={"org_id": org_id, "batch": [features]}),
+        client.post(ROLLBACK, json={"org_id": org_id, "version": "20260315060000"}),
+        client.post("/api/v1/model/train", json={"org_id": org_id}),
+    ]
+    if isinstance(org_id, str):
+        paths = ("/health", "/api/v1/model/info", "/api/v1/model/versions", "/api/v1/model/feature-importance")
+        answers += [client.get(path, query_string={"org_id": org_id}) for path in paths]
+    for answer in answers:
+        assert_refused(answer, 400)
+        assert answer.json["code"] == "invalid_id"
+        assert not (isinstance(org_id, str) and len(org_id) > 3 and org_id in answer.text)
+    assert list(shelf.registry.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("version", [value for value in VERSIONS if value is not None])
+@pytest.mark.parametrize("field", ["version", "expected_active"])
+def test_a_version_id_that_is_none_is_refused(client, shelf, version, field):
+    active = shelf.activated()
+    answer = client.post(ROLLBACK, json={"version": active, field: version})
+    assert_refused(answer, 400)
+    assert [fault["pointer"] for fault in answer.json["errors"]] == [f"/{field}"]
+    if isinstance(version, str):
+        assert_refused(client.get("/api/v1/model/info", query_string={"version": version}), 400)
+        assert_refused(client.get("/api/v1/model/versions", query_string={"cursor": version}), 400)
+
+
+@pytest.mark.parametrize("run_id", ["x", "..", "%2e%2e", "1" * 36, "9C2C8A3E-0000-4000-8000-000000000000", "a\0b"])
+def test_a_run_id_that_is_none_is_refused(client, run_id):
+    assert_refused(client.get(f"/api/v1/model/train/{run_id}"), 400, 404)
+
+
+def test_orgs_that_differ_in_case_are_two(client, shelf, features):
+    shelf.activated("Acme")
+    assert client.post(PREDICT, json={"org_id": "Acme", "features": features}).status_code == 200
+    assert_refused(client.post(PREDICT, json={"org_id": "acme", "features": features}), 404)
+
+
+@pytest.mark.parametrize(("name", "body"), BODIES, ids=[name for name, _ in BODIES])
+def test_a_body_that_is_not_a_json_object_is_refused(client, shelf, name, body):
+    shelf.activated()
+    answer = client.post(PREDICT, data=body, content_type=JSON)
+    assert_refused(answer, 400)
+    assert answer.json["code"] == "invalid_json"
+
+
+def test_an_empty_body_is_refused(client):
+    assert_refused(client.post(PREDICT, content_type=JSON, environ_overrides={"CONTENT_LENGTH": "0"}), 400)
+
+
+def test_where_the_json_breaks_is_said(client):
+    answer = client.post(PREDICT, data=b'{"features": x}', content_type=JSON)
+    assert "byte 13" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("value", [pytest.param(value, id=name) for name, value in WRONG_VALUES])
+@pytest.mark.parametrize("feature", ["property_price", "inbound_messages_count", "has_property"])
+def test_a_value_that_breaks_the_contract_is_refused_with_its_place(client, shelf, features, feature, value):
+    shelf.activated()
+    started = time.monotonic()
+    answer = client.post(PREDICT, json={"features": features | {feature: value}})
+    assert time.monotonic() - started < 2
+    assert_refused(answer, 422)
+    assert [fault["pointer"] for fault in answer.json["errors"]] == [f"/features/{feature}"]
+    assert not (isinstance(value, str) and value in answer.text)
+
+
+@pytest.mark.parametrize("value", [5e-324, -0.0, 1.0, 0.0, 1000000000000])
+def test_a_tiny_or_whole_number_is_scored_and_answered_finite(client, shelf, features, value):
+    shelf.activated()
+    answer = client.post(PREDICT, json={"features": features | {"property_price": value}})
+    assert answer.status_code == 200
+    assert "NaN" not in answer.text
+
+
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_what_is_not_json_is_never_read(client, content_type):
+    assert_refused(client.post(PREDICT, data=b"\x80\x04.", content_type=content_type), 415)
+
+
+def test_a_compressed_body_is_not_unpacked(client):
+    answer = client.post(PREDICT, data=b"\x1f\x8b", content_type=JSON, headers={"Content-Encoding": "gzip"})
+    assert_refused(answer, 415)
+
+
+def test_a_charset_beside_the_content_type_is_fine(client, shelf, features):
+    shelf.activated()
+    body = json.dumps({"features": features})
+    assert client.post(PREDICT, data=body, content_type="application/json; charset=utf-8").status_code == 200
+
+
+def test_a_body_without_length_is_refused(client):
+    answer = client.post(PREDICT, data=b"{}", content_type=JSON, environ_overrides={"CONTENT_LENGTH": ""})
+    assert_refused(answer, 411)
+
+
+def test_a_body_that_says_it_is_too_large_is_refused_unread(client):
+    answer = client.post(PREDICT, data=b"{}", content_type=JSON, environ_overrides={"CONTENT_LENGTH": str(10**10)})
+    assert_refused(answer, 413)
+
+
+def test_unknown_fields_are_named_with_the_nearest_known_one(client, features):
+    answer = client.post(PREDICT, json={"feature": features, "__proto__": 1, "organization_id": "default"})
+    assert_refused(answer, 422)
+    assert {fault["pointer"]: fault["code"] for fault in answer.json["errors"]} == {
+        "/feature": "unknown",
+        "/__proto__": "unknown",
+        "/organization_id": "unknown",
+        "/features": "missing",
+    }
+    assert "features" in next(fault["detail"] for fault in answer.json["errors"] if fault["pointer"] == "/feature")
+
+
+def test_a_flood_of_unknown_names_is_answered_soon_and_short(client, shelf, features):
+    shelf.activated()
+    flood = {f"lead_source_scor{index}": 1 for index in range(3_000)}
+    started = time.monotonic()
+    top, inside = client.post(PREDICT, json=flood), client.post(PREDICT, json={"features": features | flood})
+    batch = client.post(f"{PREDICT}/batch", json={"batch": [flood]})
+    assert time.monotonic() - started < 2
+    for answer in (top, inside, batch):
+        assert_refused(answer, 422)
+        assert len(answer.json["errors"]) < 30
+
+
+def test_of_a_repeated_name_the_last_counts(client, shelf, features):
+    shelf.activated()
+    body = json.dumps({"features": features}).replace("{", '{"org_id": "unheard-of", "org_id": "default", ', 1)
+    assert client.post(PREDICT, data=body, content_type=JSON).json["org_id"] == "default"
+
+
+def test_all_faults_of_a_request_are_named_at_once(client):
+    answer = client.post(ROLLBACK, json={"org_id": "..", "force": "yes", "reason": "x" * 501, "extra": 1})
+    assert_refused(answer, 400)
+    assert {fault["pointer"] for fault in answer.json["errors"]} == {
+        "/org_id", "/force", "/reason", "/extra", "/version",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "limit=1.5",
+        "limit=1&limit=2",
+        "size=3",
+        "limit=",
+        "cursor=",
+        "org_id=a&org_id=b",
+    ],
+)
+def test_a_query_parameter_that_is_wrong_is_named(client, query):
+    answer = client.get(f"/api/v1/model/versions?{query}")
+    assert_refused(answer, 400)
+    assert answer.json["errors"][0]["pointer"] == f"?{query.partition('=')[0]}"
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [(PREDICT, "contributions=maybe"), (PREDICT, "x=1"), (ROLLBACK, "force=1"), ("/api/v1/model/train", "wait=-1")],
+)
+def test_a_post_refuses_what_it_does_not_take_in_the_query(client, features, path, query):
+    assert_refused(client.post(f"{path}?{query}", json={"features": features}), 400)
+
+
+@pytest.mark.parametrize("path", ["/metrics?x=1", "/docs?x=1", "/health/live?x=1"])
+def test_a_page_refuses_parameters_as_well(client, path):
+    assert_refused(client.get(path), 400)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("POST", "/health", 405, "GET"),
+        ("GET", PREDICT, 405, "POST"),
+        ("PUT", PREDICT, 405, "POST"),
+        ("DELETE", "/api/v1/model/info", 405, "GET"),
+        ("TRACE", "/health", 405, "GET"),
+        ("BREW", "/health", 405, "GET"),
+        ("GET", "/", 404, None),
+        ("GET", "/health/", 404, None),
+        ("GET", "//health", 404, None),
+        ("GET", "/api/v1/../metrics", 404, None),
+        ("GET", "/HEALTH", 404, None),
+        ("GET", "/static/x", 404, None),
+        ("GET", "/api/v1/model/train/", 404, None),
+    ],
+)
+def test_a_wrong_method_or_route_is_told_so(client, method, path, status, allowed):
+    answer = client.open(path, method=method)
+    assert_refused(answer, status)
+    assert allowed is None or allowed in answer.headers["Allow"]
+
+
+def test_head_and_options_are_answered_without_a_body(client):
+    for method in ("HEAD", "OPTIONS"):
+        answer = client.open("/health/live", method=method)
+        assert (answer.status_code, answer.data) == (200, b"")
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/xml, text/*", "application/json;q=0"])
+def test_a_client_that_takes_no_json_is_told_so(client, accept):
+    assert_refused(client.get("/health/live", headers={"Accept": accept}), 406)
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/*", "application/json", "text/html, */*;q=0.8", ""])
+def test_a_client_that_takes_json_gets_it(client, accept):
+    assert client.get("/health/live", headers={"Accept": accept}).content_type == JSON
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/docs"])
+def test_pages_that_are_no_json_are_for_anybody(client, path):
+    assert client.get(path, headers={"Accept": "text/html"}).status_code == 200
+
+
+@pytest.mark.parametrize("given", ["req-7", "A.b_c-9", "x" * 128])
+def test_a_callers_request_id_is_kept(client, given):
+    assert client.get("/health/live", headers={"X-Request-ID": given}).headers["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize("given", ["a b", 'x", "level": "ERROR', "é", "x" * 129, "", "a,b", "../x"])
+def test_a_request_id_that_is_none_is_replaced(client, given):
+    answered = client.get("/health/live", headers={"X-Request-ID": given}).headers["X-Request-ID"]
+    assert answered != given
+    assert len(answered) == 36
+
+
+def test_a_defect_is_answered_without_detail_and_logged(client, parts, features, caplog):
+    def fail(_org_id):
+        raise ZeroDivisionError("a detail of the inside")
+
+    parts.models.active = fail
+    answer = client.post(PREDICT, json={"features": features})
+    assert_refused(answer, 500)
+    assert "detail of the inside" not in answer.text
+    assert any(record.exc_info for record in caplog.records)

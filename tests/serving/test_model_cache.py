@@ -1,0 +1,200 @@
+"""The cache of loaded versions: loaded once, bounded by bytes, never stale, never unverified."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from prometheus_client import generate_latest
+
+from leadscore.errors import Damaged, NoActiveModel
+from serving.metrics import Metrics
+from serving.model_cache import FAILURE_SECONDS, ModelCache, weight_bytes
+
+
+class CountingRegistry:
+    """The registry, which counts its loads and can be made to wait in them."""
+
+    def __init__(self, registry):
+        self._registry, self.loads, self.gate = registry, [], threading.Event()
+        self.gate.set()
+
+    def __getattr__(self, name):
+        return getattr(self._registry, name)
+
+    def load(self, org_id, version, sha256):
+        self.loads.append((org_id, version))
+        assert self.gate.wait(10)
+        return self._registry.load(org_id, version, sha256)
+
+
+@pytest.fixture
+def counting(shelf):
+    return CountingRegistry(shelf.registry)
+
+
+def held(cache: ModelCache, counting, *orgs: str) -> list[bool]:
+    """Tell of each org whether its version is in memory, by whether asking for it loads it."""
+    found = []
+    for org_id in orgs:
+        before = len(counting.loads)
+        cache.active(org_id)
+        found.append(len(counting.loads) == before)
+    return found
+
+
+def test_a_version_is_loaded_once(shelf, counting):
+    shelf.activated()
+    cache = ModelCache(counting, 10**9, Metrics())
+    assert cache.active("default") is cache.active("default")
+    assert len(counting.loads) == len(cache) == 1
+
+
+def test_a_new_pointer_is_seen_by_the_next_request(shelf, counting):
+    cache = ModelCache(counting, 10**9, Metrics())
+    for _ in range(3):
+        version = shelf.activated()
+        assert cache.active("default").manifest.version == version
+
+
+def test_requests_that_come_at_once_load_once(shelf, counting, started_threads):
+    shelf.activated()
+    cache, found, at_once = ModelCache(counting, 10**9, Metrics()), [], threading.Barrier(9)
+    counting.gate.clear()
+
+    def ask() -> None:
+        at_once.wait(10)
+        found.append(cache.active("default"))
+
+    threads = [started_threads(ask) for _ in range(8)]
+    at_once.wait(10)
+    counting.gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert len(found) == 8
+    assert len({id(artifact) for artifact in found}) == len(counting.loads) == 1
+
+
+def test_memory_is_bounded_and_the_least_recently_used_leaves_first(shelf, counting):
+    for org_id in ("a", "b", "c"):
+        shelf.activated(org_id)
+    weight = weight_bytes(ModelCache(shelf.registry, 10**9, Metrics()).active("a").forest)
+    metrics = Metrics()
+    cache = ModelCache(counting, 2 * weight + 1, metrics)
+    for org_id in ("a", "b", "a", "c"):
+        cache.active(org_id)
+    assert len(cache) == 2
+    assert held(cache, counting, "a", "c", "b") == [True, True, False]
+    text = generate_latest(metrics.registry).decode()
+    assert f"leadscore_model_cache_bytes {float(2 * weight)}" in text
+    assert "leadscore_model_cache_evictions_total 2.0" in text
+
+
+def test_a_version_larger_than_the_bound_is_served_and_kept_alone(shelf, counting):
+    shelf.activated("a")
+    shelf.activated("b")
+    cache = ModelCache(counting, 1, Metrics())
+    cache.active("a")
+    assert held(cache, counting, "a", "b", "b", "a") == [True, False, True, False]
+    assert len(cache) == 1
+
+
+def test_what_a_request_holds_stays_valid_when_it_leaves_the_cache(shelf):
+    shelf.activated("a")
+    shelf.activated("b")
+    cache = ModelCache(shelf.registry, 1, Metrics())
+    artifact = cache.active("a")
+    before = artifact.forest.probabilities([[0.0] * 11])
+    cache.active("b")
+    assert artifact.forest.probabilities([[0.0] * 11]) == before
+
+
+def test_the_weight_counts_what_the_forest_derived(shelf):
+    shelf.activated()
+    artifact = shelf.registry.load("default", shelf.registry.versions("default")[0])
+    bare = weight_bytes(artifact.forest)
+    assert bare == artifact.byte_count
+    artifact.forest.contributions([[0.0] * 11])
+    assert weight_bytes(artifact.forest) > bare
+
+
+def test_a_failure_is_remembered_for_a_moment_and_forgotten_then(shelf, counting):
+    version, now = shelf.activated(), [0.0]
+    forest = shelf.folder(version) / "forest.safetensors"
+    content = forest.read_bytes()
+    forest.write_bytes(b"harm")
+    cache = ModelCache(counting, 10**9, Metrics(), clock=lambda: now[0])
+    for _ in range(3):
+        with pytest.raises(Damaged):
+            cache.active("default")
+    assert len(counting.loads) == 1
+    forest.write_bytes(content)
+    now[0] = FAILURE_SECONDS
+    assert cache.active("default").manifest.version == version
+
+
+def test_a_rollback_away_from_a_damaged_version_is_served_at_once(shelf):
+    good, damaged = shelf.activated(), shelf.activated()
+    (shelf.folder(damaged) / "forest.safetensors").write_bytes(b"harm")
+    cache = ModelCache(shelf.registry, 10**9, Metrics())
+    with pytest.raises(Damaged):
+        cache.active("default")
+    shelf.roll_back(good)
+    assert cache.active("default").manifest.version == good
+
+
+def test_a_new_version_that_is_damaged_is_not_replaced_by_the_old_one(shelf):
+    shelf.activated()
+    cache = ModelCache(shelf.registry, 10**9, Metrics())
+    cache.active("default")
+    (shelf.folder(shelf.activated()) / "forest.safetensors").write_bytes(b"harm")
+    with pytest.raises(Damaged):
+        cache.active("default")
+
+
+def test_a_pointer_to_other_files_than_those_activated_is_refused(shelf):
+    folder = shelf.folder(shelf.activated())
+    manifest = folder / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b'"abc"', b'"abd"'))
+    with pytest.raises(Damaged):
+        ModelCache(shelf.registry, 10**9, Metrics()).active("default")
+
+
+def test_a_failed_load_frees_those_who_wait_for_it(shelf, counting, started_threads):
+    (shelf.folder(shelf.activated()) / "forest.safetensors").write_bytes(b"harm")
+    cache, errors = ModelCache(counting, 10**9, Metrics()), []
+    counting.gate.clear()
+
+    def ask() -> None:
+        try:
+            cache.active("default")
+        except Damaged as error:
+            errors.append(error)
+
+    threads = [started_threads(ask) for _ in range(4)]
+    deadline = time.monotonic() + 10
+    while not counting.loads and time.monotonic() < deadline:
+        threading.Event().wait(0.005)
+    counting.gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert (len(errors), len(counting.loads)) == (4, 1)
+
+
+def test_orgs_without_a_model_leave_nothing_in_memory(shelf):
+    cache = ModelCache(shelf.registry, 10**9, Metrics())
+    for index in range(100):
+        with pytest.raises(NoActiveModel):
+            cache.active(f"org-{index}")
+    assert vars(cache)["_pointers"] == {}
+
+
+def test_looking_at_the_pointer_is_cheap(shelf):
+    shelf.activated()
+    cache = ModelCache(shelf.registry, 10**9, Metrics())
+    cache.active("default")
+    started = time.perf_counter()
+    for _ in range(1_000):
+        cache.active("default")
+    assert time.perf_counter() - started < 1

@@ -1,0 +1,47 @@
+"""A new version, or a rollback, while the server is asked without pause: no failed answer, none of two versions."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+
+def test_a_rollback_under_load_fails_no_request_and_mixes_no_answer(live, shelf, features, started_threads):
+    probability_of = {shelf.activated(high=0.9): 0.9, shelf.activated(high=0.75): 0.75}
+    versions, answers, is_over = list(probability_of), [], threading.Event()
+
+    def ask() -> None:
+        while not is_over.is_set():
+            answers.append(live.post("/api/v1/predict", {"features": features}))
+            answers.append(live.post("/api/v1/predict/batch", {"batch": [features] * 5}))
+
+    threads = [started_threads(ask) for _ in range(3)]
+    for turn in range(20):
+        done = live.post("/api/v1/model/rollback", {"version": versions[turn % 2]})
+        assert done.status == 200
+        # what is asked after the rollback was answered is scored by that version
+        assert live.post("/api/v1/predict", {"features": features}).json()["model_version"] == versions[turn % 2]
+    is_over.set()
+    for thread in threads:
+        thread.join(30)
+    assert {answer.status for answer in answers} == {200}
+    seen = set()
+    for answer in answers:
+        body = answer.json()
+        version = body["model_version"]
+        seen.add(version)
+        for entry in body.get("predictions", [body]):
+            assert entry["model_version"] == version == answer.headers["X-Model-Version"]
+            assert entry["conversion_probability"] == pytest.approx(probability_of[version])
+    assert seen == set(versions)
+
+
+def test_a_version_that_another_process_activates_is_served_within_a_second(live, shelf, features):
+    shelf.activated()
+    live.post("/api/v1/predict", {"features": features})
+    new = shelf.activated(high=0.9)
+    started = time.monotonic()
+    assert live.post("/api/v1/predict", {"features": features}).json()["model_version"] == new
+    assert time.monotonic() - started < 1
