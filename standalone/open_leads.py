@@ -25,8 +25,11 @@ Features = dict[str, float | None]
 
 
 def open_leads(settings: Settings, org_id: str, limit: int) -> dict[str, Features]:
-    """Return the features of the newest open leads of the org, by lead id, each as of its last landmark."""
-    # A window of one day makes records of open leads, too: their rows are the same, and their label is not looked at.
+    """Return the features of the newest open leads of the org, by lead id, each as of its last landmark.
+
+    Leads of the training window that are a day old or older. Raises what `extract` raises.
+    """
+    # A conversion window of one day makes records of these, too: their rows are the same, their label is not looked at.
     window = msgspec.structs.replace(window_from(settings), conversion_window_days=1)
     rows = extract(settings, org_id, window).rows
     with connect(settings, read_only=True) as connection:

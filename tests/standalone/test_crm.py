@@ -128,7 +128,9 @@ def test_refusal_does_not_repeat_the_rows_data(connection: psycopg.Connection, f
 
 
 @pytest.mark.parametrize(
-    "content", [b"not gzip", gzip.compress(b"id,org_id\n" * 9999)[:40], gzip.compress(b"\xff\n"), b""]
+    "content",
+    [b"not gzip", gzip.compress(b"id,org_id\n" * 9999)[:40], gzip.compress(b"\xff\n"), b""],
+    ids=["not gzip", "cut off", "not UTF-8", "empty"],
 )
 def test_damaged_file_is_named(connection: psycopg.Connection, folder: Path, content: bytes) -> None:
     (folder / "lead_score.csv.gz").write_bytes(content)

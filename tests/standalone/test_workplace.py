@@ -1,0 +1,171 @@
+"""The folder of a run is one run's, taken ports are named by their settings, and the CRM's source is remembered."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from leadscore.errors import CannotRun, InvalidCrmData
+from leadscore.settings import Settings
+from leadscore_assets.source.setup import set_up
+from standalone.api import Answer, in_words
+from standalone.crm_source import create_source_table, fill_crm
+from standalone.open_leads import open_leads
+from standalone.orgs import Org
+from standalone.postgres import HOST
+from standalone.simulator import into_folder, simulate
+from standalone.workplace import check_ports, child_environment, kept_password, locked
+
+NOW = datetime(2026, 3, 15, tzinfo=UTC)
+
+
+@pytest.fixture
+def connection(database: Settings) -> Iterator[psycopg.Connection]:
+    set_up(database)
+    with psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
+        create_source_table(connection)
+        yield connection
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    into_folder(tmp_path / "export", simulate([Org("a", leads=150)], seed=5, now=NOW))
+    return tmp_path / "export"
+
+
+def test_second_run_on_a_folder_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    with locked(tmp_path / "state"), pytest.raises(CannotRun, match=r"Another run uses .*STATE_DIR"):
+        locked(tmp_path / "state").__enter__()
+    with locked(tmp_path / "state"):
+        assert (tmp_path / "state" / "logs").is_dir()
+
+
+def test_every_taken_port_is_named_by_its_setting(free_port: Callable[[], int]) -> None:
+    with socket.create_server((HOST, 0)) as one, socket.create_server((HOST, 0)) as two:
+        ports = {"PORT": one.getsockname()[1], "DAGSTER_PORT": free_port(), "CODE_SERVER_PORT": two.getsockname()[1]}
+        with pytest.raises(CannotRun, match=rf"^PORT is {ports['PORT']}, CODE_SERVER_PORT is \d+: another program"):
+            check_ports({name: (HOST, port) for name, port in ports.items()})
+        check_ports({"DAGSTER_PORT": (HOST, ports["DAGSTER_PORT"])})
+
+
+def test_password_is_kept_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    password = kept_password(tmp_path)
+    assert len(password) == 32
+    assert kept_password(tmp_path) == password
+    (path,) = tmp_path.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_children_find_the_database_the_registry_and_one_another(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, db_password="p", dagster_port=3456, code_server_port=4567)
+    environment = child_environment(settings, {"AS_OF": "2026-01-01", "DB_PASSWORD": "other"})
+    assert environment["AS_OF"] == "2026-01-01"
+    assert environment["DB_PASSWORD"] == "p"
+    assert environment["DAGSTER_URL"] == "http://127.0.0.1:3456"
+    assert environment["DAGSTER_CODE_SERVER_PORT"] == "4567"
+    assert (Path(environment["DAGSTER_HOME"]) / "dagster.yaml").is_file()
+
+
+def test_folder_named_by_the_settings_is_loaded_once(
+    connection: psycopg.Connection, database: Settings, export: Path
+) -> None:
+    settings = replace(database, crm_data=export)
+    assert fill_crm(connection, settings).startswith("150 leads with ")
+    assert fill_crm(connection, settings) == f"leads of {export}, as they were"
+    assert fill_crm(connection, database) == f"leads of {export}, as they were"
+    assert connection.execute("SELECT count(*) FROM dossier").fetchone() == (150,)
+
+
+def test_leads_of_another_source_are_not_taken_for_those_asked_for(
+    connection: psycopg.Connection, database: Settings, export: Path, tmp_path: Path
+) -> None:
+    fill_crm(connection, replace(database, crm_data=export))
+    with pytest.raises(CannotRun, match=r"CRM_DATA is .*elsewhere, but .* holds leads of .*export already.*make clean"):
+        fill_crm(connection, replace(database, crm_data=tmp_path / "elsewhere"))
+
+
+def test_crm_that_was_there_before_is_left_as_it_is(
+    connection: psycopg.Connection, database: Settings, export: Path
+) -> None:
+    connection.execute("CREATE TABLE dossier (id bigint, org_id text)")
+    connection.execute("INSERT INTO dossier VALUES (1, 'a')")
+    assert fill_crm(connection, database) == "leads of the given CRM, as they were"
+    with pytest.raises(CannotRun, match="holds leads of a CRM of its own already"):
+        fill_crm(connection, replace(database, crm_data=export))
+    assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (1,)
+
+
+def test_folder_that_cannot_be_loaded_leaves_no_trace(
+    connection: psycopg.Connection, database: Settings, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidCrmData, match="lacks"):
+        fill_crm(connection, replace(database, crm_data=tmp_path))
+    assert connection.execute("SELECT to_regclass('dossier')::text").fetchone() == (None,)
+    assert connection.execute("SELECT count(*) FROM leadscore.crm_source").fetchone() == (0,)
+
+
+def test_open_leads_are_those_no_move_has_closed_with_the_contracts_features(
+    connection: psycopg.Connection, database: Settings, export: Path
+) -> None:
+    settings = replace(database, crm_data=export, as_of=NOW)
+    fill_crm(connection, settings)
+    rows = connection.execute(
+        "SELECT id::text FROM dossier WHERE status NOT IN ('WON', 'LOST')"
+        " AND created_at BETWEEN '2025-09-13' AND '2026-03-14'"
+    ).fetchall()
+    leads = open_leads(settings, "a", 1_000)
+    assert set(leads) == {row[0] for row in rows}
+    assert len(leads) > 5
+    assert all(len(features) == 11 for features in leads.values())
+    assert all(features["days_since_creation"] in settings.landmark_days for features in leads.values())
+    assert list(open_leads(settings, "a", 3)) == list(leads)[-3:]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            Answer(
+                200,
+                {
+                    "status": "success",
+                    "activated": True,
+                    "version": "V",
+                    "reasons": ["new"],
+                    "metrics": {"roc_auc": 0.7249},
+                    "training_data_size": 2730,
+                },
+            ),
+            "activated V, ROC-AUC 0.72 on 2,730 records",
+        ),
+        (
+            Answer(
+                200,
+                {
+                    "status": "success",
+                    "activated": False,
+                    "version": "V",
+                    "reasons": ["not better", "worse"],
+                    "metrics": {"roc_auc": 0.5},
+                    "training_data_size": 300,
+                },
+            ),
+            "held V, ROC-AUC 0.50 on 300 records: not better; worse",
+        ),
+        (
+            Answer(422, {"status": "insufficient_data", "message": "37 of 100 records"}),
+            "insufficient data: 37 of 100 records",
+        ),
+        (Answer(503, {"detail": "Dagster is away"}), "failed: Dagster is away"),
+        (Answer(500, {}), "failed: HTTP 500"),
+    ],
+    ids=["activated", "held", "insufficient", "refused", "bare"],
+)
+def test_outcomes_are_told_in_words(answer: Answer, words: str) -> None:
+    assert in_words(answer) == words
