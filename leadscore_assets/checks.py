@@ -24,7 +24,11 @@ def minimum_records(
 ) -> dg.AssetCheckResult:
     """Fail, and hold everything back, when the gate refuses."""
     judgement = _judgement(registry, context.partition_key, evaluation)
-    return _result(judgement, judgement.decision.verdict != "refuse", dg.AssetCheckSeverity.ERROR)
+    report = judgement.report
+    enough = f"{report.records:,} records, {report.converted_records:,} of them converted"
+    is_refused = judgement.decision.verdict == "refuse"
+    said = f"refused: {judgement.decision.text}" if is_refused else enough
+    return _result(judgement, not is_refused, dg.AssetCheckSeverity.ERROR, said)
 
 
 @dg.asset_check(
@@ -37,8 +41,12 @@ def metrics_improve(
 ) -> dg.AssetCheckResult:
     """Warn when the gate does not say activate."""
     judgement = _judgement(registry, context.partition_key, evaluation)
-    return _result(judgement, judgement.decision.verdict == "activate", dg.AssetCheckSeverity.WARN)
+    decision = judgement.decision
+    said = f"{_IN_WORDS[decision.verdict]}: {decision.text}"
+    return _result(judgement, decision.verdict == "activate", dg.AssetCheckSeverity.WARN, said)
 
+
+_IN_WORDS = {"activate": "better", "hold": "held", "refuse": "refused"}
 
 ALL = (minimum_records, metrics_improve)
 
@@ -50,12 +58,12 @@ def _judgement(registry: Registry, org_id: str, candidate: Candidate) -> Judgeme
     return judgement
 
 
-def _result(judgement: Judgement, passed: bool, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+def _result(judgement: Judgement, passed: bool, severity: dg.AssetCheckSeverity, said: str) -> dg.AssetCheckResult:
     report, decision = judgement.report, judgement.decision
     return dg.AssetCheckResult(
         passed=passed,
         severity=severity,
-        description=f"{decision.verdict}: {decision.text}",
+        description=said,
         metadata={
             "version": report.version,
             "verdict": decision.verdict,

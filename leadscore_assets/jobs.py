@@ -5,11 +5,9 @@ from __future__ import annotations
 import dagster as dg
 
 from leadscore_assets.assets import ALL
-from leadscore_assets.partitions import orgs
 
 train = dg.define_asset_job(
     "train",
     selection=dg.AssetSelection.assets(*ALL),
-    partitions_def=orgs,
     description="Extract an org's records, train a candidate, judge it, and activate it if it is better.",
 )

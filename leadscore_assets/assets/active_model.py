@@ -36,7 +36,7 @@ def active_model(
             if decision.verdict == "hold":
                 yield _held(context, version, decision, pointer)
                 return
-            pointer = _activate(registry, org_id, version, context.run_id)
+            pointer = _activate(registry, org_id, version, context.run.run_id)
     context.log.info("version %s is active", version)
     link = version_link(settings, org_id, version)
     yield dg.MaterializeResult(

@@ -39,7 +39,7 @@ def conversion_records(
     config: ExtractionConfig,
     settings: dg.ResourceParam[Settings],
     crm: dg.ResourceParam[Crm],
-) -> dg.Output[ConversionRecords]:
+) -> dg.MaterializeResult[ConversionRecords]:
     """The org's leads whose outcome is known, one row for each age at which they were still open.
 
     Features count only what had happened by that age. Leads without a known outcome are left out and counted.
@@ -48,7 +48,9 @@ def conversion_records(
         window = window_from(settings, _as_of(config), config.training_window_days)
         records = crm.conversion_records(context.partition_key, window)
     context.log.info("%d records in %d rows", records.counts.records, records.counts.rows)
-    return dg.Output(records, metadata={**counts_metadata(records.counts), **window_metadata(records.window)})
+    return dg.MaterializeResult(
+        value=records, metadata={**counts_metadata(records.counts), **window_metadata(records.window)}
+    )
 
 
 def _as_of(config: ExtractionConfig) -> datetime | None:

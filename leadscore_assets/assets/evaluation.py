@@ -20,7 +20,7 @@ def evaluation(
     registry: dg.ResourceParam[Registry],
     lead_features: FeatureRows,
     trained_model: Candidate,
-) -> dg.Output[Candidate]:
+) -> dg.MaterializeResult[Candidate]:
     """The candidate's and the champion's quality on the same holdout leads, and the gate's decision in words.
 
     A version is judged once; materializing this again shows the stored judgement.
@@ -35,11 +35,11 @@ def evaluation(
             trained_model.version,
             lead_features,
             policy_from(settings),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
         )
     context.log.info("%s: %s", judgement.decision.verdict, judgement.decision.text)
-    return dg.Output(
-        trained_model,
+    return dg.MaterializeResult(
+        value=trained_model,
         metadata={
             **judgement_metadata(judgement),
             **evaluation_pictures(judgement),

@@ -16,13 +16,15 @@ from leadscore_assets.training.features import FeatureRows, check_rows
     kinds={"python", "pandas"},
     metadata={"dagster/column_schema": row_schema(CONTRACT)},
 )
-def lead_features(context: dg.AssetExecutionContext, conversion_records: ConversionRecords) -> dg.Output[FeatureRows]:
+def lead_features(
+    context: dg.AssetExecutionContext, conversion_records: ConversionRecords
+) -> dg.MaterializeResult[FeatureRows]:
     """The rows that keep the feature contract; bad rows are set aside and counted by reason, never repaired."""
     features = check_rows(conversion_records, CONTRACT)
     for reason, count in features.counts.set_aside.items():
         context.log.warning("%d rows set aside: %s", count, reason)
-    return dg.Output(
-        features,
+    return dg.MaterializeResult(
+        value=features,
         metadata=counts_metadata(features.counts),
         data_version=dg.DataVersion(features.counts.fingerprint),
     )

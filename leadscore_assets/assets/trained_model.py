@@ -19,7 +19,7 @@ def trained_model(
     settings: dg.ResourceParam[Settings],
     registry: dg.ResourceParam[Registry],
     lead_features: FeatureRows,
-) -> dg.Output[Candidate]:
+) -> dg.MaterializeResult[Candidate]:
     """A candidate version: a random forest with its whole provenance. It is not active until the gate says so."""
     # scikit-learn takes seconds to import, and only this step needs it
     from leadscore_assets.training.train import train, training_side  # noqa: PLC0415
@@ -31,10 +31,10 @@ def trained_model(
     if refusal:
         raise refused(refusal)
     with clear_failures():
-        manifest = train(registry, context.partition_key, lead_features, run_id=context.run_id)
+        manifest = train(registry, context.partition_key, lead_features, run_id=context.run.run_id)
     context.log.info("version %s published as a candidate", manifest.version)
-    return dg.Output(
-        Candidate(manifest.version),
+    return dg.MaterializeResult(
+        value=Candidate(manifest.version),
         metadata={**_metadata(manifest), "info": version_link(settings, context.partition_key, manifest.version)},
         data_version=dg.DataVersion(manifest.version),
     )

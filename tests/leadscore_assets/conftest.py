@@ -1,0 +1,82 @@
+"""A CRM with simulated orgs, and a way to run the definitions for one of them inside the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from leadscore.registry import Registry
+from leadscore.settings import Settings
+from leadscore_assets.definitions import build_defs
+from leadscore_assets.source.database import connect
+from leadscore_assets.source.setup import set_up
+from standalone.crm import create_tables
+from standalone.orgs import Org
+from standalone.simulator import into_database, simulate
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+AS_OF = {"ops": {"conversion_records": {"config": {"as_of": NOW.isoformat()}}}}
+
+SOUND = Org("sound", leads=900, conversion_rate=0.35)
+SMALL = Org("small", leads=90, records=37, history_days=120)
+ONE_CLASS = Org("one-class", leads=500, conversion_rate=0.0)
+
+Train = Callable[..., dg.ExecuteInProcessResult]
+
+
+@pytest.fixture
+def crm_settings(database: Settings) -> Settings:
+    """Give settings for a CRM with three orgs: one that can be trained, one too small, one with a single class."""
+    set_up(database)
+    with connect(database) as connection:
+        create_tables(connection)
+        into_database(connection, simulate([SOUND, SMALL, ONE_CLASS], seed=7, now=NOW))
+    return database
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """Give a Dagster instance in memory that knows the three orgs."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("orgs", [SOUND.org_id, SMALL.org_id, ONE_CLASS.org_id])
+        yield instance
+
+
+@pytest.fixture
+def stored_instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """Give a Dagster instance on disk, which schedules need, that knows the three orgs."""
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        instance.add_dynamic_partitions("orgs", [SOUND.org_id, SMALL.org_id, ONE_CLASS.org_id])
+        yield instance
+
+
+@pytest.fixture
+def registry(crm_settings: Settings) -> Registry:
+    """Give the registry that the definitions write to."""
+    return Registry(crm_settings.model_path)
+
+
+@pytest.fixture
+def train(crm_settings: Settings, instance: dg.DagsterInstance) -> Train:
+    """Give a function that runs the job `train` for an org, or only some of its assets."""
+
+    def run(
+        org_id: str, *, only: list[str] | None = None, run_config: Any = AS_OF, settings: Settings = crm_settings
+    ) -> dg.ExecuteInProcessResult:
+        job = build_defs(settings).resolve_job_def("train")
+        selection = None if only is None else [dg.AssetKey(name) for name in only]
+        chosen = run_config if selection is None or dg.AssetKey("conversion_records") in selection else None
+        return job.execute_in_process(
+            instance=instance,
+            partition_key=org_id,
+            run_config=chosen,
+            asset_selection=selection,
+            raise_on_error=False,
+        )
+
+    return run
