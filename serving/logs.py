@@ -43,7 +43,9 @@ def write_json_lines(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # a line per outgoing connection says nothing that our own lines do not
+    # a line per connection, or per request that waits for a thread, says nothing that our own lines and metrics do not
     logging.getLogger("urllib3").setLevel(logging.WARNING)
+    logging.getLogger("waitress").setLevel(logging.WARNING)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # a log that cannot be written must not stop an answer, nor fill stderr
     logging.raiseExceptions = False

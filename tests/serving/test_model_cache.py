@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -117,6 +118,16 @@ def test_the_weight_counts_what_the_forest_derived(shelf):
     assert bare == artifact.byte_count
     artifact.forest.contributions([[0.0] * 11])
     assert weight_bytes(artifact.forest) > bare
+
+
+def test_what_happens_to_the_files_of_a_loaded_version_changes_no_answer(client, shelf, features):
+    forest = shelf.folder(shelf.activated()) / "forest.safetensors"
+    before = client.post("/api/v1/predict", json={"features": features}).json
+    with forest.open("r+b") as file:
+        file.write(b"\0" * forest.stat().st_size)
+    assert client.post("/api/v1/predict", json={"features": features}).json == before
+    os.truncate(forest, 0)
+    assert client.post("/api/v1/predict", json={"features": features}).json == before
 
 
 def test_a_failure_is_remembered_for_a_moment_and_forgotten_then(shelf, counting):
