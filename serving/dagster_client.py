@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 import urllib3
 
+from serving.dagster_queries import ACTIVE_RUNS, ADD_PARTITION, FAILURES, LAUNCH, MATERIALIZATIONS, RUN, VERSION
+
 LOCATION = "leadscore"
 REPOSITORY = "__repository__"
 PARTITIONS = "orgs"
@@ -28,63 +30,6 @@ EVENTS_AT_A_TIME = 500
 MAX_EVENT_PAGES = 20
 
 _ACTIVE = ["QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING"]
-_METADATA = "metadataEntries { label ... on TextMetadataEntry { text } }"
-
-ACTIVE_RUNS = """
-query ActiveRuns($filter: RunsFilter!) {
-  runsOrError(filter: $filter, limit: 1) { ... on Runs { results { runId } } }
-}"""
-
-ADD_PARTITION = """
-mutation AddPartition($repository: RepositorySelector!, $partitions: String!, $key: String!) {
-  addDynamicPartition(repositorySelector: $repository, partitionsDefName: $partitions, partitionKey: $key) {
-    __typename
-    ... on PythonError { message }
-  }
-}"""
-
-LAUNCH = """
-mutation Launch($params: ExecutionParams!) {
-  launchRun(executionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
-  }
-}"""
-
-RUN = """
-query Run($runId: ID!) {
-  runOrError(runId: $runId) {
-    __typename
-    ... on Run { runId status jobName tags { key value } }
-  }
-}"""
-
-MATERIALIZATIONS = f"""
-query Materializations($runId: ID!) {{
-  runOrError(runId: $runId) {{
-    __typename
-    ... on Run {{ assetMaterializations {{ assetKey {{ path }} {_METADATA} }} }}
-  }}
-}}"""
-
-FAILURES = f"""
-query Failures($runId: ID!, $cursor: String, $limit: Int!) {{
-  runOrError(runId: $runId) {{
-    __typename
-    ... on Run {{
-      eventConnection(afterCursor: $cursor, limit: $limit) {{
-        cursor
-        hasMore
-        events {{
-          __typename
-          ... on ExecutionStepFailureEvent {{ stepKey failureMetadata {{ description {_METADATA} }} }}
-        }}
-      }}
-    }}
-  }}
-}}"""
-
 _log = logging.getLogger(__name__)
 
 
@@ -169,7 +114,7 @@ class DagsterClient:
     def is_up(self) -> bool:
         """Return whether Dagster answers within a second."""
         try:
-            return "version" in self._ask("query Version { version }", {}, PROBE_SECONDS)
+            return "version" in self._ask(VERSION, {}, PROBE_SECONDS)
         except DagsterUnavailable:
             return False
 

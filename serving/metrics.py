@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -17,46 +18,26 @@ class Metrics:
     """The metrics of one app, in a registry of its own."""
 
     def __init__(self) -> None:
-        self.registry = own = CollectorRegistry()
-        self._predictions = Counter(
-            "ml_predictions",
-            "Leads scored, by version; versions beyond the first 100 are `other`",
-            ["model_version"],
-            registry=own,
+        self.registry = CollectorRegistry()
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        seconds = partial(Histogram, registry=self.registry, buckets=_FAST_SECONDS)
+        self._predictions = counter("ml_predictions", "Leads scored; `other`: beyond 100 versions", ["model_version"])
+        self.prediction_latency_seconds = seconds("ml_prediction_latency_seconds", "Time to score a request's leads")
+        self.model_training = counter(
+            "ml_model_training", "Trainings asked for here that ended, by outcome", ["status"]
         )
-        self.prediction_latency_seconds = Histogram(
-            "ml_prediction_latency_seconds",
-            "Time to score the leads of one request",
-            buckets=_FAST_SECONDS,
-            registry=own,
-        )
-        self.model_training = Counter(
-            "ml_model_training",
-            "Trainings asked for here whose end was reported, by outcome",
-            ["status"],
-            registry=own,
-        )
-        self.scores = Histogram("leadscore_score", "Probabilities answered", buckets=_SHARES, registry=own)
-        self.invalid_items = Counter("leadscore_invalid_leads", "Leads refused because of their features", registry=own)
-        self.requests = Counter(
-            "leadscore_http_requests", "Requests answered", ["method", "route", "status"], registry=own
-        )
-        self.request_seconds = Histogram(
-            "leadscore_http_request_duration_seconds",
-            "Time to answer a request",
-            ["route"],
-            buckets=_FAST_SECONDS,
-            registry=own,
-        )
-        self.requests_in_progress = Gauge("leadscore_http_requests_in_progress", "Requests under way", registry=own)
-        self.cache_hits = Counter("leadscore_model_cache_hits", "Requests answered by a loaded version", registry=own)
-        self.cache_evictions = Counter("leadscore_model_cache_evictions", "Versions that made room", registry=own)
-        self.cache_bytes = Gauge("leadscore_model_cache_bytes", "Memory of the loaded versions", registry=own)
-        self.cache_entries = Gauge("leadscore_model_cache_entries", "Loaded versions", registry=own)
-        self.load_seconds = Histogram("leadscore_model_load_seconds", "Time to load and verify", registry=own)
-        self.load_failures = Counter(
-            "leadscore_model_load_failures", "Versions that could not be loaded and verified", ["code"], registry=own
-        )
+        self.scores = Histogram("leadscore_score", "Probabilities answered", buckets=_SHARES, registry=self.registry)
+        self.invalid_items = counter("leadscore_invalid_leads", "Leads of batches that could not be scored")
+        self.requests = counter("leadscore_http_requests", "Requests answered", ["method", "route", "status"])
+        self.request_seconds = seconds("leadscore_http_request_duration_seconds", "Time to answer", ["route"])
+        self.requests_in_progress = gauge("leadscore_http_requests_in_progress", "Requests under way")
+        self.cache_hits = counter("leadscore_model_cache_hits", "Requests answered by a loaded version")
+        self.cache_evictions = counter("leadscore_model_cache_evictions", "Loaded versions that made room")
+        self.cache_bytes = gauge("leadscore_model_cache_bytes", "Memory of the loaded versions")
+        self.cache_entries = gauge("leadscore_model_cache_entries", "Loaded versions")
+        self.load_seconds = seconds("leadscore_model_load_seconds", "Time to load and verify a version")
+        self.load_failures = counter("leadscore_model_load_failures", "Versions that could not be loaded", ["code"])
         self._lock = threading.Lock()
         self._labelled_versions: set[str] = set()
 

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 @operation(
     {200: InfoAnswer},
     query=VersionQuery,
-    refusals={404: ("no_active_model", "version_not_found"), 503: ("model_unavailable",)},
+    refusals={404: ("no_active_model", "version_not_found"), 503: ("model_unavailable", "registry_unavailable")},
 )
 def info(query: VersionQuery) -> Response:
     """Return a version's quality and where it comes from; the active one unless `version` names another."""
@@ -52,7 +52,11 @@ def info(query: VersionQuery) -> Response:
 
 
 @routes.get("/feature-importance")
-@operation({200: ImportanceAnswer}, query=OrgQuery, refusals={404: ("no_active_model",), 503: ("model_unavailable",)})
+@operation(
+    {200: ImportanceAnswer},
+    query=OrgQuery,
+    refusals={404: ("no_active_model",), 503: ("model_unavailable", "registry_unavailable")},
+)
 def feature_importance(query: OrgQuery) -> Response:
     """Rank the active version's features by their mean absolute contribution."""
     pointer = services().models.pointer(query.org_id)
@@ -67,7 +71,7 @@ def feature_importance(query: OrgQuery) -> Response:
 
 
 @routes.get("/versions")
-@operation({200: VersionsAnswer}, query=VersionsQuery, refusals={503: ("model_unavailable",)})
+@operation({200: VersionsAnswer}, query=VersionsQuery, refusals={503: ("model_unavailable", "registry_unavailable")})
 def versions(query: VersionsQuery) -> Response:
     """List the org's versions, newest first, the held and refused ones too; none for an org without versions."""
     found = services().registry.versions(query.org_id)

@@ -36,7 +36,11 @@ BIGGEST_INTEGER = 2**63
 
 routes = Blueprint("scoring", __name__)
 
-_REFUSALS = {404: ("no_active_model",), 422: ("invalid_request", "invalid_features"), 503: ("model_unavailable",)}
+_REFUSALS = {
+    404: ("no_active_model",),
+    422: ("invalid_request", "invalid_features"),
+    503: ("model_unavailable", "registry_unavailable"),
+}
 
 
 @dataclass(frozen=True)
