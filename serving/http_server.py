@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 from http import HTTPStatus
 from typing import Any
@@ -108,6 +109,9 @@ class HttpServer:
     def __init__(self, app: Flask, settings: Settings, port: int | None = None) -> None:
         self._services: Services = app.extensions[EXTENSION]
         self._sockets: dict[int, Any] = {}
+        # a signal may call `stop` in the thread that holds this
+        self._closing = threading.RLock()
+        self._is_closed = False
         self._server = create_server(
             app,
             map=self._sockets,
@@ -133,8 +137,10 @@ class HttpServer:
 
     def stop(self) -> None:
         """Be no longer ready, and let `run` return."""
-        self._services.is_stopping.set()
-        self._server.pull_trigger()
+        with self._closing:
+            self._services.is_stopping.set()
+            if not self._is_closed:
+                self._server.pull_trigger()
 
     def _finish(self) -> None:
         # what the kernel accepted before the stop is still a request
@@ -144,8 +150,10 @@ class HttpServer:
         while self._is_busy() and time.monotonic() < deadline:
             self._turn(STOP_LOOP_SECONDS)
         self._server.task_dispatcher.shutdown(timeout=LOOP_SECONDS)
-        self._server.trigger.close()
-        wasyncore.close_all(self._sockets)
+        with self._closing:
+            self._is_closed = True
+            self._server.trigger.close()
+            wasyncore.close_all(self._sockets)
 
     def _is_busy(self) -> bool:
         return any(channel.requests or channel.total_outbufs_len for channel in self._channels())

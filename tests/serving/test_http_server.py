@@ -116,6 +116,15 @@ def test_a_connection_serves_many_requests(live):
     assert live.http.num_connections == 1
 
 
+def test_a_server_may_be_told_to_stop_more_than_once(settings, shelf):
+    server = HttpServer(create_app(settings), settings, port=0)
+    server.stop()
+    server.run()
+    server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port), timeout=5)
+
+
 def test_a_port_that_is_taken_is_said_so(settings, shelf, live):
     with pytest.raises(CannotRun, match="PORT"):
         HttpServer(create_app(settings), settings, port=live.server.port)
