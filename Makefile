@@ -4,7 +4,7 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test check format lock bench clean
+.PHONY: help setup run simulate test check format lock bench clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -19,6 +19,8 @@ COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --n
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+setup: $(RUN_STAMP) ## install what a run needs, without starting anything
+
 run: $(RUN_STAMP) ## start everything: PostgreSQL, Dagster, the HTTP server; Ctrl-C stops it
 	@exec $(PYTHON) -m standalone run
 
@@ -26,7 +28,7 @@ simulate: $(RUN_STAMP) ## show how to simulate a CRM of any size
 	@$(PYTHON) -m standalone simulate --help
 
 test: $(DEV_STAMP) ## run every test
-	$(PYTHON) -m pytest -n 2 --dist worksteal $(TESTS)
+	$(PYTHON) -m pytest -n 2 --dist loadgroup $(TESTS)
 
 check: $(DEV_STAMP) ## lint, types, and the architecture's contracts
 	$(PYTHON) -m ruff check
@@ -48,8 +50,8 @@ lock: $(DEV_STAMP) ## pin every dependency again (UPGRADE=--upgrade for newer re
 	  $(COMPILE) $$extras -c requirements/dev.txt pyproject.toml -o requirements/$$part.txt || exit 1; \
 	done
 
-clean: ## forget everything that `make run` and the tests keep: databases, logs, trained models
-	@$(PYTHON) -m standalone clean
+clean: ## forget everything that `make run` keeps: database, logs, trained models
+	@./standalone/clean "$${STATE_DIR:-.leadscore}" "$${MODEL_PATH:-models}"
 
 $(RUN_STAMP): requirements/run.txt | $(VENV)/.made
 	@./requirements/install requirements/run.txt

@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--as-of", type=parse_time, required=True, help="train as of this date or time")
     arguments = parser.parse_args()
     console = Console()
-    table = Table("org", "records", "rows", "left out", "base rate", "holdout", "ROC-AUC", "Brier", "seconds", "decision")
+    table = Table("org", "records", "rows", "left out", "base rate", "ROC-AUC", "Brier", "seconds", "decision")
     ages = Table("org", "age in days", "rows", "conversion rate", "ROC-AUC", "Brier")
     with loaded_crm(arguments.folder) as settings:
         with connect(settings) as connection:
@@ -100,24 +100,24 @@ def main() -> None:
             start = time.perf_counter()
             features = features_of(settings, org_id, arguments.as_of)
             judgement = judged(settings, org_id, features)
-            add_rows(table, ages, org_id, features.counts, judgement, time.perf_counter() - start)
+            add_rows(table, ages, org_id, features.counts, judgement=judgement, seconds=time.perf_counter() - start)
     console.print(table, ages)
 
 
 def add_rows(
-    table: Table, ages: Table, org_id: str, counts: RecordCounts, judgement: Judgement | str, seconds: float
+    table: Table, ages: Table, org_id: str, counts: RecordCounts, *, judgement: Judgement | str, seconds: float
 ) -> None:
     """Add an org's line to `table`, and its quality by age to `ages`."""
     left_out = ", ".join(f"{reason} {count}" for reason, count in {**counts.excluded, **counts.set_aside}.items())
     base_rate = "" if counts.base_rate is None else f"{counts.base_rate:.3f}"
     known = [org_id, f"{counts.records:,}", f"{counts.rows:,}", left_out, base_rate]
     if isinstance(judgement, str):
-        table.add_row(*known, "", "", "", f"{seconds:.1f}", judgement)
+        table.add_row(*known, "", "", f"{seconds:.1f}", judgement)
         return
     report, metrics = judgement.report, judgement.report.metrics
     auc = "" if metrics.roc_auc is None else f"{metrics.roc_auc:.3f}"
     decision = f"{judgement.decision.verdict}: {judgement.decision.text}"
-    table.add_row(*known, str(report.holdout_records), auc, f"{metrics.brier_score:.3f}", f"{seconds:.1f}", decision)
+    table.add_row(*known, auc, f"{metrics.brier_score:.3f}", f"{seconds:.1f}", decision)
     for age in report.by_age:
         auc = "" if age.roc_auc is None else f"{age.roc_auc:.3f}"
         rate, brier = f"{age.conversion_rate:.3f}", f"{age.brier_score:.3f}"

@@ -1,6 +1,6 @@
 """The language that training and serving both speak: contract, forest, registry, gate, activation.
 
 What may live here: anything that both processes must agree on. What may not: Dagster, Flask, scikit-learn,
-pandas, SQL. Reading order is the data's way: `errors`, `settings`, `features`, `forest`, `scoring`, `artifact`,
-`registry`, `evaluation`, `gate`, `activation`.
+pandas, SQL. Reading order is the data's way: `errors`, `settings`, `records`, `features`, `forest`, `scoring`,
+`evaluation`, `gate`, `formats`, `artifact`, `registry`, `activation`.
 """

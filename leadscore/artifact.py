@@ -1,20 +1,20 @@
-"""A version's files: the manifest that says where it came from, and the forest as arrays mapped into memory.
+"""A version's files: the manifest that says where it came from, and the forest as arrays.
 
 The arrays are stored in the safetensors layout: the length of a header (8 bytes, little-endian), the header as
 JSON (name, type, shape, place of each array), then the arrays' bytes. Loading it can run no code, and any
-safetensors reader opens it. The bytes whose hash was verified are the very bytes that are served: the file is
-mapped once, hashed through the mapping, and the arrays are views of it.
+safetensors reader opens it. The bytes whose hash was verified are the very bytes that are served: the file is read
+once, hashed, and the arrays are views of what was read. (Views of a mapped file would follow it when it is
+overwritten after the hash was checked, and a file cut short would kill the process.)
 
-`FORMAT` is the number of this layout. To change it: raise the number, keep the reader of the older format beside the
-new one, and add a stored version of the older format to the tests.
+How the layout may change is written in `formats`, whose number the manifest carries.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import mmap
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,17 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from leadscore.errors import Damaged, UnsupportedFormat
+from leadscore.errors import Damaged
 from leadscore.features import Contract
 from leadscore.forest import Forest
+from leadscore.formats import FORMAT, UNDECODABLE, decode_document
 from leadscore.records import RecordCounts, Window
 
-FORMAT = 1
 FOREST_FILE = "forest.safetensors"
 ESTIMATOR_FILE = "model.joblib"
 MANIFEST_FILE = "manifest.json"
 
 # what decoding raises for bytes that are not the JSON expected
-UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _TYPES = {"BOOL": np.bool_, "I16": np.int16, "I32": np.int32, "F32": np.float32, "F64": np.float64}
 _CODES = {np.dtype(kind): code for code, kind in _TYPES.items()}
@@ -86,7 +85,7 @@ class Artifact(msgspec.Struct, frozen=True):
     byte_count: int
 
 
-def sha256_of(content: bytes | mmap.mmap) -> str:
+def sha256_of(content: bytes) -> str:
     """Return the SHA-256 of `content` in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
@@ -110,68 +109,56 @@ def encode_arrays(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
     return len(text).to_bytes(_LENGTH_BYTES, "little") + text + b"".join(parts)
 
 
-def map_arrays(path: Path, expected_sha256: str) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays stored at `path` as read-only views of the mapped file.
+def read_arrays(path: Path, expected_sha256: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays stored at `path`, read-only.
 
     Raises Damaged when the file is missing, has another hash, or is not in the safetensors layout.
     """
-    mapping = _map_verified(path, expected_sha256)
+    content = _read_verified(path, expected_sha256)
     try:
-        length = int.from_bytes(mapping[:_LENGTH_BYTES], "little")
-        start = _LENGTH_BYTES + length
-        header = msgspec.json.decode(mapping[_LENGTH_BYTES:start])
-        return {name: _view(mapping, start, entry) for name, entry in header.items()}
+        start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+        header = msgspec.json.decode(content[_LENGTH_BYTES:start])
+        return {name: _view(content, start, entry) for name, entry in header.items()}
     except (*UNDECODABLE, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise Damaged(f"{path.name} is not in the layout of format {FORMAT}; train again") from error
 
 
-def _map_verified(path: Path, expected_sha256: str) -> mmap.mmap:
+def _read_verified(path: Path, expected_sha256: str) -> bytes:
     try:
         # a link out of the registry is refused, and a pipe in a file's place must not make the reader wait
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            mapping = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-        finally:
-            os.close(descriptor)
-    except (OSError, ValueError) as error:
+        with open(descriptor, "rb") as file:  # noqa: PTH123 (a descriptor is no path)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError("not a plain file")
+            content = file.read()
+    except OSError as error:
         raise Damaged(f"{path.name} cannot be read; roll back to another version or train again") from error
-    if sha256_of(mapping) != expected_sha256:
+    if sha256_of(content) != expected_sha256:
         raise Damaged(f"{path.name} is not what was written: its SHA-256 differs; roll back or train again")
-    return mapping
+    return content
 
 
-def _view(mapping: mmap.mmap, start: int, entry: dict[str, Any]) -> npt.NDArray[Any]:
+def _view(content: bytes, start: int, entry: dict[str, Any]) -> npt.NDArray[Any]:
     kind = np.dtype(_TYPES[entry["dtype"]])
     first, last = entry["data_offsets"]
     shape = tuple(entry["shape"])
     if (last - first) != math.prod(shape) * kind.itemsize:
         raise ValueError("an array's place does not fit its shape")
-    return np.frombuffer(mapping, dtype=kind, count=math.prod(shape), offset=start + first).reshape(shape)
+    return np.frombuffer(content, dtype=kind, count=math.prod(shape), offset=start + first).reshape(shape)
 
 
 def decode_manifest(content: bytes) -> Manifest:
     """Return the manifest in `content`. Raises UnsupportedFormat for a newer format, Damaged for anything else."""
-    try:
-        number = msgspec.json.decode(content)["format"]
-    except (*UNDECODABLE, TypeError, KeyError) as error:
-        raise Damaged(f"{MANIFEST_FILE} is not a manifest; roll back to another version or train again") from error
-    if number != FORMAT:
-        raise UnsupportedFormat(
-            f"the version has format {number!r}, this release reads format {FORMAT}; update it, or train again"
-        )
-    try:
-        return msgspec.json.decode(content, type=Manifest)
-    except UNDECODABLE as error:
-        raise Damaged(f"{MANIFEST_FILE} does not hold what format {FORMAT} needs: {error}; train again") from error
+    return decode_document(content, Manifest, MANIFEST_FILE, "roll back to another version or train again")
 
 
 def load_artifact(folder: Path, manifest: Manifest) -> Artifact:
     """Return the verified version stored in `folder`. Raises Damaged when any of its files is not as recorded."""
     for name, recorded in manifest.files.items():
         if name != FOREST_FILE:
-            _map_verified(folder / name, recorded).close()
+            _read_verified(folder / name, recorded)
     if FOREST_FILE not in manifest.files:
         raise Damaged(f"the manifest records no {FOREST_FILE}; roll back to another version or train again")
-    arrays = map_arrays(folder / FOREST_FILE, manifest.files[FOREST_FILE])
+    arrays = read_arrays(folder / FOREST_FILE, manifest.files[FOREST_FILE])
     forest = Forest.from_arrays(arrays, feature_count=len(manifest.contract.features))
     return Artifact(manifest, forest, sum(array.nbytes for array in arrays.values()))

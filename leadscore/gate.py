@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from leadscore.evaluation import EvaluationReport
+from leadscore.formats import FORMAT
 from leadscore.settings import Settings
 
 Verdict = Literal["activate", "hold", "refuse"]
@@ -74,6 +75,7 @@ class Judgement(msgspec.Struct, frozen=True):
     manifest_sha256: str
     judged_at: str
     run_id: str | None
+    format: int = FORMAT
 
     @property
     def champion_version(self) -> str | None:

@@ -19,20 +19,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import unquote
 
 import msgspec
 
-from leadscore.artifact import MANIFEST_FILE, UNDECODABLE, Artifact, Manifest, decode_manifest, load_artifact, sha256_of
+from leadscore.artifact import MANIFEST_FILE, Artifact, Manifest, decode_manifest, load_artifact, sha256_of
 from leadscore.errors import (
     AlreadyJudged,
     Damaged,
     InvalidId,
     NoActiveModel,
     RegistryUnavailable,
+    UnsupportedFormat,
     VersionNotFound,
 )
+from leadscore.formats import FORMAT, decode_document
 from leadscore.gate import Judgement
 
 EVALUATION_FILE = "evaluation.json"
@@ -45,8 +46,7 @@ _ORG_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,79}", re.ASCII)
 _VERSION_ID = re.compile(r"[0-9]{14}", re.ASCII)
 _VERSION_FORMAT = "%Y%m%d%H%M%S"
 _PARTIAL_PREFIX = ".partial-"
-
-Stored = TypeVar("Stored", bound=msgspec.Struct)
+_POINTER_REMEDY = "delete it, then roll back to a version or train again"
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -58,6 +58,7 @@ class Pointer(msgspec.Struct, frozen=True):
     by: str
     reason: str
     manifest_sha256: str
+    format: int = FORMAT
 
 
 def check_org_id(org_id: object) -> str:
@@ -141,14 +142,14 @@ class Registry:
     def judgement(self, org_id: str, version: str) -> Judgement | None:
         """Return how a version was judged, or None when it was not. Raises Damaged when that cannot be read."""
         content = _read_if_there(self._version_folder(org_id, version) / EVALUATION_FILE)
-        return None if content is None else _decode(content, Judgement, EVALUATION_FILE)
+        return None if content is None else decode_document(content, Judgement, EVALUATION_FILE, "train again")
 
     def active(self, org_id: str) -> Pointer | None:
         """Return the org's pointer, or None when nothing was ever activated. Raises Damaged."""
         content = _read_if_there(self._org_folder(org_id) / POINTER_FILE)
         if content is None:
             return None
-        pointer = _decode(content, Pointer, POINTER_FILE)
+        pointer = decode_document(content, Pointer, POINTER_FILE, _POINTER_REMEDY)
         if not _VERSION_ID.fullmatch(pointer.version):
             raise Damaged(f"{POINTER_FILE} names no version; delete it, then roll back to a version or train again")
         return pointer
@@ -268,20 +269,13 @@ def _is_org_folder(name: str) -> bool:
     return bool(_ORG_ID.fullmatch(org_id)) and ".." not in org_id and _folder_name(org_id) == name
 
 
-def _decode(content: bytes, kind: type[Stored], name: str) -> Stored:
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except UNDECODABLE as error:
-        raise Damaged(
-            f"{name} cannot be read: {error}; delete it, then roll back to a version or train again"
-        ) from error
-
-
 def _history_entry(line: bytes) -> Pointer | None:
     """Return the entry, or None for the torn last line of a disk that lost power."""
     try:
-        return msgspec.json.decode(line, type=Pointer)
-    except UNDECODABLE:
+        return decode_document(line, Pointer, HISTORY_FILE, _POINTER_REMEDY)
+    except UnsupportedFormat:
+        raise
+    except Damaged:
         return None
 
 

@@ -16,6 +16,7 @@ from leadscore.settings import Settings
 
 GROUP = "leadscore"
 OWNERS = ["team:leadscore"]
+METRICS = ("roc_auc", "average_precision", "brier_score", "log_loss", "accuracy", "precision", "recall", "f1_score")
 
 Metadata = dict[str, Any]
 
@@ -69,33 +70,30 @@ def window_metadata(window: Window) -> Metadata:
     }
 
 
-def judgement_metadata(judgement: Judgement) -> Metadata:
-    """Return the decision in words and the figures of candidate and champion side by side."""
+def decision_metadata(judgement: Judgement) -> Metadata:
+    """Return the decision in words, with the figures of candidate and champion side by side."""
     report, decision = judgement.report, judgement.decision
-    metadata: Metadata = {
+    return {
         "version": report.version,
         "champion_version": judgement.champion_version or "none",
         "verdict": decision.verdict,
         "reasons": decision.text,
         "notes": " ".join(note.text for note in decision.notes) or "none",
+        "metrics": _metrics_table(report, judgement.champion),
+    }
+
+
+def quality_metadata(report: EvaluationReport) -> Metadata:
+    """Return each figure by itself, which Dagster plots over time, and the quality by age and by share contacted."""
+    metadata: Metadata = {
         "records": report.records,
         "base_rate": report.base_rate,
         "holdout_records": report.holdout_records,
         "holdout_rows": report.holdout_rows,
-        "metrics": _metrics_table(report, judgement.champion),
         "quality_by_age": _age_table(report),
         "lift": _lift_table(report),
     }
-    for name in (
-        "precision",
-        "recall",
-        "f1_score",
-        "roc_auc",
-        "accuracy",
-        "brier_score",
-        "log_loss",
-        "average_precision",
-    ):
+    for name in METRICS:
         figure = getattr(report.metrics, name)
         if figure is not None:
             metadata[name] = figure
@@ -120,10 +118,9 @@ def _count_table(counts: Mapping[str, int], unit: str) -> dg.MetadataValue:
 
 
 def _metrics_table(report: EvaluationReport, champion: EvaluationReport | None) -> dg.MetadataValue:
-    names = ("roc_auc", "average_precision", "brier_score", "log_loss", "accuracy", "precision", "recall", "f1_score")
     rows = [
         (name, _rounded(getattr(report.metrics, name)), _rounded(getattr(champion.metrics, name) if champion else None))
-        for name in names
+        for name in METRICS
     ]
     return _table({"metric": "string", "candidate": "string", "champion": "string"}, rows)
 

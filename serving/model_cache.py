@@ -17,12 +17,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from leadscore.artifact import Artifact
 from leadscore.errors import Damaged, LeadscoreError, NoActiveModel, VersionNotFound
-from leadscore.forest import Forest
 from leadscore.registry import Pointer, Registry
 from serving.metrics import Metrics
 
@@ -127,7 +125,6 @@ class ModelCache:
                 artifact = self._registry.load(key.org_id, key.version, key.manifest_sha256)
             except VersionNotFound as error:
                 raise Damaged(f"the active version {key.version} is gone; roll back or train again") from error
-            artifact = msgspec.structs.replace(artifact, forest=_private_copy(artifact.forest))
             # derives what the first score would otherwise wait for, so that it is weighed too
             artifact.forest.base_value  # noqa: B018 (the property keeps what it computes)
             artifact.forest.probabilities(np.zeros((1, len(artifact.manifest.contract.features))))
@@ -152,11 +149,6 @@ class ModelCache:
             self._metrics.cache_evictions.inc()
         self._metrics.cache_bytes.set(self._bytes)
         self._metrics.cache_entries.set(len(self._models))
-
-
-def _private_copy(forest: Forest) -> Forest:
-    """Return the forest in memory of its own: a mapped file that is cut short would kill the process that reads it."""
-    return Forest(**{name: array.copy() for name, array in forest.to_arrays().items()})
 
 
 def weight_bytes(value: Any) -> int:

@@ -6,7 +6,7 @@ from leadscore.gate import policy_from
 from leadscore.registry import Registry
 from leadscore.settings import Settings
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata import GROUP, OWNERS, judgement_metadata, version_link
+from leadscore_assets.metadata import GROUP, OWNERS, decision_metadata, quality_metadata, version_link
 from leadscore_assets.partitions import orgs
 from leadscore_assets.training.candidate import Candidate
 from leadscore_assets.training.features import FeatureRows
@@ -41,8 +41,9 @@ def evaluation(
     return dg.MaterializeResult(
         value=trained_model,
         metadata={
-            **judgement_metadata(judgement),
+            **decision_metadata(judgement),
             **evaluation_pictures(judgement),
+            **quality_metadata(judgement.report),
             "info": version_link(settings, context.partition_key, trained_model.version),
         },
     )

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier
 
-from leadscore.artifact import ESTIMATOR_FILE, FOREST_FILE, FORMAT, Importance, Manifest, Split, encode_arrays
+from leadscore.artifact import ESTIMATOR_FILE, FOREST_FILE, Importance, Manifest, Split, encode_arrays
 from leadscore.features import Contract
 from leadscore.forest import Floats, Forest
+from leadscore.formats import FORMAT
 from leadscore.registry import Registry
 from leadscore_assets.training.features import FeatureRows
 from leadscore_assets.training.fit import PARAMETERS, estimator_bytes, fit, flatten

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leadscore.artifact import FOREST_FILE, FORMAT, Importance, Manifest, Split, encode_arrays
+from leadscore.artifact import FOREST_FILE, Importance, Manifest, Split, encode_arrays
 from leadscore.evaluation import ConfusionMatrix, EvaluationReport, Metrics
 from leadscore.features import CONTRACT
 from leadscore.forest import LEAF, Forest
+from leadscore.formats import FORMAT
 from leadscore.gate import Decision, Judgement, Reason, Verdict
 from leadscore.records import RecordCounts, Window
 from leadscore.registry import Registry

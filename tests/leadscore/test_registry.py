@@ -232,10 +232,10 @@ def test_a_judgement_or_pointer_that_cannot_be_read_is_damaged(
     version = publish(registry)
     (registry.root / "acme" / version / "evaluation.json").write_bytes(content)
     (registry.root / "acme" / "active.json").write_bytes(content)
-    with pytest.raises(Damaged, match=r"evaluation.json cannot be read"):
+    with pytest.raises(Damaged, match=r"evaluation.json"):
         registry.judgement("acme", version)
     for read in (registry.active, registry.history, registry.require_active):
-        with pytest.raises(Damaged, match=r"active.json cannot be read"):
+        with pytest.raises(Damaged, match=r"active.json"):
             read("acme")
 
 

@@ -1,0 +1,40 @@
+"""The number that every stored document carries, and the one place that reads such a document.
+
+`FORMAT` is the number of what this release writes: manifest, evaluation, pointer and history. To change one of them:
+raise the number, keep a reader of the older number here, and add a stored version of the older number to the tests.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from leadscore.errors import Damaged, UnsupportedFormat
+
+FORMAT = 1
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+Document = TypeVar("Document", bound=msgspec.Struct)
+
+
+def decode_document(content: bytes, kind: type[Document], name: str, remedy: str) -> Document:
+    """Return the document in `content`, which `name` calls and `remedy` helps when it cannot be read.
+
+    Raises UnsupportedFormat when another release wrote it, Damaged when it does not hold what its format needs.
+    """
+    try:
+        document = msgspec.json.decode(content)
+    except UNDECODABLE as error:
+        raise Damaged(f"{name} is not JSON; {remedy}") from error
+    number = document.get("format") if isinstance(document, dict) else None
+    if not isinstance(number, int):
+        raise Damaged(f"{name} carries no format number; {remedy}")
+    if number != FORMAT:
+        raise UnsupportedFormat(
+            f"{name} has format {number}, this release reads format {FORMAT}; update it, or {remedy}"
+        )
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise Damaged(f"{name} does not hold what format {FORMAT} needs: {error}; {remedy}") from error
