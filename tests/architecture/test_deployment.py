@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
@@ -35,6 +36,13 @@ LOCK_OF_IMAGE = {
     "leadscore-serving": ("requirements/serving.txt", {"leadscore", "serving"}),
     "leadscore-pipeline": ("requirements/pipeline.txt", {"leadscore", "leadscore_assets"}),
 }
+REPORT_IMPORTS = """
+import atexit, runpy, sys
+before = set(sys.modules)
+atexit.register(lambda: print(*set(sys.modules) - before))
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 def environment_names_in(path: str) -> set[str]:
@@ -192,12 +200,27 @@ def test_images_share_one_python_that_we_support_and_one_user_that_is_not_root(i
 @pytest.mark.parametrize("name", LOCK_OF_IMAGE)
 def test_code_of_an_image_imports_nothing_that_the_image_lacks(name: str) -> None:
     lock, packages = LOCK_OF_IMAGE[name]
-    locked = {canonicalize_name(pin) for pin in re.findall(r"^([\w.-]+)==", (PROJECT_ROOT / lock).read_text(), re.M)}
     imported = set[str]().union(*(imports_of(PROJECT_ROOT / package) for package in packages))
     assert {"msgspec", "numpy"} <= imported
-    distributions = packages_distributions()
-    for module in imported - packages - sys.stdlib_module_names:
-        assert {canonicalize_name(found) for found in distributions[module]} & locked, module
+    assert lacking(imported - packages, lock) == set()
+
+
+def test_the_simulator_runs_in_the_pipelines_image_as_compose_says() -> None:
+    (advised,) = re.findall(r"setup python -m (standalone simulate --into-database)$", COMPOSE_TEXT, re.MULTILINE)
+    words = advised.replace("--into-database", "--help").split()  # the same imports, without a database
+    command = [sys.executable, "-c", REPORT_IMPORTS, *words]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, timeout=60)
+    loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert {"psycopg", "standalone"} <= loaded
+    assert lacking(loaded & set(packages_distributions()), "requirements/pipeline.txt") == set()
+
+
+def lacking(modules: set[str], lock: str) -> set[str]:
+    """Return those of the top-level modules that are neither Python's own nor of a distribution in the lock file."""
+    locked = {canonicalize_name(pin) for pin in re.findall(r"^([\w.-]+)==", (PROJECT_ROOT / lock).read_text(), re.M)}
+    found = packages_distributions()
+    others = modules - sys.stdlib_module_names
+    return {module for module in others if not {canonicalize_name(name) for name in found.get(module, ())} & locked}
 
 
 def imports_of(package: Path) -> set[str]:

@@ -54,6 +54,7 @@ class Container:
 
     def __init__(self, name: str, service: dict[str, Any], image: Any, here: Here, folder: Path) -> None:
         self.name = name
+        self.needs = set(service.get("depends_on", {}))
         command = service.get("command") or image.command()
         check = service["healthcheck"].get("test") if "healthcheck" in service else ["CMD", *image.health_command()]
         self.command = [here(word) for word in command]
@@ -122,16 +123,20 @@ def containers(
 
 def test_everything_comes_up_in_composes_order_and_every_health_check_passes(containers: dict[str, Container]) -> None:
     assert set(containers) == set(OURS)
+    done = containers["setup"].run(containers["setup"].command)
+    assert done.returncode == 0, done.stderr
     with ExitStack() as stack:
+        children: dict[str, Child] = {}
         for name, container in containers.items():
             if name == "setup":
-                done = container.run(container.command)
-                assert done.returncode == 0, done.stderr
                 continue
             assert container.run(container.check).returncode, f"{name} is healthy before it runs"
-            child = container.start()
-            stack.callback(child.stop)
-            container.wait_until_healthy(child)
+            for needed in container.needs & set(children):
+                containers[needed].wait_until_healthy(children[needed])
+            children[name] = container.start()
+            stack.callback(children[name].stop)
+        for name, child in children.items():
+            containers[name].wait_until_healthy(child)
         port = containers["serving"].environment["PORT"]
         health = urllib3.request("GET", f"http://{HOST}:{port}/health", retries=False).json()
         assert (health["database"], health["dagster"]) == ("up", "up")

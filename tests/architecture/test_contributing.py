@@ -1,0 +1,30 @@
+"""What CONTRIBUTING.md names exists, and what a contributor has to choose from is named in it."""
+
+from __future__ import annotations
+
+import re
+
+from leadscore.settings import PROJECT_ROOT
+
+TEXT = (PROJECT_ROOT / "CONTRIBUTING.md").read_text()
+CODE = set(re.findall(r"`([^`]+)`", TEXT))
+
+
+def test_every_make_target_that_it_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (PROJECT_ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {words.split()[1] for words in CODE if words.startswith("make ")}
+    assert {"run", "test", "check", "lock"} <= named <= targets
+
+
+def test_every_path_that_it_names_exists() -> None:
+    paths = {words for words in CODE if re.fullmatch(r"[\w.]+(/[\w.]+)*/?", words) and re.search(r"[/.]", words)}
+    assert len(paths) > 10
+    made_by_the_commands = {".venv", ".venv/bin/python"}
+    assert [path for path in sorted(paths - made_by_the_commands) if not (PROJECT_ROOT / path).exists()] == []
+
+
+def test_it_names_every_package_and_every_benchmark() -> None:
+    packages = {path.parent.name for path in PROJECT_ROOT.glob("*/__init__.py")} - {"benchmarks"}
+    assert packages <= {words.rstrip("/") for words in CODE}
+    benchmarks = {path.stem for path in (PROJECT_ROOT / "benchmarks").glob("*.py")} - {"__init__"}
+    assert benchmarks == set(re.findall(r"python -m benchmarks\.(\w+)", TEXT))
