@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import dataclass
 
 import dagster as dg
 from matplotlib.axes import Axes
@@ -16,20 +17,33 @@ from matplotlib.figure import Figure
 from leadscore.evaluation import EvaluationReport
 from leadscore.gate import Judgement
 
-CANDIDATE_COLOUR, CHAMPION_COLOUR, GUIDE_COLOUR = "#1f5fbf", "#c2571a", "#9a9a9a"
+GUIDE_COLOUR = "#9a9a9a"
 SIZE_INCHES = (4.6, 4.0)
 DOTS_PER_INCH = 100
 
 
+@dataclass(frozen=True)
+class Style:
+    """How a version's line looks. The champion's is broad and pale, so that the candidate's shows upon it."""
+
+    name: str
+    colour: str
+    width: float
+
+
+CANDIDATE = Style("candidate", "#1f5fbf", 1.5)
+CHAMPION = Style("champion", "#f0b58c", 5)
+
+
 def evaluation_pictures(judgement: Judgement) -> dict[str, dg.MetadataValue]:
     """Return the pictures as Markdown metadata; a holdout with one class has no ROC curve, and says so."""
-    reports = [(judgement.report, "candidate", CANDIDATE_COLOUR)]
+    reports = [(judgement.report, CANDIDATE)]
     if judgement.champion is not None:
-        reports.append((judgement.champion, "champion", CHAMPION_COLOUR))
+        reports.insert(0, (judgement.champion, CHAMPION))
     roc, calibration, confusion = _figure("ROC curve"), _figure("Calibration"), _figure("Confusion matrix")
-    for entry in reports:
-        _draw_roc(roc.gca(), *entry)
-        _draw_calibration(calibration.gca(), *entry)
+    for report, style in reports:
+        _draw_roc(roc.gca(), report, style)
+        _draw_calibration(calibration.gca(), report, style)
     _draw_confusion(confusion.gca(), judgement.report)
     return {
         "roc_curve": _picture(roc),
@@ -38,17 +52,18 @@ def evaluation_pictures(judgement: Judgement) -> dict[str, dg.MetadataValue]:
     }
 
 
-def _draw_roc(axes: Axes, report: EvaluationReport, name: str, colour: str) -> None:
+def _draw_roc(axes: Axes, report: EvaluationReport, style: Style) -> None:
     points = report.roc_curve
     auc = "no ROC-AUC: one class" if report.metrics.roc_auc is None else f"ROC-AUC {report.metrics.roc_auc:.3f}"
     x, y = [point.false_positive_rate for point in points], [point.true_positive_rate for point in points]
-    axes.plot(x, y, color=colour, label=f"{name} {report.version}\n{auc}")
+    axes.plot(x, y, color=style.colour, linewidth=style.width, label=f"{style.name} {report.version}\n{auc}")
     _finish(axes, "false positive rate", "true positive rate")
 
 
-def _draw_calibration(axes: Axes, report: EvaluationReport, name: str, colour: str) -> None:
+def _draw_calibration(axes: Axes, report: EvaluationReport, style: Style) -> None:
     x, y = [b.mean_probability for b in report.calibration], [b.conversion_rate for b in report.calibration]
-    axes.plot(x, y, color=colour, marker="o", markersize=4, label=f"{name}\nBrier {report.metrics.brier_score:.3f}")
+    label = f"{style.name}\nBrier {report.metrics.brier_score:.3f}"
+    axes.plot(x, y, color=style.colour, linewidth=style.width, marker="o", markersize=style.width + 3, label=label)
     _finish(axes, "predicted probability (mean of a tenth)", "share that converted")
 
 

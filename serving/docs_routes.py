@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 
 import msgspec
 from flask import Blueprint, Flask, Response, current_app, render_template
+from markupsafe import Markup, escape
 
 from serving.openapi import openapi_document, title_of
 from serving.operation import operation
@@ -16,6 +18,12 @@ PAGE_TYPE = "text/html; charset=utf-8"
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 routes = Blueprint("docs", __name__)
+
+
+@routes.app_template_filter("words")
+def words(text: str) -> Markup:
+    """Return prose for the page: what stands between backticks is shown as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
 
 
 @routes.get("/openapi.json")

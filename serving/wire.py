@@ -17,7 +17,7 @@ from leadscore.scoring import Action
 OrgId = Annotated[
     str,
     msgspec.Meta(
-        description="1 to 128 characters: letters, digits, and after the first also _ . @ : -, no two dots in a row",
+        description="1 to 80 characters: letters, digits, and after the first also _ . @ : -, no two dots in a row",
         examples=["default"],
     ),
 ]
