@@ -27,21 +27,18 @@ _log = logging.getLogger(__name__)
 @operation({200: HealthAnswer}, query=OrgQuery)
 def health(query: OrgQuery) -> Response:
     """Say how the server and what it leans on are, and which version of the org's is active."""
-    parts = services()
-    parts.database.start()
-    parts.dagster.start()
+    dependencies = _dependencies()
     version, is_registry_up = _active_version(query.org_id)
-    is_database_up, is_dagster_up = parts.database.is_up(), parts.dagster.is_up()
-    is_healthy = is_registry_up and is_database_up and is_dagster_up
+    is_healthy = is_registry_up and all(dependencies.values())
     return answer(
         HealthAnswer(
             status="healthy" if is_healthy else "degraded",
             timestamp=datetime.now(UTC).isoformat(timespec="milliseconds"),
             model_version=version,
-            database="up" if is_database_up else "down",
-            dagster="up" if is_dagster_up else "down",
+            database="up" if dependencies["database"] else "down",
+            dagster="up" if dependencies["dagster"] else "down",
             registry="up" if is_registry_up else "down",
-            models_loaded=len(parts.models),
+            models_loaded=len(services().models),
         )
     )
 
@@ -66,7 +63,17 @@ def ready() -> Response:
 @operation({200: CONTENT_TYPE_LATEST})
 def metrics() -> Response:
     """Return the metrics in Prometheus' text format."""
+    for name, is_up in _dependencies().items():
+        services().metrics.dependency_up.labels(name).set(is_up)
     return Response(services().metrics.text(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _dependencies() -> dict[str, bool]:
+    """Return what the server leans on for other things than scoring, and whether it is up; both are asked at once."""
+    parts = services()
+    parts.database.start()
+    parts.dagster.start()
+    return {"database": parts.database.is_up(), "dagster": parts.dagster.is_up()}
 
 
 def _active_version(org_id: str) -> tuple[str | None, bool]:

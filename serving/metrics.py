@@ -32,6 +32,9 @@ class Metrics:
         self.requests = counter("leadscore_http_requests", "Requests answered", ["method", "route", "status"])
         self.request_seconds = seconds("leadscore_http_request_duration_seconds", "Time to answer", ["route"])
         self.requests_in_progress = gauge("leadscore_http_requests_in_progress", "Requests under way")
+        self.dependency_up = gauge(
+            "leadscore_dependency_up", "1 when the CRM's database or Dagster answered when last asked", ["dependency"]
+        )
         self.cache_hits = counter("leadscore_model_cache_hits", "Requests answered by a loaded version")
         self.cache_evictions = counter("leadscore_model_cache_evictions", "Loaded versions that made room")
         self.cache_bytes = gauge("leadscore_model_cache_bytes", "Memory of the loaded versions")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from leadscore.errors import Conflict, NotFound
+from leadscore.errors import Conflict, DatabaseUnavailable, NotFound
 from leadscore.evaluation import Metrics as ModelMetrics
 from leadscore.registry import Registry, check_org_id
 from serving.dagster_client import JOB, DagsterClient, Run, StepFailure
@@ -20,6 +20,8 @@ from serving.metrics import Metrics
 
 POLL_SECONDS = 0.5
 MAX_UNCOUNTED_RUNS = 1_000
+# its text names the host and the user, which callers need not know
+DATABASE_CODE = DatabaseUnavailable.code
 
 _ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
@@ -214,5 +216,7 @@ def _why(run: Run, failures: list[StepFailure]) -> str:
     """Return why a run failed, in words of our own errors only: others could show what callers may not see."""
     if run.status == "CANCELED":
         return "the training run was cancelled; start another"
+    if any(failure.metadata.get("code") == DATABASE_CODE for failure in failures):
+        return "the CRM's database could not be used; see the run in Dagster, then start another"
     clear = [failure.description for failure in failures if "code" in failure.metadata and failure.description]
     return clear[0] if clear else "the training run failed; see the run in Dagster, then start another"

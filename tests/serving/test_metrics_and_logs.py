@@ -70,6 +70,13 @@ def test_requests_are_counted_by_route_template_and_status(client, shelf):
     assert found["leadscore_http_requests_in_progress"] == 1
 
 
+def test_what_the_server_leans_on_is_shown_up_or_down(client):
+    """In these tests neither a database nor a Dagster is there."""
+    text = client.get("/metrics").text
+    assert 'leadscore_dependency_up{dependency="database"} 0.0' in text
+    assert 'leadscore_dependency_up{dependency="dagster"} 0.0' in text
+
+
 def test_no_caller_can_make_the_metrics_grow(client):
     client.get("/warm-up")
     client.get("/api/v1/model/info?org_id=warm-up")

@@ -246,6 +246,15 @@ def test_a_failure_of_another_kind_is_told_without_its_words(client, dagster):
     assert "secret" not in answer.text
 
 
+def test_a_database_that_failed_a_training_is_not_named_to_callers(client, dagster):
+    dagster.statuses = ["FAILURE"]
+    dagster.failures = [step_failure("PostgreSQL at db.internal:5432 refuses crm_user", code="database_unavailable")]
+    answer = post(client)
+    assert (answer.status_code, answer.json["code"]) == (503, "training_failed")
+    assert "database could not be used" in answer.json["detail"]
+    assert "db.internal" not in answer.text
+
+
 def test_a_failure_after_the_gate_said_yes_is_a_failure(client, dagster, evaluated):
     evaluated("activate")
     dagster.statuses = ["FAILURE"]
