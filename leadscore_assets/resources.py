@@ -11,8 +11,7 @@ from leadscore.records import Window
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import ConversionRecords, extract
-from leadscore_assets.source.orgs import TrainingNeed, orgs, training_needs
-from leadscore_assets.source.tables import last_as_of
+from leadscore_assets.source.orgs import orgs
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,3 @@ class Crm:
         """Return the ids of all orgs that have leads."""
         with connect(self.settings, read_only=True) as connection:
             return orgs(connection)
-
-    def training_needs(self, window: Window) -> list[TrainingNeed]:
-        """Return, for each org, whether it is due for a training at the window's `as_of`, and why or why not.
-
-        The last training of an org is the last time that its features were made, whatever became of the model.
-        """
-        with connect(self.settings, read_only=True) as connection:
-            trained_as_of = last_as_of(connection, "lead_features")
-            return training_needs(connection, window, trained_as_of, self.settings.min_records)

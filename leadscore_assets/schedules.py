@@ -3,10 +3,11 @@
 import dagster as dg
 
 from leadscore.records import window_from
+from leadscore.registry import Registry
 from leadscore.settings import Settings
 from leadscore_assets.jobs import train
+from leadscore_assets.needs import training_needs
 from leadscore_assets.partitions import orgs
-from leadscore_assets.resources import Crm
 from leadscore_assets.sensors import valid_org_ids
 
 
@@ -26,7 +27,7 @@ def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
         settings: dg.ResourceParam[Settings],
         crm: dg.ResourceParam[Crm],
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        needs = crm.training_needs(window_from(settings))
+        needs = training_needs(settings, registry, window_from(settings))
         due = valid_org_ids([need.org_id for need in needs if need.is_due], context)
         for need in needs:
             context.log.info("%s is %s: %s", need.org_id, "due" if need.is_due else "skipped", need.reason)

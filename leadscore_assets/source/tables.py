@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -110,12 +109,12 @@ def load(connection: Connection, asset: str, org_id: str) -> tuple[pd.DataFrame 
         return (None if columns is None else _copy_out(connection, asset, org_id, columns)), info
 
 
-def last_as_of(connection: Connection, asset: str) -> dict[str, datetime]:
-    """Return, per org, the `as_of` of the window with which `asset` was last made for it.
+def infos(connection: Connection, asset: str) -> dict[str, dict[str, Any]]:
+    """Return, per org, the info with which `asset` was last stored.
 
     Raises SourceMismatch before the set-up, DatabaseUnavailable.
     """
-    query = "SELECT org_id, (info->'window'->>'as_of')::timestamptz FROM leadscore.materializations WHERE asset = %s"
+    query = "SELECT org_id, info FROM leadscore.materializations WHERE asset = %s"
     with explaining(f"listing the orgs of {asset}", REMEDY):
         found: list[Any] = connection.execute(query, [asset]).fetchall()
     return dict(found)

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from leadscore.features import CONTRACT
+from leadscore.registry import Registry
 from leadscore.settings import Settings
 from leadscore_assets.definitions import build_defs
 from leadscore_assets.source.database import connect
@@ -130,7 +131,7 @@ def evaluate_schedule(settings: Settings, instance: dg.DagsterInstance, at: date
         instance=instance,
         scheduled_execution_time=at,
         repository_def=defs.get_repository_def(),
-        resources={"settings": settings, "crm": defs.resources["crm"] if defs.resources else None},
+        resources={"settings": settings, "registry": Registry(settings.model_path)},
     ) as context:
         return schedule.evaluate_tick(context)
 
@@ -158,6 +159,19 @@ def test_the_schedule_leaves_alone_an_org_with_nothing_new(
 
     assert tick.run_requests == []
     assert tick.skip_message == "none of the 3 orgs is due; the tick's log says why for each"
+
+
+def test_a_training_that_broke_off_does_not_count_as_one(
+    crm_settings: Settings, stored_instance: dg.DagsterInstance, train: Any
+) -> None:
+    """Features were made, but no version was judged: the org is due all the same."""
+    train("sound", only=["conversion_records"])
+    train("sound", only=["lead_features"])
+    train("sound", only=["trained_model"])
+
+    tick = evaluate_schedule(as_of_now(crm_settings), stored_instance, NOW)
+
+    assert "sound" in {request.partition_key for request in tick.run_requests}
 
 
 def test_the_schedule_finds_an_org_that_the_sensor_has_not_seen(

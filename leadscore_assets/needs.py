@@ -1,0 +1,46 @@
+"""Which orgs are due for a training: what their CRM knows now, against what their last training knew."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from leadscore.errors import Damaged
+from leadscore.records import Window
+from leadscore.registry import Registry
+from leadscore.settings import Settings
+from leadscore_assets.source import orgs as source
+from leadscore_assets.source.database import connect
+from leadscore_assets.source.tables import infos
+
+
+def training_needs(settings: Settings, registry: Registry, window: Window) -> list[source.TrainingNeed]:
+    """Return, for each org of the CRM, whether it is due at the window's `as_of`, and why or why not."""
+    with connect(settings, read_only=True) as connection:
+        trained_as_of = refused_as_of(infos(connection, "lead_features")) | judged_as_of(registry)
+        return source.training_needs(connection, window, trained_as_of, settings.min_records)
+
+
+def judged_as_of(registry: Registry) -> dict[str, datetime]:
+    """Return the `as_of` of each org's newest version that was judged; a training that broke off before does not count."""
+    moments = {}
+    for org_id in registry.orgs():
+        for version in registry.versions(org_id):
+            with suppress(Damaged):
+                if registry.judgement(org_id, version):
+                    moments[org_id] = registry.manifest(org_id, version).window.as_of
+                    break
+    return moments
+
+
+def refused_as_of(features: dict[str, dict[str, Any]]) -> dict[str, datetime]:
+    """Return the `as_of` of the orgs whose features, by their stored documents, no model can be fitted to.
+
+    Such a training ends before there is a version; asking again before something is new would only fail again.
+    """
+    return {
+        org_id: datetime.fromisoformat(document["window"]["as_of"])
+        for org_id, document in features.items()
+        if document["counts"]["converted_records"] in {0, document["counts"]["records"]}
+    }
