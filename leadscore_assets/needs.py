@@ -23,7 +23,7 @@ def training_needs(settings: Settings, registry: Registry, window: Window) -> li
 
 
 def judged_as_of(registry: Registry) -> dict[str, datetime]:
-    """Return the `as_of` of each org's newest version that was judged; a training that broke off before does not count."""
+    """Return the `as_of` of each org's newest judged version: a training that broke off before does not count."""
     moments = {}
     for org_id in registry.orgs():
         for version in registry.versions(org_id):

@@ -25,7 +25,7 @@ def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
     def retrain_due_orgs(
         context: dg.ScheduleEvaluationContext,
         settings: dg.ResourceParam[Settings],
-        crm: dg.ResourceParam[Crm],
+        registry: dg.ResourceParam[Registry],
     ) -> list[dg.RunRequest] | dg.SkipReason:
         needs = training_needs(settings, registry, window_from(settings))
         due = valid_org_ids([need.org_id for need in needs if need.is_due], context)
