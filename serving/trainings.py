@@ -12,16 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from leadscore.errors import Conflict, DatabaseUnavailable, NotFound
+from leadscore.errors import Conflict, NotFound
 from leadscore.evaluation import Metrics as ModelMetrics
 from leadscore.registry import Registry, check_org_id
-from serving.dagster_client import JOB, DagsterClient, Run, StepFailure
+from serving.dagster_client import JOB, DagsterClient, Run
 from serving.metrics import Metrics
+from serving.training_failures import DETAILS, why
 
 POLL_SECONDS = 0.5
 MAX_UNCOUNTED_RUNS = 1_000
-# its text names the host and the user, which callers need not know
-DATABASE_CODE = DatabaseUnavailable.code
 
 _ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
@@ -167,13 +166,13 @@ class Trainings:
             if failure.metadata.get("verdict") == "refuse":
                 message = failure.metadata.get("reasons") or failure.description
                 return Insufficient(org_id, run.run_id, message or "too little data")
-        return Failed(org_id, run.run_id, _why(run, failures))
+        return Failed(org_id, run.run_id, why(run, failures))
 
     def _trained(self, org_id: str, run_id: str, evaluation: dict[str, str], *, is_activated: bool) -> Outcome:
         version = evaluation.get("version")
         judgement = self._registry.judgement(org_id, version) if version else None
         if version is None or judgement is None:
-            return Failed(org_id, run_id, "the run ended without a version that was judged; see the run in Dagster")
+            return Failed(org_id, run_id, f"the run ended without a version that was judged; {DETAILS}")
         return Trained(
             org_id=org_id,
             run_id=run_id,
@@ -210,13 +209,3 @@ def _status_of(outcome: Outcome) -> str:
     if isinstance(outcome, Trained):
         return "activated" if outcome.is_activated else "held"
     return "insufficient_data" if isinstance(outcome, Insufficient) else "failed"
-
-
-def _why(run: Run, failures: list[StepFailure]) -> str:
-    """Return why a run failed, in words of our own errors only: others could show what callers may not see."""
-    if run.status == "CANCELED":
-        return "the training run was cancelled; start another"
-    if any(failure.metadata.get("code") == DATABASE_CODE for failure in failures):
-        return "the CRM's database could not be used; see the run in Dagster, then start another"
-    clear = [failure.description for failure in failures if "code" in failure.metadata and failure.description]
-    return clear[0] if clear else "the training run failed; see the run in Dagster, then start another"

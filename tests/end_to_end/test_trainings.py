@@ -9,6 +9,7 @@ from typing import Any
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
 from serving import create_app
+from serving.training_failures import WORDS
 
 TRAIN = "/api/v1/model/train"
 ENDED_SECONDS = 120
@@ -96,8 +97,8 @@ def test_two_callers_at_once_start_one_run(system: Any) -> None:
     assert ended(system, started.headers["Location"]).status == 200
 
 
-def test_a_training_that_fails_says_why_in_our_words(system: Any) -> None:
-    """A CRM whose table is gone fails the run; the answer names the table and shows no stack trace."""
+def test_a_training_that_fails_says_what_kind_of_thing_is_wrong(system: Any) -> None:
+    """A CRM whose table is gone fails the run; the answer tells the kind, and no table, SQL or path."""
     with connect(system.settings) as connection:
         connection.execute("ALTER TABLE message RENAME TO message_away")
     try:
@@ -108,8 +109,10 @@ def test_a_training_that_fails_says_why_in_our_words(system: Any) -> None:
 
     assert answer.status == 503
     assert answer.body["code"] == "training_failed"
-    assert 'relation "message" does not exist' in answer.body["detail"]
-    assert "Traceback" not in str(answer.body)
+    assert answer.body["detail"] == f"{WORDS['source_mismatch']}; the run in Dagster has the details"
+    for inside in ("message", "relation", "SELECT", "/", ".sql", "Traceback"):
+        assert inside not in answer.body["detail"]
+    assert answer.body["run_id"]
     assert answer.headers["Retry-After"]
 
 
