@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import math
 import resource
-import secrets
-import socket
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from leadscore.records import window_from
-from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import extract
 from standalone.orgs import Org
-from standalone.postgres import HOST, SUPERUSER, EmbeddedPostgres
+from standalone.postgres import EmbeddedPostgres
 from standalone.simulator import into_database, simulate
+from standalone.throwaway import new_database, throwaway_server
 
 LARGEST_LEADS = 100_000
 DOUBLINGS = 3
@@ -35,10 +31,7 @@ def main(largest_leads: int = LARGEST_LEADS) -> None:
     """Print one line per size, the smallest first."""
     headings = ("leads", "messages", "records", "rows", "load s", "extract s", "growth", "peak MB")
     print("".join(f"{heading:>11}" for heading in headings))
-    with (
-        tempfile.TemporaryDirectory(prefix="leadscore-benchmark-") as folder,
-        EmbeddedPostgres(Path(folder) / "cluster", _free_port(), secrets.token_hex(8), is_durable=False) as server,
-    ):
+    with throwaway_server() as server:
         seconds_before = None
         for doubling in range(DOUBLINGS, -1, -1):
             seconds_before = _measure(server, largest_leads >> doubling, seconds_before)
@@ -46,7 +39,7 @@ def main(largest_leads: int = LARGEST_LEADS) -> None:
 
 def _measure(server: EmbeddedPostgres, leads: int, seconds_before: float | None) -> float:
     """Load and extract one org; print the line; return the extraction's seconds."""
-    settings = _database(server, f"leads_{leads}")
+    settings = new_database(server, f"leads_{leads}")
     org = Org("large", leads=leads, messages_per_lead=MESSAGES_PER_LEAD, history_days=183)
     started = time.perf_counter()
     with connect(settings) as connection:
@@ -66,17 +59,6 @@ def _measure(server: EmbeddedPostgres, leads: int, seconds_before: float | None)
         flush=True,
     )
     return seconds
-
-
-def _database(server: EmbeddedPostgres, name: str) -> Settings:
-    server.create_database(name)
-    return Settings(db_host=HOST, db_port=server.port, db_name=name, db_user=SUPERUSER, db_password=server.password)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -7,12 +7,11 @@ Dagster. The last row pools all orgs into one, for comparison with other tools; 
 from __future__ import annotations
 
 import argparse
-import secrets
-import socket
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -30,33 +29,21 @@ from leadscore_assets.source.orgs import orgs
 from leadscore_assets.training.features import FeatureRows, check_rows
 from leadscore_assets.training.judge import judge
 from leadscore_assets.training.train import train, training_side
-from standalone.crm import create_tables, load_folder
-from standalone.postgres import HOST, SUPERUSER, EmbeddedPostgres
+from standalone.crm import TABLES, create_tables, load_folder
+from standalone.throwaway import new_database, throwaway_server
 
 POOLED = "pooled"
 
 
 @contextmanager
 def loaded_crm(folder: Path) -> Iterator[Settings]:
-    """Yield settings for a throw-away server that holds the folder's tables."""
-    with tempfile.TemporaryDirectory() as temporary, socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        with EmbeddedPostgres(Path(temporary) / "db", port, secrets.token_hex(8), is_durable=False) as server:
-            server.create_database("crm")
-            with server.connect("crm") as connection:
-                create_tables(connection)
-                load_folder(connection, folder)
-                connection.execute("ANALYZE")
-            yield Settings(
-                db_host=HOST,
-                db_port=port,
-                db_name="crm",
-                db_user=SUPERUSER,
-                db_password=server.password,
-                model_path=Path(temporary) / "models",
-            )
+    """Yield settings for a throw-away server that holds the folder's tables, and a registry of its own."""
+    with tempfile.TemporaryDirectory() as models, throwaway_server() as server:
+        settings = replace(new_database(server, "crm"), model_path=Path(models))
+        with connect(settings) as connection:
+            create_tables(connection)
+            load_folder(connection, folder)
+        yield settings
 
 
 def features_of(settings: Settings, org_id: str, as_of: datetime) -> FeatureRows:
@@ -67,7 +54,7 @@ def features_of(settings: Settings, org_id: str, as_of: datetime) -> FeatureRows
 def pool_orgs(settings: Settings) -> None:
     """Make all leads one org's, in this throw-away database."""
     with connect(settings) as connection:
-        for table in ("dossier", "dossier_status_history", "message", "appointment", "annonce", "lead_score"):
+        for table in TABLES:
             connection.execute(f"UPDATE {table} SET org_id = '{POOLED}'")  # type: ignore[arg-type]
 
 

@@ -24,6 +24,8 @@ def activate(registry: Registry, org_id: str, version: str, *, expected_active: 
         judgement = registry.judgement(org_id, version)
         if judgement is None or judgement.decision.verdict != "activate":
             raise NotActivatable(f"version {version} did not pass the gate{_verdict_text(registry, org_id, version)}")
+        if any(entry.version == version for entry in registry.history(org_id)):
+            raise NotActivatable(f"version {version} was active before; bring it back with a rollback, or train again")
         return _swap(registry, org_id, version, by=by, reason=judgement.decision.text)
 
 

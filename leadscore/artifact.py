@@ -32,8 +32,6 @@ FOREST_FILE = "forest.safetensors"
 ESTIMATOR_FILE = "model.joblib"
 MANIFEST_FILE = "manifest.json"
 
-# what decoding raises for bytes that are not the JSON expected
-
 _TYPES = {"BOOL": np.bool_, "I16": np.int16, "I32": np.int32, "F32": np.float32, "F64": np.float64}
 _CODES = {np.dtype(kind): code for code, kind in _TYPES.items()}
 _LENGTH_BYTES = 8

@@ -79,7 +79,7 @@ class RocPoint(msgspec.Struct, frozen=True):
 
 
 class EvaluationReport(msgspec.Struct, frozen=True):
-    """A version's quality on a holdout. `records` counts all leads of the training, the holdout's included."""
+    """A version's quality on a holdout. `records` counts all the leads that the holdout was taken from."""
 
     version: str
     records: int

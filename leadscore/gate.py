@@ -188,6 +188,7 @@ def _against(
         f" on the same {candidate.holdout_records} leads (needs more than {policy.min_roc_auc_gain:+.3f})",
         auc - champion_auc,
         policy.min_roc_auc_gain,
+        "" if auc - champion_auc > policy.min_roc_auc_gain else "Train again when new outcomes are known",
     )
     brier_is_worse = brier - champion_brier > policy.max_brier_increase
     brier_reason = Reason(
@@ -195,6 +196,7 @@ def _against(
         f"Brier score {brier:.3f} against {champion_brier:.3f} (may rise by {policy.max_brier_increase:.3f})",
         brier - champion_brier,
         policy.max_brier_increase,
+        "Its probabilities fit worse: see the calibration, and train again on more leads" if brier_is_worse else "",
     )
     is_better = auc_reason.code == "roc_auc_improved" and not brier_is_worse
     return ("activate" if is_better else "hold"), (auc_reason, brier_reason)
@@ -216,7 +218,8 @@ def _against_chance(
     if champion is None:
         return verdict, (reason,)
     problem = f"The active version {champion.version} cannot be compared: {champion.why}"
-    return verdict, (Reason("champion_not_evaluable", problem, 0, 0), reason)
+    remedy = "The candidate is judged against chance instead"
+    return verdict, (Reason("champion_not_evaluable", problem, 0, 0, remedy), reason)
 
 
 def _auc(report: EvaluationReport) -> float:
@@ -235,5 +238,6 @@ def _notes(candidate: EvaluationReport) -> tuple[Reason, ...]:
             f"{candidate.base_rate:.1%} of the records converted ({RECOMMENDED_BASE_RATE:.0%} or more is recommended)",
             candidate.base_rate,
             RECOMMENDED_BASE_RATE,
+            "A longer TRAINING_WINDOW_DAYS brings in more conversions",
         ),
     )

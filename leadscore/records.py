@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from leadscore.errors import InvalidInput
 from leadscore.settings import Settings
 
 
@@ -45,9 +46,16 @@ class RecordCounts(msgspec.Struct, frozen=True):
 
 
 def window_from(settings: Settings, as_of: datetime | None = None, training_window_days: int | None = None) -> Window:
-    """Return the window of `settings`, with what a single run asks for put in its place."""
+    """Return the window of `settings`, with what a single run asks for put in its place.
+
+    Raises InvalidInput when `as_of` is still to come: leads that are open now would count as lost.
+    """
+    now = datetime.now(UTC)
+    moment = as_of or settings.as_of or now
+    if moment > now:
+        raise InvalidInput(f"as_of is {moment.isoformat()}, which is still to come; give a past time, or leave it out")
     return Window(
-        as_of=as_of or settings.as_of or datetime.now(UTC),
+        as_of=moment,
         training_window_days=training_window_days or settings.training_window_days,
         conversion_window_days=settings.conversion_window_days,
         conversion_statuses=settings.conversion_statuses,

@@ -185,7 +185,7 @@ class Registry:
         """Add a version holding `files` and return its manifest, which `describe(version, hashes)` makes.
 
         The version is written beside its place and renamed into it, so that it is seen whole or not at all.
-        Raises RegistryUnavailable when the folder cannot be written; then nothing is left behind.
+        Raises RegistryUnavailable when the folder cannot be written; then no part of a version is left behind.
         """
         with self.exclusive(org_id) as folder:
             self._sweep(folder)
@@ -223,7 +223,9 @@ class Registry:
         """Hold the org's lock, which the kernel frees when the process dies; yields the org's folder."""
         folder = self._org_folder(org_id)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                _sync_folder(self.root)
             with (folder / LOCK_FILE).open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield folder

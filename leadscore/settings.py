@@ -19,6 +19,8 @@ from leadscore.errors import InvalidSettings
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 MAX_LANDMARK_DAYS = 365
+CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (recognised, not bound)
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,16 @@ def parse_time(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def _parse_cron(text: str) -> str:
+    parts = text.split()
+    for part, (low, high) in zip(parts, CRON_RANGES, strict=True):
+        for item in part.split(","):
+            found = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/([1-9]\d*))?", item)
+            if not found or any(not low <= int(number) <= high for number in found.groups()[:2] if number):
+                raise ValueError
+    return " ".join(parts)
+
+
 def _optional(rule: Rule) -> Rule:
     return Rule(rule.parse, f"{rule.says}, or empty")
 
@@ -98,7 +110,7 @@ LANDMARKS = _list_of(
     lambda days: list(days) == sorted(set(days)) and days[0] >= 0 and days[-1] <= MAX_LANDMARK_DAYS,
 )
 STATUSES = _list_of(str, "one or more statuses separated by commas, such as WON", all)
-CRON = _matching(r"\S+( \S+){4}", "a cron line of five fields")
+CRON = Rule(_parse_cron, "a cron line of five fields: minute, hour, day of month, month, day of week, in numbers")
 
 
 def _setting(default: Any, rule: Rule, meaning: str, *, secret: bool = False) -> Any:
@@ -176,7 +188,8 @@ class Settings:
 
     def link(self, path: str) -> str:
         """Return the address of `path` on the HTTP server."""
-        base = self.server_url or f"http://{self.host}:{self.port}"
+        host = "127.0.0.1" if self.host in EVERY_ADDRESS else self.host
+        base = self.server_url or f"http://{host}:{self.port}"
         return base.rstrip("/") + path
 
     def database_arguments(self) -> dict[str, Any]:

@@ -40,6 +40,12 @@ def row_schema(contract: Contract) -> dg.TableSchema:
     return dg.TableSchema([*keys, *features])
 
 
+def records_metadata(settings: Settings, org_id: str, counts: RecordCounts, window: Window) -> Metadata:
+    """Return what was read and what was asked for, with a link to the org's active version."""
+    link = dg.MetadataValue.url(settings.link(f"/api/v1/model/info?org_id={org_id}"))
+    return {**counts_metadata(counts), **window_metadata(window), "info": link}
+
+
 def counts_metadata(counts: RecordCounts) -> Metadata:
     """Return the figures of what was read: records, rows, base rate, and what was left out by reason."""
     metadata: Metadata = {

@@ -10,7 +10,7 @@ from leadscore.features import CONTRACT
 from leadscore.records import window_from
 from leadscore.settings import TIME, Settings, parse_time
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata import GROUP, OWNERS, counts_metadata, row_schema, window_metadata
+from leadscore_assets.metadata import GROUP, OWNERS, records_metadata, row_schema
 from leadscore_assets.partitions import orgs
 from leadscore_assets.resources import Crm
 from leadscore_assets.source.extraction import ConversionRecords
@@ -23,7 +23,7 @@ class ExtractionConfig(dg.Config):
         default=None, description="Train as if it were this time (ISO 8601, UTC), so that a training can be repeated."
     )
     training_window_days: int | None = Field(
-        default=None, ge=1, description="Leads created in this many days before `as_of` are records."
+        default=None, ge=1, le=3_650, description="Leads created in this many days before `as_of` are records."
     )
 
 
@@ -49,7 +49,7 @@ def conversion_records(
         records = crm.conversion_records(context.partition_key, window)
     context.log.info("%d records in %d rows", records.counts.records, records.counts.rows)
     return dg.MaterializeResult(
-        value=records, metadata={**counts_metadata(records.counts), **window_metadata(records.window)}
+        value=records, metadata=records_metadata(settings, context.partition_key, records.counts, records.window)
     )
 
 

@@ -3,7 +3,8 @@
 import dagster as dg
 
 from leadscore.features import CONTRACT
-from leadscore_assets.metadata import GROUP, OWNERS, counts_metadata, row_schema
+from leadscore.settings import Settings
+from leadscore_assets.metadata import GROUP, OWNERS, records_metadata, row_schema
 from leadscore_assets.partitions import orgs
 from leadscore_assets.source.extraction import ConversionRecords
 from leadscore_assets.training.features import FeatureRows, check_rows
@@ -17,7 +18,9 @@ from leadscore_assets.training.features import FeatureRows, check_rows
     metadata={"dagster/column_schema": row_schema(CONTRACT)},
 )
 def lead_features(
-    context: dg.AssetExecutionContext, conversion_records: ConversionRecords
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    conversion_records: ConversionRecords,
 ) -> dg.MaterializeResult[FeatureRows]:
     """The rows that keep the feature contract; bad rows are set aside and counted by reason, never repaired."""
     features = check_rows(conversion_records, CONTRACT)
@@ -25,6 +28,6 @@ def lead_features(
         context.log.warning("%d rows set aside: %s", count, reason)
     return dg.MaterializeResult(
         value=features,
-        metadata=counts_metadata(features.counts),
+        metadata=records_metadata(settings, context.partition_key, features.counts, features.window),
         data_version=dg.DataVersion(features.counts.fingerprint),
     )

@@ -7,7 +7,7 @@ from leadscore.gate import policy_from, refuse_unfittable
 from leadscore.registry import Registry
 from leadscore.settings import Settings
 from leadscore_assets.failures import clear_failures, refused
-from leadscore_assets.metadata import GROUP, OWNERS, counts_metadata, importance_table, version_link
+from leadscore_assets.metadata import GROUP, OWNERS, counts_metadata, importance_table, version_link, window_metadata
 from leadscore_assets.partitions import orgs
 from leadscore_assets.training.candidate import Candidate
 from leadscore_assets.training.features import FeatureRows
@@ -44,6 +44,7 @@ def _metadata(manifest: Manifest) -> dict[str, dg.MetadataValue | str | int]:
     return {
         "version": manifest.version,
         **counts_metadata(manifest.counts),
+        **window_metadata(manifest.window),
         "training_rows": manifest.split.training_rows,
         "holdout_rows": manifest.split.holdout_rows,
         "holdout_records": manifest.split.holdout_records,

@@ -80,6 +80,15 @@ def test_an_earlier_version_comes_back(registry: Registry, versions: list[str]) 
     assert [entry.version for entry in registry.history("acme")] == [versions[0], versions[1], versions[0]]
 
 
+def test_a_version_that_was_taken_back_returns_by_a_rollback_only(registry: Registry, versions: list[str]) -> None:
+    """Whatever was judged against the version that is active again: the operator's act stands."""
+    activate(registry, "acme", versions[1], expected_active=versions[0], by="run-7")
+    roll_back(registry, "acme", versions[0], by="me", reason="odd scores")
+    with _refused(registry, NotActivatable, "was active before; bring it back with a rollback"):
+        activate(registry, "acme", versions[1], expected_active=versions[0], by="run-8")
+    assert roll_back(registry, "acme", versions[1], by="me", reason="it was right").version == versions[1]
+
+
 def test_a_rollback_to_the_active_version_changes_nothing(registry: Registry, versions: list[str]) -> None:
     before, stamp = registry.active("acme"), registry.pointer_stamp("acme")
     assert roll_back(registry, "acme", versions[0], by="me", reason="again") == before

@@ -46,6 +46,9 @@ BAD_VALUES = [
     ("DAGSTER_URL", "localhost:3000", "an http or https address"),
     ("SERVER_URL", "ftp://x", "an http or https address, or empty"),
     ("RETRAIN_SCHEDULE", "monthly", "a cron line of five fields"),
+    ("RETRAIN_SCHEDULE", "a b c d e", "a cron line of five fields"),
+    ("RETRAIN_SCHEDULE", "0 24 * * *", "a cron line of five fields"),
+    ("RETRAIN_SCHEDULE", "0 2 0 * *", "a cron line of five fields"),
     ("AS_OF", "yesterday", "a date or a time in ISO 8601"),
     ("AS_OF", "0001-01-01T00:00+23:59", "a date or a time in ISO 8601"),
     ("LANDMARK_DAYS", "1,0", "whole days from 0 to 365, increasing"),
@@ -165,3 +168,14 @@ def test_the_databases_arguments_are_those_of_psycopg() -> None:
         "user": "postgres",
         "password": CANARY,
     }
+
+
+@pytest.mark.parametrize("line", ["0 2 1 * *", "*/15 0-6 * * 1-5", "0,30 2 1,15 */3 7"])
+def test_a_cron_line_is_taken_as_it_is(line: str) -> None:
+    assert read_settings({"RETRAIN_SCHEDULE": line}).retrain_schedule == line
+
+
+def test_a_link_leads_to_an_address_that_can_be_opened() -> None:
+    """Listening everywhere is no address; a public one that is set comes first."""
+    assert read_settings({"HOST": "0.0.0.0", "PORT": "5050"}).link("/health") == "http://127.0.0.1:5050/health"
+    assert read_settings({"SERVER_URL": "https://leads.example/"}).link("/health") == "https://leads.example/health"

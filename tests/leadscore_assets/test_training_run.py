@@ -280,13 +280,14 @@ def test_a_database_that_is_away_fails_the_run_in_words(train: Any, crm_settings
 
 def test_no_password_and_no_lead_is_in_the_metadata(train: Any, crm_settings: Settings) -> None:
     """Dagster's event log holds figures, not people."""
+    with connect(crm_settings) as connection:
+        connection.execute(
+            "UPDATE dossier SET lead_phone = '+1 555 010 99', lead_name = 'Ada Example', lead_email = 'ada@example.org'"
+        )
+
     result = train("sound")
 
     events = " ".join(str(event) for event in result.all_events)
-    assert crm_settings.db_password not in events
-    with connect(crm_settings) as connection:
-        [(lead_id, phone)] = connection.execute(
-            "SELECT id::text, coalesce(lead_phone, 'no-phone') FROM dossier WHERE org_id = 'sound' LIMIT 1"
-        ).fetchall()
-    assert f"'{lead_id}'" not in events
-    assert phone not in events
+    assert "conversion_records" in events
+    for private in (crm_settings.db_password, "555 010 99", "Ada Example", "ada@example.org"):
+        assert private not in events

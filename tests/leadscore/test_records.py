@@ -1,0 +1,37 @@
+"""What a training is asked to read: the settings, what a run puts in their place, and never the future."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from leadscore.errors import InvalidInput
+from leadscore.records import RecordCounts, window_from
+from leadscore.settings import read_settings
+
+
+def test_the_window_is_the_settings_unless_a_run_asks_for_another() -> None:
+    settings = read_settings({"AS_OF": "2026-03-15", "TRAINING_WINDOW_DAYS": "90"})
+    asked = window_from(settings, as_of=datetime(2026, 1, 1, tzinfo=UTC), training_window_days=30)
+    assert (window_from(settings).as_of, window_from(settings).training_window_days) == (
+        datetime(2026, 3, 15, tzinfo=UTC),
+        90,
+    )
+    assert (asked.as_of, asked.training_window_days) == (datetime(2026, 1, 1, tzinfo=UTC), 30)
+
+
+def test_without_a_time_it_is_now() -> None:
+    before = datetime.now(UTC)
+    assert before <= window_from(read_settings({})).as_of <= datetime.now(UTC)
+
+
+def test_a_time_to_come_is_refused() -> None:
+    """Leads that are open now would count as lost."""
+    with pytest.raises(InvalidInput, match="still to come; give a past time"):
+        window_from(read_settings({}), as_of=datetime.now(UTC) + timedelta(hours=1))
+
+
+def test_the_base_rate_of_nothing_is_unknown() -> None:
+    assert RecordCounts(0, 0, 0, {}, "").base_rate is None
+    assert RecordCounts(200, 50, 700, {}, "").base_rate == 0.25
