@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
@@ -55,7 +56,7 @@ def pool_orgs(settings: Settings) -> None:
     """Make all leads one org's, in this throw-away database."""
     with connect(settings) as connection:
         for table in TABLES:
-            connection.execute(f"UPDATE {table} SET org_id = '{POOLED}'")  # type: ignore[arg-type]
+            connection.execute(sql.SQL("UPDATE {} SET org_id = %s").format(sql.Identifier(table)), [POOLED])
 
 
 def judged(settings: Settings, org_id: str, features: FeatureRows) -> Judgement | str:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
-
 import dagster as dg
 
 from leadscore.registry import Registry
 from leadscore.settings import Settings, read_settings
-
-# checks per partition are a preview in the release that is pinned; the tests hold what we use of it
-warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*")
-
-from leadscore_assets import assets, checks  # noqa: E402 (after the filter, which their import needs)
-from leadscore_assets.io_managers import LeadscoreTables  # noqa: E402
-from leadscore_assets.jobs import train  # noqa: E402
-from leadscore_assets.resources import Crm  # noqa: E402
-from leadscore_assets.schedules import retraining_schedule  # noqa: E402
-from leadscore_assets.sensors import follow_orgs  # noqa: E402
+from leadscore_assets import assets, checks
+from leadscore_assets.io_managers import LeadscoreTables
+from leadscore_assets.jobs import train
+from leadscore_assets.resources import Crm
+from leadscore_assets.schedules import retraining_schedule
+from leadscore_assets.sensors import follow_orgs
 
 
 def build_defs(settings: Settings) -> dg.Definitions:
