@@ -27,6 +27,7 @@ from serving.metrics import Metrics
 FAILURE_SECONDS = 5.0
 # loading takes several times a version's own memory for a moment
 LOADS_AT_A_TIME = 2
+MAX_POINTERS = 4_096
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class _Failure:
 class ModelCache:
     """The active versions of the orgs that were asked for lately.
 
-    It holds at most `max_bytes`, or a single version when that alone is larger.
+    It holds at most `max_bytes`, or a single version when that alone is larger, and MAX_POINTERS small pointers.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class ModelCache:
         self._registry, self._max_bytes, self._metrics, self._clock = registry, max_bytes, metrics, clock
         self._lock = threading.Lock()
         self._loads = threading.BoundedSemaphore(LOADS_AT_A_TIME)
-        self._pointers: dict[str, tuple[Stamp, Pointer]] = {}
+        self._pointers: OrderedDict[str, tuple[Stamp, Pointer]] = OrderedDict()
         self._models: OrderedDict[_Key, tuple[Artifact, int]] = OrderedDict()
         self._flights: dict[_Key, Future[Artifact]] = {}
         self._failures: dict[_Key, _Failure] = {}
@@ -73,13 +74,18 @@ class ModelCache:
         """Return the org's pointer as it is now. Raises NoActiveModel or Damaged."""
         stamp = self._registry.pointer_stamp(org_id)
         if stamp is None:
-            self._pointers.pop(org_id, None)
+            with self._lock:
+                self._pointers.pop(org_id, None)
             raise NoActiveModel("the org has no active model; train it, and see why if nothing was activated")
         known = self._pointers.get(org_id)
         if known is None or known[0] != stamp:
             # the stamp is older than what is read here, so a swap in between is noticed by the next request
             known = (stamp, self._registry.require_active(org_id))
+        with self._lock:
             self._pointers[org_id] = known
+            self._pointers.move_to_end(org_id)
+            if len(self._pointers) > MAX_POINTERS:
+                self._pointers.popitem(last=False)
         return known[1]
 
     def active(self, org_id: str) -> Artifact:

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from leadscore.errors import Damaged, NoActiveModel
+from serving import model_cache
 from serving.metrics import Metrics
 from serving.model_cache import FAILURE_SECONDS, ModelCache, weight_bytes
 
@@ -199,6 +200,17 @@ def test_orgs_without_a_model_leave_nothing_in_memory(shelf):
         with pytest.raises(NoActiveModel):
             cache.active(f"org-{index}")
     assert vars(cache)["_pointers"] == {}
+
+
+def test_orgs_with_a_model_leave_bounded_memory(shelf, monkeypatch):
+    """Neither pointers nor versions pile up; an org whose pointer was dropped is served as before."""
+    monkeypatch.setattr(model_cache, "MAX_POINTERS", 3)
+    versions = {org_id: shelf.activated(org_id) for org_id in "abcdef"}
+    cache = ModelCache(shelf.registry, 1, Metrics())
+    for org_id in "abcdefa":
+        assert cache.active(org_id).manifest.version == versions[org_id]
+    assert list(vars(cache)["_pointers"]) == ["e", "f", "a"]
+    assert len(cache) == 1
 
 
 def test_looking_at_the_pointer_is_cheap(shelf):
