@@ -7,6 +7,7 @@ an error, text that is not JSON, another shape) is DagsterUnavailable; its detai
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,10 +23,11 @@ PARTITION_TAG = "dagster/partition"
 REQUEST_TAG = "leadscore/request_id"
 
 CONNECT_SECONDS = 2.0
-READ_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
 LAUNCH_SECONDS = 60.0
 PROBE_SECONDS = 1.0
 MAX_ANSWER_BYTES = 20_000_000
+CHUNK_BYTES = 65_536
 EVENTS_AT_A_TIME = 500
 MAX_EVENT_PAGES = 20
 
@@ -51,12 +53,15 @@ class _Tag(_Answer, frozen=True):
     value: str
 
 
-class _RunId(_Answer, frozen=True):
-    run_id: str
-
-
 class _AssetKey(_Answer, frozen=True):
     path: list[str]
+
+
+class ActiveRun(_Answer, frozen=True):
+    """A run that is queued or running."""
+
+    run_id: str
+    job_name: str
 
 
 class Run(_Answer, frozen=True):
@@ -118,11 +123,12 @@ class DagsterClient:
         except DagsterUnavailable:
             return False
 
-    def active_run(self, org_id: str) -> str | None:
-        """Return the id of a training of the org that is queued or running, or None."""
-        wanted = {"pipelineName": JOB, "tags": [{"key": PARTITION_TAG, "value": org_id}], "statuses": _ACTIVE}
-        runs = _take(self._ask(ACTIVE_RUNS, {"filter": wanted}), list[_RunId], "runsOrError", "results")
-        return runs[0].run_id if runs else None
+    def active_run(self, org_id: str) -> ActiveRun | None:
+        """Return a run of the org, of whatever job, that is queued or running, or None."""
+        # what is materialized in Dagster's UI runs as another job, and lets a training of the org wait all the same
+        wanted = {"tags": [{"key": PARTITION_TAG, "value": org_id}], "statuses": _ACTIVE}
+        runs = _take(self._ask(ACTIVE_RUNS, {"filter": wanted}), list[ActiveRun], "runsOrError", "results")
+        return runs[0] if runs else None
 
     def add_partition(self, org_id: str) -> None:
         """See to it that the org is a partition."""
@@ -175,9 +181,10 @@ class DagsterClient:
             raise _unexpected(result)
         return result
 
-    def _ask(self, query: str, variables: dict[str, Any], read_seconds: float = READ_SECONDS) -> dict[str, Any]:
+    def _ask(self, query: str, variables: dict[str, Any], answer_seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """Return the `data` of GraphQL's answer."""
-        timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, read_seconds), read=read_seconds)
+        deadline = time.monotonic() + answer_seconds
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, total=answer_seconds)
         body = msgspec.json.encode({"query": query, "variables": variables})
         headers = {"Content-Type": "application/json"}
         try:
@@ -185,10 +192,22 @@ class DagsterClient:
                 "POST", self._url, body=body, headers=headers, timeout=timeout, preload_content=False, redirect=False
             )
             with response:
-                content = response.read(MAX_ANSWER_BYTES + 1)
+                content = _content(response, deadline)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise DagsterUnavailable(f"no answer: {type(error).__name__}") from error
         return _data(response.status, content)
+
+
+def _content(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    """Return the body. The timeouts of urllib3 are for each read, so the whole is timed here."""
+    content = bytearray()
+    while chunk := response.read1(CHUNK_BYTES):
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            raise DagsterUnavailable(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+        if time.monotonic() > deadline:
+            raise DagsterUnavailable(f"an answer that was not whole in time, after {len(content)} bytes")
+    return bytes(content)
 
 
 def _data(status: int, content: bytes) -> dict[str, Any]:

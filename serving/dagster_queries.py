@@ -6,7 +6,7 @@ _METADATA = "metadataEntries { label ... on TextMetadataEntry { text } }"
 
 ACTIVE_RUNS = """
 query ActiveRuns($filter: RunsFilter!) {
-  runsOrError(filter: $filter, limit: 1) { ... on Runs { results { runId } } }
+  runsOrError(filter: $filter, limit: 1) { ... on Runs { results { runId jobName } } }
 }"""
 
 ADD_PARTITION = """

@@ -51,7 +51,7 @@ CODES: dict[str, str] = {
     "unsupported_media_type": "The body must be application/json.",
     "not_activatable": "The version was held, refused or never judged.",
     "damaged": "The version's files are not what was written.",
-    "already_training": "The org's training is queued or running.",
+    "already_training": "A training or another run of the org is queued or running.",
     "active_version_moved": "Another version is active than the caller expected.",
     "conflict": "The present state forbids it.",
     "insufficient_data": "The org has too little data to train a model and judge it.",

@@ -40,12 +40,14 @@ def build_services(settings: Settings) -> Services:
     """Return the parts that `settings` ask for. Opens no connection and reads no file."""
     metrics, registry, is_stopping = Metrics(), Registry(settings.model_path), threading.Event()
     dagster = DagsterClient(settings.dagster_url)
+    # of the threads a quarter is left to scoring, and another to those who only ask how a training stands
+    at_a_time, waiting = settings.server_threads * 3 // 4, settings.server_threads // 2
     return Services(
         settings=settings,
         registry=registry,
         models=ModelCache(registry, settings.model_cache_bytes, metrics),
         policy=action_policy_from(settings),
-        trainings=Trainings(dagster, registry, metrics, is_stopping, most_at_a_time=settings.server_threads // 2),
+        trainings=Trainings(dagster, registry, metrics, is_stopping, most_at_a_time=at_a_time, most_waiting=waiting),
         database=Probe("database", lambda: is_database_up(settings), PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS),
         dagster=Probe("dagster", dagster.is_up, PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS),
         metrics=metrics,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import msgspec
 from flask import Blueprint, Response, g
@@ -40,11 +41,11 @@ def train(query: TrainQuery, body: TrainRequest) -> Response:
     def start_and_wait() -> Outcome:
         run_id = _start(body.org_id)
         try:
-            return services().trainings.wait(run_id, wait_seconds)
+            return services().trainings.wait(body.org_id, run_id, wait_seconds)
         except DagsterUnavailable as error:
             raise _unavailable(error, run_id) from error
 
-    return _answer(start_and_wait)
+    return _answer(services().trainings.waiting_slot(), start_and_wait)
 
 
 @routes.get("/<run_id>")
@@ -53,20 +54,20 @@ def training(run_id: str) -> Response:
     """Return how a training stands that was started earlier, with the same answers as the request that starts one."""
     if not _RUN_ID.fullmatch(run_id):
         raise Refusal(400, "invalid_id", "a run id is a UUID in lower case")
-    return _answer(lambda: services().trainings.outcome(run_id))
+    return _answer(services().trainings.slot(), lambda: services().trainings.outcome(run_id))
 
 
 def _start(org_id: str) -> str:
     try:
         return services().trainings.start(org_id, g.request_id)
     except AlreadyTraining as error:
-        headers = {"Location": _address(error.run_id)} if error.run_id else {}
+        headers = {"Location": _address(error.run_id)} if error.run_id and error.is_followable else {}
         raise Refusal(409, error.code, error.message, headers=headers, run_id=error.run_id) from error
 
 
-def _answer(ask: Callable[[], Outcome]) -> Response:
+def _answer(slot: AbstractContextManager[None], ask: Callable[[], Outcome]) -> Response:
     try:
-        with services().trainings.slot():
+        with slot:
             return _answer_outcome(ask())
     except TooManyTrainings as error:
         headers = {"Retry-After": str(SLOT_FREE_SECONDS)}

@@ -5,6 +5,7 @@ Dagster runs them; the figures come from the registry, where the version and its
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -15,14 +16,16 @@ from dataclasses import dataclass
 from leadscore.errors import Conflict, NotFound
 from leadscore.evaluation import Metrics as ModelMetrics
 from leadscore.registry import Registry, check_org_id
-from serving.dagster_client import JOB, DagsterClient, Run
+from serving.dagster_client import JOB, DagsterClient, DagsterUnavailable, Run
 from serving.metrics import Metrics
 from serving.training_failures import DETAILS, why
 
 POLL_SECONDS = 0.5
+MAX_FAILED_POLLS = 5
 MAX_UNCOUNTED_RUNS = 1_000
 
 _ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+_log = logging.getLogger(__name__)
 
 
 class RunNotFound(NotFound):
@@ -32,13 +35,13 @@ class RunNotFound(NotFound):
 
 
 class AlreadyTraining(Conflict):
-    """The org's training is queued or running."""
+    """A run of the org is queued or running; `is_followable` when it is a training, which `outcome` can tell of."""
 
     code = "already_training"
 
-    def __init__(self, run_id: str | None) -> None:
-        super().__init__("a training of this org is queued or running; wait for it, then decide again")
-        self.run_id = run_id
+    def __init__(self, run_id: str | None, *, is_followable: bool) -> None:
+        super().__init__("a training or another run of this org is queued or running; wait for it, then decide again")
+        self.run_id, self.is_followable = run_id, is_followable
 
 
 class TooManyTrainings(Exception):
@@ -88,7 +91,11 @@ Outcome = Running | Trained | Insufficient | Failed
 
 
 class Trainings:
-    """Starts and follows trainings; at most `most_at_a_time` requests may be at it, so that scoring goes on."""
+    """Starts and follows trainings, in few of the server's threads, so that scoring goes on.
+
+    At most `most_at_a_time` requests may be at it, `most_waiting` of them until a run ends; so some can always ask
+    how a run stands.
+    """
 
     def __init__(
         self,
@@ -98,9 +105,11 @@ class Trainings:
         is_stopping: threading.Event,
         *,
         most_at_a_time: int,
+        most_waiting: int,
     ) -> None:
         self._dagster, self._registry, self._metrics, self._is_stopping = dagster, registry, metrics, is_stopping
         self._slots = threading.BoundedSemaphore(max(1, most_at_a_time))
+        self._waiting_slots = threading.BoundedSemaphore(max(1, most_waiting))
         self._lock = threading.Lock()
         self._starting: set[str] = set()
         self._uncounted: OrderedDict[str, None] = OrderedDict()
@@ -108,18 +117,20 @@ class Trainings:
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Hold one of the places for training requests. Raises TooManyTrainings at once when all are taken."""
-        if not self._slots.acquire(blocking=False):
-            raise TooManyTrainings
-        try:
+        with _taken(self._slots):
             yield
-        finally:
-            self._slots.release()
+
+    @contextmanager
+    def waiting_slot(self) -> Iterator[None]:
+        """Hold one of the places for requests that wait until a run ends. Raises TooManyTrainings likewise."""
+        with _taken(self._waiting_slots), _taken(self._slots):
+            yield
 
     def start(self, org_id: str, request_id: str) -> str:
         """Launch a training and return its run id. Raises AlreadyTraining or DagsterUnavailable."""
         with self._only_start(org_id):
-            if run_id := self._dagster.active_run(org_id):
-                raise AlreadyTraining(run_id)
+            if active := self._dagster.active_run(org_id):
+                raise AlreadyTraining(active.run_id, is_followable=active.job_name == JOB)
             self._dagster.add_partition(org_id)
             run_id = self._dagster.launch(org_id, request_id)
         with self._lock:
@@ -128,15 +139,25 @@ class Trainings:
                 self._uncounted.popitem(last=False)
         return run_id
 
-    def wait(self, run_id: str, wait_seconds: float) -> Outcome:
-        """Return the outcome when the run has ended, or Running when the wait is over or the server stops."""
-        deadline = time.monotonic() + wait_seconds
+    def wait(self, org_id: str, run_id: str, wait_seconds: float) -> Outcome:
+        """Return the outcome when the org's run has ended, or Running when the wait is over or the server stops.
+
+        Raises DagsterUnavailable when several polls in a row failed, each twice as long after the one before.
+        """
+        deadline, failed_polls = time.monotonic() + wait_seconds, 0
         while True:
-            outcome = self.outcome(run_id)
+            try:
+                outcome, failed_polls = self.outcome(run_id), 0
+            except DagsterUnavailable as error:
+                failed_polls += 1
+                if failed_polls == MAX_FAILED_POLLS:
+                    raise
+                _log.warning("a poll of Dagster failed: %s", error)
+                outcome = Running(org_id, run_id)
             left_seconds = deadline - time.monotonic()
             if not isinstance(outcome, Running) or left_seconds <= 0:
                 return outcome
-            if self._is_stopping.wait(min(POLL_SECONDS, left_seconds)):
+            if self._is_stopping.wait(min(POLL_SECONDS * 2**failed_polls, left_seconds)):
                 return outcome
 
     def outcome(self, run_id: str) -> Outcome:
@@ -196,13 +217,23 @@ class Trainings:
         """Refuse a second start of the org while the first is between asking and launching."""
         with self._lock:
             if org_id in self._starting:
-                raise AlreadyTraining(None)
+                raise AlreadyTraining(None, is_followable=False)
             self._starting.add(org_id)
         try:
             yield
         finally:
             with self._lock:
                 self._starting.discard(org_id)
+
+
+@contextmanager
+def _taken(slots: threading.Semaphore) -> Iterator[None]:
+    if not slots.acquire(blocking=False):
+        raise TooManyTrainings
+    try:
+        yield
+    finally:
+        slots.release()
 
 
 def _status_of(outcome: Outcome) -> str:

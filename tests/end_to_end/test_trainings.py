@@ -97,6 +97,32 @@ def test_two_callers_at_once_start_one_run(system: Any) -> None:
     assert ended(system, started.headers["Location"]).status == 200
 
 
+def launched_as_from_the_ui(system: Any, org_id: str) -> str:
+    """Launch the first asset of the org in the way of the UI's Materialize, and return the run's id."""
+    launched = system.query_dagster(
+        f"""mutation {{launchRun(executionParams: {{
+            selector: {{repositoryLocationName: "leadscore", repositoryName: "__repository__", jobName: "__ASSET_JOB",
+                assetSelection: [{{path: ["conversion_records"]}}]}},
+            executionMetadata: {{tags: [{{key: "dagster/partition", value: "{org_id}"}}]}}
+        }}) {{__typename ... on LaunchRunSuccess {{run {{runId}}}}}}}}"""
+    )["launchRun"]
+    return str(launched["run"]["runId"])
+
+
+def test_a_run_of_the_org_that_was_started_in_the_ui_is_told_of(system: Any) -> None:
+    """It would let a training wait, so the caller gets 409 with its id, and no address, which would answer 404."""
+    run_id = launched_as_from_the_ui(system, "sound")
+    answer = system.ask("POST", f"{TRAIN}?wait=0", {"org_id": "sound"})
+
+    assert (answer.status, answer.body["run_id"]) == (409, run_id)
+    assert "Location" not in answer.headers
+    deadline = time.monotonic() + ENDED_SECONDS
+    status = f'{{runOrError(runId: "{run_id}") {{... on Run {{status}}}}}}'
+    while system.query_dagster(status)["runOrError"]["status"] != "SUCCESS":
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
 def test_a_training_that_fails_says_what_kind_of_thing_is_wrong(system: Any) -> None:
     """A CRM whose table is gone fails the run; the answer tells the kind, and no table, SQL or path."""
     with connect(system.settings) as connection:

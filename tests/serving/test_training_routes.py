@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,9 +21,11 @@ import pytest
 from dagster_graphql.schema import create_schema
 
 from leadscore.errors import LeadscoreError
-from serving import create_app, dagster_queries
-from serving.services import EXTENSION
+from serving import create_app, dagster_client, dagster_queries
+from serving import trainings as trainings_module
+from serving.services import EXTENSION, build_services
 from serving.training_failures import WORDS
+from serving.trainings import MAX_FAILED_POLLS, TooManyTrainings
 
 TRAIN = "/api/v1/model/train"
 REFUSED = "37 of 100 records with a known outcome. Train again when 63 more leads have a known outcome."
@@ -40,6 +44,9 @@ class ScriptedDagster:
     materialized: dict[str, dict[str, str]] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
     active_runs: list[str] = field(default_factory=list)
+    active_job: str = "train"
+    failing_polls: int = 0
+    byte_seconds: float = 0
     partition_result: str = "AddDynamicPartitionSuccess"
     launch_result: str = "LaunchRunSuccess"
     job: str = "train"
@@ -61,8 +68,11 @@ class ScriptedDagster:
         return {"version": "1.13"}
 
     def _ActiveRuns(self, variables):  # noqa: N802
-        assert variables["filter"]["tags"] == [{"key": "dagster/partition", "value": "acme"}]
-        return {"runsOrError": {"results": [{"runId": run_id} for run_id in self.active_runs]}}
+        wanted = variables["filter"]
+        assert wanted["tags"] == [{"key": "dagster/partition", "value": "acme"}]
+        is_wanted = wanted.get("pipelineName") in (None, self.active_job)
+        runs = [{"runId": run_id, "jobName": self.active_job} for run_id in self.active_runs]
+        return {"runsOrError": {"results": runs if is_wanted else []}}
 
     def _AddPartition(self, variables):  # noqa: N802
         assert (variables["partitions"], variables["key"]) == ("orgs", "acme")
@@ -74,6 +84,9 @@ class ScriptedDagster:
         return {"launchRun": {"__typename": self.launch_result, "run": {"runId": self.run_id}, "message": "secret/x"}}
 
     def _Run(self, variables):  # noqa: N802
+        if self.failing_polls:
+            self.failing_polls -= 1
+            return {"runOrError": {"__typename": "PythonError", "message": "secret/x"}}
         if variables["runId"] != self.run_id:
             return {"runOrError": {"__typename": "RunNotFoundError"}}
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
@@ -114,7 +127,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if not dagster.byte_seconds:
+            self.wfile.write(body)
+            return
+        with suppress(OSError):
+            # the client is expected to hang up
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                threading.Event().wait(dagster.byte_seconds)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -343,6 +363,16 @@ def test_an_org_that_trains_already_is_told_which_run_it_is(client, dagster):
     assert dagster.launched == []
 
 
+def test_a_run_that_was_started_in_dagsters_ui_is_told_of_without_an_address(client, dagster):
+    """It runs as a job that is no training, so its address would answer 404."""
+    dagster.active_runs, dagster.active_job = [dagster.run_id], "__ASSET_JOB"
+    answer = post(client)
+    assert (answer.status_code, answer.json["code"]) == (409, "already_training")
+    assert answer.json["run_id"] == dagster.run_id
+    assert "Location" not in answer.headers
+    assert dagster.launched == []
+
+
 def test_of_two_requests_at_once_one_launches(client, app, dagster, started_threads):
     dagster.statuses = ["STARTED"]
     dagster.launch_gate.clear()
@@ -360,13 +390,39 @@ def test_of_two_requests_at_once_one_launches(client, app, dagster, started_thre
     assert (statuses, len(dagster.launched)) == ([202], 1)
 
 
-def test_no_more_than_half_of_the_threads_wait_for_trainings(client, app, dagster):
-    with app.extensions[EXTENSION].trainings.slot(), app.extensions[EXTENSION].trainings.slot():
-        for answer in (post(client), client.get(f"{TRAIN}/{dagster.run_id}")):
-            assert (answer.status_code, answer.json["code"]) == (429, "too_many_trainings")
-            assert int(answer.headers["Retry-After"]) > 0
+def is_refused_as_one_too_many(answer) -> bool:
+    is_told = answer.status_code == 429 and answer.json["code"] == "too_many_trainings"
+    return is_told and int(answer.headers["Retry-After"]) > 0
+
+
+def test_no_more_than_half_of_the_threads_wait_for_trainings_and_polls_go_on(client, app, dagster):
+    dagster.statuses = ["STARTED"]
+    trainings_of_app = app.extensions[EXTENSION].trainings
+    with trainings_of_app.waiting_slot(), trainings_of_app.waiting_slot():
+        assert is_refused_as_one_too_many(post(client))
+        assert client.get(f"{TRAIN}/{dagster.run_id}").status_code == 202
     assert dagster.launched == []
-    assert client.get(f"{TRAIN}/{dagster.run_id}").status_code != 429
+    assert post(client, "?wait=0").status_code == 202
+
+
+def test_a_quarter_of_the_threads_is_left_however_many_polls_hang(client, app, dagster):
+    dagster.statuses = ["STARTED"]
+    slot = app.extensions[EXTENSION].trainings.slot
+    with slot(), slot(), slot():
+        assert is_refused_as_one_too_many(client.get(f"{TRAIN}/{dagster.run_id}"))
+        assert is_refused_as_one_too_many(post(client))
+    assert client.get(f"{TRAIN}/{dagster.run_id}").status_code == 202
+
+
+@pytest.mark.parametrize("server_threads", [2, 3, 4, 5, 8])
+def test_scoring_keeps_a_thread_whatever_trainings_take(settings, shelf, server_threads):
+    slot = build_services(replace(settings, server_threads=server_threads)).trainings.slot
+    with ExitStack() as taken:
+        for _ in range(server_threads - 1):
+            with suppress(TooManyTrainings):
+                taken.enter_context(slot())
+        with pytest.raises(TooManyTrainings):
+            taken.enter_context(slot())
 
 
 def test_an_org_that_is_a_partition_already_is_trained_all_the_same(client, dagster, evaluated):
@@ -400,14 +456,58 @@ def test_a_dagster_that_answers_otherwise_is_unavailable_and_not_quoted(client, 
     assert "secret" not in answer.text
 
 
-def test_a_dagster_that_goes_away_while_it_trains_leaves_the_runs_address(client, dagster):
-    def garbage(_variables):
-        return {"runOrError": {"__typename": "PythonError", "message": "secret/x"}}
+@pytest.fixture
+def quick_polls(monkeypatch) -> None:
+    monkeypatch.setattr(trainings_module, "POLL_SECONDS", 0.001)
 
-    dagster._Run = garbage
+
+@pytest.mark.usefixtures("quick_polls")
+def test_a_dagster_that_goes_away_while_it_trains_leaves_the_runs_address(client, dagster):
+    dagster.failing_polls = 1_000
     answer = post(client)
     assert (answer.status_code, answer.json["run_id"]) == (503, dagster.run_id)
     assert answer.headers["Location"] == f"{TRAIN}/{dagster.run_id}"
+    assert dagster.asked.count("Run") == MAX_FAILED_POLLS
+
+
+@pytest.mark.usefixtures("quick_polls")
+def test_a_wait_outlasts_a_dagster_that_is_away_for_a_moment(client, dagster, evaluated):
+    evaluated("hold")
+    dagster.failing_polls = MAX_FAILED_POLLS - 1
+    answer = post(client)
+    assert (answer.status_code, answer.json["status"]) == (200, "success")
+
+
+@pytest.mark.usefixtures("quick_polls")
+def test_a_wait_that_is_over_while_dagster_is_away_answers_where_the_result_will_be(client, dagster):
+    dagster.failing_polls = 1
+    answer = post(client, "?wait=0")
+    assert (answer.status_code, answer.json["org_id"]) == (202, "acme")
+    assert answer.headers["Location"] == f"{TRAIN}/{dagster.run_id}"
+
+
+@pytest.mark.usefixtures("quick_polls")
+def test_failed_polls_are_counted_in_a_row_only(client, dagster, evaluated):
+    """One that succeeds in between starts the count again."""
+    evaluated("hold")
+    dagster.statuses = ["STARTED"] * MAX_FAILED_POLLS + ["SUCCESS"]
+    steady, turn = dagster._Run, iter(range(1_000))
+
+    def every_other(variables):
+        dagster.failing_polls = next(turn) % 2
+        return steady(variables)
+
+    dagster._Run = every_other
+    assert post(client).status_code == 200
+
+
+def test_an_answer_that_trickles_in_is_given_up_when_its_time_is_over(parts, dagster, monkeypatch):
+    """Each byte comes soon enough; the whole does not."""
+    monkeypatch.setattr(dagster_client, "PROBE_SECONDS", 0.2)
+    dagster.byte_seconds = 0.05
+    started = time.monotonic()
+    assert dagster_client.DagsterClient(parts.settings.dagster_url).is_up() is False
+    assert time.monotonic() - started < 1.5
 
 
 def test_a_dagster_that_cannot_be_reached_is_unavailable(settings, shelf):
