@@ -9,8 +9,9 @@ import msgspec
 from leadscore.features import CONTRACT
 from leadscore.records import window_from
 from leadscore.settings import Settings
-from leadscore_assets.source.database import connect
+from leadscore_assets.source.database import connect, explaining
 from leadscore_assets.source.extraction import extract
+from leadscore_assets.source.orgs import CRM_REMEDY
 
 # A lead is open when no move closed it yet. What comes after `as_of` has not happened.
 OPEN_LEADS = """
@@ -27,12 +28,12 @@ Features = dict[str, float | None]
 def open_leads(settings: Settings, org_id: str, limit: int) -> dict[str, Features]:
     """Return the features of the newest open leads of the org, by lead id, each as of its last landmark.
 
-    Leads of the training window that are a day old or older. Raises what `extract` raises.
+    Leads of the training window that are a day old or older. Raises SourceMismatch, DatabaseUnavailable.
     """
     # A conversion window of one day makes records of these, too: their rows are the same, their label is not looked at.
     window = msgspec.structs.replace(window_from(settings), conversion_window_days=1)
     rows = extract(settings, org_id, window).rows
-    with connect(settings, read_only=True) as connection:
+    with connect(settings, read_only=True) as connection, explaining("listing the open leads", CRM_REMEDY):
         found = connection.execute(
             OPEN_LEADS,
             {
