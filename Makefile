@@ -50,8 +50,8 @@ lock: $(DEV_STAMP) ## pin every dependency again (UPGRADE=--upgrade for newer re
 	  $(COMPILE) $$extras -c requirements/dev.txt pyproject.toml -o requirements/$$part.txt || exit 1; \
 	done
 
-clean: ## forget everything that `make run` keeps: database, logs, trained models
-	@./standalone/clean "$${STATE_DIR:-.leadscore}" "$${MODEL_PATH:-models}"
+clean: ## forget everything that `make run` keeps in STATE_DIR: database, logs, trained models
+	@./standalone/clean "$${STATE_DIR:-.leadscore}"
 
 $(RUN_STAMP): requirements/run.txt | $(VENV)/.made
 	@./requirements/install requirements/run.txt

@@ -16,7 +16,11 @@ from leadscore.errors import CannotRun
 OK = 200
 AT_A_TIME = 2
 POLL_SECONDS = 0.5
-TIMEOUT_SECONDS = 30.0
+# longer than the server itself waits for Dagster, whose first launch takes a while
+TIMEOUT_SECONDS = 120.0
+TRAINING_SECONDS = 900.0
+# answers that say nothing about the training's end: to be asked again
+UNDECIDED = {"already_training", "dagster_unavailable", "run_not_found", "too_many_trainings"}
 
 Body = dict[str, Any]
 
@@ -59,26 +63,42 @@ class Api:
             raise CannotRun(f"The HTTP server at {self.address} gave no answer to {method} {path}: {error}") from None
 
 
+class Training:
+    """The training of one org, from the request that starts it to its outcome."""
+
+    def __init__(self, org_id: str) -> None:
+        self.org_id = org_id
+        self._run_id: str | None = None
+        self._deadline = time.monotonic() + TRAINING_SECONDS
+
+    def ask(self, api: Api) -> str | None:
+        """Start it, or ask how it stands; return the outcome in words, None while there is none."""
+        if self._run_id:
+            answer = api.get(f"/api/v1/model/train/{self._run_id}")
+        else:
+            answer = api.post("/api/v1/model/train?wait=0", {"org_id": self.org_id})
+        status, code = answer.body.get("status"), answer.body.get("code")
+        if status != "running" and code not in UNDECIDED:
+            return in_words(answer)
+        # a refusal may name a run, too, which somebody else started; it is not found when it is no training
+        self._run_id = None if code == "run_not_found" else self._run_id or answer.body.get("run_id")
+        if time.monotonic() > self._deadline:
+            return f"not trained within {TRAINING_SECONDS / 60:g} minutes ({_state(answer)}); see Dagster for its run"
+        return None
+
+
 def train(api: Api, org_ids: Iterable[str], ended: Callable[[str, str], None], watch: Callable[[], None]) -> None:
     """Train the orgs, two at a time; call `ended(org_id, outcome in words)` for each, and `watch()` in between."""
-    waiting, running = deque(org_ids), dict[str, str]()
-    while waiting or running:
-        while waiting and len(running) < AT_A_TIME:
-            org_id = waiting.popleft()
-            answer = api.post("/api/v1/model/train?wait=0", {"org_id": org_id})
-            _note(org_id, answer, running, ended)
+    waiting, begun = deque(org_ids), list[Training]()
+    while waiting or begun:
+        while waiting and len(begun) < AT_A_TIME:
+            begun.append(Training(waiting.popleft()))
+        for training in list(begun):
+            if outcome := training.ask(api):
+                begun.remove(training)
+                ended(training.org_id, outcome)
         watch()
         time.sleep(POLL_SECONDS)
-        for org_id, run_id in list(running.items()):
-            _note(org_id, api.get(f"/api/v1/model/train/{run_id}"), running, ended)
-
-
-def _note(org_id: str, answer: Answer, running: dict[str, str], ended: Callable[[str, str], None]) -> None:
-    if answer.body.get("status") == "running":
-        running[org_id] = str(answer.body["run_id"])
-    else:
-        running.pop(org_id, None)
-        ended(org_id, in_words(answer))
 
 
 def in_words(answer: Answer) -> str:
@@ -91,4 +111,13 @@ def in_words(answer: Answer) -> str:
         return f"{what} {body['version']}, {auc}{reasons}"
     if body.get("status") == "insufficient_data":
         return f"insufficient data: {body['message']}"
-    return f"failed: {body.get('detail') or body.get('error') or f'HTTP {answer.status}'}"
+    return f"failed: {problem_in(answer)}"
+
+
+def _state(answer: Answer) -> str:
+    return "it is running" if answer.body.get("status") == "running" else problem_in(answer)
+
+
+def problem_in(answer: Answer) -> str:
+    """Return what an answer says is wrong."""
+    return str(answer.body.get("detail") or answer.body.get("error") or f"HTTP {answer.status}")

@@ -52,12 +52,26 @@ class Child:
             with suppress(ProcessLookupError):  # it left nothing behind
                 os.killpg(self._process.pid, signal.SIGKILL)
 
+    def wait_for_success(self, seconds: float) -> None:
+        """Return once the process has done its work. Raises CannotRun, with the end of the log, when it could not."""
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise CannotRun(
+                f"The {self.name} took longer than {seconds:g} seconds. Look into {self.log_path}."
+            ) from None
+        if code:
+            raise self._failed(code)
+
     def raise_if_ended(self) -> None:
         """Raise CannotRun, with the end of the log, when the process does not run any more."""
         code = self.exit_code()
         if code is not None:
-            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-            raise CannotRun(f"The {self.name} {how}. The end of {self.log_path}:\n{last_lines(self.log_path)}")
+            raise self._failed(code)
+
+    def _failed(self, code: int) -> CannotRun:
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        return CannotRun(f"The {self.name} {how}. The end of {self.log_path}:\n{last_lines(self.log_path)}")
 
 
 def wait_until(is_done: Callable[[], bool], children: Sequence[Child], what: str, seconds: float) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from leadscore.settings import Settings
-from standalone.api import Answer, Api
+from standalone.api import OK, Api, Body, problem_in
 from standalone.open_leads import Features, open_leads
 
 LEADS_SCORED = 500
@@ -18,28 +18,33 @@ PATH = "/api/v1/predict"
 
 @dataclass(frozen=True)
 class ScoredLead:
-    """An open lead, and the server's answer about it."""
+    """An open lead, and what the server said about it when it scored it."""
 
     org_id: str
     lead_id: str
     features: Features
-    answer: Answer
+    score: Body
 
 
-def score_best_lead(api: Api, settings: Settings, org_id: str) -> ScoredLead | None:
-    """Return the open lead of the org that is likeliest to convert, scored; None when the org has no open lead."""
-    leads = open_leads(settings, org_id, LEADS_SCORED)
+def score_best_lead(api: Api, settings: Settings, org_id: str) -> ScoredLead | str:
+    """Return the open lead of the org that is likeliest to convert, scored; or why there is none, in words."""
+    leads = open_leads(settings, org_id, min(LEADS_SCORED, settings.max_batch_size))
     if not leads:
-        return None
+        return "no lead is open"
     batch = [{"lead_id": lead_id, "features": features} for lead_id, features in leads.items()]
-    scores = api.post(f"{PATH}/batch?contributions=false", {"org_id": org_id, "batch": batch}).body["predictions"]
-    best = max(scores, key=lambda score: score.get("conversion_probability", -1.0))["lead_id"]
-    return ScoredLead(org_id, best, leads[best], api.post(PATH, {"org_id": org_id, "features": leads[best]}))
+    scored = api.post(f"{PATH}/batch?contributions=false", {"org_id": org_id, "batch": batch})
+    if scored.status != OK:
+        return f"its {len(batch)} open leads were not scored: {problem_in(scored)}"
+    best = max(scored.body["predictions"], key=lambda score: score.get("conversion_probability", -1.0))["lead_id"]
+    answer = api.post(PATH, {"org_id": org_id, "features": leads[best]})
+    if answer.status != OK:
+        return f"lead {best} was not scored: {problem_in(answer)}"
+    return ScoredLead(org_id, best, leads[best], answer.body)
 
 
 def print_lead(console: Console, api: Api, lead: ScoredLead) -> None:
     """Print the lead's score, what it is made of, and the curl line that repeats it."""
-    body = lead.answer.body
+    body = lead.score
     console.print(
         f"\nLead {lead.lead_id} of {lead.org_id}, open now, scored by version {body['model_version']}:", highlight=False
     )

@@ -16,27 +16,30 @@ from leadscore.errors import CannotRun, LeadscoreError
 from leadscore.records import window_from
 from leadscore.registry import Registry
 from leadscore.settings import PROJECT_ROOT, Settings
-from leadscore_assets.resources import Crm
+from leadscore_assets.needs import training_needs
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.setup import set_up
 from standalone.api import Api, train
 from standalone.crm_source import create_source_table, fill_crm
+from standalone.first_trainings import first_lead, in_one_line, split_by_need
 from standalone.postgres import HOST, EmbeddedPostgres
 from standalone.processes import Child, wait_until
-from standalone.showcase import print_lead, score_best_lead
+from standalone.showcase import print_lead
 from standalone.workplace import (
     accepts_connections,
     check_ports,
     child_environment,
+    has_own_database,
     kept_password,
     locked,
-    made_absolute,
     with_embedded_database,
+    with_own_folders,
 )
 
 START_SECONDS = 180.0
 WATCH_SECONDS = 0.5
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # recognised, not bound
+MAX_LINES = 10
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -48,7 +51,7 @@ class Run:
     """The steps of a run, in order. Each shows itself on the console, and registers how it is undone."""
 
     def __init__(self, settings: Settings, environment: Mapping[str, str], console: Console) -> None:
-        self.settings = made_absolute(settings)
+        self.settings = with_own_folders(settings, environment)
         self.environment = environment
         self.console = console
         own_host = HOST if settings.host in EVERY_ADDRESS else settings.host
@@ -88,7 +91,7 @@ class Run:
             "DAGSTER_PORT": (HOST, settings.dagster_port),
             "CODE_SERVER_PORT": (HOST, settings.code_server_port),
         }
-        if "DB_HOST" in self.environment:
+        if not has_own_database(self.environment):
             check_ports(ports)
             self._done("PostgreSQL", f"the given one at {settings.db_host}:{settings.db_port}")
             return
@@ -113,22 +116,21 @@ class Run:
         dagster_at = ["-h", HOST, "-p"]
         workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
 
-        def start(name: str, *arguments: str) -> Child:
-            log_path = settings.state_dir / "logs" / f"{name.replace(' ', '-')}.log"
-            child = Child(name, [sys.executable, "-m", *arguments], environment, log_path)
+        def start(name: str, *arguments: str) -> None:
+            child = self._child(name, environment, *arguments)
             stack.callback(child.stop)
             self.children.append(child)
-            return child
 
         start("HTTP server", "serving")  # it needs neither Dagster nor the database to start
         with self._step("Dagster") as note:
             code_port, web_port = settings.code_server_port, settings.dagster_port
-            start(
-                "code server",
-                *("dagster", "api", "grpc", "-m", "leadscore_assets.definitions", "-d", str(PROJECT_ROOT)),
-                *("--use-python-environment-entry-point", *dagster_at, str(code_port)),
-            )
-            wait_until(lambda: accepts_connections(HOST, code_port), self.children, "code server", START_SECONDS)
+            with self._interrupted_runs_ended(environment):
+                start(
+                    "code server",
+                    *("dagster", "api", "grpc", "-m", "leadscore_assets.definitions", "-d", str(PROJECT_ROOT)),
+                    *("--use-python-environment-entry-point", *dagster_at, str(code_port)),
+                )
+                wait_until(lambda: accepts_connections(HOST, code_port), self.children, "code server", START_SECONDS)
             start("Dagster daemon", "dagster._daemon", "run", *workspace)
             start("Dagster webserver", "dagster_webserver", *workspace, *dagster_at, str(web_port))
             wait_until(lambda: accepts_connections(HOST, web_port), self.children, "Dagster webserver", START_SECONDS)
@@ -137,26 +139,36 @@ class Run:
             wait_until(self.api.is_ready, self.children, "HTTP server", START_SECONDS)
             note(self.api.address)
 
+    @contextmanager
+    def _interrupted_runs_ended(self, environment: Mapping[str, str]) -> Iterator[None]:
+        """End the runs that an earlier code server left behind while the block runs, which starts another one."""
+        ending = self._child("clean-up of interrupted runs", environment, "leadscore_assets.interrupted_runs")
+        try:
+            yield
+            ending.wait_for_success(START_SECONDS)
+        finally:
+            ending.stop()
+
+    def _child(self, name: str, environment: Mapping[str, str], *arguments: str) -> Child:
+        log_path = self.settings.state_dir / "logs" / f"{name.replace(' ', '-')}.log"
+        return Child(name, [sys.executable, "-m", *arguments], environment, log_path)
+
     def _train(self) -> None:
         registry = Registry(self.settings.model_path)
-        needs = Crm(self.settings).training_needs(window_from(self.settings))
-        untrained = [need for need in needs if registry.active(need.org_id) is None]
-        due = [need.org_id for need in untrained if need.is_due]
-        for need in untrained:
-            if not need.is_due:
-                self._done(f"Org {need.org_id}", f"not trained: {need.reason}")
+        due, others = split_by_need(registry, training_needs(self.settings, registry, window_from(self.settings)))
+        self._list(others, "not trained")
         with self.console.status(f"Training {len(due)} orgs: {', '.join(due[:8])} ..."):
             train(self.api, due, lambda org_id, words: self._done(f"Org {org_id}", words), self._watch)
 
     def _show(self) -> None:
-        registry = Registry(self.settings.model_path)
-        orgs = [org_id for org_id in registry.orgs() if registry.active(org_id)]
-        orgs.sort(key=lambda org_id: org_id != "default")
-        lead = next(filter(None, (score_best_lead(self.api, self.settings, org_id) for org_id in orgs)), None)
+        lead, reasons = first_lead(self.api, self.settings)
+        self._list(reasons, "no lead to show")
         if lead:
             print_lead(self.console, self.api, lead)
         else:
-            self.console.print("No org has both an active version and an open lead, so there is no lead to show.")
+            self._say(
+                "No org has both an active version and an open lead that was scored, so there is no lead to show."
+            )
         self._say(f"\nHTTP server  {self.api.address}/docs")
         self._say(f"Dagster      http://{HOST}:{self.settings.dagster_port}")
         self._say(f"Logs         {self.settings.state_dir / 'logs'}\nCtrl-C stops everything.")
@@ -168,8 +180,15 @@ class Run:
             child.raise_if_ended()
 
     def _done(self, what: str, words: str) -> None:
-        self.console.print(f"[green]✓[/] {what}: ", end="")
-        self._say(words)
+        self.console.print("[green]✓[/] ", end="")
+        self._say(f"{what}: {words}")
+
+    def _list(self, reasons: Mapping[str, str], what: str) -> None:
+        """Say `what` of each org and why; of many, only of the first, and how many more there are."""
+        for org_id, reason in list(reasons.items())[:MAX_LINES]:
+            self._say(f"- Org {in_one_line(org_id)}: {what}: {reason}")
+        if len(reasons) > MAX_LINES:
+            self._say(f"- {len(reasons) - MAX_LINES:,} more orgs: {what}")
 
     def _say(self, words: str) -> None:
         self.console.print(words, markup=False, highlight=False, soft_wrap=True)

@@ -16,6 +16,9 @@ from leadscore.errors import CannotRun
 from leadscore.settings import PROJECT_ROOT, Settings
 from standalone.postgres import HOST, SUPERUSER
 
+# by these words `make clean` knows a folder that it may empty
+LOCK_TEXT = "A run of the standalone Leadscore keeps its files here.\n"
+
 
 @contextmanager
 def locked(state_dir: Path) -> Iterator[None]:
@@ -30,6 +33,9 @@ def locked(state_dir: Path) -> Iterator[None]:
                 f"Another run uses {state_dir} already. Stop it with Ctrl-C, or set STATE_DIR to another folder"
                 " (and PORT, DAGSTER_PORT, CODE_SERVER_PORT and EMBEDDED_DB_PORT to free ports)."
             ) from None
+        lock.truncate(0)
+        lock.write(LOCK_TEXT)
+        lock.flush()
         yield
 
 
@@ -64,9 +70,26 @@ def kept_password(state_dir: Path) -> str:
     return path.read_text()
 
 
-def made_absolute(settings: Settings) -> Settings:
-    """Return the settings with absolute folders: children may be started from elsewhere."""
-    return replace(settings, state_dir=settings.state_dir.resolve(), model_path=settings.model_path.resolve())
+def is_given(environment: Mapping[str, str], name: str) -> bool:
+    """Return whether the environment sets `name`; empty counts as not set, as it does for the settings."""
+    return bool(environment.get(name, "").strip())
+
+
+def has_own_database(environment: Mapping[str, str]) -> bool:
+    """Return whether a run in this environment starts a database of its own."""
+    return not is_given(environment, "DB_HOST")
+
+
+def with_own_folders(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    """Return the settings with absolute folders, because children may be started from elsewhere.
+
+    A run with a database of its own keeps its models beside it, unless the environment names another place: another
+    STATE_DIR is another system.
+    """
+    state_dir = settings.state_dir.resolve()
+    is_beside = has_own_database(environment) and not is_given(environment, "MODEL_PATH")
+    model_path = state_dir / "models" if is_beside else settings.model_path.resolve()
+    return replace(settings, state_dir=state_dir, model_path=model_path)
 
 
 def with_embedded_database(settings: Settings, password: str) -> Settings:

@@ -12,11 +12,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import dagster as dg
 import pytest
+from dagster._core.test_utils import create_run_for_test
 
-from leadscore.settings import PROJECT_ROOT
+from leadscore.settings import PROJECT_ROOT, read_settings
 from standalone.orgs import Org
 from standalone.simulator import into_folder, simulate
+from standalone.workplace import child_environment, kept_password, with_embedded_database
 
 UP_SECONDS = 150
 
@@ -28,10 +31,11 @@ def environment(tmp_path: Path, free_port: Callable[[], int]) -> dict[str, str]:
     into_folder(tmp_path / "crm", simulate([Org("tiny", leads=30)], seed=1, now=now))
     ports = ("PORT", "DAGSTER_PORT", "CODE_SERVER_PORT", "EMBEDDED_DB_PORT")
     return {
-        **{name: value for name, value in os.environ.items() if name != "DB_HOST"},
+        **os.environ,
+        "DB_HOST": "",
+        "MODEL_PATH": "",
         **{name: str(free_port()) for name in ports},
         "STATE_DIR": str(tmp_path / "state"),
-        "MODEL_PATH": str(tmp_path / "models"),
         "CRM_DATA": str(tmp_path / "crm"),
         "AS_OF": now.isoformat(),
         "COLUMNS": "200",
@@ -78,7 +82,20 @@ def processes_of(environment: dict[str, str]) -> dict[int, str]:
     return found
 
 
+@contextmanager
+def dagster_of(environment: dict[str, str]) -> Iterator[dg.DagsterInstance]:
+    """Give the Dagster instance of the run that is up in this environment."""
+    settings = read_settings(environment)
+    settings = with_embedded_database(settings, kept_password(settings.state_dir))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in child_environment(settings, environment).items():
+            patch.setenv(name, value)
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+
+
 def test_run_comes_up_stops_at_ctrl_c_comes_up_again_and_ends_when_a_part_dies(environment: dict[str, str]) -> None:
+    state = Path(environment["STATE_DIR"])
     with running(environment) as process:
         said = output_until(process, "Ctrl-C stops everything")
         assert "CRM: 30 leads with " in said
@@ -94,13 +111,22 @@ def test_run_comes_up_stops_at_ctrl_c_comes_up_again_and_ends_when_a_part_dies(e
         )
         assert twin.returncode == 1
         assert "Another run uses" in twin.stdout
+        assert (state / "models").is_dir()
+        with dagster_of(environment) as dagster:
+            interrupted = create_run_for_test(dagster, job_name="train", status=dg.DagsterRunStatus.STARTED)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
 
-    # The second start belongs to the same test: it needs what the first one left.
+    # What follows belongs to the same test: it needs what the first start left.
     with running(environment) as process:
         assert "as they were" in output_until(process, "Ctrl-C stops everything")
+        with dagster_of(environment) as dagster:
+            (run,) = dagster.get_runs()
+        assert (run.run_id, run.status) == (interrupted.run_id, dg.DagsterRunStatus.FAILURE)
         webserver = next(pid for pid, line in processes_of(environment).items() if "dagster_webserver" in line)
         os.kill(webserver, signal.SIGKILL)
         assert "The Dagster webserver was ended by signal 9" in output_until(process, "ended by signal")
         assert process.wait(60) == 1
+
+    subprocess.run([str(PROJECT_ROOT / "standalone" / "clean"), str(state)], check=True)
+    assert not state.exists()

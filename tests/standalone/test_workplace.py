@@ -11,16 +11,22 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from leadscore.errors import CannotRun, InvalidCrmData
+from leadscore.errors import CannotRun, InvalidCrmData, SourceMismatch
 from leadscore.settings import Settings
 from leadscore_assets.source.setup import set_up
-from standalone.api import Answer, in_words
 from standalone.crm_source import create_source_table, fill_crm
 from standalone.open_leads import open_leads
 from standalone.orgs import Org
 from standalone.postgres import HOST
 from standalone.simulator import into_folder, simulate
-from standalone.workplace import check_ports, child_environment, kept_password, locked
+from standalone.workplace import (
+    check_ports,
+    child_environment,
+    has_own_database,
+    kept_password,
+    locked,
+    with_own_folders,
+)
 
 NOW = datetime(2026, 3, 15, tzinfo=UTC)
 
@@ -70,6 +76,31 @@ def test_children_find_the_database_the_registry_and_one_another(tmp_path: Path)
     assert environment["DAGSTER_URL"] == "http://127.0.0.1:3456"
     assert environment["DAGSTER_CODE_SERVER_PORT"] == "4567"
     assert (Path(environment["DAGSTER_HOME"]) / "dagster.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("environment", "has_own", "models"),
+    [
+        ({}, True, "state/models"),
+        ({"DB_HOST": "", "MODEL_PATH": " "}, True, "state/models"),
+        ({"MODEL_PATH": "given"}, True, "given"),
+        ({"DB_HOST": "db"}, False, "given"),
+        ({"DB_HOST": "db", "MODEL_PATH": "given"}, False, "given"),
+    ],
+    ids=["nothing", "nothing but empty", "models", "database", "both"],
+)
+def test_run_with_its_own_database_keeps_its_models_beside_it(
+    environment: dict[str, str], has_own: bool, models: str, tmp_path: Path
+) -> None:
+    settings = Settings(state_dir=tmp_path / "state", model_path=tmp_path / "given")
+    assert has_own_database(environment) == has_own
+    assert with_own_folders(settings, environment).model_path == tmp_path / models
+
+
+def test_folders_of_a_run_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = with_own_folders(Settings(state_dir=Path("s"), model_path=Path("m")), {"DB_HOST": "db"})
+    assert (settings.state_dir, settings.model_path) == (tmp_path / "s", tmp_path / "m")
 
 
 def test_folder_named_by_the_settings_is_loaded_once(
@@ -127,45 +158,11 @@ def test_open_leads_are_those_no_move_has_closed_with_the_contracts_features(
     assert list(open_leads(settings, "a", 3)) == list(leads)[-3:]
 
 
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (
-            Answer(
-                200,
-                {
-                    "status": "success",
-                    "activated": True,
-                    "version": "V",
-                    "reasons": ["new"],
-                    "metrics": {"roc_auc": 0.7249},
-                    "training_data_size": 2730,
-                },
-            ),
-            "activated V, ROC-AUC 0.72 on 2,730 records",
-        ),
-        (
-            Answer(
-                200,
-                {
-                    "status": "success",
-                    "activated": False,
-                    "version": "V",
-                    "reasons": ["not better", "worse"],
-                    "metrics": {"roc_auc": 0.5},
-                    "training_data_size": 300,
-                },
-            ),
-            "held V, ROC-AUC 0.50 on 300 records: not better; worse",
-        ),
-        (
-            Answer(422, {"status": "insufficient_data", "message": "37 of 100 records"}),
-            "insufficient data: 37 of 100 records",
-        ),
-        (Answer(503, {"detail": "Dagster is away"}), "failed: Dagster is away"),
-        (Answer(500, {}), "failed: HTTP 500"),
-    ],
-    ids=["activated", "held", "insufficient", "refused", "bare"],
-)
-def test_outcomes_are_told_in_words(answer: Answer, words: str) -> None:
-    assert in_words(answer) == words
+def test_query_for_open_leads_that_fails_is_explained(
+    connection: psycopg.Connection, database: Settings, export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(database, crm_data=export, as_of=NOW)
+    fill_crm(connection, settings)
+    monkeypatch.setattr("standalone.open_leads.OPEN_LEADS", "SELECT no_such_column FROM dossier")
+    with pytest.raises(SourceMismatch, match=r"while listing the open leads: .*no_such_column"):
+        open_leads(settings, "a", 10)
