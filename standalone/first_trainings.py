@@ -1,4 +1,4 @@
-"""Which orgs a start trains, and of which it can show a lead: told from the registry, an org that is odd left out."""
+"""Which orgs a start trains, and whose lead it shows. An org that is odd gets a reason in words, and stops nothing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,11 @@ def split_by_need(registry: Registry, needs: Iterable[TrainingNeed]) -> tuple[li
             is_active = registry.active(need.org_id) is not None
         except (InvalidId, Damaged) as error:
             others[need.org_id] = error.message
-            continue
-        if is_active:
-            continue
-        if need.is_due:
-            due.append(need.org_id)
         else:
-            others[need.org_id] = need.reason
+            if need.is_due and not is_active:
+                due.append(need.org_id)
+            elif not is_active:
+                others[need.org_id] = need.reason
     return due, others
 
 
