@@ -399,7 +399,7 @@ def test_no_more_than_half_of_the_threads_wait_for_trainings_and_polls_go_on(cli
     dagster.statuses = ["STARTED"]
     trainings_of_app = app.extensions[EXTENSION].trainings
     with trainings_of_app.waiting_slot(), trainings_of_app.waiting_slot():
-        assert is_refused_as_one_too_many(post(client))
+        assert is_refused_as_one_too_many(post(client, "?wait=0"))
         assert client.get(f"{TRAIN}/{dagster.run_id}").status_code == 202
     assert dagster.launched == []
     assert post(client, "?wait=0").status_code == 202
@@ -410,7 +410,7 @@ def test_a_quarter_of_the_threads_is_left_however_many_polls_hang(client, app, d
     slot = app.extensions[EXTENSION].trainings.slot
     with slot(), slot(), slot():
         assert is_refused_as_one_too_many(client.get(f"{TRAIN}/{dagster.run_id}"))
-        assert is_refused_as_one_too_many(post(client))
+        assert is_refused_as_one_too_many(post(client, "?wait=0"))
     assert client.get(f"{TRAIN}/{dagster.run_id}").status_code == 202
 
 
