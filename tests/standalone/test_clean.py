@@ -69,7 +69,6 @@ def test_nothing_is_to_be_removed_where_nothing_ran(tmp_path: Path) -> None:
 
 
 def test_make_names_the_runs_folder_to_it() -> None:
-    shown = subprocess.run(
-        ["make", "--no-print-directory", "--dry-run", "clean"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
-    ).stdout
+    command = ["make", "--no-print-directory", "--dry-run", "clean"]
+    shown = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True).stdout
     assert shown.strip() == './standalone/clean "${STATE_DIR:-.leadscore}"'
