@@ -138,7 +138,8 @@ def data_refusals(records: int, converted_records: int, policy: Policy) -> list[
                 f"{records} of {policy.min_records} records with a known outcome",
                 records,
                 policy.min_records,
-                f"Train again when {missing} more lead{'s have' if missing > 1 else ' has'} a known outcome",
+                f"Train again when {missing} more lead{'s have' if missing > 1 else ' has'} a known outcome"
+                + ("" if records else ", or check the org's id: no lead of it counts yet"),
             )
         )
     if records and converted_records in (0, records):

@@ -39,7 +39,11 @@ def _bounded(number: type, low: float, high: float, unit: str) -> Rule:
         return value
 
     kind = "a whole number" if number is int else "a number"
-    return Rule(parse, f"{kind} of {unit} from {low:g} to {high:g}".replace(" of  from", " from"))
+    return Rule(parse, f"{kind} of {unit} from {_shown(low)} to {_shown(high)}".replace(" of  from", " from"))
+
+
+def _shown(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _whole(low: float, high: float, unit: str = "") -> Rule:

@@ -12,6 +12,7 @@ from leadscore_assets.jobs import train
 from leadscore_assets.resources import Crm
 from leadscore_assets.schedules import retraining_schedule
 from leadscore_assets.sensors import follow_orgs
+from leadscore_assets.source.extraction import check_sql
 
 
 def build_defs(settings: Settings) -> dg.Definitions:
@@ -36,4 +37,6 @@ def build_defs(settings: Settings) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """Return the definitions for the environment's settings; this is what Dagster loads."""
-    return build_defs(read_settings())
+    settings = read_settings()
+    check_sql(settings)
+    return build_defs(settings)

@@ -57,7 +57,7 @@ def counts_metadata(counts: RecordCounts) -> Metadata:
         "sql_sha256": counts.sql_sha256,
     }
     if counts.base_rate is not None:
-        metadata["base_rate"] = counts.base_rate
+        metadata["base_rate"] = round(counts.base_rate, 4)
     if counts.fingerprint:
         metadata["fingerprint"] = counts.fingerprint
         metadata["set_aside"] = _count_table(counts.set_aside, "rows")
@@ -93,7 +93,7 @@ def quality_metadata(report: EvaluationReport) -> Metadata:
     """Return each figure by itself, which Dagster plots over time, and the quality by age and by share contacted."""
     metadata: Metadata = {
         "records": report.records,
-        "base_rate": report.base_rate,
+        "base_rate": round(report.base_rate, 4),
         "holdout_records": report.holdout_records,
         "holdout_rows": report.holdout_rows,
         "quality_by_age": _age_table(report),

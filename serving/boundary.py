@@ -49,7 +49,9 @@ def read_body(kind: type[Kind], max_bytes: int) -> Kind:
 
 def _read_bytes(max_bytes: int) -> bytes:
     if request.mimetype != JSON_TYPE or request.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refusal(415, "unsupported_media_type", f"send {JSON_TYPE}, not encoded")
+        raise Refusal(
+            415, "unsupported_media_type", f"send the header Content-Type: {JSON_TYPE}, and no Content-Encoding"
+        )
     # WSGI allows an empty length for one that is not known
     if request.content_length is None or not request.environ.get("CONTENT_LENGTH"):
         raise Refusal(411, "length_required", "send the header Content-Length")

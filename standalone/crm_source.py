@@ -25,6 +25,8 @@ def fill_crm(connection: psycopg.Connection, settings: Settings) -> str:
     A CRM with leads is left as it is. Raises CannotRun when its leads are not those of CRM_DATA, InvalidCrmData when
     CRM_DATA cannot be loaded.
     """
+    if settings.crm_data and not settings.crm_data.is_dir():
+        raise CannotRun(f"CRM_DATA is {settings.crm_data}, which is no folder. Correct it, or unset it to simulate.")
     wanted = str(settings.crm_data.resolve()) if settings.crm_data else None
     if _has_tables(connection) and crm.holds_leads(connection):
         present = _recorded_source(connection)

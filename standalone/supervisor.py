@@ -18,6 +18,7 @@ from leadscore.registry import Registry
 from leadscore.settings import PROJECT_ROOT, Settings
 from leadscore_assets.needs import training_needs
 from leadscore_assets.source.database import connect
+from leadscore_assets.source.extraction import check_sql
 from leadscore_assets.source.setup import set_up
 from standalone.api import Api, train
 from standalone.crm_source import create_source_table, fill_crm
@@ -29,6 +30,7 @@ from standalone.workplace import (
     accepts_connections,
     check_ports,
     child_environment,
+    end_orphans,
     has_own_database,
     kept_password,
     locked,
@@ -77,6 +79,9 @@ class Run:
 
     def _bring_up(self, stack: ExitStack) -> None:
         stack.enter_context(locked(self.settings.state_dir))
+        orphans = end_orphans(self.settings.state_dir)
+        if orphans:
+            self._done("Clean-up", f"{orphans} processes of a run that was killed")
         self._start_database(stack)
         with self._step("CRM") as note:
             note(self._fill_crm())
@@ -106,6 +111,7 @@ class Run:
             note(f"at {HOST}:{settings.embedded_db_port}, in {database.data_dir}")
 
     def _fill_crm(self) -> str:
+        check_sql(self.settings)
         set_up(self.settings)
         with connect(self.settings) as connection:
             create_source_table(connection)
@@ -212,7 +218,7 @@ def run(settings: Settings, environment: Mapping[str, str]) -> int:
         console.print("Stopped.")
         return 0
     except LeadscoreError as error:
-        console.print(f"[red]✗[/] {type(error).__name__}")
+        console.print("[red]✗[/] ", end="")
         console.print(error.message, markup=False, highlight=False, soft_wrap=True)
         return 1
     raise AssertionError("a run ends by a signal or an error only")

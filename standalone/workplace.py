@@ -6,9 +6,11 @@ import fcntl
 import os
 import secrets
 import shutil
+import signal
 import socket
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,10 @@ from standalone.postgres import HOST, SUPERUSER
 
 # by these words `make clean` knows a folder that it may empty
 LOCK_TEXT = "A run of the standalone Leadscore keeps its files here.\n"
+
+# in the environment of every child: whose run it belongs to
+RUN_MARK = "LEADSCORE_RUN_IN"
+ORPHAN_SECONDS = 10.0
 
 
 @contextmanager
@@ -39,12 +45,40 @@ def locked(state_dir: Path) -> Iterator[None]:
         yield
 
 
+def end_orphans(state_dir: Path) -> int:
+    """End what a run that was killed left behind in its folder, and return how many processes that were.
+
+    The caller holds the folder. Only Linux tells which environment a process was started with; elsewhere none is found.
+    """
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    first = _orphans(state_dir)
+    while (left := _orphans(state_dir)) and time.monotonic() < deadline:
+        for process_id in left:
+            with suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGKILL)
+        time.sleep(0.1)
+    return len(first)
+
+
+def _orphans(state_dir: Path) -> list[int]:
+    mark = f"{RUN_MARK}={state_dir}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it ended just now, or is another user's
+            if mark in entry.read_bytes().split(b"\0") and int(entry.parent.name) != os.getpid():
+                found.append(int(entry.parent.name))
+    return found
+
+
 def check_ports(ports: Mapping[str, tuple[str, int]]) -> None:
     """Raise CannotRun that names every setting whose port, at its address, somebody else uses."""
+    names = [[name for name, (_, other) in ports.items() if other == port] for _, port in ports.values()]
+    for same in (group for group in names if len(group) > 1):
+        raise CannotRun(f"{' and '.join(same)} are the same port. Set them to different ones.")
     taken = [f"{name} is {port}" for name, (host, port) in ports.items() if not _is_free(host, port)]
     if taken:
         raise CannotRun(
-            f"{', '.join(taken)}: another program listens there, or this user may not."
+            f"{', '.join(taken)}: another program listens there, or this user may not listen there."
             " Stop that program, or set the setting to a free port."
         )
 
@@ -116,6 +150,7 @@ def child_environment(settings: Settings, environment: Mapping[str, str]) -> dic
         "DB_PASSWORD": settings.db_password,
         "MODEL_PATH": str(settings.model_path),
         "STATE_DIR": str(settings.state_dir),
+        RUN_MARK: str(settings.state_dir),
         "DAGSTER_HOME": str(dagster_home(settings)),
         "DAGSTER_URL": f"http://{HOST}:{settings.dagster_port}",
         "DAGSTER_CODE_SERVER_HOST": HOST,

@@ -67,6 +67,11 @@ def extract(settings: Settings, org_id: str, window: Window, contract: Contract 
     return _records(table, window, contract, path, sql_sha256)
 
 
+def check_sql(settings: Settings) -> None:
+    """Raise SourceMismatch when the records' SQL cannot be read, so that a start can refuse RECORDS_SQL."""
+    _read_sql(settings.records_sql or RECORDS_SQL)
+
+
 def query_parameters(window: Window) -> dict[str, Any]:
     """Return the parameters of the SQL files that a window gives. Moments are UTC without a zone, as in the CRM."""
     return {

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from leadscore.errors import SourceMismatch
 from leadscore.features import CONTRACT
 from leadscore.registry import Registry
 from leadscore.settings import Settings
+from leadscore_assets import definitions
 from leadscore_assets.definitions import build_defs
 from leadscore_assets.source.database import connect
 
@@ -193,3 +196,12 @@ def test_the_schedule_is_monthly_and_on_unless_a_setting_says_otherwise(database
 
 def as_of_now(settings: Settings) -> Settings:
     return replace(settings, as_of=NOW)
+
+
+def test_a_records_sql_that_is_not_there_is_refused_when_dagster_loads_us(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RECORDS_SQL", str(tmp_path / "none.sql"))
+
+    with pytest.raises(SourceMismatch, match="Correct RECORDS_SQL, or unset it"):
+        definitions.defs()

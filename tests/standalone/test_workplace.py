@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,8 +24,10 @@ from standalone.orgs import Org
 from standalone.postgres import HOST
 from standalone.simulator import into_folder, simulate
 from standalone.workplace import (
+    RUN_MARK,
     check_ports,
     child_environment,
+    end_orphans,
     has_own_database,
     kept_password,
     locked,
@@ -50,6 +56,26 @@ def test_second_run_on_a_folder_is_refused_until_the_first_ends(tmp_path: Path) 
         locked(tmp_path / "state").__enter__()
     with locked(tmp_path / "state"):
         assert (tmp_path / "state" / "logs").is_dir()
+
+
+def test_what_a_killed_run_left_behind_is_ended_and_nothing_else(tmp_path: Path) -> None:
+    """A process that the folder's run started goes; one that only knows the folder stays."""
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    left = subprocess.Popen(command, env={**os.environ, RUN_MARK: str(tmp_path)})
+    other = subprocess.Popen(command, env={**os.environ, "STATE_DIR": str(tmp_path), RUN_MARK: str(tmp_path / "x")})
+    try:
+        assert end_orphans(tmp_path) == 1
+        assert left.wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+        assert end_orphans(tmp_path) == 0
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_two_settings_with_one_port_are_named() -> None:
+    with pytest.raises(CannotRun, match=r"^PORT and DAGSTER_PORT are the same port"):
+        check_ports({"PORT": ("127.0.0.1", 5600), "DAGSTER_PORT": ("127.0.0.1", 5600)})
 
 
 def test_every_taken_port_is_named_by_its_setting(free_port: Callable[[], int]) -> None:
@@ -117,8 +143,16 @@ def test_leads_of_another_source_are_not_taken_for_those_asked_for(
     connection: psycopg.Connection, database: Settings, export: Path, tmp_path: Path
 ) -> None:
     fill_crm(connection, replace(database, crm_data=export))
+    (tmp_path / "elsewhere").mkdir()
     with pytest.raises(CannotRun, match=r"CRM_DATA is .*elsewhere, but .* holds leads of .*export already.*make clean"):
         fill_crm(connection, replace(database, crm_data=tmp_path / "elsewhere"))
+
+
+def test_a_folder_that_is_not_there_is_said_so(
+    connection: psycopg.Connection, database: Settings, tmp_path: Path
+) -> None:
+    with pytest.raises(CannotRun, match=r"CRM_DATA is .*none, which is no folder"):
+        fill_crm(connection, replace(database, crm_data=tmp_path / "none"))
 
 
 def test_crm_that_was_there_before_is_left_as_it_is(
