@@ -16,7 +16,8 @@ def activate(registry: Registry, org_id: str, version: str, *, expected_active: 
     """Make `version` active because the gate said so, and return the new pointer.
 
     `expected_active` is the version that it was judged against. Raises ActiveVersionMoved when another one is active
-    now, NotActivatable when the gate did not say so, VersionNotFound, Damaged when a file is not as recorded.
+    now, NotActivatable when the gate did not say so or the version was active before (somebody took it back, and only
+    `roll_back` may return it), VersionNotFound, Damaged when a file is not as recorded.
     """
     registry.manifest(org_id, version)
     with registry.exclusive(org_id):

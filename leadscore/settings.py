@@ -190,10 +190,15 @@ class Settings:
     embedded_db_port: int = _setting(54320, PORT, "port of the embedded PostgreSQL")
     crm_data: Path | None = _setting(None, _optional(PATH), "folder of gzipped CSV files to load instead of simulating")
 
+    @property
+    def local_address(self) -> str:
+        """The address of the HTTP server on this machine; one that listens everywhere is reached over loopback."""
+        host = "127.0.0.1" if self.host in EVERY_ADDRESS else self.host
+        return f"http://{host}:{self.port}"
+
     def link(self, path: str) -> str:
         """Return the address of `path` on the HTTP server."""
-        host = "127.0.0.1" if self.host in EVERY_ADDRESS else self.host
-        base = self.server_url or f"http://{host}:{self.port}"
+        base = self.server_url or self.local_address
         return base.rstrip("/") + path
 
     def database_arguments(self) -> dict[str, Any]:

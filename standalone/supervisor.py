@@ -40,7 +40,6 @@ from standalone.workplace import (
 
 START_SECONDS = 180.0
 WATCH_SECONDS = 0.5
-EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # recognised, not bound
 MAX_LINES = 10
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -56,8 +55,7 @@ class Run:
         self.settings = with_own_folders(settings, environment)
         self.environment = environment
         self.console = console
-        own_host = HOST if settings.host in EVERY_ADDRESS else settings.host
-        self.api = Api(f"http://{own_host}:{settings.port}")
+        self.api = Api(settings.local_address)
         self.database: EmbeddedPostgres | None = None
         self.children: list[Child] = []
 
