@@ -15,9 +15,11 @@ from leadscore.scoring import DECISION_THRESHOLD
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.intp]
 
 CALIBRATION_BINS = 10
 LIFT_STEPS = 10
+MOST_POINTS = 100
 
 
 class ConfusionMatrix(msgspec.Struct, frozen=True):
@@ -30,7 +32,11 @@ class ConfusionMatrix(msgspec.Struct, frozen=True):
 
 
 class Metrics(msgspec.Struct, frozen=True):
-    """The figures of a version. ROC-AUC and average precision are None when the holdout has one class only."""
+    """The figures of a version. ROC-AUC and average precision are None when the holdout has one class only.
+
+    `expected_calibration_error` is the mean distance between probability and share converted over the calibration's
+    bins, weighted by their rows; format 1 did not store it.
+    """
 
     precision: float
     recall: float
@@ -41,6 +47,7 @@ class Metrics(msgspec.Struct, frozen=True):
     log_loss: float
     average_precision: float | None
     confusion_matrix: ConfusionMatrix
+    expected_calibration_error: float | None = None
 
 
 class CalibrationBin(msgspec.Struct, frozen=True):
@@ -78,6 +85,13 @@ class RocPoint(msgspec.Struct, frozen=True):
     true_positive_rate: float
 
 
+class PrecisionRecallPoint(msgspec.Struct, frozen=True):
+    """One point of the precision-recall curve."""
+
+    recall: float
+    precision: float
+
+
 class EvaluationReport(msgspec.Struct, frozen=True):
     """A version's quality on a holdout. `records` counts all the leads that the holdout was taken from."""
 
@@ -92,6 +106,7 @@ class EvaluationReport(msgspec.Struct, frozen=True):
     lift: tuple[LiftStep, ...]
     by_age: tuple[AgeQuality, ...]
     roc_curve: tuple[RocPoint, ...]
+    precision_recall_curve: tuple[PrecisionRecallPoint, ...] = ()
 
     @property
     def base_rate(self) -> float:
@@ -125,6 +140,7 @@ def evaluate(version: str, probabilities: Floats, holdout: Holdout, counts: Reco
         lift=lift_of(probabilities, holdout.converted),
         by_age=_by_age(probabilities, holdout),
         roc_curve=roc_curve_of(probabilities, holdout.converted),
+        precision_recall_curve=precision_recall_curve_of(probabilities, holdout.converted),
     )
 
 
@@ -149,6 +165,7 @@ def metrics_of(probabilities: Floats, converted: Flags) -> Metrics:
         log_loss=log_loss_of(probabilities, converted),
         average_precision=average_precision_of(probabilities, converted),
         confusion_matrix=matrix,
+        expected_calibration_error=expected_calibration_error_of(probabilities, converted),
     )
 
 
@@ -161,13 +178,16 @@ def brier_score_of(probabilities: Floats, converted: Flags) -> float:
     return float(np.mean((probabilities - converted) ** 2)) if len(converted) else 0.0
 
 
-def log_loss_of(probabilities: Floats, converted: Flags) -> float:
-    """Return the mean negative log-likelihood in nats; probabilities of 0 and 1 are moved inside by one epsilon."""
-    if not len(converted):
-        return 0.0
+def log_losses(probabilities: Floats, converted: Flags) -> Floats:
+    """Return each row's negative log-likelihood in nats; probabilities of 0 and 1 are moved inside by one epsilon."""
     epsilon = np.finfo(np.float64).eps
     inside = np.clip(probabilities, epsilon, 1 - epsilon)
-    return float(-np.mean(np.where(converted, np.log(inside), np.log1p(-inside))))
+    return -np.where(converted, np.log(inside), np.log1p(-inside))
+
+
+def log_loss_of(probabilities: Floats, converted: Flags) -> float:
+    """Return the mean negative log-likelihood in nats; 0 without rows."""
+    return float(log_losses(probabilities, converted).mean()) if len(converted) else 0.0
 
 
 def roc_auc_of(probabilities: Floats, converted: Flags) -> float | None:
@@ -198,13 +218,27 @@ def average_precision_of(probabilities: Floats, converted: Flags) -> float | Non
     return float((gained * conversions / rows).sum())
 
 
-def roc_curve_of(probabilities: Floats, converted: Flags, most_points: int = 100) -> tuple[RocPoint, ...]:
-    """Return the ROC curve from (0, 0) to (1, 1), thinned to about `most_points`; empty for one class."""
+def _thinned(length: int) -> Indices:
+    """Return about MOST_POINTS places of a curve that has `length`, the last one included."""
+    return np.unique(np.append(np.arange(0, length, max(1, length // MOST_POINTS)), length - 1))
+
+
+def precision_recall_curve_of(probabilities: Floats, converted: Flags) -> tuple[PrecisionRecallPoint, ...]:
+    """Return precision over recall, from the best rows to all, about MOST_POINTS of them; empty for one class."""
     if not converted.any() or converted.all():
         return ()
     rows, conversions = _cumulative(probabilities, converted)
-    step = max(1, len(rows) // most_points)
-    kept = np.unique(np.append(np.arange(0, len(rows), step), len(rows) - 1))
+    kept = _thinned(len(rows))
+    recalls, precisions = conversions[kept] / conversions[-1], conversions[kept] / rows[kept]
+    return tuple(PrecisionRecallPoint(x, y) for x, y in zip(recalls.tolist(), precisions.tolist(), strict=True))
+
+
+def roc_curve_of(probabilities: Floats, converted: Flags) -> tuple[RocPoint, ...]:
+    """Return the ROC curve from (0, 0) to (1, 1), thinned to about MOST_POINTS; empty for one class."""
+    if not converted.any() or converted.all():
+        return ()
+    rows, conversions = _cumulative(probabilities, converted)
+    kept = _thinned(len(rows))
     true_rates = np.append(0.0, conversions[kept] / conversions[-1])
     false_rates = np.append(0.0, (rows - conversions)[kept] / (rows - conversions)[-1])
     return tuple(RocPoint(x, y) for x, y in zip(false_rates.tolist(), true_rates.tolist(), strict=True))
@@ -223,6 +257,13 @@ def calibration_of(probabilities: Floats, converted: Flags) -> tuple[Calibration
         )
         for index in np.unique(bins).tolist()
     )
+
+
+def expected_calibration_error_of(probabilities: Floats, converted: Flags) -> float:
+    """Return the mean distance between probability and share converted over the ten bins, weighted by rows."""
+    bins = calibration_of(probabilities, converted)
+    distances = sum(b.rows * abs(b.mean_probability - b.conversion_rate) for b in bins)
+    return distances / len(converted) if len(converted) else 0.0
 
 
 def lift_of(probabilities: Floats, converted: Flags) -> tuple[LiftStep, ...]:

@@ -2,6 +2,10 @@
 
 `FORMAT` is the number of what this release writes: manifest, evaluation, pointer and history. To change one of them:
 raise the number, keep a reader of the older number here, and add a stored version of the older number to the tests.
+
+1  the first.
+2  an evaluation has the comparison and its files' hashes, a version the rows that it was trained on. What is new has a
+   default, so the reader of 2 reads 1.
 """
 
 from __future__ import annotations
@@ -12,7 +16,8 @@ import msgspec
 
 from leadscore.errors import Damaged, UnsupportedFormat
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 Document = TypeVar("Document", bound=msgspec.Struct)
@@ -30,11 +35,11 @@ def decode_document(content: bytes, kind: type[Document], name: str, remedy: str
     number = document.get("format") if isinstance(document, dict) else None
     if not isinstance(number, int):
         raise Damaged(f"{name} carries no format number; {remedy}")
-    if number != FORMAT:
+    if number not in READABLE:
         raise UnsupportedFormat(
-            f"{name} has format {number}, this release reads format {FORMAT}; update it, or {remedy}"
+            f"{name} has format {number}, this release reads up to format {FORMAT}; update it, or {remedy}"
         )
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise Damaged(f"{name} does not hold what format {FORMAT} needs: {error}; {remedy}") from error
+        raise Damaged(f"{name} does not hold what format {number} needs: {error}; {remedy}") from error

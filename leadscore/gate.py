@@ -1,8 +1,10 @@
 """The gate: a candidate's report, the champion's report and a policy give a decision. Pure, and the only such rule.
 
-*activate*: the candidate is better than the champion, or beats chance where there is none. *hold*: a fine,
-ordinary outcome; the champion stays. *refuse*: too little data to say anything. A decision always carries its
-reasons: a code, the figure, the threshold and what to do.
+*activate*: the candidate ranks leads better than the champion, as sure as the policy asks, and its probabilities are
+not worse than the policy allows. Where there is no champion, it must rank better than chance and its probabilities must
+be better than the base rate. *hold*: a fine, ordinary outcome; the champion stays. *refuse*: too little data to say
+anything. How sure the difference is, `comparison` says. A decision always carries its reasons: a code, the figure, the
+threshold and what to do.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from leadscore.comparison import Comparison, Difference
 from leadscore.evaluation import EvaluationReport
 from leadscore.formats import FORMAT
 from leadscore.settings import Settings
@@ -25,19 +28,23 @@ class Policy(msgspec.Struct, frozen=True):
 
     min_records: int
     min_holdout_per_class: int
-    min_roc_auc: float
-    min_roc_auc_gain: float
+    min_probability_better: float
     max_brier_increase: float
+    max_log_loss_increase: float
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """Why a decision fell: a code, a sentence with the figures, the figure, its threshold, and the remedy."""
+    """Why a decision fell: a code, a sentence with the figures, the figure, its threshold, and the remedy.
+
+    `speaks_for` says whether it counts for the candidate.
+    """
 
     code: str
     message: str
     figure: float
     threshold: float
     remedy: str = ""
+    speaks_for: bool = False
 
     @property
     def text(self) -> str:
@@ -66,7 +73,10 @@ class Unevaluable(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """What is stored with a version once it was judged: its report, the champion's, and the decision."""
+    """What is stored with a version once it was judged: its report, the champion's, and the decision.
+
+    `comparison` is None where the data was refused. `files` names what is stored beside it, with each file's SHA-256.
+    """
 
     report: EvaluationReport
     champion: EvaluationReport | None
@@ -75,6 +85,8 @@ class Judgement(msgspec.Struct, frozen=True):
     manifest_sha256: str
     judged_at: str
     run_id: str | None
+    comparison: Comparison | None = None
+    files: dict[str, str] = {}
     format: int = FORMAT
 
     @property
@@ -90,14 +102,19 @@ def policy_from(settings: Settings) -> Policy:
     return Policy(
         min_records=settings.min_records,
         min_holdout_per_class=settings.min_holdout_per_class,
-        min_roc_auc=settings.min_roc_auc,
-        min_roc_auc_gain=settings.min_roc_auc_gain,
+        min_probability_better=settings.min_probability_better,
         max_brier_increase=settings.max_brier_increase,
+        max_log_loss_increase=settings.max_log_loss_increase,
     )
 
 
-def decide(candidate: EvaluationReport, champion: EvaluationReport | Unevaluable | None, policy: Policy) -> Decision:
-    """Return what becomes of `candidate`, whose report and the champion's are from the same holdout."""
+def decide(
+    candidate: EvaluationReport, comparison: Comparison | None, champion_problem: Unevaluable | None, policy: Policy
+) -> Decision:
+    """Return what becomes of `candidate`, compared with the champion or, without one to compare with, the base rate.
+
+    Raises ValueError when there is enough data to decide, but nothing was compared.
+    """
     notes = _notes(candidate)
     refusals = [
         *data_refusals(candidate.records, candidate.converted_records, policy),
@@ -105,11 +122,13 @@ def decide(candidate: EvaluationReport, champion: EvaluationReport | Unevaluable
     ]
     if refusals:
         return Decision("refuse", tuple(refusals), notes)
-    if isinstance(champion, EvaluationReport):
-        verdict, reasons = _against(candidate, champion, policy)
-    else:
-        verdict, reasons = _against_chance(candidate, champion, policy)
-    return Decision(verdict, reasons, notes)
+    if comparison is None:
+        raise ValueError(f"version {candidate.version} was compared with nothing; train again")
+    judge = _against_base_rate if comparison.is_against_base_rate else _against_champion
+    reasons = judge(comparison, policy)
+    is_better = all(reason.speaks_for for reason in reasons)
+    told = (_not_evaluable(champion_problem),) if champion_problem else ()
+    return Decision("activate" if is_better else "hold", (*told, *reasons), notes)
 
 
 def refuse_unfittable(
@@ -178,56 +197,77 @@ def _holdout_refusals(candidate: EvaluationReport, policy: Policy) -> list[Reaso
     ]
 
 
-def _against(
-    candidate: EvaluationReport, champion: EvaluationReport, policy: Policy
-) -> tuple[Verdict, tuple[Reason, ...]]:
-    auc, champion_auc = _auc(candidate), _auc(champion)
-    brier, champion_brier = candidate.metrics.brier_score, champion.metrics.brier_score
-    auc_reason = Reason(
-        "roc_auc_improved" if auc - champion_auc > policy.min_roc_auc_gain else "roc_auc_not_improved",
-        f"ROC-AUC {auc:.3f} against {champion_auc:.3f} of the active version {champion.version}"
-        f" on the same {candidate.holdout_records} leads (needs more than {policy.min_roc_auc_gain:+.3f})",
-        auc - champion_auc,
-        policy.min_roc_auc_gain,
-        "" if auc - champion_auc > policy.min_roc_auc_gain else "Train again when new outcomes are known",
+def _against_champion(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
+    auc = comparison.roc_auc
+    ranking = _ranking(
+        ("ranks_better", "ranks_no_better"),
+        f"Better than the active version {comparison.baseline}",
+        f"ROC-AUC {auc.candidate.value:.3f} against {auc.baseline.value:.3f} on the same {comparison.leads} leads",
+        auc.probability_better,
+        policy,
     )
-    brier_is_worse = brier - champion_brier > policy.max_brier_increase
-    brier_reason = Reason(
-        "brier_score_worse" if brier_is_worse else "brier_score_kept",
-        f"Brier score {brier:.3f} against {champion_brier:.3f} (may rise by {policy.max_brier_increase:.3f})",
-        brier - champion_brier,
-        policy.max_brier_increase,
-        "Its probabilities fit worse: see the calibration, and train again on more leads" if brier_is_worse else "",
+    return (
+        ranking,
+        _guard("brier_score", "Brier score", comparison.brier_score, policy.max_brier_increase),
+        _guard("log_loss", "Log loss", comparison.log_loss, policy.max_log_loss_increase),
     )
-    is_better = auc_reason.code == "roc_auc_improved" and not brier_is_worse
-    return ("activate" if is_better else "hold"), (auc_reason, brier_reason)
 
 
-def _against_chance(
-    candidate: EvaluationReport, champion: Unevaluable | None, policy: Policy
-) -> tuple[Verdict, tuple[Reason, ...]]:
-    auc = _auc(candidate)
-    beats_chance = auc > policy.min_roc_auc
-    reason = Reason(
-        "better_than_chance" if beats_chance else "not_better_than_chance",
-        f"ROC-AUC {auc:.3f} (needs more than {policy.min_roc_auc:.3f}) on {candidate.holdout_records} leads",
-        auc,
-        policy.min_roc_auc,
-        "" if beats_chance else "Train again when more outcomes are known",
+def _against_base_rate(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
+    auc, brier = comparison.roc_auc, comparison.brier_score
+    ranking = _ranking(
+        ("better_than_chance", "not_better_than_chance"),
+        "Better than chance",
+        f"ROC-AUC {auc.candidate.value:.3f} on {comparison.leads} leads",
+        auc.probability_better,
+        policy,
     )
-    verdict: Verdict = "activate" if beats_chance else "hold"
-    if champion is None:
-        return verdict, (reason,)
-    problem = f"The active version {champion.version} cannot be compared: {champion.why}"
-    remedy = "The candidate is judged against chance instead"
-    return verdict, (Reason("champion_not_evaluable", problem, 0, 0, remedy), reason)
+    beats = brier.gain.value > 0
+    base_rate = Reason(
+        "better_than_base_rate" if beats else "not_better_than_base_rate",
+        f"Brier score {brier.candidate.value:.3f} against {brier.baseline.value:.3f} of the base rate",
+        brier.candidate.value,
+        brier.baseline.value,
+        "" if beats else "Its probabilities say less than the base rate; train again when more outcomes are known",
+        speaks_for=beats,
+    )
+    return ranking, base_rate
 
 
-def _auc(report: EvaluationReport) -> float:
-    """Return the ROC-AUC; the refusals see to it that both classes are there before anybody asks."""
-    if report.metrics.roc_auc is None:
-        raise ValueError(f"version {report.version} has no ROC-AUC: its holdout has one class")
-    return report.metrics.roc_auc
+def _ranking(codes: tuple[str, str], claim: str, figures: str, probability: float, policy: Policy) -> Reason:
+    needed = policy.min_probability_better
+    is_sure = probability >= needed
+    return Reason(
+        codes[0] if is_sure else codes[1],
+        f"{claim} with probability {probability:.2f} (needs {needed:.2f}); {figures}",
+        probability,
+        needed,
+        "" if is_sure else "Train again when new outcomes are known",
+        speaks_for=is_sure,
+    )
+
+
+def _guard(code: str, name: str, difference: Difference, tolerance: float) -> Reason:
+    is_kept = difference.gain.value >= -tolerance
+    return Reason(
+        f"{code}_kept" if is_kept else f"{code}_worse",
+        f"{name} {difference.candidate.value:.3f} against {difference.baseline.value:.3f}"
+        f" (may rise by {tolerance:.3f})",
+        -difference.gain.value,
+        tolerance,
+        "" if is_kept else "Its probabilities fit worse: see the calibration, and train again on more leads",
+        speaks_for=is_kept,
+    )
+
+
+def _not_evaluable(problem: Unevaluable) -> Reason:
+    return Reason(
+        "champion_not_evaluable",
+        f"The active version {problem.version} cannot be compared: {problem.why}",
+        0,
+        0,
+        "The candidate is judged against the base rate instead",
+    )
 
 
 def _notes(candidate: EvaluationReport) -> tuple[Reason, ...]:

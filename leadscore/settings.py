@@ -108,6 +108,7 @@ PORT = _whole(1, 65535)
 PATH = Rule(lambda text: Path(text).expanduser(), "a path")
 TIME = Rule(parse_time, "a date or a time in ISO 8601, such as 2026-03-15 or 2026-03-15T06:00:00")
 SHARE = _number(0, 1)
+FLAG = Rule(lambda text: ("false", "true").index(text.lower()) == 1, "true or false")
 LANDMARKS = _list_of(
     int,
     f"whole days from 0 to {MAX_LANDMARK_DAYS}, increasing, separated by commas",
@@ -165,16 +166,21 @@ class Settings:
     )
     records_sql: Path | None = _setting(None, _optional(PATH), "file to use in place of conversion_records.sql")
 
+    # the pooled model
+    pooled_model: bool = _setting(
+        False, FLAG, "learn one more model from the leads of all orgs, for orgs without an active model of their own"
+    )
+
     # the gate
     min_records: int = _setting(100, _whole(1, 1_000_000, "records"), "fewest records that a version is judged on")
     min_holdout_per_class: int = _setting(
         3, _whole(1, 10_000, "leads"), "fewest converted, and fewest unconverted, leads in the holdout"
     )
-    min_roc_auc: float = _setting(0.5, SHARE, "ROC-AUC that a first version must exceed: chance")
-    min_roc_auc_gain: float = _setting(
-        0.0, SHARE, "a challenger's ROC-AUC must exceed the champion's by more than this"
+    min_probability_better: float = _setting(
+        0.8, SHARE, "how sure it must be that a candidate ranks leads better than the active version, or than chance"
     )
     max_brier_increase: float = _setting(0.01, SHARE, "a challenger's Brier score may be worse by no more than this")
+    max_log_loss_increase: float = _setting(0.03, SHARE, "a challenger's log loss may be worse by no more than this")
 
     # the recommended action
     high_priority_probability: float = _setting(0.7, SHARE, "HIGH_PRIORITY needs this probability")

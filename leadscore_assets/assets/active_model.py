@@ -47,8 +47,9 @@ def active_model(
 def _ask_the_gate(judgement: Judgement | None, version: str, settings: Settings) -> Decision:
     if judgement is None:
         raise NotActivatable(f"version {version} was not judged; materialize evaluation first")
-    champion = judgement.champion_problem or judgement.champion
-    return decide(judgement.report, champion, policy_from(settings))
+    if judgement.comparison is None and judgement.decision.verdict != "refuse":
+        raise NotActivatable(f"version {version} was judged by an earlier release, by other rules; train again")
+    return decide(judgement.report, judgement.comparison, judgement.champion_problem, policy_from(settings))
 
 
 def _activate(registry: Registry, org_id: str, version: str, run_id: str) -> Pointer:

@@ -1,8 +1,8 @@
 -- The records of one org: every lead created in the training window whose outcome is known, as it looked at each
 -- landmark (an age at which it was still open). A lead that is no record gives one row that says why.
 --
--- Returns `lead_id` and `excluded_because` (text); `landmark_days` and `converted` (integer); then the features of the
--- contract (double precision), all null when the lead is excluded.
+-- Returns `lead_id` and `excluded_because` (text); `created_on`, the lead's day of creation (date); `landmark_days` and
+-- `converted` (integer); then the features of the contract (double precision), all null when the lead is excluded.
 --
 -- The rule above all others: nothing that happened after `as_of` counts, and nothing after a landmark counts in its row.
 -- Moments are UTC. Every table is filtered by org, because ids alone do not tell whose a row is.
@@ -156,6 +156,7 @@ market AS (
 SELECT
     activity.id::text AS lead_id,
     activity.excluded_because,
+    activity.created_at::date AS created_on,
     activity.landmark_days::int AS landmark_days,
     CASE WHEN activity.excluded_because IS NULL THEN activity.is_converted::int END AS converted,
     features.*

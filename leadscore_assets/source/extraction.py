@@ -33,15 +33,21 @@ PLANNER = {"enable_nestloop": "off", "jit": "off", "work_mem": "'64MB'"}
 TEXT = ("text", "character varying")
 WHOLE = ("smallint", "integer", "bigint")
 NUMBER = ("double precision", "real", "numeric", *WHOLE)
-KEY_COLUMNS = {"lead_id": TEXT, "excluded_because": TEXT, "landmark_days": WHOLE, "converted": WHOLE}
+KEY_COLUMNS = {
+    "lead_id": TEXT,
+    "excluded_because": TEXT,
+    "created_on": ("date",),
+    "landmark_days": WHOLE,
+    "converted": WHOLE,
+}
 
 
 @dataclass(frozen=True)
 class ConversionRecords:
     """One org's records.
 
-    `rows` has `lead_id`, `landmark_days`, `converted` (0 or 1) and one float64 column per feature, NaN for unknown,
-    ordered by the lead's creation, its id and the landmark.
+    `rows` has `lead_id`, `created_on` (YYYY-MM-DD), `landmark_days`, `converted` (0 or 1) and one float64 column per
+    feature, NaN for unknown, ordered by the lead's creation, its id and the landmark.
     """
 
     rows: pd.DataFrame
@@ -128,20 +134,21 @@ def _read_table(connection: Connection, query: str, parameters: dict[str, Any], 
         for block in copy:
             content.write(block)
     content.seek(0)
-    types = {"lead_id": "str", "excluded_because": "category", "landmark_days": "Int64", "converted": "Int64"}
+    types = {"lead_id": "str", "excluded_because": "category", "created_on": "str"}
+    types |= {"landmark_days": "Int64", "converted": "Int64"}
     return pd.read_csv(
         content,
         usecols=[*KEY_COLUMNS, *contract.names],
         dtype=types | dict.fromkeys(contract.names, "float64"),
         keep_default_na=False,
-        na_values={"lead_id": [""], "excluded_because": [""]}
-        | {name: ["", "NaN"] for name in [*types, *contract.names][2:]},
+        na_values={"lead_id": [""], "excluded_because": [""], "created_on": [""]}
+        | {name: ["", "NaN"] for name in [*types, *contract.names][3:]},
     )
 
 
 def _records(table: pd.DataFrame, window: Window, contract: Contract, path: Path, sql_sha256: str) -> ConversionRecords:
     is_excluded = table["excluded_because"].notna()
-    kept = table.loc[~is_excluded, ["lead_id", "landmark_days", "converted", *contract.names]]
+    kept = table.loc[~is_excluded, ["lead_id", "created_on", "landmark_days", "converted", *contract.names]]
     faults = [*_row_faults(kept, window)]
     if faults:
         raise SourceMismatch(f"{path.name} returns rows that are no records: {'; '.join(faults)}. {SQL_REMEDY}")
@@ -162,6 +169,7 @@ def _row_faults(kept: pd.DataFrame, window: Window) -> Iterator[str]:
     """Yield what no features' contract can notice: faults in the columns that say whose row it is, and its label."""
     checks = {
         "without a lead_id": kept["lead_id"].isna(),
+        "without a created_on": kept["created_on"].isna(),
         "whose landmark_days was not asked for": ~kept["landmark_days"].isin(window.landmark_days),
         "whose converted is neither 0 nor 1": ~kept["converted"].isin((0, 1)),
         "for a lead and landmark that has one already": kept.duplicated(["lead_id", "landmark_days"]),

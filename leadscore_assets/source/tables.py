@@ -20,7 +20,13 @@ from leadscore.features import CONTRACT
 from leadscore_assets.source.database import Connection, explaining
 
 ASSETS_WITH_ROWS = ("conversion_records", "lead_features")
-KEY_TYPES = {"lead_id": "str", "landmark_days": "int64", "converted": "int64"}
+KEY_TYPES = {
+    "lead_id": "str",
+    "created_on": "str",
+    "landmark_days": "int64",
+    "converted": "int64",
+    "is_held_out": "int64",
+}
 ROWS_PER_BLOCK = 50_000
 TABLES_LOCK = 7_013_001  # any number of our own: whoever holds it may change our tables
 REMEDY = "Run `python -m leadscore_assets.source.setup`, then try again."
@@ -46,6 +52,12 @@ CREATE TABLE IF NOT EXISTS {table} (
     PRIMARY KEY (org_id, row_number)
 )
 """
+# an earlier release made the tables without these
+LATER_COLUMNS = """
+ALTER TABLE {table}
+    ADD COLUMN IF NOT EXISTS created_on date,
+    ADD COLUMN IF NOT EXISTS is_held_out smallint
+"""
 REMEMBER = """
 INSERT INTO leadscore.materializations (asset, org_id, run_id, info, columns) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (asset, org_id) DO UPDATE
@@ -61,6 +73,7 @@ def create_tables(connection: Connection) -> None:
         connection.execute(MATERIALIZATIONS_TABLE)
         for asset in ASSETS_WITH_ROWS:
             connection.execute(sql.SQL(ROWS_TABLE).format(table=_table(asset)))
+            connection.execute(sql.SQL(LATER_COLUMNS).format(table=_table(asset)))
     for asset in ASSETS_WITH_ROWS:
         _add_columns(connection, asset, CONTRACT.names)
 
@@ -76,8 +89,8 @@ def store(
 ) -> None:
     """Replace what `asset` gave for `org_id`, rows and info together, or nothing at all when it fails.
 
-    `rows` has `lead_id`, `landmark_days`, `converted` and float64 features, and belongs to the assets that have a
-    table for them; the others give None. Raises SourceMismatch before the set-up, DatabaseUnavailable.
+    `rows` has columns of KEY_TYPES and float64 features, and belongs to the assets that have a table for them; the
+    others give None. Raises SourceMismatch before the set-up, DatabaseUnavailable.
     """
     with explaining(f"storing {asset}", REMEDY):
         if rows is not None:
@@ -164,7 +177,7 @@ def _copy_out(connection: Connection, asset: str, org_id: str, columns: list[str
         for block in copy:
             content.write(block)
     content.seek(0)
-    types = dict.fromkeys(columns, "float64") | KEY_TYPES
+    types = dict.fromkeys(columns, "float64") | {name: kind for name, kind in KEY_TYPES.items() if name in columns}
     # An id such as "NA" is an id; only features may be unknown.
     unknown = {name: [""] for name in columns if name not in KEY_TYPES}
     return pd.read_csv(content, dtype=types, keep_default_na=False, na_values=unknown)

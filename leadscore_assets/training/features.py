@@ -9,15 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from leadscore.artifact import sha256_of
 from leadscore.features import Contract
 from leadscore.records import RecordCounts, Window
 from leadscore_assets.source.extraction import ConversionRecords
-from leadscore_assets.training.provenance import records_fingerprint
+from leadscore_assets.training.snapshot import snapshot_bytes
+from leadscore_assets.training.split import holdout_mask
 
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """Rows that fit `contract`: lead_id, landmark_days, converted and one float64 column per feature."""
+    """Rows that fit `contract`.
+
+    `rows` has lead_id, created_on (YYYY-MM-DD), landmark_days, converted, is_held_out (0 or 1) and one float64 column
+    per feature.
+    """
 
     rows: pd.DataFrame
     counts: RecordCounts
@@ -27,6 +33,10 @@ class FeatureRows:
     def matrix(self) -> npt.NDArray[np.float64]:
         """Return the feature vectors, shape (rows, features), NaN for unknown."""
         return feature_matrix(self.rows, self.contract)
+
+    def holdout_mask(self) -> npt.NDArray[np.bool_]:
+        """Return which rows belong to held-out leads, shape (rows,)."""
+        return np.asarray(self.rows["is_held_out"], dtype=bool)
 
     def outcomes(self) -> npt.NDArray[np.bool_]:
         """Return whether each row's lead converted, shape (rows,)."""
@@ -47,6 +57,7 @@ def check_rows(records: ConversionRecords, contract: Contract) -> FeatureRows:
     for broken in reasons.values():
         is_bad |= broken
     good = rows[~is_bad].reset_index(drop=True)
+    good.insert(4, "is_held_out", holdout_mask(good["lead_id"]).astype(np.int64))
     leads = good.drop_duplicates("lead_id")
     return FeatureRows(
         rows=good,
@@ -58,6 +69,6 @@ def check_rows(records: ConversionRecords, contract: Contract) -> FeatureRows:
             converted_records=int(leads["converted"].sum()),
             rows=len(good),
             set_aside={reason: int(broken.sum()) for reason, broken in reasons.items()},
-            fingerprint=records_fingerprint(good, contract),
+            fingerprint=sha256_of(snapshot_bytes(good, contract)),
         ),
     )

@@ -1,18 +1,27 @@
-"""Judging a candidate: its report and the champion's on the same holdout leads, and the gate's decision."""
+"""Judging a candidate: it and the champion score the same holdout leads, are compared, and the gate decides."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 
 from leadscore.artifact import Artifact
+from leadscore.comparison import BASE_RATE, Comparison, compare
 from leadscore.errors import Damaged, SourceMismatch, VersionNotFound
-from leadscore.evaluation import EvaluationReport, Holdout, evaluate
+from leadscore.evaluation import EvaluationReport, Floats, Holdout, evaluate
 from leadscore.gate import Judgement, Policy, Unevaluable, decide
 from leadscore.registry import Registry
 from leadscore_assets.training.features import FeatureRows, feature_matrix
-from leadscore_assets.training.split import holdout_mask
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A version on the holdout: its probabilities, shape (rows,), and its report."""
+
+    probabilities: Floats
+    report: EvaluationReport
 
 
 def judge(
@@ -26,18 +35,20 @@ def judge(
     stored = registry.judgement(org_id, version)
     if stored is not None:
         return stored
-    candidate = registry.load(org_id, version)
-    _check_same_records(candidate, features)
-    report = report_on(candidate, features)
-    champion = champion_report(registry, org_id, features)
+    artifact = registry.load(org_id, version)
+    _check_same_records(artifact, features)
+    candidate, champion = judged(artifact, features), judged_champion(registry, org_id, features)
+    comparison = compared(candidate, champion, features)
+    problem = champion if isinstance(champion, Unevaluable) else None
     judgement = Judgement(
-        report=report,
-        champion=champion if isinstance(champion, EvaluationReport) else None,
-        champion_problem=champion if isinstance(champion, Unevaluable) else None,
-        decision=decide(report, champion, policy),
+        report=candidate.report,
+        champion=champion.report if isinstance(champion, Judged) else None,
+        champion_problem=problem,
+        decision=decide(candidate.report, comparison, problem, policy),
         manifest_sha256=registry.manifest_sha256(org_id, version),
         judged_at=datetime.now(UTC).isoformat(timespec="seconds"),
         run_id=run_id,
+        comparison=comparison,
     )
     registry.record_judgement(org_id, version, judgement)
     return judgement
@@ -54,7 +65,7 @@ def _check_same_records(candidate: Artifact, features: FeatureRows) -> None:
 
 def holdout_of(features: FeatureRows) -> Holdout:
     """Return who is in the holdout, at which age, and with which outcome."""
-    rows = features.rows[holdout_mask(features.rows["lead_id"])]
+    rows = features.rows[features.holdout_mask()]
     return Holdout(
         lead_ids=rows["lead_id"].to_numpy(dtype=str),
         landmark_days=rows["landmark_days"].to_numpy(dtype=np.int64),
@@ -62,15 +73,16 @@ def holdout_of(features: FeatureRows) -> Holdout:
     )
 
 
-def report_on(artifact: Artifact, features: FeatureRows) -> EvaluationReport:
+def judged(artifact: Artifact, features: FeatureRows) -> Judged:
     """Return how good `artifact` is on the holdout of `features`, computed by the version's own contract."""
-    rows = features.rows[holdout_mask(features.rows["lead_id"])]
+    rows = features.rows[features.holdout_mask()]
     probabilities = artifact.forest.probabilities(feature_matrix(rows, artifact.manifest.contract))
-    return evaluate(artifact.manifest.version, probabilities, holdout_of(features), features.counts)
+    report = evaluate(artifact.manifest.version, probabilities, holdout_of(features), features.counts)
+    return Judged(probabilities, report)
 
 
-def champion_report(registry: Registry, org_id: str, features: FeatureRows) -> EvaluationReport | Unevaluable | None:
-    """Return the active version's report on the holdout of `features`, why there is none, or None without one."""
+def judged_champion(registry: Registry, org_id: str, features: FeatureRows) -> Judged | Unevaluable | None:
+    """Return the active version on the holdout of `features`, why it cannot be evaluated, or None without one."""
     pointer = registry.active(org_id)
     if pointer is None:
         return None
@@ -81,4 +93,20 @@ def champion_report(registry: Registry, org_id: str, features: FeatureRows) -> E
     gone = sorted(set(champion.manifest.contract.names) - set(features.rows.columns))
     if gone:
         return Unevaluable(pointer.version, f"its features {', '.join(gone)} are no longer extracted")
-    return report_on(champion, features)
+    return judged(champion, features)
+
+
+def compared(candidate: Judged, champion: Judged | Unevaluable | None, features: FeatureRows) -> Comparison | None:
+    """Compare with the champion or, without one, with the base rate; None when the holdout has one class only.
+
+    The base rate is the share of converted rows outside the holdout: what a model could know before it is judged.
+    """
+    holdout = holdout_of(features)
+    if not holdout.converted.any() or holdout.converted.all():
+        return None
+    if isinstance(champion, Judged):
+        return compare(candidate.probabilities, champion.probabilities, holdout, baseline_name=champion.report.version)
+    base_rate = float(features.outcomes()[~features.holdout_mask()].mean())
+    return compare(
+        candidate.probabilities, np.full(len(holdout.converted), base_rate), holdout, baseline_name=BASE_RATE
+    )

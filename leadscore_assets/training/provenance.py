@@ -1,4 +1,4 @@
-"""What made a version, apart from its records: the code, the libraries, and a name for the records themselves."""
+"""What made a version, apart from its records: the code and the libraries."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import platform
 from functools import cache
 from importlib.metadata import version
 
-import pandas as pd
-
-from leadscore.features import Contract
 from leadscore.settings import PROJECT_ROOT
 
 CODE_FOLDERS = ("leadscore", "leadscore_assets")
@@ -31,14 +28,3 @@ def code_version() -> str:
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that can change a result."""
     return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
-
-
-def records_fingerprint(rows: pd.DataFrame, contract: Contract) -> str:
-    """Return the SHA-256 of the rows (ids, landmarks, outcomes, features) in their order, under this contract."""
-    digest = hashlib.sha256(contract.fingerprint.encode())
-    digest.update("\0".join(rows["lead_id"]).encode())
-    for name in ("landmark_days", "converted"):
-        digest.update(rows[name].to_numpy(dtype="<i8").tobytes())
-    for name in contract.names:
-        digest.update(rows[name].to_numpy(dtype="<f8").tobytes())
-    return digest.hexdigest()

@@ -16,7 +16,8 @@ from leadscore.registry import Registry
 from leadscore_assets.training.features import FeatureRows
 from leadscore_assets.training.fit import PARAMETERS, estimator_bytes, fit, flatten
 from leadscore_assets.training.provenance import code_version, library_versions
-from leadscore_assets.training.split import HOLDOUT_SHARE, holdout_mask
+from leadscore_assets.training.snapshot import SNAPSHOT_FILE, snapshot_bytes
+from leadscore_assets.training.split import HOLDOUT_SHARE
 
 IMPORTANCE_ROWS = 100
 
@@ -26,10 +27,14 @@ def train(registry: Registry, org_id: str, features: FeatureRows, *, run_id: str
 
     Raises ValueError when the training side has one class only; the gate's refusal comes before that.
     """
-    is_holdout = holdout_mask(features.rows["lead_id"])
+    is_holdout = features.holdout_mask()
     estimator = _fit_training_side(features, is_holdout)
     forest = flatten(estimator)
-    files = {FOREST_FILE: encode_arrays(forest.to_arrays()), ESTIMATOR_FILE: estimator_bytes(estimator)}
+    files = {
+        FOREST_FILE: encode_arrays(forest.to_arrays()),
+        ESTIMATOR_FILE: estimator_bytes(estimator),
+        SNAPSHOT_FILE: snapshot_bytes(features.rows, features.contract),
+    }
     importance = importances(forest, features.contract, features.matrix()[is_holdout])
     split = _split(features, is_holdout)
 
@@ -57,7 +62,7 @@ def train(registry: Registry, org_id: str, features: FeatureRows, *, run_id: str
 
 def training_side(features: FeatureRows) -> tuple[int, int]:
     """Return how many leads stand on the training side, and how many of them converted."""
-    leads = features.rows[~holdout_mask(features.rows["lead_id"])].drop_duplicates("lead_id")
+    leads = features.rows[~features.holdout_mask()].drop_duplicates("lead_id")
     return len(leads), int(leads["converted"].sum())
 
 

@@ -1,0 +1,63 @@
+"""The snapshot: the very rows that a version was trained and judged on, kept with it, without anything personal.
+
+Leads are numbered in the order of their rows; ids, names and texts stay in the CRM. What a training needs is all
+there: the side of the split, the day of creation, the age, the outcome, and the features. Its bytes are the records'
+fingerprint, so that equal fingerprints mean equal rows; and a training can be repeated from it when the CRM has moved
+on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from leadscore.artifact import encode_arrays
+from leadscore.features import Contract
+
+SNAPSHOT_FILE = "records.safetensors"
+EPOCH = np.datetime64("1970-01-01", "D")
+_FEATURE = "feature:"
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def snapshot_bytes(rows: pd.DataFrame, contract: Contract) -> bytes:
+    """Return the snapshot of checked rows, in the layout of `artifact`; the same rows give the same bytes."""
+    features: Arrays = {_FEATURE + name: rows[name].to_numpy(dtype=np.float64) for name in contract.names}
+    created = rows["created_on"].to_numpy(dtype=str).astype("datetime64[D]") - EPOCH
+    return encode_arrays(
+        features
+        | {
+            "lead_number": lead_numbers(rows).astype(np.int32),
+            "created_on_day": created.astype(np.int32),
+            "landmark_days": rows["landmark_days"].to_numpy(dtype=np.int32),
+            "converted": rows["converted"].to_numpy(dtype=bool),
+            "is_held_out": rows["is_held_out"].to_numpy(dtype=bool),
+        }
+    )
+
+
+def lead_numbers(rows: pd.DataFrame) -> npt.NDArray[np.intp]:
+    """Return each row's lead as a number, counted from 0 in the order of the rows, shape (rows,)."""
+    numbers: npt.NDArray[np.intp] = pd.factorize(rows["lead_id"])[0]
+    return numbers
+
+
+def rows_from(arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
+    """Return the rows that a snapshot holds; a lead's id is its number."""
+    features = {name.removeprefix(_FEATURE): array for name, array in arrays.items() if name.startswith(_FEATURE)}
+    created = EPOCH + arrays["created_on_day"].astype("timedelta64[D]")
+    return pd.DataFrame(
+        {
+            "lead_id": arrays["lead_number"].astype(str),
+            "created_on": created.astype(str),
+            "landmark_days": arrays["landmark_days"].astype(np.int64),
+            "converted": arrays["converted"].astype(np.int64),
+            "is_held_out": arrays["is_held_out"].astype(np.int64),
+        }
+        | features
+    )
