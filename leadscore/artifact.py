@@ -112,16 +112,21 @@ def read_arrays(path: Path, expected_sha256: str) -> dict[str, npt.NDArray[Any]]
 
     Raises Damaged when the file is missing, has another hash, or is not in the safetensors layout.
     """
-    content = _read_verified(path, expected_sha256)
+    return decode_arrays(read_verified(path, expected_sha256), path.name)
+
+
+def decode_arrays(content: bytes, name: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays in the content of the file `name`, read-only. Raises Damaged when it is not in the layout."""
     try:
         start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
         header = msgspec.json.decode(content[_LENGTH_BYTES:start])
-        return {name: _view(content, start, entry) for name, entry in header.items()}
+        return {array: _view(content, start, entry) for array, entry in header.items()}
     except (*UNDECODABLE, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise Damaged(f"{path.name} is not in the layout of format {FORMAT}; train again") from error
+        raise Damaged(f"{name} is not in the layout of format {FORMAT}; train again") from error
 
 
-def _read_verified(path: Path, expected_sha256: str) -> bytes:
+def read_verified(path: Path, expected_sha256: str) -> bytes:
+    """Return what is stored at `path`. Raises Damaged when it is no plain file with that hash."""
     try:
         # a link out of the registry is refused, and a pipe in a file's place must not make the reader wait
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -154,7 +159,7 @@ def load_artifact(folder: Path, manifest: Manifest) -> Artifact:
     """Return the verified version stored in `folder`. Raises Damaged when any of its files is not as recorded."""
     for name, recorded in manifest.files.items():
         if name != FOREST_FILE:
-            _read_verified(folder / name, recorded)
+            read_verified(folder / name, recorded)
     if FOREST_FILE not in manifest.files:
         raise Damaged(f"the manifest records no {FOREST_FILE}; roll back to another version or train again")
     arrays = read_arrays(folder / FOREST_FILE, manifest.files[FOREST_FILE])

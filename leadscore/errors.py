@@ -8,6 +8,7 @@ LeadscoreError
 ├── NotFound                ask for something that exists
 │   ├── NoActiveModel       the org has no active version
 │   ├── VersionNotFound     the org has no such version
+│   ├── NotKept             the version has no such file: an earlier release made it
 │   └── NotMaterialized     the asset was never made for the org
 ├── Conflict                look at the present state, then decide again
 │   ├── NotActivatable      the version was held, refused or never judged
@@ -90,6 +91,12 @@ class VersionNotFound(NotFound):
     """The org has no version of that id."""
 
     code = "version_not_found"
+
+
+class NotKept(NotFound):
+    """The version has no such file, because an earlier release made or judged it; train again for one that has."""
+
+    code = "not_kept"
 
 
 class NotMaterialized(NotFound):

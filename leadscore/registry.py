@@ -1,6 +1,7 @@
 """models/: where versions are kept and found. A folder that `ls` and `cat` explain; nothing in it is Python.
 
-    models/<org>/<version>/manifest.json, forest.safetensors, model.joblib, evaluation.json
+    models/<org>/<version>/manifest.json, forest.safetensors, model.joblib, records.safetensors
+                           evaluation.json, report.html   added when the version is judged
     models/<org>/active.json            the pointer: which version is active
     models/<org>/activations.jsonl      its history
 
@@ -23,18 +24,28 @@ from urllib.parse import unquote
 
 import msgspec
 
-from leadscore.artifact import MANIFEST_FILE, Artifact, Manifest, decode_manifest, load_artifact, sha256_of
+from leadscore.artifact import (
+    MANIFEST_FILE,
+    Artifact,
+    Manifest,
+    decode_manifest,
+    load_artifact,
+    read_verified,
+    sha256_of,
+)
 from leadscore.errors import (
     AlreadyJudged,
     Damaged,
     InvalidId,
     NoActiveModel,
+    NotKept,
     RegistryUnavailable,
     UnsupportedFormat,
     VersionNotFound,
 )
 from leadscore.formats import FORMAT, decode_document
 from leadscore.gate import Judgement
+from leadscore.pooling import POOLED
 
 EVALUATION_FILE = "evaluation.json"
 POINTER_FILE = "active.json"
@@ -62,7 +73,12 @@ class Pointer(msgspec.Struct, frozen=True):
 
 
 def check_org_id(org_id: object) -> str:
-    """Return `org_id` when it is one. Raises InvalidId with the rule, without repeating the value."""
+    """Return `org_id` when it is one, or the id under which the pooled model is kept. Raises InvalidId."""
+    return POOLED if org_id == POOLED else check_crm_org_id(org_id)
+
+
+def check_crm_org_id(org_id: object) -> str:
+    """Return `org_id` when an org may have it. Raises InvalidId with the rule, without repeating the value."""
     if not isinstance(org_id, str) or not _ORG_ID.fullmatch(org_id) or ".." in org_id:
         raise InvalidId(
             "an org id is 1 to 80 characters: letters, digits, and after the first also _ . @ : -,"
@@ -144,6 +160,15 @@ class Registry:
         content = _read_if_there(self._version_folder(org_id, version) / EVALUATION_FILE)
         return None if content is None else decode_document(content, Judgement, EVALUATION_FILE, "train again")
 
+    def file(self, org_id: str, version: str, name: str) -> bytes:
+        """Return a file that the version was published with, verified. Raises VersionNotFound, NotKept or Damaged."""
+        return self._recorded_file(org_id, version, name, self.manifest(org_id, version).files)
+
+    def judged_file(self, org_id: str, version: str, name: str) -> bytes:
+        """Return a file that was stored with the judgement, verified. Raises VersionNotFound, NotKept or Damaged."""
+        judgement = self.judgement(org_id, version)
+        return self._recorded_file(org_id, version, name, judgement.files if judgement else {})
+
     def active(self, org_id: str) -> Pointer | None:
         """Return the org's pointer, or None when nothing was ever activated. Raises Damaged."""
         content = _read_if_there(self._org_folder(org_id) / POINTER_FILE)
@@ -204,13 +229,24 @@ class Registry:
             _sync_folder(folder)
             return manifest
 
-    def record_judgement(self, org_id: str, version: str, judgement: Judgement) -> None:
-        """Store how a version was judged; once. Raises VersionNotFound, or AlreadyJudged when that was done before."""
-        folder = self._existing_folder(org_id, version)
+    def record_judgement(
+        self, org_id: str, version: str, judgement: Judgement, files: Mapping[str, bytes] | None = None
+    ) -> Judgement:
+        """Store how a version was judged, once, with `files` beside it, and return it with their hashes.
+
+        The judgement is written last: whoever sees it sees its files. Raises VersionNotFound, or AlreadyJudged when
+        that was done before.
+        """
+        folder, files = self._existing_folder(org_id, version), files or {}
+        judgement = msgspec.structs.replace(
+            judgement, files={name: sha256_of(content) for name, content in files.items()}
+        )
         with self.exclusive(org_id):
             if (folder / EVALUATION_FILE).exists():
                 raise AlreadyJudged(f"version {version} was judged before; train again for a new candidate")
-            _replace_durably({folder / EVALUATION_FILE: _pretty(judgement)})
+            beside = {folder / name: content for name, content in files.items()}
+            _replace_durably(beside | {folder / EVALUATION_FILE: _pretty(judgement)})
+        return judgement
 
     def swap_pointer(self, org_id: str, pointer: Pointer) -> None:
         """Make `pointer` the org's and add it to the history. The caller holds the org's lock: see `activation`."""
@@ -254,6 +290,12 @@ class Registry:
         if folder.is_symlink() or not folder.is_dir():
             raise VersionNotFound("the org has no such version; list its versions for those that it has")
         return folder
+
+    def _recorded_file(self, org_id: str, version: str, name: str, recorded: Mapping[str, str]) -> bytes:
+        folder = self._existing_folder(org_id, version)
+        if name not in recorded:
+            raise NotKept(f"version {version} has no {name}: an earlier release made it; train again for one that has")
+        return read_verified(folder / name, recorded[name])
 
     def _manifest_bytes(self, org_id: str, version: str) -> bytes:
         content = _read_if_there(self._existing_folder(org_id, version) / MANIFEST_FILE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,12 +25,24 @@ class Judged:
     report: EvaluationReport
 
 
+Describe = Callable[[Artifact, Judgement, FeatureRows, Floats | None], Mapping[str, bytes]]
+
+
 def judge(
-    registry: Registry, org_id: str, version: str, features: FeatureRows, policy: Policy, *, run_id: str | None = None
+    registry: Registry,
+    org_id: str,
+    version: str,
+    features: FeatureRows,
+    policy: Policy,
+    *,
+    run_id: str | None = None,
+    describe: Describe | None = None,
 ) -> Judgement:
     """Judge a version against the org's champion, store the judgement with it, and return it.
 
-    A version is judged once: when that was done before, the stored judgement is returned. Raises SourceMismatch when
+    `describe(artifact, judgement, features, champion's probabilities on the holdout or None)` gives files to store
+    with the judgement: the report. A version is judged once: when that was done before, the stored judgement is
+    returned. Raises SourceMismatch when
     `features` are not the rows that it was trained on, Damaged when its files are not as written.
     """
     stored = registry.judgement(org_id, version)
@@ -50,8 +63,9 @@ def judge(
         run_id=run_id,
         comparison=comparison,
     )
-    registry.record_judgement(org_id, version, judgement)
-    return judgement
+    champion_probabilities = champion.probabilities if isinstance(champion, Judged) else None
+    files = describe(artifact, judgement, features, champion_probabilities) if describe else {}
+    return registry.record_judgement(org_id, version, judgement, files)
 
 
 def _check_same_records(candidate: Artifact, features: FeatureRows) -> None:
