@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,21 +24,39 @@ from leadscore_assets.training.split import HOLDOUT_SHARE
 IMPORTANCE_ROWS = 100
 
 
-def train(registry: Registry, org_id: str, features: FeatureRows, *, run_id: str | None = None) -> Manifest:
-    """Fit a forest to the rows outside the holdout, publish it as a candidate, and return its manifest.
+@dataclass(frozen=True)
+class Built:
+    """What a training makes of rows and nothing else: the same rows, contract and code give the same Built."""
+
+    files: dict[str, bytes]
+    parameters: dict[str, Any]
+    importance: tuple[Importance, ...]
+    split: Split
+
+
+def build(features: FeatureRows) -> Built:
+    """Fit a forest to the rows outside the holdout, and return the files and figures of a version.
 
     Raises ValueError when the training side has one class only; the gate's refusal comes before that.
     """
     is_holdout = features.holdout_mask()
     estimator = _fit_training_side(features, is_holdout)
     forest = flatten(estimator)
-    files = {
-        FOREST_FILE: encode_arrays(forest.to_arrays()),
-        ESTIMATOR_FILE: estimator_bytes(estimator),
-        SNAPSHOT_FILE: snapshot_bytes(features.rows, features.contract),
-    }
-    importance = importances(forest, features.contract, features.matrix()[is_holdout])
-    split = _split(features, is_holdout)
+    return Built(
+        files={
+            FOREST_FILE: encode_arrays(forest.to_arrays()),
+            ESTIMATOR_FILE: estimator_bytes(estimator),
+            SNAPSHOT_FILE: snapshot_bytes(features.rows, features.contract),
+        },
+        parameters=PARAMETERS,
+        importance=importances(forest, features.contract, features.matrix()[is_holdout]),
+        split=_split(features, is_holdout),
+    )
+
+
+def train(registry: Registry, org_id: str, features: FeatureRows, *, run_id: str | None = None) -> Manifest:
+    """Build a version of the rows, publish it as a candidate with its whole provenance, and return its manifest."""
+    built = build(features)
 
     def describe(version: str, hashes: dict[str, str]) -> Manifest:
         return Manifest(
@@ -49,15 +69,15 @@ def train(registry: Registry, org_id: str, features: FeatureRows, *, run_id: str
             contract_fingerprint=features.contract.fingerprint,
             window=features.window,
             counts=features.counts,
-            split=split,
-            parameters=PARAMETERS,
-            importance=importance,
+            split=built.split,
+            parameters=built.parameters,
+            importance=built.importance,
             code_version=code_version(),
             libraries=library_versions(),
             files=hashes,
         )
 
-    return registry.publish(org_id, files, describe)
+    return registry.publish(org_id, built.files, describe)
 
 
 def training_side(features: FeatureRows) -> tuple[int, int]:
