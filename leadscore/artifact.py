@@ -26,10 +26,12 @@ from leadscore.errors import Damaged
 from leadscore.features import Contract
 from leadscore.forest import Forest
 from leadscore.formats import FORMAT, UNDECODABLE, decode_document
+from leadscore.pooling import BaseValues
 from leadscore.records import RecordCounts, Window
 
 FOREST_FILE = "forest.safetensors"
 ESTIMATOR_FILE = "model.joblib"
+BASE_VALUES_FILE = "base_values.json"
 MANIFEST_FILE = "manifest.json"
 
 _TYPES = {"BOOL": np.bool_, "I16": np.int16, "I32": np.int32, "F32": np.float32, "F64": np.float64}
@@ -76,11 +78,12 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Artifact(msgspec.Struct, frozen=True):
-    """A verified version in memory. `byte_count` is what its arrays weigh."""
+    """A verified version in memory. `byte_count` is what its arrays weigh; only the pooled model has `base_values`."""
 
     manifest: Manifest
     forest: Forest
     byte_count: int
+    base_values: BaseValues | None = None
 
 
 def sha256_of(content: bytes) -> str:
@@ -157,11 +160,14 @@ def decode_manifest(content: bytes) -> Manifest:
 
 def load_artifact(folder: Path, manifest: Manifest) -> Artifact:
     """Return the verified version stored in `folder`. Raises Damaged when any of its files is not as recorded."""
+    base_values = None
     for name, recorded in manifest.files.items():
-        if name != FOREST_FILE:
+        if name == BASE_VALUES_FILE:
+            base_values = decode_document(read_verified(folder / name, recorded), BaseValues, name, "train again")
+        elif name != FOREST_FILE:
             read_verified(folder / name, recorded)
     if FOREST_FILE not in manifest.files:
         raise Damaged(f"the manifest records no {FOREST_FILE}; roll back to another version or train again")
     arrays = read_arrays(folder / FOREST_FILE, manifest.files[FOREST_FILE])
     forest = Forest.from_arrays(arrays, feature_count=len(manifest.contract.features))
-    return Artifact(manifest, forest, sum(array.nbytes for array in arrays.values()))
+    return Artifact(manifest, forest, sum(array.nbytes for array in arrays.values()), base_values)

@@ -20,7 +20,7 @@ d² over the leaves, whatever the trees' depth; the boxes are derived once per f
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -49,8 +49,12 @@ _ARRAY_TYPES = {
 
 @dataclass(frozen=True)
 class _LeafBoxes:
-    """All leaves with d features on their path; arrays of shape (d, leaves), `value` of shape (leaves,)."""
+    """All leaves with d features on their path; arrays of shape (d, leaves), `leaf` and `value` of shape (leaves,).
 
+    `leaf` holds their places among all leaves of the forest.
+    """
+
+    leaf: npt.NDArray[np.intp]
     feature: npt.NDArray[np.intp]
     low: Float32s
     high: Float32s
@@ -123,8 +127,7 @@ class Forest:
 
     def tree_probabilities(self, rows: npt.ArrayLike) -> Floats:
         """Return each tree's probability, shape (rows, trees), for `rows` of shape (rows, features)."""
-        table = np.ascontiguousarray(rows, dtype=np.float32)
-        parts = [self._walk(table[start : start + ROWS_AT_A_TIME]) for start in range(0, len(table), ROWS_AT_A_TIME)]
+        parts = [self.value[nodes] for nodes in self._ends(rows)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.roots)))
 
     def probabilities(self, rows: npt.ArrayLike) -> Floats:
@@ -150,7 +153,54 @@ class Forest:
         lone = sum(float(self.value[root]) for root in self.roots if self.feature[root] == LEAF)
         return (total + lone) / len(self.roots)
 
-    def _walk(self, table: Float32s) -> Floats:
+    @property
+    def leaf_values(self) -> Floats:
+        """The leaves' values, shape (leaves,), in the order of the nodes."""
+        return self._at_leaves(self.value)
+
+    def leaf_shares(self) -> Floats:
+        """Return each leaf's weight in `base_value`, shape (leaves,): the share of the training rows that it got."""
+        share = np.zeros(len(self.feature))
+        share[self.roots] = 1 / len(self.roots)
+        for parent in self._levels():
+            for child in (self.left[parent], self.right[parent]):
+                share[child] = share[parent] * self.cover[child] / self.cover[parent]
+        return self._at_leaves(share)
+
+    def leaf_shares_of(self, rows: npt.ArrayLike) -> Floats:
+        """Return each leaf's weight in the mean probability of `rows`, shape (leaves,); there is at least one row."""
+        counts = np.zeros(len(self.feature))
+        for nodes in self._ends(rows):
+            counts += np.bincount(nodes.ravel(), minlength=len(counts))
+        return self._at_leaves(counts / counts.sum())
+
+    def with_leaf_values(self, values: Floats) -> Forest:
+        """Return this forest with other values at its leaves, shape (leaves,); inner nodes get the mean of theirs.
+
+        Both forests share every array but the values, also those that were derived.
+        """
+        value = self.value.copy()
+        value[self.feature == LEAF] = values
+        for parent in reversed([*self._levels()]):
+            left, right = self.left[parent], self.right[parent]
+            weight, other = self.cover[left], self.cover[right]
+            value[parent] = (value[left] * weight + value[right] * other) / (weight + other)
+        forest = replace(self, value=value)
+        boxes = tuple(replace(group, value=values[group.leaf]) for group in self._boxes)
+        vars(forest).update(_steps=self._steps, _depth=self._depth, _boxes=boxes)
+        return forest
+
+    def _at_leaves(self, of_nodes: Floats) -> Floats:
+        of_leaves: Floats = of_nodes[self.feature == LEAF]
+        return of_leaves
+
+    def _ends(self, rows: npt.ArrayLike) -> Iterator[Ints]:
+        """Yield the node in which each row ends in each tree, some thousand rows at a time, shape (rows, trees)."""
+        table = np.ascontiguousarray(rows, dtype=np.float32)
+        for start in range(0, len(table), ROWS_AT_A_TIME):
+            yield self._walk(table[start : start + ROWS_AT_A_TIME])
+
+    def _walk(self, table: Float32s) -> Ints:
         feature, threshold, left, right = self._steps
         at = np.broadcast_to(self.roots, (len(table), len(self.roots))).astype(np.int32)
         of_row = np.arange(len(table))[:, None]
@@ -161,7 +211,7 @@ class Forest:
             if has_missing:
                 goes_left |= np.isnan(values) & self.missing_goes_left[at]
             at = np.where(goes_left, left[at], right[at])
-        return self.value[at]
+        return at
 
     @cached_property
     def _steps(self) -> tuple[npt.NDArray[np.int16], Float32s, Ints, Ints]:
@@ -200,7 +250,7 @@ class Forest:
             on_path = np.nonzero(is_used[which])[1].reshape(-1, length).T
             pick = (which[None, :], on_path)
             groups.append(
-                _LeafBoxes(on_path, low[pick], high[pick], missing[pick], share[pick], self.value[leaves[which]])
+                _LeafBoxes(which, on_path, low[pick], high[pick], missing[pick], share[pick], self.leaf_values[which])
             )
         return tuple(groups)
 

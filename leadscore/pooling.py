@@ -1,0 +1,77 @@
+"""The pooled model: one more model, learned from the leads of all orgs, for orgs without an active model of their own.
+
+It is kept under an id of its own by the same assets, gate and registry as an org's model. An org that is served by it
+gets a forest whose leaves were moved until the org's own leads convert, on average, at the org's own rate. How far is
+learned in the training, and stored with the version as one base value per org.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from leadscore.forest import Floats, Forest
+from leadscore.formats import FORMAT
+
+# no org of the CRM can have this id: theirs begin with a letter or a digit
+POOLED = "_pooled"
+# p(1 - p) / t²: what the pool expects weighs so much against an org's rate p when the two differ by about t; for a rate
+# of 0.2 and a difference of 0.09
+PRIOR_LEADS = 20
+# leaves of exactly 0 and 1 stay, so that some rates are out of reach; they are approached so far, and no further
+MAX_STEP = 10.0
+HALVINGS = 64
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class BaseValues(msgspec.Struct, frozen=True):
+    """The base value at which each org of the pool is served. Any other org is served by the forest as it is."""
+
+    orgs: dict[str, Share]
+    format: int = FORMAT
+
+
+def shift_to_base_value(forest: Forest, base_value: float) -> Forest:
+    """Return `forest` with every leaf moved by the same step on the log-odds scale, so that it has `base_value`.
+
+    It is a forest again, so its probabilities, its contributions and their sum are exact. Each tree ranks leads as
+    before; their mean does so nearly, because the step is taken in every tree and not on the mean. Where leaves of
+    exactly 0 and 1 put the base value out of reach, it comes as near as a step of MAX_STEP brings it.
+    """
+    step = _step_to(forest.leaf_values, forest.leaf_shares(), base_value)
+    return forest.with_leaf_values(_moved(forest.leaf_values, step))
+
+
+def base_value_of_org(forest: Forest, rows: Floats, conversion_rate: float, leads: int) -> float:
+    """Return the base value at which the org's `rows`, shape (rows, features), get its own rate on average.
+
+    `conversion_rate` is the share of the rows that converted, of `leads` leads. It counts as if PRIOR_LEADS more leads
+    converted as the forest expects, so that a few leads move little.
+    """
+    shares = forest.leaf_shares_of(rows)
+    expected = float(shares @ forest.leaf_values)
+    wanted = (leads * conversion_rate + PRIOR_LEADS * expected) / (leads + PRIOR_LEADS)
+    step = _step_to(forest.leaf_values, shares, wanted)
+    return float(forest.leaf_shares() @ _moved(forest.leaf_values, step))
+
+
+def _step_to(values: Floats, shares: Floats, mean: float) -> float:
+    """Return the step on the log-odds scale that brings the mean of `values`, weighed by `shares`, to `mean`."""
+    distinct, at = np.unique(values, return_inverse=True)
+    weights = np.bincount(at, weights=shares)
+    low, high = -MAX_STEP, MAX_STEP
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        is_below = float(weights @ _moved(distinct, middle)) < mean
+        low, high = (middle, high) if is_below else (low, middle)
+    return (low + high) / 2
+
+
+def _moved(values: Floats, step: float) -> Floats:
+    """Return the probabilities whose log-odds are `step` above those of `values`; 0 and 1 stay."""
+    odds = np.exp(step)
+    moved: Floats = values * odds / (1 - values + values * odds)
+    return moved
