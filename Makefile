@@ -4,7 +4,7 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run simulate test check format lock bench clean
+.PHONY: help setup run simulate rebuild test check format lock bench clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -26,6 +26,9 @@ run: $(RUN_STAMP) ## start everything: PostgreSQL, Dagster, the HTTP server; Ctr
 
 simulate: $(RUN_STAMP) ## show how to simulate a CRM of any size
 	@$(PYTHON) -m standalone simulate --help
+
+rebuild: $(RUN_STAMP) ## train a version again and compare it, byte for byte: make rebuild ORG=… VERSION=…
+	@$(PYTHON) -m standalone rebuild "$(ORG)" "$(VERSION)"
 
 test: $(DEV_STAMP) ## run every test
 	$(PYTHON) -m pytest -n 2 --dist loadgroup $(TESTS)

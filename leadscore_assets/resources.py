@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from leadscore.features import CONTRACT, Contract
 from leadscore.records import Window
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
@@ -20,9 +21,9 @@ class Crm:
 
     settings: Settings
 
-    def conversion_records(self, org_id: str, window: Window) -> ConversionRecords:
-        """Return the org's records in `window`."""
-        return extract(self.settings, org_id, window)
+    def conversion_records(self, org_id: str, window: Window, contract: Contract = CONTRACT) -> ConversionRecords:
+        """Return the org's records in `window`, with the features of `contract`."""
+        return extract(self.settings, org_id, window, contract)
 
     def orgs(self) -> list[str]:
         """Return the ids of all orgs that have leads."""

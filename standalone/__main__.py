@@ -1,4 +1,4 @@
-"""The command line: `python -m standalone run` and `python -m standalone simulate`. What they do lives beside."""
+"""The command line: `python -m standalone run`, `simulate` and `rebuild`. What they do lives beside."""
 
 from __future__ import annotations
 
@@ -45,6 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     target = made.add_mutually_exclusive_group(required=True)
     target.add_argument("--into-database", action="store_true", help="load it into the database that DB_* name")
     target.add_argument("--into-folder", type=Path, metavar="DIR", help="write the files that CRM_DATA can name")
+    again = commands.add_parser("rebuild", help="train a version again and compare its files, byte for byte")
+    again.set_defaults(command=_rebuild)
+    again.add_argument("org", help="the org's id")
+    again.add_argument("version", help="the version's id, 14 digits")
     return parser
 
 
@@ -66,6 +70,14 @@ def _simulate(chosen: argparse.Namespace) -> int:
     for table, count in rows.items():
         print(f"{table:<24}{count:>12,}")
     return 0
+
+
+def _rebuild(chosen: argparse.Namespace) -> int:
+    """Rebuild a version of the system in STATE_DIR; its database need not run, the version has its rows."""
+    from leadscore_assets import rebuild  # noqa: PLC0415  # the simulator's users need not wait for it
+    from standalone.workplace import reached_from_outside  # noqa: PLC0415  # as above
+
+    return rebuild.main([chosen.org, chosen.version], reached_from_outside(read_settings(), os.environ))
 
 
 def _connect(settings: Settings) -> psycopg.Connection:

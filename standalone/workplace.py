@@ -24,6 +24,7 @@ LOCK_TEXT = "A run of the standalone Leadscore keeps its files here.\n"
 # in the environment of every child: whose run it belongs to
 RUN_MARK = "LEADSCORE_RUN_IN"
 ORPHAN_SECONDS = 10.0
+PASSWORD_FILE = "postgres.password"  # noqa: S105 (the name of the file that holds it)
 
 
 @contextmanager
@@ -94,7 +95,7 @@ def accepts_connections(host: str, port: int) -> bool:
 
 def kept_password(state_dir: Path) -> str:
     """Return the embedded server's password, made once and readable by its owner only."""
-    path = state_dir / "postgres.password"
+    path = state_dir / PASSWORD_FILE
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -129,6 +130,14 @@ def with_own_folders(settings: Settings, environment: Mapping[str, str]) -> Sett
 def with_embedded_database(settings: Settings, password: str) -> Settings:
     """Return the settings with the embedded server as the database."""
     return replace(settings, db_host=HOST, db_port=settings.embedded_db_port, db_user=SUPERUSER, db_password=password)
+
+
+def reached_from_outside(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    """Return the settings with which a command beside a run finds that run's registry and database."""
+    settings = with_own_folders(settings, environment)
+    if not has_own_database(environment) or not (settings.state_dir / PASSWORD_FILE).exists():
+        return settings
+    return with_embedded_database(settings, kept_password(settings.state_dir))
 
 
 def dagster_home(settings: Settings) -> Path:
