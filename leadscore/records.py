@@ -13,6 +13,8 @@ import msgspec
 from leadscore.errors import InvalidInput
 from leadscore.settings import Settings
 
+HOLDOUT_SHARE = 0.2  # of all leads, chosen by the hash of their id
+
 
 class Window(msgspec.Struct, frozen=True):
     """Which leads are records, what converted means, and at which ages (days since creation) a row is taken."""
@@ -27,7 +29,8 @@ class Window(msgspec.Struct, frozen=True):
 class RecordCounts(msgspec.Struct, frozen=True):
     """How many records and rows there are, and how many leads or rows were left out, by reason.
 
-    `excluded` counts leads without a usable outcome; `set_aside` counts rows that break the feature contract.
+    `excluded` counts leads without a usable outcome; `set_aside` counts rows that break the feature contract, and for
+    the pooled model, as `unreadable_orgs`, the orgs whose records could not be read.
     `sql_sha256` names the SQL that read them, `fingerprint` the rows themselves.
     """
 

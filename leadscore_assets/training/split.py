@@ -12,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-HOLDOUT_SHARE = 0.2
+from leadscore.records import HOLDOUT_SHARE
+
+__all__ = ["HOLDOUT_SHARE", "holdout_mask", "is_held_out"]
+
 _HASH_BYTES = 8
 _HOLDOUT_BELOW = int(HOLDOUT_SHARE * 256**_HASH_BYTES)
 
