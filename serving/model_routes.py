@@ -28,6 +28,8 @@ from serving.wire import (
     VersionsQuery,
 )
 
+ORIGINS = ("run_id", "records_fingerprint", "sql_sha256", "code_version")
+MOST_LOOKED_AT = 1_000
 DEFAULT_REASON = "rollback asked for over HTTP"
 
 routes = Blueprint("model", __name__, url_prefix="/api/v1/model")
@@ -73,15 +75,16 @@ def feature_importance(query: OrgQuery) -> Response:
 @routes.get("/versions")
 @operation({200: VersionsAnswer}, query=VersionsQuery, refusals={503: ("model_unavailable", "registry_unavailable")})
 def versions(query: VersionsQuery) -> Response:
-    """List the org's versions, newest first, the held and refused ones too; none for an org without versions."""
+    """List the org's versions, newest first, the held and refused ones too; none for an org without versions.
+
+    With a run, a records' fingerprint, an SQL's hash or a code version, only what was made by it is listed; a page then
+    ends, too, when many versions were looked at.
+    """
     found = services().registry.versions(query.org_id)
     rest = [version for version in found if query.cursor is None or version < query.cursor]
-    page = rest[: query.limit]
-    pointer = services().registry.active(query.org_id)
-    entries = [_entry(query.org_id, version, pointer) for version in page]
-    return answer(
-        VersionsAnswer(versions=entries, next_cursor=page[-1] if len(rest) > len(page) else None, org_id=query.org_id)
-    )
+    entries, last = _page(query, rest[:MOST_LOOKED_AT])
+    next_cursor = last if rest and last != rest[-1] else None
+    return answer(VersionsAnswer(versions=entries, next_cursor=next_cursor, org_id=query.org_id))
 
 
 @routes.post("/rollback")
@@ -140,7 +143,9 @@ def _info(manifest: Manifest, judgement: Judgement | None, active: Pointer | Non
         activation_reason=active.reason if active else None,
         created_at=manifest.created_at,
         run_id=manifest.run_id,
+        run_url=f"{services().settings.dagster_url.rstrip('/')}/runs/{manifest.run_id}" if manifest.run_id else None,
         records_fingerprint=manifest.counts.fingerprint,
+        sql_sha256=manifest.counts.sql_sha256,
         contract_fingerprint=manifest.contract_fingerprint,
         window=manifest.window,
         libraries=manifest.libraries,
@@ -164,6 +169,10 @@ def _entry(org_id: str, version: str, pointer: Pointer | None) -> VersionEntry:
             metrics=None,
             decision=None,
             training_data_size=None,
+            run_id=None,
+            records_fingerprint=None,
+            sql_sha256=None,
+            code_version=None,
             problem=error.message,
         )
     return VersionEntry(
@@ -173,7 +182,28 @@ def _entry(org_id: str, version: str, pointer: Pointer | None) -> VersionEntry:
         metrics=judgement.report.metrics if judgement else None,
         decision=_decision(judgement),
         training_data_size=manifest.counts.records,
+        run_id=manifest.run_id,
+        records_fingerprint=manifest.counts.fingerprint,
+        sql_sha256=manifest.counts.sql_sha256,
+        code_version=manifest.code_version,
     )
+
+
+def _page(query: VersionsQuery, versions: list[str]) -> tuple[list[VersionEntry], str | None]:
+    """Return the entries that the query asks for, as many as it wants, and the last version that was looked at."""
+    pointer = services().registry.active(query.org_id)
+    entries = []
+    for version in versions:
+        entry = _entry(query.org_id, version, pointer)
+        if _is_made_by(entry, query):
+            entries.append(entry)
+        if len(entries) == query.limit:
+            return entries, version
+    return entries, versions[-1] if versions else None
+
+
+def _is_made_by(entry: VersionEntry, query: VersionsQuery) -> bool:
+    return all(getattr(query, origin) in (None, getattr(entry, origin)) for origin in ORIGINS)
 
 
 def _decision(judgement: Judgement | None) -> DecisionAnswer | None:

@@ -23,6 +23,7 @@ OrgId = Annotated[
 ]
 VersionId = Annotated[str, msgspec.Meta(description="14 digits, YYYYMMDDHHMMSS", examples=["20260314150926"])]
 RunId = Annotated[str, msgspec.Meta(description="a Dagster run's id: a UUID")]
+Origin = Annotated[str, msgspec.Meta(max_length=64, description="only versions that were made by or from this")]
 LeadId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(max_length=128)]
 Features = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"$ref": "#/components/schemas/Features"})]
 Item = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"$ref": "#/components/schemas/BatchItem"})]
@@ -145,10 +146,14 @@ class VersionQuery(OrgQuery, frozen=True, kw_only=True):
 
 
 class VersionsQuery(OrgQuery, frozen=True, kw_only=True):
-    """Which part of the list. `cursor` is the last version of the page before."""
+    """Which part of the list. `cursor` is where the page before ended; the others name what made a version."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
     cursor: VersionId | None = None
+    run_id: Origin | None = None
+    records_fingerprint: Origin | None = None
+    sql_sha256: Origin | None = None
+    code_version: Origin | None = None
 
 
 class DecisionAnswer(Answer, frozen=True, kw_only=True):
@@ -175,7 +180,9 @@ class InfoAnswer(Answer, frozen=True, kw_only=True):
     activation_reason: str | None
     created_at: str
     run_id: RunId | None
-    records_fingerprint: str
+    run_url: Annotated[str | None, msgspec.Meta(description="the run's page in Dagster")]
+    records_fingerprint: Annotated[str, msgspec.Meta(description="SHA-256 of the rows kept with the version")]
+    sql_sha256: Annotated[str, msgspec.Meta(description="SHA-256 of the SQL that read the records")]
     contract_fingerprint: str
     window: Window
     libraries: dict[str, str]
@@ -208,6 +215,10 @@ class VersionEntry(Answer, frozen=True, kw_only=True):
     metrics: Metrics | None
     decision: DecisionAnswer | None
     training_data_size: int | None
+    run_id: RunId | None
+    records_fingerprint: str | None
+    sql_sha256: str | None
+    code_version: str | None
     problem: str | None = None
 
 

@@ -22,7 +22,8 @@ def test_info_tells_quality_and_origin_of_the_active_version(client, shelf):
     assert len(body["feature_names"]) == 11
     assert body["activated_at"] == shelf.registry.active("default").activated_at
     assert body["run_id"] == "9c2c8a3e-0000-4000-8000-000000000000"
-    assert body["records_fingerprint"] == "f00d"
+    assert body["run_url"] == "http://127.0.0.1:9/runs/9c2c8a3e-0000-4000-8000-000000000000"
+    assert (body["records_fingerprint"], body["sql_sha256"]) == ("f00d", "c0ffee")
     assert body["window"]["training_window_days"] == 183
     assert body["libraries"] == {"numpy": "2"}
     assert body["code_version"] == "abc"
@@ -86,6 +87,28 @@ def test_versions_come_in_pages(client, shelf):
         query = f"&cursor={page['next_cursor']}"
     assert seen == [versions[:2], versions[2:4], versions[4:]]
     assert page["next_cursor"] is None
+
+
+@pytest.mark.parametrize("origin", ["run_id", "records_fingerprint", "sql_sha256", "code_version"])
+def test_what_made_a_version_leads_to_it_in_one_step(client, shelf, origin):
+    versions = [shelf.publish() for _ in range(3)][::-1]
+    made_by = client.get(f"{MODEL}/info?version={versions[0]}").json[origin]
+
+    def found(value):
+        page = client.get(f"{MODEL}/versions?{origin}={value}&limit=2").json
+        return [entry["version"] for entry in page["versions"]], page["next_cursor"]
+
+    assert found(made_by) == (versions[:2], versions[1])
+    assert found("another") == ([], None)
+
+
+def test_a_search_looks_at_so_many_versions_and_says_where_to_go_on(client, shelf, monkeypatch):
+    monkeypatch.setattr("serving.model_routes.MOST_LOOKED_AT", 2)
+    versions = [shelf.publish() for _ in range(3)][::-1]
+    page = client.get(f"{MODEL}/versions?code_version=another").json
+    assert (page["versions"], page["next_cursor"]) == ([], versions[1])
+    page = client.get(f"{MODEL}/versions?code_version=abc&cursor={versions[1]}").json
+    assert ([entry["version"] for entry in page["versions"]], page["next_cursor"]) == ([versions[2]], None)
 
 
 def test_an_org_without_versions_has_an_empty_list(client):
