@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import Any
 
 import joblib
@@ -10,29 +11,70 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier
 
+from leadscore.evaluation import brier_score_of, log_loss_of, roc_auc_of
 from leadscore.forest import LEAF, Floats, Forest, largest_float32_not_above
+from leadscore_assets.training.bagging import SEED, TREES, Flags, Numbers, grow
+from leadscore_assets.training.selection import STRENGTHS, Trial, choose, trial
+from leadscore_assets.training.shrinkage import shrink
 
-# the same numbers for every org; the seed makes the same records give the same bytes
-PARAMETERS: dict[str, Any] = {
-    "n_estimators": 100,
-    "max_depth": 10,
-    "min_samples_split": 10,
-    "min_samples_leaf": 5,
-    "max_features": "sqrt",
-    "random_state": 42,
+# fine trees are better for most orgs; coarse ones for some with thousands of leads, and faster to score
+SHAPES: dict[str, dict[str, Any]] = {
+    "fine": {"max_depth": 10, "min_samples_split": 10, "min_samples_leaf": 5, "max_features": "sqrt"},
+    "coarse": {"max_depth": 10, "min_samples_split": 80, "min_samples_leaf": 40, "max_features": 0.6},
 }
+# with fewer leads the coarse shape was never surely better, so it is not grown
+LEADS_WORTH_A_CHOICE = 1_000
 ROWS_WORTH_TWO_CORES = 10_000
 CONVERTED = 1
 
 
-def fit(rows: Floats, converted: npt.NDArray[np.bool_]) -> RandomForestClassifier:
-    """Return a forest fitted to `rows`, shape (rows, features), NaN for unknown, and their outcomes, shape (rows,).
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted forest, and what was tried and chosen on the way, as plain numbers and texts for the manifest."""
 
-    Both outcomes must occur. The number of cores used changes the time, not the result.
+    estimator: RandomForestClassifier
+    parameters: dict[str, Any]
+
+
+def fit(rows: Floats, converted: Flags, lead_numbers: Numbers) -> Fitted:
+    """Return the forest chosen for `rows`, shape (rows, features), NaN for unknown; outcomes and leads, shape (rows,).
+
+    Both outcomes must occur. One forest per shape is grown; `selection` says how they are judged. The number of
+    cores used changes the time, not the result.
     """
-    estimator = RandomForestClassifier(**PARAMETERS, n_jobs=-1 if len(rows) >= ROWS_WORTH_TWO_CORES else 1)
-    estimator.fit(rows.astype(np.float32), converted.astype(np.int8))
-    return estimator.set_params(n_jobs=1)
+    table, outcomes = rows.astype(np.float32), converted.astype(np.int8)
+    leads = np.unique(lead_numbers, return_inverse=True)[1]
+    shapes = list(SHAPES.values())[: 1 if leads.max() + 1 < LEADS_WORTH_A_CHOICE else None]
+    cores = joblib.Parallel(n_jobs=2 if len(rows) >= ROWS_WORTH_TWO_CORES else 1, prefer="threads")
+    forests = cores(joblib.delayed(grow)(table, outcomes, leads, shape) for shape in shapes)
+    trials = [trial(forest, table, converted) for forest in forests]
+    chosen = choose(trials, leads)
+    estimator = forests[chosen].estimator
+    shrink(estimator, STRENGTHS[trials[chosen].best])
+    return Fitted(estimator, _parameters(trials, chosen, converted))
+
+
+def _parameters(trials: list[Trial], chosen: int, converted: Flags) -> dict[str, Any]:
+    names, best = list(SHAPES), trials[chosen].best
+    probabilities = trials[chosen].probabilities[:, best]
+    return {
+        "shape": names[chosen],
+        **SHAPES[names[chosen]],
+        "n_estimators": TREES,
+        "random_state": SEED,
+        "bootstrap": "of leads",
+        "shrinkage": STRENGTHS[best],
+        "out_of_bag": {
+            "log_loss": log_loss_of(probabilities, converted),
+            "brier_score": brier_score_of(probabilities, converted),
+            "roc_auc": roc_auc_of(probabilities, converted),
+        },
+        "tried": [
+            {"shape": name, "shrinkage": strength, "log_loss": float(loss)}
+            for name, tried in zip(names, trials, strict=False)
+            for strength, loss in zip(STRENGTHS, tried.losses.mean(axis=0), strict=True)
+        ],
+    }
 
 
 def flatten(estimator: RandomForestClassifier) -> Forest:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.ensemble import RandomForestClassifier
 
 from leadscore.artifact import ESTIMATOR_FILE, FOREST_FILE, Importance, Manifest, Split, encode_arrays
 from leadscore.features import Contract
@@ -16,9 +15,9 @@ from leadscore.forest import Floats, Forest
 from leadscore.formats import FORMAT
 from leadscore.registry import Registry
 from leadscore_assets.training.features import FeatureRows
-from leadscore_assets.training.fit import PARAMETERS, estimator_bytes, fit, flatten
+from leadscore_assets.training.fit import Fitted, estimator_bytes, fit, flatten
 from leadscore_assets.training.provenance import code_version, library_versions
-from leadscore_assets.training.snapshot import SNAPSHOT_FILE, snapshot_bytes
+from leadscore_assets.training.snapshot import SNAPSHOT_FILE, lead_numbers, snapshot_bytes
 from leadscore_assets.training.split import HOLDOUT_SHARE
 
 IMPORTANCE_ROWS = 100
@@ -40,15 +39,15 @@ def build(features: FeatureRows) -> Built:
     Raises ValueError when the training side has one class only; the gate's refusal comes before that.
     """
     is_holdout = features.holdout_mask()
-    estimator = _fit_training_side(features, is_holdout)
-    forest = flatten(estimator)
+    fitted = _fit_training_side(features, is_holdout)
+    forest = flatten(fitted.estimator)
     return Built(
         files={
             FOREST_FILE: encode_arrays(forest.to_arrays()),
-            ESTIMATOR_FILE: estimator_bytes(estimator),
+            ESTIMATOR_FILE: estimator_bytes(fitted.estimator),
             SNAPSHOT_FILE: snapshot_bytes(features.rows, features.contract),
         },
-        parameters=PARAMETERS,
+        parameters=fitted.parameters,
         importance=importances(forest, features.contract, features.matrix()[is_holdout]),
         split=_split(features, is_holdout),
     )
@@ -86,11 +85,11 @@ def training_side(features: FeatureRows) -> tuple[int, int]:
     return len(leads), int(leads["converted"].sum())
 
 
-def _fit_training_side(features: FeatureRows, is_holdout: npt.NDArray[np.bool_]) -> RandomForestClassifier:
+def _fit_training_side(features: FeatureRows, is_holdout: npt.NDArray[np.bool_]) -> Fitted:
     outcomes = features.outcomes()[~is_holdout]
     if not outcomes.any() or outcomes.all():
         raise ValueError("the training side of the split has one class only")
-    return fit(features.matrix()[~is_holdout], outcomes)
+    return fit(features.matrix()[~is_holdout], outcomes, lead_numbers(features.rows)[~is_holdout])
 
 
 def _split(features: FeatureRows, is_holdout: npt.NDArray[np.bool_]) -> Split:
