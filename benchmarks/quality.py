@@ -19,8 +19,9 @@ from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
+from leadscore.comparison import Estimate
 from leadscore.features import CONTRACT
-from leadscore.gate import Judgement, policy_from, refuse_unfittable
+from leadscore.gate import Decision, Judgement, policy_from, refuse_unfittable
 from leadscore.records import RecordCounts, window_from
 from leadscore.registry import Registry
 from leadscore.settings import Settings, parse_time
@@ -64,7 +65,7 @@ def judged(settings: Settings, org_id: str, features: FeatureRows) -> Judgement 
     counts, policy = features.counts, policy_from(settings)
     refusal = refuse_unfittable(counts.records, counts.converted_records, *training_side(features), policy)
     if refusal:
-        return f"refuse: {refusal.text}"
+        return in_words(refusal)
     registry = Registry(settings.model_path)
     manifest = train(registry, org_id, features)
     return judge(registry, org_id, manifest.version, features, policy)
@@ -77,7 +78,8 @@ def main() -> None:
     parser.add_argument("--as-of", type=parse_time, required=True, help="train as of this date or time")
     arguments = parser.parse_args()
     console = Console()
-    table = Table("org", "records", "rows", "left out", "base rate", "ROC-AUC", "Brier", "seconds", "decision")
+    table = Table("org", "records", "rows", "left out", "base rate", "ROC-AUC", "Brier", "ECE", "s")
+    decisions = Table("org", "decision")
     ages = Table("org", "age in days", "rows", "conversion rate", "ROC-AUC", "Brier")
     with loaded_crm(arguments.folder) as settings:
         with connect(settings) as connection:
@@ -89,7 +91,18 @@ def main() -> None:
             features = features_of(settings, org_id, arguments.as_of)
             judgement = judged(settings, org_id, features)
             add_rows(table, ages, org_id, features.counts, judgement=judgement, seconds=time.perf_counter() - start)
-    console.print(table, ages)
+            decisions.add_row(org_id, judgement if isinstance(judgement, str) else in_words(judgement.decision))
+    console.print(table, decisions, ages)
+
+
+def in_words(decision: Decision) -> str:
+    """Return the verdict and its reasons."""
+    return f"{decision.verdict}: {decision.text}"
+
+
+def interval(estimate: Estimate) -> str:
+    """Return the figure with its 95 % interval over resampled leads."""
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
 
 
 def add_rows(
@@ -100,13 +113,12 @@ def add_rows(
     base_rate = "" if counts.base_rate is None else f"{counts.base_rate:.3f}"
     known = [org_id, f"{counts.records:,}", f"{counts.rows:,}", left_out, base_rate]
     if isinstance(judgement, str):
-        table.add_row(*known, "", "", f"{seconds:.1f}", judgement)
+        table.add_row(*known, "", "", "", f"{seconds:.1f}")
         return
-    report, metrics = judgement.report, judgement.report.metrics
-    auc = "" if metrics.roc_auc is None else f"{metrics.roc_auc:.3f}"
-    decision = f"{judgement.decision.verdict}: {judgement.decision.text}"
-    table.add_row(*known, auc, f"{metrics.brier_score:.3f}", f"{seconds:.1f}", decision)
-    for age in report.by_age:
+    comparison, calibration = judgement.comparison, judgement.report.metrics.expected_calibration_error
+    figures = [interval(d.candidate) for d in (comparison.roc_auc, comparison.brier_score)] if comparison else ["", ""]
+    table.add_row(*known, *figures, f"{calibration:.3f}", f"{seconds:.1f}")
+    for age in judgement.report.by_age:
         auc = "" if age.roc_auc is None else f"{age.roc_auc:.3f}"
         rate, brier = f"{age.conversion_rate:.3f}", f"{age.brier_score:.3f}"
         ages.add_row(org_id, str(age.landmark_days), f"{age.rows:,}", rate, auc, brier)
