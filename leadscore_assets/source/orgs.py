@@ -10,6 +10,7 @@ from pathlib import Path
 from leadscore.records import Window
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.extraction import query_parameters
+from leadscore_assets.source.outcomes import REMEDY
 
 DUE_ORGS_SQL = Path(__file__).with_name("due_orgs.sql")
 CRM_REMEDY = "Point DB_HOST and DB_NAME to the CRM's database; a CRM with other tables needs views of these names."
@@ -59,16 +60,17 @@ def training_needs(
         "trained_orgs": list(trained_as_of),
         "trained_as_of": [moment.astimezone(UTC).replace(tzinfo=None) for moment in trained_as_of.values()],
     }
-    with explaining("counting the orgs' outcomes", CRM_REMEDY):
+    with explaining("counting the orgs' outcomes", REMEDY):
         found = connection.execute(DUE_ORGS_SQL.read_bytes(), parameters).fetchall()
     counts = {str(org_id): (int(str(records)), int(str(new))) for org_id, records, new in found}
     return [
-        _need(org_id, *counts.get(org_id, (0, 0)), trained_as_of.get(org_id), min_records)
+        need_of(org_id, *counts.get(org_id, (0, 0)), trained_as_of.get(org_id), min_records)
         for org_id in orgs(connection)
     ]
 
 
-def _need(org_id: str, records: int, new_outcomes: int, trained: datetime | None, min_records: int) -> TrainingNeed:
+def need_of(org_id: str, records: int, new_outcomes: int, trained: datetime | None, min_records: int) -> TrainingNeed:
+    """Return what so many records, and outcomes that are new since the training as of `trained`, come to."""
     if records < min_records:
         return TrainingNeed(org_id, records, new_outcomes, False, f"{records} of {min_records} records")
     if trained is None:

@@ -7,19 +7,21 @@ import sys
 from leadscore.errors import LeadscoreError
 from leadscore.settings import Settings, read_settings
 from leadscore_assets.source.database import connect
+from leadscore_assets.source.outcomes import create_functions
 from leadscore_assets.source.tables import TABLES_LOCK, create_tables
 
 
 def set_up(settings: Settings) -> None:
-    """Create the schemas `leadscore` (ours) and `dagster` (Dagster's own storage), and our tables, where absent.
+    """Create the schemas `leadscore` (ours) and `dagster` (Dagster's own storage), our tables, and our functions.
 
-    Raises DatabaseUnavailable.
+    What is there stays, but functions of the same names are replaced. Raises DatabaseUnavailable.
     """
     with connect(settings) as connection:
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
             connection.execute("CREATE SCHEMA IF NOT EXISTS dagster")
         create_tables(connection)
+        create_functions(connection)
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from leadscore.records import Window
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import ConversionRecords, extract
+from leadscore_assets.source.setup import set_up
 from standalone.crm import create_tables
 
 ORG = "north"
@@ -38,6 +39,7 @@ class Crm:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        set_up(settings)
         self.connection = connect(settings)
         create_tables(self.connection)
 

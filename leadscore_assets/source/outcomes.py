@@ -1,0 +1,38 @@
+"""Our SQL functions over the CRM's leads, and what they count of one org. The core judges what the counts mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from leadscore.outcomes import OutcomeCounts, counts_arguments
+from leadscore.records import Window
+from leadscore_assets.source.database import Connection, explaining
+from leadscore_assets.source.tables import TABLES_LOCK
+
+FUNCTIONS_SQL = Path(__file__).with_name("outcomes.sql")
+REMEDY = (
+    "Run `python -m leadscore_assets.source.setup`, which makes our functions; a CRM with other tables needs views"
+    " named dossier and dossier_status_history."
+)
+COUNTS_QUERY = "SELECT leadscore.outcome_counts(%s, %s, %s, %s, %s, %s, %s)"
+
+
+def create_functions(connection: Connection) -> None:
+    """Create our functions in the schema `leadscore`, or replace those of the same names by this release's."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
+        # the tables that they read are the CRM's, which may come later
+        connection.execute("SET LOCAL check_function_bodies = off")
+        connection.execute(FUNCTIONS_SQL.read_bytes())
+
+
+def outcome_counts(connection: Connection, org_id: str, window: Window) -> OutcomeCounts:
+    """Return how many records the org has at the window's `as_of`, and how many more are on their way.
+
+    Raises SourceMismatch before the set-up or without the CRM's tables, DatabaseUnavailable.
+    """
+    with explaining("counting the org's outcomes", REMEDY):
+        (document,) = connection.execute(COUNTS_QUERY, counts_arguments(org_id, window)).fetchone() or ("",)
+    return msgspec.json.decode(str(document), type=OutcomeCounts)
