@@ -102,7 +102,7 @@ def in_words(decision: Decision) -> str:
 
 def interval(estimate: Estimate) -> str:
     """Return the figure with its 95 % interval over resampled leads."""
-    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
 def add_rows(
