@@ -11,7 +11,7 @@ from contextlib import closing
 
 import psycopg
 from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGconn
+from psycopg.pq.abc import PGconn, PGresult
 
 from leadscore.settings import Settings
 
@@ -74,19 +74,24 @@ def is_database_up(settings: Settings) -> bool:
 
 
 def _answers(connection: PGconn) -> bool:
-    """Return whether a query is answered in time.
+    """Return whether a query is answered in time."""
+    result = answer_in_time(connection, b"SELECT 1", QUERY_SECONDS)
+    return result is not None and result.status == ExecStatus.TUPLES_OK
+
+
+def answer_in_time(connection: PGconn, query: bytes, most_seconds: float) -> PGresult | None:
+    """Return what the database answers to `query`, an error too, or None when it takes longer than `most_seconds`.
 
     The time is measured here: no option of the client library bounds the wait for a server that takes the query and
-    then hangs, or is cut off.
+    then hangs, or is cut off. Raises psycopg.Error when the connection breaks.
     """
-    deadline = time.monotonic() + QUERY_SECONDS
+    deadline = time.monotonic() + most_seconds
     poller = select.poll()
     poller.register(connection.socket, select.POLLIN)
-    connection.send_query(b"SELECT 1")
+    connection.send_query(query)
     while connection.is_busy():
         left_seconds = deadline - time.monotonic()
         if left_seconds <= 0 or not poller.poll(left_seconds * 1_000):
-            return False
+            return None
         connection.consume_input()
-    result = connection.get_result()
-    return result is not None and result.status == ExecStatus.TUPLES_OK
+    return connection.get_result()

@@ -17,6 +17,7 @@ from leadscore.errors import (
     ActiveVersionMoved,
     Conflict,
     Damaged,
+    DatabaseUnavailable,
     Fault,
     InvalidFeatures,
     InvalidId,
@@ -58,6 +59,7 @@ CODES: dict[str, str] = {
     "too_many_trainings": "As many training requests as this server takes are under way.",
     "model_unavailable": "The org's active version cannot be loaded and verified.",
     "registry_unavailable": "The model registry cannot be read or written.",
+    "database_unavailable": "The CRM's database cannot be used, or is not set up.",
     "dagster_unavailable": "Dagster cannot be reached, or does not answer as expected.",
     "training_failed": "The training run failed or was cancelled.",
     "not_ready": "The server is stopping, or cannot read the model registry.",
@@ -87,6 +89,7 @@ _STATUS_OF_ERROR: tuple[tuple[type[LeadscoreError], int, str | None], ...] = (
     (Conflict, 409, None),
     (Damaged, 503, "model_unavailable"),
     (RegistryUnavailable, 503, None),
+    (DatabaseUnavailable, 503, None),
 )
 
 

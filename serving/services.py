@@ -14,6 +14,7 @@ from serving.dagster_client import DagsterClient
 from serving.metrics import Metrics
 from serving.model_cache import ModelCache
 from serving.probes import Probe, is_database_up
+from serving.readiness import ReadinessSource
 from serving.trainings import Trainings
 
 EXTENSION = "leadscore"
@@ -32,6 +33,7 @@ class Services:
     trainings: Trainings
     database: Probe
     dagster: Probe
+    readiness: ReadinessSource
     metrics: Metrics
     is_stopping: threading.Event
 
@@ -40,6 +42,7 @@ def build_services(settings: Settings) -> Services:
     """Return the parts that `settings` ask for. Opens no connection and reads no file."""
     metrics, registry, is_stopping = Metrics(), Registry(settings.model_path), threading.Event()
     dagster = DagsterClient(settings.dagster_url)
+    database = Probe("database", lambda: is_database_up(settings), PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS)
     # of the threads a quarter is left to scoring, and another to those who only ask how a training stands
     at_a_time, waiting = settings.server_threads * 3 // 4, settings.server_threads // 2
     return Services(
@@ -48,8 +51,9 @@ def build_services(settings: Settings) -> Services:
         models=ModelCache(registry, settings.model_cache_bytes, metrics),
         policy=action_policy_from(settings),
         trainings=Trainings(dagster, registry, metrics, is_stopping, most_at_a_time=at_a_time, most_waiting=waiting),
-        database=Probe("database", lambda: is_database_up(settings), PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS),
+        database=database,
         dagster=Probe("dagster", dagster.is_up, PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS),
+        readiness=ReadinessSource(settings, database, most_at_a_time=settings.server_threads // 8),
         metrics=metrics,
         is_stopping=is_stopping,
     )

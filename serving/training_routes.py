@@ -10,12 +10,14 @@ from contextlib import AbstractContextManager
 import msgspec
 from flask import Blueprint, Response, g
 
+from leadscore.errors import LeadscoreError
 from serving.dagster_client import DagsterUnavailable
 from serving.operation import answer, operation
 from serving.problems import CODES, PROBLEM_TYPE, Refusal, problem_of
+from serving.readiness_routes import readiness_answer
 from serving.services import services
 from serving.trainings import AlreadyTraining, Failed, Insufficient, Outcome, Running, TooManyTrainings
-from serving.wire import Answer, InsufficientData, TrainAnswer, TrainQuery, TrainRequest, TrainRunning
+from serving.wire import Answer, InsufficientData, ReadinessAnswer, TrainAnswer, TrainQuery, TrainRequest, TrainRunning
 
 POLL_AGAIN_SECONDS = 5
 SLOT_FREE_SECONDS = 10
@@ -112,16 +114,28 @@ def _answer_running(outcome: Running) -> Response:
 
 def _answer_insufficient(outcome: Insufficient) -> Response:
     """Answer a problem whose `status` is the word that callers read, in place of the number."""
-    problem = problem_of(Refusal(422, "insufficient_data", outcome.message), g.request_id)
+    message, readiness = _with_plan(outcome)
+    problem = problem_of(Refusal(422, "insufficient_data", message), g.request_id)
     members = msgspec.structs.asdict(problem) | {
         "status": "insufficient_data",
-        "message": outcome.message,
+        "message": message,
         "org_id": outcome.org_id,
         "run_id": outcome.run_id,
+        "readiness": readiness,
     }
     response = answer(InsufficientData(**members), 422)
     response.content_type = PROBLEM_TYPE
     return response
+
+
+def _with_plan(outcome: Insufficient) -> tuple[str, ReadinessAnswer | msgspec.UnsetType]:
+    """Return why the data were refused and when they will do; without the latter when it cannot be told now."""
+    try:
+        readiness = services().readiness.readiness(outcome.org_id)
+        return readiness.added_to(outcome.message), readiness_answer(outcome.org_id, readiness)
+    except (LeadscoreError, OSError) as error:
+        _log.warning("insufficient data is answered without a plan: %s", error)
+        return outcome.message, msgspec.UNSET
 
 
 def _address(run_id: str) -> str:

@@ -5,12 +5,14 @@ Fields are never renamed, retyped or dropped: callers exist. How bytes become th
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from leadscore.errors import Fault
 from leadscore.evaluation import Metrics
+from leadscore.readiness import Need, Pace
 from leadscore.records import Window
 from leadscore.scoring import Action
 
@@ -285,6 +287,26 @@ class TrainRunning(Answer, frozen=True, kw_only=True):
     run_id: RunId
 
 
+# readiness
+
+
+class ReadinessAnswer(Answer, frozen=True, kw_only=True):
+    """Whether an org has enough data for a training, and if not, when it will. `message` says all of it in words.
+
+    `expected_on` is the day (UTC) on which every need is met at the pace of the last weeks: `as_of`'s own when they
+    are met already, null when no day can be told.
+    """
+
+    org_id: OrgId
+    as_of: str
+    is_ready: bool
+    needs: tuple[Need, ...]
+    pace: Pace
+    expected_on: date | None
+    message: str
+    has_active_model: bool
+
+
 # health
 
 
@@ -333,9 +355,13 @@ class Problem(ProblemBase, frozen=True, kw_only=True):
 
 
 class InsufficientData(ProblemBase, frozen=True, kw_only=True):
-    """A training whose data the gate refuses. Here `status` is a word: callers read it."""
+    """A training whose data the gate refuses. Here `status` is a word: callers read it.
+
+    `readiness` is the plan, as of now; it is left out when the CRM's database does not answer.
+    """
 
     status: Literal["insufficient_data"]
     message: str
     org_id: OrgId
     run_id: RunId
+    readiness: ReadinessAnswer | msgspec.UnsetType = msgspec.UNSET

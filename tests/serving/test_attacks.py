@@ -13,6 +13,10 @@ from leadscore.settings import PROJECT_ROOT
 PREDICT = "/api/v1/predict"
 ROLLBACK = "/api/v1/model/rollback"
 JSON = "application/json"
+PAGES_OF_AN_ORG = [
+    "/health",
+    *(f"/api/v1/model/{page}" for page in ("info", "versions", "feature-importance", "readiness")),
+]
 
 TRAVERSALS = ["../../etc", "..", "a/../b", "%2e%2e%2f", "..%252f", "\\..\\..\\x", "file:///etc", "a#/../x", "a..b"]
 ABSOLUTE = ["/etc/passwd", "C:\\x", "//host/share"]
@@ -88,8 +92,7 @@ def test_an_org_id_that_is_none_is_refused_everywhere_and_not_repeated(client, s
         client.post("/api/v1/model/train", json={"org_id": org_id}),
     ]
     if isinstance(org_id, str):
-        paths = ("/health", "/api/v1/model/info", "/api/v1/model/versions", "/api/v1/model/feature-importance")
-        answers += [client.get(path, query_string={"org_id": org_id}) for path in paths]
+        answers += [client.get(path, query_string={"org_id": org_id}) for path in PAGES_OF_AN_ORG]
     for answer in answers:
         assert_refused(answer, 400)
         assert answer.json["code"] == "invalid_id"
@@ -249,7 +252,7 @@ def test_a_post_refuses_what_it_does_not_take_in_the_query(client, features, pat
     assert_refused(client.post(f"{path}?{query}", json={"features": features}), 400)
 
 
-@pytest.mark.parametrize("path", ["/metrics?x=1", "/docs?x=1", "/health/live?x=1"])
+@pytest.mark.parametrize("path", ["/metrics?x=1", "/docs?x=1", "/health/live?x=1", "/api/v1/model/readiness?x=1"])
 def test_a_page_refuses_parameters_as_well(client, path):
     assert_refused(client.get(path), 400)
 
@@ -261,6 +264,7 @@ def test_a_page_refuses_parameters_as_well(client, path):
         ("GET", PREDICT, 405, "POST"),
         ("PUT", PREDICT, 405, "POST"),
         ("DELETE", "/api/v1/model/info", 405, "GET"),
+        ("POST", "/api/v1/model/readiness", 405, "GET"),
         ("TRACE", "/health", 405, "GET"),
         ("BREW", "/health", 405, "GET"),
         ("GET", "/", 404, None),

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -21,11 +22,14 @@ import pytest
 from dagster_graphql.schema import create_schema
 
 from leadscore.errors import LeadscoreError
+from leadscore_assets.source.database import connect
+from leadscore_assets.source.setup import set_up
 from serving import create_app, dagster_client, dagster_queries
 from serving import trainings as trainings_module
 from serving.services import EXTENSION, build_services
 from serving.training_failures import WORDS
 from serving.trainings import MAX_FAILED_POLLS, TooManyTrainings
+from standalone.crm import create_tables
 
 TRAIN = "/api/v1/model/train"
 REFUSED = "37 of 100 records with a known outcome. Train again when 63 more leads have a known outcome."
@@ -246,7 +250,58 @@ def test_data_that_the_gate_refuses_is_insufficient_in_words(client, dagster, me
     body = answer.json
     assert (body["status"], body["message"], body["org_id"]) == ("insufficient_data", REFUSED, "acme")
     assert (body["code"], body["error"], body["run_id"]) == ("insufficient_data", REFUSED, dagster.run_id)
+    assert "readiness" not in body
     assert 'status="insufficient_data"} 1.0' in trainings(client)
+
+
+@pytest.fixture
+def app_with_database(app, database) -> Any:
+    """Give the app with the scripted Dagster over a database that was set up, with an org of 28 days and 28 records."""
+    set_up(database)
+    with connect(database) as connection:
+        create_tables(connection)
+        connection.execute(
+            "WITH leads AS (INSERT INTO dossier (org_id, status, created_at, updated_at)"
+            " SELECT 'acme', 'LOST', timestamp '2026-06-01' - number * interval '1 day', now()"
+            " FROM generate_series(1, 28) AS number RETURNING id, created_at)"
+            " INSERT INTO dossier_status_history (org_id, dossier_id, to_status, transitioned_at)"
+            " SELECT 'acme', id, 'LOST', created_at + interval '12 hours' FROM leads"
+        )
+    asked = build_services(replace(database, as_of=datetime(2026, 6, 1, tzinfo=UTC))).readiness
+    app.extensions[EXTENSION] = replace(app.extensions[EXTENSION], readiness=asked)
+    return app
+
+
+def refuse(dagster: ScriptedDagster) -> None:
+    dagster.statuses = ["FAILURE"]
+    dagster.failures = [step_failure(REFUSED, code="insufficient_data", verdict="refuse", reasons=REFUSED)]
+
+
+def test_a_refusal_ends_with_the_plan_and_has_it_in_figures(app_with_database, dagster):
+    refuse(dagster)
+    answer = post(app_with_database.test_client())
+    body, readiness = answer.json, answer.json["readiness"]
+    assert (answer.status_code, body["status"], body["code"]) == (422, "insufficient_data", "insufficient_data")
+    assert body["message"] == body["detail"] == f"{REFUSED} As of 2026-06-01: {readiness['message']}"
+    assert readiness["message"].startswith("28 of 100 records with a known outcome; 7.0 become known a week")
+    assert (readiness["needs"][0]["expected_on"], readiness["expected_on"]) == ("2026-08-12", None)
+    assert (readiness["org_id"], readiness["has_active_model"]) == ("acme", False)
+    later = app_with_database.test_client().get(f"{TRAIN}/{dagster.run_id}").json
+    assert later["readiness"] == readiness
+
+
+@pytest.mark.parametrize("failing", ["the database", "the pointer"])
+def test_a_refusal_stays_one_when_there_can_be_no_plan(app_with_database, dagster, shelf, database, failing):
+    refuse(dagster)
+    if failing == "the database":
+        with connect(database) as connection:
+            connection.execute("DROP SCHEMA leadscore CASCADE")
+    else:
+        shelf.activated("acme")
+        (shelf.registry.root / "acme" / "active.json").write_text("harm")
+    answer = post(app_with_database.test_client())
+    assert (answer.status_code, answer.json["message"]) == (422, REFUSED)
+    assert "readiness" not in answer.json
 
 
 def codes_of(kind: type[LeadscoreError]) -> set[str]:
