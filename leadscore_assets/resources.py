@@ -5,14 +5,21 @@ The settings and the registry are handed over as they are: see `definitions.buil
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
+from leadscore.errors import InvalidSettings
 from leadscore.features import CONTRACT, Contract
+from leadscore.pooling import POOLED
 from leadscore.records import Window
 from leadscore.settings import Settings
+from leadscore_assets.partitions import valid_org_ids
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import ConversionRecords, extract
 from leadscore_assets.source.orgs import orgs
+from leadscore_assets.source.pooled import extract_pooled
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,9 +28,18 @@ class Crm:
 
     settings: Settings
 
-    def conversion_records(self, org_id: str, window: Window, contract: Contract = CONTRACT) -> ConversionRecords:
-        """Return the org's records in `window`, with the features of `contract`."""
-        return extract(self.settings, org_id, window, contract)
+    def conversion_records(
+        self, org_id: str, window: Window, contract: Contract = CONTRACT, log: logging.Logger = _log
+    ) -> ConversionRecords:
+        """Return the org's records in `window`, with the features of `contract`; for POOLED those of every org.
+
+        Raises SourceMismatch, DatabaseUnavailable, and InvalidSettings for POOLED unless the settings ask for it.
+        """
+        if org_id != POOLED:
+            return extract(self.settings, org_id, window, contract)
+        if not self.settings.pooled_model:
+            raise InvalidSettings("the pooled model is trained only when POOLED_MODEL is true; set it, and restart")
+        return extract_pooled(self.settings, valid_org_ids(self.orgs(), log), window, contract, log)
 
     def orgs(self) -> list[str]:
         """Return the ids of all orgs that have leads."""

@@ -1,14 +1,16 @@
 """The schedule that trains again every org that is due, and says why the others are not."""
 
+import logging
+
 import dagster as dg
 
+from leadscore.pooling import POOLED
 from leadscore.records import window_from
 from leadscore.registry import Registry
 from leadscore.settings import Settings
 from leadscore_assets.jobs import train
 from leadscore_assets.needs import training_needs
-from leadscore_assets.partitions import orgs
-from leadscore_assets.sensors import valid_org_ids
+from leadscore_assets.partitions import orgs, valid_org_ids
 
 
 def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
@@ -28,7 +30,7 @@ def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
         registry: dg.ResourceParam[Registry],
     ) -> list[dg.RunRequest] | dg.SkipReason:
         needs = training_needs(settings, registry, window_from(settings))
-        due = valid_org_ids([need.org_id for need in needs if need.is_due], context)
+        due = _partitions([need.org_id for need in needs if need.is_due], context.log)
         for need in needs:
             context.log.info("%s is %s: %s", need.org_id, "due" if need.is_due else "skipped", need.reason)
         if not due:
@@ -39,3 +41,8 @@ def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
         return [dg.RunRequest(run_key=f"{org_id}:{tick}", partition_key=org_id) for org_id in due]
 
     return retrain_due_orgs
+
+
+def _partitions(org_ids: list[str], log: logging.Logger) -> list[str]:
+    of_the_pool = [POOLED] if POOLED in org_ids else []
+    return [*valid_org_ids((org_id for org_id in org_ids if org_id != POOLED), log), *of_the_pool]

@@ -2,9 +2,8 @@
 
 import dagster as dg
 
-from leadscore.errors import InvalidId
-from leadscore.registry import check_org_id
-from leadscore_assets.partitions import orgs
+from leadscore.pooling import POOLED
+from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 
 INTERVAL_SECONDS = 60
@@ -15,32 +14,22 @@ KEYS_AT_A_TIME = 1_000
 @dg.sensor(
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Adds a partition for each org that has leads, and removes those of orgs that are gone.",
+    description="Adds a partition for each org that has leads, and removes those of orgs that are gone. With"
+    " POOLED_MODEL the pooled model has one, too.",
 )
 def follow_orgs(context: dg.SensorEvaluationContext, crm: dg.ResourceParam[Crm]) -> dg.SensorResult | dg.SkipReason:
     """Add and remove partitions; org ids that cannot be keys are named in the log and left out."""
-    wanted = valid_org_ids(crm.orgs(), context)
+    wanted = valid_org_ids(crm.orgs(), context.log)
+    if crm.settings.pooled_model:
+        wanted.append(POOLED)
     known = context.instance.get_dynamic_partitions(orgs.name or "")
     added, removed = sorted(set(wanted) - set(known)), sorted(set(known) - set(wanted))
     if not added and not removed:
-        return dg.SkipReason(f"the {len(known)} orgs of the CRM are known")
+        return dg.SkipReason(f"the {len(wanted)} orgs of the CRM are known")
     requests = [orgs.build_add_request(part) for part in _parts(added)]
     return dg.SensorResult(
         dynamic_partitions_requests=[*requests, *(orgs.build_delete_request(part) for part in _parts(removed))]
     )
-
-
-def valid_org_ids(org_ids: list[str], context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext) -> list[str]:
-    """Return the ids that may become partition keys, and log how many may not and why."""
-    valid, fault = [], None
-    for org_id in org_ids:
-        try:
-            valid.append(check_org_id(org_id))
-        except InvalidId as error:
-            fault = error
-    if fault:
-        context.log.warning("%d orgs left out: %s", len(org_ids) - len(valid), fault.message)
-    return valid
 
 
 def _parts(keys: list[str]) -> list[list[str]]:

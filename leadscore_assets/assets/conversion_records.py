@@ -46,7 +46,7 @@ def conversion_records(
     """
     with clear_failures():
         window = window_from(settings, _as_of(config), config.training_window_days)
-        records = crm.conversion_records(context.partition_key, window)
+        records = crm.conversion_records(context.partition_key, window, log=context.log)
     context.log.info("%d records in %d rows", records.counts.records, records.counts.rows)
     return dg.MaterializeResult(
         value=records, metadata=records_metadata(settings, context.partition_key, records.counts, records.window)

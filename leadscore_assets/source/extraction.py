@@ -9,8 +9,10 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,27 +57,71 @@ class ConversionRecords:
     window: Window
 
 
+@dataclass(frozen=True)
+class RecordsReader:
+    """Reads records in `window` over one connection, by the SQL of `path`, an org at a time."""
+
+    connection: Connection
+    path: Path
+    window: Window
+    contract: Contract = CONTRACT
+
+    def check(self) -> None:
+        """Raise SourceMismatch when the SQL cannot be read, or does not return the contract's columns."""
+        with self._reading():
+            _check_columns(_columns(self.connection, self._query, self._parameters("")), self.contract, self.path)
+
+    def read(self, org_id: str) -> ConversionRecords:
+        """Return the org's records, as one consistent moment of the database shows them.
+
+        Raises SourceMismatch when what the SQL returns is no records, DatabaseUnavailable.
+        """
+        with self._reading(), self.connection.transaction():
+            self.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            for name, value in PLANNER.items():
+                self.connection.execute(f"SET LOCAL {name} = {value}")
+            table = _read_table(self.connection, self._query, self._parameters(org_id), self.contract)
+        return _records(table, self.window, self.contract, self.path, self.sql_sha256)
+
+    @property
+    def sql_sha256(self) -> str:
+        """The SHA-256 of the SQL file."""
+        return self._sql[1]
+
+    @property
+    def _query(self) -> str:
+        return self._sql[0]
+
+    @cached_property
+    def _sql(self) -> tuple[str, str]:
+        return _read_sql(self.path)
+
+    def _parameters(self, org_id: str) -> dict[str, Any]:
+        return query_parameters(self.window) | {"org_id": org_id}
+
+    def _reading(self) -> AbstractContextManager[None]:
+        return explaining(f"reading the records by {self.path.name}", SQL_REMEDY)
+
+
 def extract(settings: Settings, org_id: str, window: Window, contract: Contract = CONTRACT) -> ConversionRecords:
     """Return the records of `org_id` in `window`, as one consistent moment of the database shows them.
 
     Raises SourceMismatch when the SQL or what it returns does not fit the contract, DatabaseUnavailable.
     """
-    path = settings.records_sql or RECORDS_SQL
-    query, sql_sha256 = _read_sql(path)
-    parameters = query_parameters(window) | {"org_id": org_id}
-    reading = explaining(f"reading the records by {path.name}", SQL_REMEDY)
-    with connect(settings, read_only=True) as connection, reading, connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        for name, value in PLANNER.items():
-            connection.execute(f"SET LOCAL {name} = {value}")
-        _check_columns(_columns(connection, query, parameters), contract, path)
-        table = _read_table(connection, query, parameters, contract)
-    return _records(table, window, contract, path, sql_sha256)
+    with connect(settings, read_only=True) as connection:
+        reader = RecordsReader(connection, records_sql(settings), window, contract)
+        reader.check()
+        return reader.read(org_id)
+
+
+def records_sql(settings: Settings) -> Path:
+    """Return the file of the SQL that reads the records."""
+    return settings.records_sql or RECORDS_SQL
 
 
 def check_sql(settings: Settings) -> None:
     """Raise SourceMismatch when the records' SQL cannot be read, so that a start can refuse RECORDS_SQL."""
-    _read_sql(settings.records_sql or RECORDS_SQL)
+    _read_sql(records_sql(settings))
 
 
 def query_parameters(window: Window) -> dict[str, Any]:

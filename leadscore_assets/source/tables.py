@@ -20,12 +20,14 @@ from leadscore.features import CONTRACT
 from leadscore_assets.source.database import Connection, explaining
 
 ASSETS_WITH_ROWS = ("conversion_records", "lead_features")
+ORG_COLUMN = "crm_org_id"  # whose a lead is, where the rows are of more than one org
 KEY_TYPES = {
     "lead_id": "str",
     "created_on": "str",
     "landmark_days": "int64",
     "converted": "int64",
     "is_held_out": "int64",
+    ORG_COLUMN: "str",
 }
 ROWS_PER_BLOCK = 50_000
 TABLES_LOCK = 7_013_001  # any number of our own: whoever holds it may change our tables
@@ -56,7 +58,8 @@ CREATE TABLE IF NOT EXISTS {table} (
 LATER_COLUMNS = """
 ALTER TABLE {table}
     ADD COLUMN IF NOT EXISTS created_on date,
-    ADD COLUMN IF NOT EXISTS is_held_out smallint
+    ADD COLUMN IF NOT EXISTS is_held_out smallint,
+    ADD COLUMN IF NOT EXISTS crm_org_id text
 """
 REMEMBER = """
 INSERT INTO leadscore.materializations (asset, org_id, run_id, info, columns) VALUES (%s, %s, %s, %s, %s)

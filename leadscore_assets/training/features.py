@@ -68,7 +68,7 @@ def check_rows(records: ConversionRecords, contract: Contract) -> FeatureRows:
             records=len(leads),
             converted_records=int(leads["converted"].sum()),
             rows=len(good),
-            set_aside={reason: int(broken.sum()) for reason, broken in reasons.items()},
+            set_aside=records.counts.set_aside | {reason: int(broken.sum()) for reason, broken in reasons.items()},
             fingerprint=sha256_of(snapshot_bytes(good, contract)),
         ),
     )

@@ -1,9 +1,9 @@
 """The snapshot: the very rows that a version was trained and judged on, kept with it, without anything personal.
 
 Leads are numbered in the order of their rows; ids, names and texts stay in the CRM. What a training needs is all
-there: the side of the split, the day of creation, the age, the outcome, and the features. Its bytes are the records'
-fingerprint, so that equal fingerprints mean equal rows; and a training can be repeated from it when the CRM has moved
-on.
+there: the side of the split, the day of creation, the age, the outcome, the features, and of pooled rows the org. Its
+bytes are the records' fingerprint, so that equal fingerprints mean equal rows; and a training can be repeated from it
+when the CRM has moved on.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import pandas as pd
 
 from leadscore.artifact import encode_arrays
 from leadscore.features import Contract
+from leadscore_assets.source.tables import ORG_COLUMN
 
 SNAPSHOT_FILE = "records.safetensors"
+_ORG_NUMBER, _ORG_IDS = "org_number", "org_ids"
 EPOCH = np.datetime64("1970-01-01", "D")
 _FEATURE = "feature:"
 
@@ -38,7 +40,15 @@ def snapshot_bytes(rows: pd.DataFrame, contract: Contract) -> bytes:
             "converted": rows["converted"].to_numpy(dtype=bool),
             "is_held_out": rows["is_held_out"].to_numpy(dtype=bool),
         }
+        | (_org_arrays(rows[ORG_COLUMN]) if ORG_COLUMN in rows else {})
     )
+
+
+def _org_arrays(org_ids: pd.Series) -> Arrays:
+    """Return whose each row is, as a number, and the ids that the numbers stand for: ASCII codes, a line each."""
+    numbers, known = pd.factorize(org_ids, sort=True)
+    codes = np.frombuffer("\n".join(known).encode("ascii"), dtype=np.uint8)
+    return {_ORG_NUMBER: numbers.astype(np.int32), _ORG_IDS: codes.astype(np.int16)}
 
 
 def lead_numbers(rows: pd.DataFrame) -> npt.NDArray[np.intp]:
@@ -50,6 +60,7 @@ def lead_numbers(rows: pd.DataFrame) -> npt.NDArray[np.intp]:
 def rows_from(arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
     """Return the rows that a snapshot holds; a lead's id is its number."""
     features = {name.removeprefix(_FEATURE): array for name, array in arrays.items() if name.startswith(_FEATURE)}
+    whose = {ORG_COLUMN: _org_ids(arrays)} if _ORG_NUMBER in arrays else {}
     created = EPOCH + arrays["created_on_day"].astype("timedelta64[D]")
     return pd.DataFrame(
         {
@@ -60,4 +71,11 @@ def rows_from(arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
             "is_held_out": arrays["is_held_out"].astype(np.int64),
         }
         | features
+        | whose
     )
+
+
+def _org_ids(arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.str_]:
+    known = np.array(arrays[_ORG_IDS].astype(np.uint8).tobytes().decode("ascii").split("\n"))
+    org_ids: npt.NDArray[np.str_] = known[arrays[_ORG_NUMBER]]
+    return org_ids

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from leadscore.artifact import ESTIMATOR_FILE, FOREST_FILE, Importance, Manifest, Split, encode_arrays
+from leadscore.artifact import BASE_VALUES_FILE, ESTIMATOR_FILE, FOREST_FILE, Importance, Manifest, Split, encode_arrays
 from leadscore.features import Contract
 from leadscore.forest import Floats, Forest
 from leadscore.formats import FORMAT
 from leadscore.registry import Registry
+from leadscore_assets.source.tables import ORG_COLUMN
+from leadscore_assets.training.base_values import base_values_bytes
 from leadscore_assets.training.features import FeatureRows
 from leadscore_assets.training.fit import Fitted, estimator_bytes, fit, flatten
 from leadscore_assets.training.provenance import code_version, library_versions
@@ -41,11 +43,13 @@ def build(features: FeatureRows) -> Built:
     is_holdout = features.holdout_mask()
     fitted = _fit_training_side(features, is_holdout)
     forest = flatten(fitted.estimator)
+    pooled = {BASE_VALUES_FILE: base_values_bytes(forest, features)} if ORG_COLUMN in features.rows else {}
     return Built(
         files={
             FOREST_FILE: encode_arrays(forest.to_arrays()),
             ESTIMATOR_FILE: estimator_bytes(fitted.estimator),
             SNAPSHOT_FILE: snapshot_bytes(features.rows, features.contract),
+            **pooled,
         },
         parameters=fitted.parameters,
         importance=importances(forest, features.contract, features.matrix()[is_holdout]),

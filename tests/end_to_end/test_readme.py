@@ -105,6 +105,7 @@ def test_the_settings_table_is_the_codes() -> None:
     for field in fields(Settings):
         default = field.default
         text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        text = text.lower() if isinstance(default, bool) else text
         assert rows[field.name.upper()] == ("none" if default is None else f"`{text}`", field.metadata["meaning"])
 
 

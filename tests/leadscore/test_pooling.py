@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     import shap
 
 Rows = npt.NDArray[np.float64]
-BASE_VALUES = [0.05, 0.2, 0.5, 0.8]
+BASE_VALUES = [0.15, 0.3, 0.5, 0.65]
 
 
 def _data(seed: int = 1, rows: int = 1_500) -> tuple[Rows, npt.NDArray[np.int8]]:
@@ -146,9 +146,9 @@ def test_an_orgs_rows_get_its_own_rate_on_average(forest: Forest) -> None:
     rows = _data(seed=6)[0]
     better = rows[rows[:, 0] > 0.5]
     assert forest.probabilities(better).mean() > forest.base_value + 0.2
-    base_value = base_value_of_org(forest, better, conversion_rate=0.3, leads=10**9)
+    base_value = base_value_of_org(forest, better, conversion_rate=0.4, leads=10**9)
     assert base_value < forest.base_value
-    assert shift_to_base_value(forest, base_value).probabilities(better).mean() == pytest.approx(0.3, abs=1e-6)
+    assert shift_to_base_value(forest, base_value).probabilities(better).mean() == pytest.approx(0.4, abs=1e-6)
 
 
 def test_a_few_leads_move_an_orgs_base_value_a_little(forest: Forest) -> None:

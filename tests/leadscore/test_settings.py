@@ -26,6 +26,7 @@ FIXED_BY_DESIGN = {
     "landmark_days": (0, 1, 3, 7, 14, 30, 60),
     "min_records": 100,
     "retrain_schedule": "0 2 1 * *",
+    "pooled_model": False,
     "high_priority_probability": 0.7,
     "high_priority_confidence": 0.8,
     "medium_priority_probability": 0.5,
@@ -57,6 +58,8 @@ BAD_VALUES = [
     ("LANDMARK_DAYS", "0,366", "whole days from 0 to 365, increasing"),
     ("LANDMARK_DAYS", "0,,3", "whole days from 0 to 365, increasing"),
     ("CONVERSION_STATUSES", "WON,", "one or more statuses"),
+    ("POOLED_MODEL", "yes", "true or false"),
+    ("POOLED_MODEL", "1", "true or false"),
     ("MIN_ROC_AUC", "1.01", "a number from 0 to 1"),
     ("MIN_ROC_AUC", "nan", "a number from 0 to 1"),
     ("NURTURE_PROBABILITY", "30%", "a number from 0 to 1"),
@@ -112,11 +115,13 @@ def test_values_are_read_into_their_types() -> None:
             "CONVERSION_STATUSES": "WON, SIGNED",
             "MIN_ROC_AUC_GAIN": "0.01",
             "RECORDS_SQL": "/etc/records.sql",
+            "POOLED_MODEL": "True",
         }
     )
     assert (settings.port, settings.log_level, settings.landmark_days) == (5001, "DEBUG", (0, 2, 5))
     assert (settings.conversion_statuses, settings.min_roc_auc_gain) == (("WON", "SIGNED"), 0.01)
     assert settings.records_sql == Path("/etc/records.sql")
+    assert settings.pooled_model is True
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""Reading the records of all orgs together: what the pooled model learns from. Each org is read as it is for itself."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+
+from leadscore.errors import SourceMismatch
+from leadscore.features import CONTRACT, Contract
+from leadscore.records import RecordCounts, Window
+from leadscore.settings import Settings
+from leadscore_assets.source.database import connect
+from leadscore_assets.source.extraction import SQL_REMEDY, ConversionRecords, RecordsReader, records_sql
+from leadscore_assets.source.tables import KEY_TYPES, ORG_COLUMN
+
+ORGS_BETWEEN_LOG_LINES = 100
+UNREADABLE_ORGS = "unreadable_orgs"
+
+_log = logging.getLogger(__name__)
+
+
+def extract_pooled(
+    settings: Settings,
+    org_ids: Iterable[str],
+    window: Window,
+    contract: Contract = CONTRACT,
+    log: logging.Logger = _log,
+) -> ConversionRecords:
+    """Return the records of all `org_ids`, by day of creation; the column ORG_COLUMN says whose a lead is.
+
+    A lead keeps its id, and so its side of the holdout. An org whose rows are no records is left out, named in the log
+    and counted. Raises SourceMismatch when the SQL fits no org or orgs share lead ids, DatabaseUnavailable.
+    """
+    with connect(settings, read_only=True) as connection:
+        reader = RecordsReader(connection, records_sql(settings), window, contract)
+        reader.check()
+        parts, unreadable = _read_all(reader, org_ids, log)
+    rows = pd.concat([part.rows for part in parts], ignore_index=True) if parts else _no_rows(contract)
+    _refuse_shared_ids(rows)
+    in_order = rows.sort_values("created_on", kind="stable", ignore_index=True)
+    return ConversionRecords(in_order, _counts(parts, unreadable, reader.sql_sha256), window)
+
+
+def _read_all(
+    reader: RecordsReader, org_ids: Iterable[str], log: logging.Logger
+) -> tuple[list[ConversionRecords], int]:
+    """Return the records of each org, and how many orgs could not be read."""
+    parts, unreadable = list[ConversionRecords](), 0
+    for done, org_id in enumerate(org_ids, start=1):
+        try:
+            records = reader.read(org_id)
+        except SourceMismatch as error:
+            log.warning("org %s is left out: %s", org_id, error.message)
+            unreadable += 1
+            continue
+        whose = pd.Series(org_id, index=records.rows.index, dtype=KEY_TYPES[ORG_COLUMN])
+        parts.append(replace(records, rows=records.rows.assign(**{ORG_COLUMN: whose})))
+        if done % ORGS_BETWEEN_LOG_LINES == 0:
+            log.info("%d orgs read: %d records", done, sum(part.counts.records for part in parts))
+    return parts, unreadable
+
+
+def _no_rows(contract: Contract) -> pd.DataFrame:
+    names = ["lead_id", "created_on", "landmark_days", "converted", *contract.names, ORG_COLUMN]
+    return pd.DataFrame({name: pd.Series(dtype=KEY_TYPES.get(name, "float64")) for name in names})
+
+
+def _refuse_shared_ids(rows: pd.DataFrame) -> None:
+    """Raise SourceMismatch when an id is a lead of two orgs: their rows would be taken for one lead's."""
+    leads = rows[["lead_id", ORG_COLUMN]].drop_duplicates()
+    shared = int(leads["lead_id"].duplicated().sum())
+    if shared:
+        raise SourceMismatch(
+            f"{shared} lead ids are given to leads of more than one org, so the orgs cannot be pooled. Make the ids"
+            f" unique, for example by the org's id before each. {SQL_REMEDY}"
+        )
+
+
+def _counts(parts: list[ConversionRecords], unreadable: int, sql_sha256: str) -> RecordCounts:
+    excluded = sum((Counter(part.counts.excluded) for part in parts), Counter[str]())
+    return RecordCounts(
+        records=sum(part.counts.records for part in parts),
+        converted_records=sum(part.counts.converted_records for part in parts),
+        rows=sum(part.counts.rows for part in parts),
+        excluded=dict(sorted(excluded.items())),
+        sql_sha256=sql_sha256,
+        set_aside={UNREADABLE_ORGS: unreadable} if unreadable else {},
+    )

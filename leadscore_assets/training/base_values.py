@@ -1,0 +1,24 @@
+"""The base value at which each org is served by the pooled model, from its leads outside the holdout."""
+
+from __future__ import annotations
+
+import msgspec
+
+from leadscore.forest import Forest
+from leadscore.pooling import BaseValues, base_value_of_org
+from leadscore_assets.source.tables import ORG_COLUMN
+from leadscore_assets.training.features import FeatureRows, feature_matrix
+
+# far finer than any rate is known, and coarse enough that no processor's rounding shows in the file's bytes
+DIGITS = 9
+
+
+def base_values_bytes(forest: Forest, features: FeatureRows) -> bytes:
+    """Return the file that holds, for each org of the pooled `features`, its base value in `forest`."""
+    training = features.rows[~features.holdout_mask()]
+    values = {}
+    for org_id, rows in training.groupby(ORG_COLUMN, sort=True):
+        matrix = feature_matrix(rows, features.contract)
+        value = base_value_of_org(forest, matrix, float(rows["converted"].mean()), int(rows["lead_id"].nunique()))
+        values[str(org_id)] = round(value, DIGITS)
+    return msgspec.json.format(msgspec.json.encode(BaseValues(values)), indent=2) + b"\n"
