@@ -48,6 +48,7 @@ from leadscore.gate import Judgement
 from leadscore.pooling import POOLED
 
 EVALUATION_FILE = "evaluation.json"
+REPORT_FILE = "report.html"
 POINTER_FILE = "active.json"
 HISTORY_FILE = "activations.jsonl"
 LOCK_FILE = ".lock"

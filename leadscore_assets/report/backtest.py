@@ -1,0 +1,80 @@
+"""The backtest: fitted to the oldest leads and judged on the newest, as a model is used. Reported, never gated on.
+
+The holdout is a fifth of all leads, whatever their age, so it hides what changes with time; this shows it. The cost is
+one more fit, on at most MOST_LEADS leads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from leadscore.comparison import BASE_RATE, Comparison, compare
+from leadscore.evaluation import Flags, Holdout
+from leadscore_assets.report.importance import evenly_spread
+from leadscore_assets.training.features import FeatureRows, feature_matrix
+from leadscore_assets.training.fit import fit, flatten
+from leadscore_assets.training.snapshot import lead_numbers
+
+NEWEST_SHARE = 0.2
+MOST_LEADS = 4_000
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """How good a forest fitted to the leads created before `first_day` (YYYY-MM-DD) is on those created since."""
+
+    first_day: str
+    older_leads: int
+    newer_leads: int
+    newer_rows: int
+    newer_conversion_rate: float
+    comparison: Comparison
+
+
+def backtest(features: FeatureRows) -> Backtest | None:
+    """Return the backtest; None when the leads' days of creation or their outcomes leave nothing to compare."""
+    rows = _sampled(features.rows)
+    first_day = _first_day(rows)
+    is_newer = np.asarray(rows["created_on"] >= first_day, dtype=bool)
+    converted = np.asarray(rows["converted"], dtype=bool)
+    if not (_has_both(converted[is_newer]) and _has_both(converted[~is_newer])):
+        return None
+    matrix = feature_matrix(rows, features.contract)
+    older, newer = rows[~is_newer], rows[is_newer]
+    fitted = fit(matrix[~is_newer], converted[~is_newer], lead_numbers(older))
+    probabilities = flatten(fitted.estimator).probabilities(matrix[is_newer])
+    holdout = Holdout(
+        lead_ids=newer["lead_id"].to_numpy(dtype=str),
+        landmark_days=newer["landmark_days"].to_numpy(dtype=np.int64),
+        converted=converted[is_newer],
+    )
+    base_rate = np.full(len(newer), converted[~is_newer].mean())
+    return Backtest(
+        first_day=first_day,
+        older_leads=int(older["lead_id"].nunique()),
+        newer_leads=holdout.count_leads(),
+        newer_rows=len(newer),
+        newer_conversion_rate=float(holdout.converted.mean()),
+        comparison=compare(probabilities, base_rate, holdout, baseline_name=BASE_RATE),
+    )
+
+
+def _sampled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return all rows of up to MOST_LEADS leads, evenly spread over their creation."""
+    leads = rows.drop_duplicates("lead_id").sort_values("created_on", kind="stable")["lead_id"].to_numpy()
+    if len(leads) <= MOST_LEADS:
+        return rows
+    return rows[rows["lead_id"].isin(leads[evenly_spread(len(leads), MOST_LEADS)])]
+
+
+def _first_day(rows: pd.DataFrame) -> str:
+    """Return the day from which the newest leads are counted; all leads of a day stand on the same side."""
+    days = np.sort(rows.drop_duplicates("lead_id")["created_on"].to_numpy(dtype=str))
+    return str(days[int(len(days) * (1 - NEWEST_SHARE))])
+
+
+def _has_both(converted: Flags) -> bool:
+    return bool(converted.any() and not converted.all())

@@ -1,0 +1,180 @@
+"""What a model report is made of: all that has to be computed, before a word of the page is written."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import joblib
+import numpy as np
+import numpy.typing as npt
+
+from leadscore.artifact import Artifact, Manifest
+from leadscore.evaluation import CALIBRATION_BINS, Flags, Floats, Holdout, LiftStep, lift_of
+from leadscore.gate import Judgement
+from leadscore.scoring import Action, ActionPolicy, score_rows
+from leadscore_assets.report.backtest import Backtest, backtest
+from leadscore_assets.report.effects import Effect, effects
+from leadscore_assets.report.importance import Drop, Score, permutation_importance
+from leadscore_assets.report.slices import TOP_SHARE, Calibration, HeldOut, Slice, calibration, compared_slices, slices
+from leadscore_assets.training.features import FeatureRows, feature_matrix
+from leadscore_assets.training.judge import holdout_of
+
+SOURCE_FEATURE = "lead_source_score"
+MOST_SOURCES = 12
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Contacting the best `contacted` of `asked` reaches `reached`, a share of the conversions. They are `leads`."""
+
+    contacted: int
+    asked: int
+    leads: int
+    reached: float
+
+
+@dataclass(frozen=True)
+class Links:
+    """Addresses that the report names: what the server says of the version now, and the run that made it."""
+
+    info: str
+    run: str | None
+
+
+@dataclass(frozen=True)
+class ReportMaterial:
+    """Everything that the page tells; the figures are those of the holdout. No lead is in it, only groups.
+
+    `youngest_gain` and `youngest_lift` rank each lead once, by its score when it was youngest; the rest counts rows.
+    Where the holdout has one class only, or is empty, what cannot be told is empty or None.
+    """
+
+    manifest: Manifest
+    judgement: Judgement
+    policy: ActionPolicy
+    links: Links
+    calibration: Calibration | None
+    by_probability: tuple[Slice, ...]
+    by_action: tuple[Slice, ...]
+    by_age: tuple[Slice, ...]
+    by_month: tuple[Slice, ...]
+    by_source: tuple[Slice, ...]
+    gain: Gain | None
+    youngest_gain: Gain | None
+    youngest_lift: tuple[LiftStep, ...]
+    importance: tuple[Drop, ...]
+    effects: tuple[Effect, ...]
+    backtest: Backtest | None
+
+
+def material_of(
+    artifact: Artifact,
+    estimator: bytes,
+    judgement: Judgement,
+    features: FeatureRows,
+    champion: Floats | None,
+    *,
+    policy: ActionPolicy,
+    links: Links,
+) -> ReportMaterial:
+    """Gather the report of a version that was judged on `features`.
+
+    `estimator` is the version's scikit-learn file, which scores many rows sooner than the forest does; `champion` holds
+    the champion's probabilities on the holdout, shape (rows,).
+    """
+    held_out = held_out_of(artifact, features, champion)
+    rows, holdout, contract = features.rows[features.holdout_mask()], held_out.holdout, artifact.manifest.contract
+    matrix, has_rows = feature_matrix(rows, contract), len(rows) > 0
+    youngest = held_out.of(_is_youngest(holdout))
+    sources = _by_source(rows[SOURCE_FEATURE].to_numpy(dtype=np.float64)) if SOURCE_FEATURE in rows else ()
+    return ReportMaterial(
+        manifest=artifact.manifest,
+        judgement=judgement,
+        policy=policy,
+        links=links,
+        calibration=calibration(held_out.candidate, holdout) if has_rows else None,
+        by_probability=slices(held_out, _by_probability(held_out.candidate)),
+        by_action=slices(held_out, _by_action(artifact, matrix, policy)),
+        by_age=compared_slices(held_out, _by_value(holdout.landmark_days)),
+        by_month=compared_slices(held_out, _by_value(held_out.created_month)),
+        by_source=slices(held_out, sources),
+        gain=gain_of(held_out),
+        youngest_gain=gain_of(youngest),
+        youngest_lift=lift_of(youngest.candidate, youngest.holdout.converted),
+        importance=permutation_importance(_scorer(estimator), contract.names, matrix, holdout.converted),
+        effects=effects(artifact.forest, contract, matrix, holdout.lead_ids) if has_rows else (),
+        backtest=backtest(features),
+    )
+
+
+def held_out_of(artifact: Artifact, features: FeatureRows, champion: Floats | None) -> HeldOut:
+    """Return the held-out rows of `features` with both models' probabilities, the candidate's by its own contract."""
+    is_held_out = features.holdout_mask()
+    rows = features.rows[is_held_out]
+    return HeldOut(
+        holdout=holdout_of(features),
+        created_month=np.array([day[:7] for day in rows["created_on"]], dtype=str),
+        candidate=artifact.forest.probabilities(feature_matrix(rows, artifact.manifest.contract)),
+        champion=champion,
+        base_rate=float(features.outcomes()[~is_held_out].mean()),
+    )
+
+
+def _is_youngest(holdout: Holdout) -> Flags:
+    """Return which rows are their lead's at the youngest age."""
+    by_age = np.argsort(holdout.landmark_days, kind="stable")
+    first = np.unique(holdout.lead_ids[by_age], return_index=True)[1]
+    is_youngest = np.zeros(len(by_age), dtype=bool)
+    is_youngest[by_age[first]] = True
+    return is_youngest
+
+
+def gain_of(held_out: HeldOut) -> Gain | None:
+    """Return what contacting the TOP_SHARE that scores best reaches; None without conversions."""
+    converted = held_out.holdout.converted
+    if not converted.any():
+        return None
+    best = np.argsort(-held_out.candidate, kind="stable")[: max(1, round(len(converted) * TOP_SHARE))]
+    leads = len(np.unique(held_out.holdout.lead_ids[best]))
+    return Gain(len(best), len(converted), leads, float(converted[best].sum() / converted.sum()))
+
+
+def _scorer(estimator: bytes) -> Score:
+    model = joblib.load(io.BytesIO(estimator))
+
+    def score(rows: Floats) -> Floats:
+        probabilities: Floats = model.predict_proba(rows.astype(np.float32))[:, 1]
+        return probabilities
+
+    return score
+
+
+def _by_value(values: npt.NDArray[Any]) -> Iterator[tuple[str, Flags]]:
+    for value in np.unique(values):
+        yield str(value), values == value
+
+
+def _by_probability(probabilities: Floats) -> Iterator[tuple[str, Flags]]:
+    place = np.minimum((probabilities * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    for index in np.unique(place).tolist():
+        yield f"{index * 10} to {index * 10 + 10}%", place == index
+
+
+def _by_action(artifact: Artifact, rows: Floats, policy: ActionPolicy) -> Iterator[tuple[str, Flags]]:
+    scores = score_rows(artifact.forest, rows, policy, with_contributions=False)
+    actions = np.array([score.action.value for score in scores], dtype=str)
+    for action in Action:
+        yield action.value, actions == action.value
+
+
+def _by_source(values: Floats) -> Iterator[tuple[str, Flags]]:
+    """Yield the sources with most rows, in the order of their scores, and the rest together."""
+    distinct, counts = np.unique(values, return_counts=True)
+    named = np.sort(distinct[np.argsort(-counts, kind="stable")[:MOST_SOURCES]])
+    for value in named.tolist():
+        yield f"{value:g}", values == value
+    if len(distinct) > len(named):
+        yield "all others", ~np.isin(values, named)

@@ -1,0 +1,245 @@
+"""The report's pictures as geometry: what stands where, in the picture's own units. The template turns it into SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from leadscore.comparison import Estimate
+from leadscore.evaluation import EvaluationReport, LiftStep
+from leadscore.gate import Judgement
+from leadscore_assets.report.effects import Effect
+from leadscore_assets.report.importance import Drop
+from leadscore_assets.report.slices import TOP_SHARE, Slice
+from leadscore_assets.report.words import figure, percent, points
+
+WIDTH, HEIGHT = 360, 300
+LEFT, RIGHT, TOP, BOTTOM = 48, 342, 10, 254
+FIFTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+LARGEST_DOT, SMALLEST_DOT = 11.0, 2.5
+BARS_WIDTH, BARS_LEFT, BARS_RIGHT, BAR_PITCH = 360, 168, 308, 22
+RANGE_WIDTH, RANGE_MARGIN = 110, 5
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through `points`, as SVG lists them. `kind` names its style: candidate, champion, youngest, guide."""
+
+    kind: str
+    points: str
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A disc, and the words that a pointer upon it shows."""
+
+    x: float
+    y: float
+    radius: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A place on an axis, and what is written there."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture with shares from 0 to 1 on both axes. `words` tell it to those who do not see it."""
+
+    title: str
+    words: str
+    x_label: str
+    y_label: str
+    lines: tuple[Line, ...]
+    dots: tuple[Dot, ...] = ()
+
+    width, height = WIDTH, HEIGHT
+    left, right, top, bottom = LEFT, RIGHT, TOP, BOTTOM
+
+    @property
+    def x_ticks(self) -> list[Tick]:
+        """The ticks of the horizontal axis."""
+        return [Tick(_x(share), percent(share, 0)) for share in FIFTHS]
+
+    @property
+    def y_ticks(self) -> list[Tick]:
+        """The ticks of the vertical axis."""
+        return [Tick(_y(share), percent(share, 0)) for share in FIFTHS]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a list, from `x` on; `low` and `high` are the ends of its spread, where it has one."""
+
+    label: str
+    figure: str
+    kind: str
+    x: float
+    length: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A list of horizontal bars on both sides of a zero."""
+
+    title: str
+    words: str
+    zero: float
+    bars: tuple[Bar, ...]
+
+    width, label_right, pitch, thickness = BARS_WIDTH, BARS_LEFT - 8, BAR_PITCH, 13
+
+    @property
+    def height(self) -> int:
+        """The picture's height."""
+        return BAR_PITCH * len(self.bars) + 4
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval with its figure, beside the figure of all rows, on a scale that a whole table shares."""
+
+    low: float
+    high: float
+    at: float
+    reference: float
+
+    width, height = RANGE_WIDTH, 14
+
+
+def roc_plot(judgement: Judgement) -> Plot:
+    """Draw how many conversions are found against how many of the others are taken for one."""
+    lines = [
+        Line(kind, _path((point.false_positive_rate, point.true_positive_rate) for point in report.roc_curve))
+        for kind, report in _reports(judgement)
+    ]
+    words = _each(judgement, lambda report: f"ROC-AUC {figure(report.metrics.roc_auc)}")
+    return Plot("ROC curve", words, "false positive rate", "true positive rate", (_diagonal(), *lines))
+
+
+def precision_recall_plot(judgement: Judgement) -> Plot:
+    """Draw which share of the leads above a probability converts, against the share of conversions among them."""
+    lines = [
+        # where nothing is found yet, there is no precision to speak of
+        Line(kind, _path((point.recall, point.precision) for point in report.precision_recall_curve if point.recall))
+        for kind, report in _reports(judgement)
+    ]
+    matrix = judgement.report.metrics.confusion_matrix
+    rate = (matrix.true_positives + matrix.false_negatives) / max(1, judgement.report.holdout_rows)
+    guide = Line("guide", _path([(0, rate), (1, rate)]))
+    words = _each(judgement, lambda report: f"average precision {figure(report.metrics.average_precision)}")
+    return Plot("Precision and recall", words, "recall", "precision", (guide, *lines))
+
+
+def gains_plot(judgement: Judgement, youngest: Sequence[LiftStep]) -> Plot:
+    """Draw the share of conversions that the best rows hold, and the best leads when each was youngest."""
+    lines = [Line(kind, _gains(report.lift)) for kind, report in _reports(judgement)]
+    lines.insert(0, Line("youngest", _gains(youngest)))
+    told = [f"{percent(step.contacted, 0)} reach {percent(step.reached, 0)}" for step in judgement.report.lift]
+    words = f"The best {', '.join(told)} of the conversions."
+    marks = [step for step in judgement.report.lift if step.contacted >= TOP_SHARE][:1]
+    dots = [Dot(_x(mark.contacted), _y(mark.reached), 4.5, f"{percent(mark.reached, 0)} reached") for mark in marks]
+    return Plot("Gains", words, "contacted, best first", "conversions reached", (_diagonal(), *lines), tuple(dots))
+
+
+def calibration_plot(by_probability: Sequence[Slice]) -> Plot:
+    """Draw the share that converted against the probability, a disc per tenth whose area counts its rows."""
+    told = [part for part in by_probability if part.calibration and part.rows]
+    most = max((part.rows or 0 for part in told), default=1)
+    dots = []
+    for part in told:
+        if part.calibration is None or part.rows is None:
+            continue
+        mean, rate = part.calibration.mean_probability, part.calibration.conversion_rate
+        radius = max(SMALLEST_DOT, LARGEST_DOT * (part.rows / most) ** 0.5)
+        said = f"probability {percent(mean)}: {percent(rate)} of {part.rows} rows converted"
+        dots.append(Dot(_x(mean), _y(rate), round(radius, 1), said))
+    words = "; ".join(dot.words for dot in dots)
+    path = Line("candidate thin", " ".join(f"{dot.x},{dot.y}" for dot in dots))
+    return Plot("Calibration", words, "predicted probability", "share converted", (_diagonal(), path), tuple(dots))
+
+
+def importance_bars(importance: Sequence[Drop]) -> Bars:
+    """Draw the drops in ROC-AUC with their spread."""
+    low = min([0.0, *(drop.low for drop in importance)])
+    high = max([0.001, *(drop.high for drop in importance)])
+    at = _Scale(low, high, BARS_LEFT, BARS_RIGHT)
+    bars = [_bar(drop.feature, drop.mean, figure(drop.mean), at, (drop.low, drop.high)) for drop in importance]
+    words = "; ".join(f"{bar.label} {bar.figure}" for bar in bars)
+    return Bars("Drop in ROC-AUC when a feature is shuffled", words, at(0), tuple(bars))
+
+
+def effect_bars(effects: Sequence[Effect]) -> tuple[Bars, ...]:
+    """Draw each feature's mean contributions, all on one scale."""
+    most = max([0.001, *(abs(part.contribution) for effect in effects for part in effect.bins)])
+    at = _Scale(-most, most, BARS_LEFT, BARS_RIGHT)
+    drawn = []
+    for effect in effects:
+        bars = [_bar(part.label, part.contribution, points(part.contribution), at) for part in effect.bins]
+        words = "; ".join(f"{bar.label}: {bar.figure}" for bar in bars)
+        drawn.append(Bars(f"{effect.feature} ({effect.unit})", words, at(0), tuple(bars)))
+    return tuple(drawn)
+
+
+def auc_ranges(parts: Sequence[Slice], overall: float | None) -> dict[str, Range]:
+    """Return, by label, where each group's ROC-AUC stands, on the scale of them all."""
+    found = {part.label: part.comparison.roc_auc.candidate for part in parts if part.comparison}
+    if not found or overall is None:
+        return {}
+    low = min(overall, *(estimate.low for estimate in found.values()))
+    high = max(overall, *(estimate.high for estimate in found.values()))
+    at = _Scale(low, max(high, low + 0.001), RANGE_MARGIN, RANGE_WIDTH - RANGE_MARGIN)
+    return {label: _range(estimate, overall, at) for label, estimate in found.items()}
+
+
+class _Scale:
+    """Maps figures from [low, high] to [first, last], to a tenth of a unit."""
+
+    def __init__(self, low: float, high: float, first: float, last: float) -> None:
+        self._low, self._first = low, first
+        self._factor = (last - first) / (high - low)
+
+    def __call__(self, value: float) -> float:
+        return round(self._first + (value - self._low) * self._factor, 1)
+
+
+_x, _y = _Scale(0, 1, LEFT, RIGHT), _Scale(0, 1, BOTTOM, TOP)
+
+
+def _reports(judgement: Judgement) -> list[tuple[str, EvaluationReport]]:
+    """Return the reports with the kinds of their lines; the candidate's is drawn last, upon the champion's."""
+    champion = [("champion", judgement.champion)] if judgement.champion else []
+    return [*champion, ("candidate", judgement.report)]
+
+
+def _each(judgement: Judgement, tell: Callable[[EvaluationReport], str]) -> str:
+    return "; ".join(f"{kind} {tell(report)}" for kind, report in reversed(_reports(judgement)))
+
+
+def _path(places: Iterable[tuple[float, float]]) -> str:
+    return " ".join(f"{_x(x)},{_y(y)}" for x, y in places)
+
+
+def _diagonal() -> Line:
+    return Line("guide", _path([(0, 0), (1, 1)]))
+
+
+def _gains(steps: Sequence[LiftStep]) -> str:
+    return _path([(0, 0), *((step.contacted, step.reached) for step in steps)]) if steps else ""
+
+
+def _bar(label: str, value: float, shown: str, at: _Scale, spread: tuple[float, float] | None = None) -> Bar:
+    low, high = (at(spread[0]), at(spread[1])) if spread else (None, None)
+    start, end = sorted((at(0), at(value)))
+    return Bar(label, shown, "up" if value >= 0 else "down", start, round(end - start, 1), low, high)
+
+
+def _range(estimate: Estimate, overall: float, at: _Scale) -> Range:
+    return Range(at(estimate.low), at(estimate.high), at(estimate.value), at(overall))

@@ -1,0 +1,150 @@
+"""The held-out rows cut into groups (by age, by month, by source …), and what is told of each group.
+
+A group of fewer than FEWEST_LEADS leads is counted as such and nothing else is told of it: its figures would be luck,
+and would speak of single leads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from leadscore.comparison import BASE_RATE, Comparison, compare
+from leadscore.evaluation import (
+    CALIBRATION_BINS,
+    Flags,
+    Floats,
+    Holdout,
+    Indices,
+    expected_calibration_error_of,
+)
+
+FEWEST_LEADS = 5
+TOP_SHARE = 0.2
+DRAWS = 500
+SEED = 42
+CHANCE_PERCENT = 95
+_CELLS_AT_A_TIME = 1_000_000
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What the report looks at of the held-out rows; arrays of shape (rows,). `champion` is None without one.
+
+    `base_rate` is the share of converted rows outside the holdout.
+    """
+
+    holdout: Holdout
+    created_month: npt.NDArray[np.str_]
+    candidate: Floats
+    champion: Floats | None
+    base_rate: float
+
+    def of(self, is_inside: Flags) -> HeldOut:
+        """Return the rows that are inside."""
+        holdout = Holdout(*(getattr(self.holdout, name)[is_inside] for name in Holdout.__struct_fields__))
+        champion = None if self.champion is None else self.champion[is_inside]
+        return HeldOut(holdout, self.created_month[is_inside], self.candidate[is_inside], champion, self.base_rate)
+
+    def compared(self) -> Comparison | None:
+        """Compare candidate and champion or, without one, the base rate; None where there is one class only."""
+        converted = self.holdout.converted
+        if not converted.any() or converted.all():
+            return None
+        if self.champion is not None:
+            return compare(self.candidate, self.champion, self.holdout, baseline_name="champion")
+        return compare(self.candidate, np.full(len(converted), self.base_rate), self.holdout, baseline_name=BASE_RATE)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Probabilities against outcomes: both means, the expected calibration error, and what luck alone would make it.
+
+    A model whose probabilities are perfectly right still has an error on a sample; it exceeds `error_by_chance` in one
+    sample of twenty.
+    """
+
+    mean_probability: float
+    conversion_rate: float
+    error: float
+    error_by_chance: float
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A group of held-out rows; all but the label and the leads is None where there are too few leads to tell.
+
+    `comparison` is None, too, where it was not asked for, and where the group has one class only.
+    """
+
+    label: str
+    leads: int
+    rows: int | None = None
+    conversions: int | None = None
+    calibration: Calibration | None = None
+    comparison: Comparison | None = None
+
+    @property
+    def conversion_rate(self) -> float | None:
+        """The share of its rows that converted."""
+        return self.conversions / self.rows if self.rows and self.conversions is not None else None
+
+
+Groups = Iterable[tuple[str, Flags]]
+
+
+def slices(held_out: HeldOut, groups: Groups) -> tuple[Slice, ...]:
+    """Return what is told of each group of rows, given by its label and its rows, shape (rows,)."""
+    return tuple(_slice(label, held_out.of(is_inside)) for label, is_inside in groups)
+
+
+def compared_slices(held_out: HeldOut, groups: Groups) -> tuple[Slice, ...]:
+    """Return the same with each group's comparison; all groups together cost about as much as the whole holdout's."""
+    parts = ((label, held_out.of(is_inside)) for label, is_inside in groups)
+    return tuple(
+        replace(told, comparison=part.compared()) if told.rows else told
+        for told, part in ((_slice(label, part), part) for label, part in parts)
+    )
+
+
+def _slice(label: str, part: HeldOut) -> Slice:
+    leads = part.holdout.count_leads()
+    if leads < FEWEST_LEADS:
+        return Slice(label, leads)
+    return Slice(
+        label=label,
+        leads=leads,
+        rows=len(part.candidate),
+        conversions=int(part.holdout.converted.sum()),
+        calibration=calibration(part.candidate, part.holdout),
+    )
+
+
+def calibration(probabilities: Floats, holdout: Holdout) -> Calibration:
+    """Return how right `probabilities`, shape (rows,), are; there is at least one row."""
+    return Calibration(
+        mean_probability=float(probabilities.mean()),
+        conversion_rate=float(holdout.converted.mean()),
+        error=expected_calibration_error_of(probabilities, holdout.converted),
+        error_by_chance=_error_by_chance(probabilities, np.unique(holdout.lead_ids, return_inverse=True)[1]),
+    )
+
+
+def _error_by_chance(probabilities: Floats, lead_of_row: Indices) -> float:
+    """Return the error that CHANCE_PERCENT of draws stay below when each row converts with its probability.
+
+    The rows of a lead share their luck, as they share their outcome.
+    """
+    bins = np.minimum((probabilities * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    member = np.eye(CALIBRATION_BINS)[bins]
+    generator, leads = np.random.default_rng(SEED), int(lead_of_row.max()) + 1
+    at_a_time = max(1, _CELLS_AT_A_TIME // len(probabilities))
+    errors = []
+    for start in range(0, DRAWS, at_a_time):
+        luck = generator.random((min(at_a_time, DRAWS - start), leads))
+        surplus = probabilities - (luck[:, lead_of_row] < probabilities)
+        errors.append(np.abs(surplus @ member).sum(axis=1) / len(probabilities))
+    return float(np.percentile(np.concatenate(errors), CHANCE_PERCENT))
