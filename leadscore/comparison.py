@@ -47,7 +47,11 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """A candidate against a `baseline`: a version's id, or BASE_RATE."""
+    """A candidate against a `baseline`: a version's id, or BASE_RATE.
+
+    `shared_window` is the share of the candidate's training window that the baseline was trained on too: 1 when both
+    are of the same day, 0 when the baseline is older than the whole window.
+    """
 
     baseline: str
     leads: int
@@ -55,6 +59,7 @@ class Comparison(msgspec.Struct, frozen=True):
     roc_auc: Difference
     brier_score: Difference
     log_loss: Difference
+    shared_window: float = 1.0
 
     @property
     def is_against_base_rate(self) -> bool:
@@ -62,7 +67,9 @@ class Comparison(msgspec.Struct, frozen=True):
         return self.baseline == BASE_RATE
 
 
-def compare(candidate: Floats, baseline: Floats, holdout: Holdout, *, baseline_name: str) -> Comparison:
+def compare(
+    candidate: Floats, baseline: Floats, holdout: Holdout, *, baseline_name: str, shared_window: float = 1.0
+) -> Comparison:
     """Compare the probabilities, shape (rows,), that two models give to the holdout's rows.
 
     Raises ValueError when the holdout has one class only: nothing can be ranked there.
@@ -77,6 +84,7 @@ def compare(candidate: Floats, baseline: Floats, holdout: Holdout, *, baseline_n
         roc_auc=_difference(ours.roc_auc, theirs.roc_auc, sign=1),
         brier_score=_difference(ours.brier_score, theirs.brier_score, sign=-1),
         log_loss=_difference(ours.log_loss, theirs.log_loss, sign=-1),
+        shared_window=shared_window,
     )
 
 

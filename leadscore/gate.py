@@ -1,10 +1,13 @@
-"""The gate: a candidate's report, the champion's report and a policy give a decision. Pure, and the only such rule.
+"""The gate: a candidate's report, its comparison with the champion and a policy give a decision. The only such rule.
 
 *activate*: the candidate ranks leads better than the champion, as sure as the policy asks, and its probabilities are
-not worse than the policy allows. Where there is no champion, it must rank better than chance and its probabilities must
-be better than the base rate. *hold*: a fine, ordinary outcome; the champion stays. *refuse*: too little data to say
-anything. How sure the difference is, `comparison` says. A decision always carries its reasons: a code, the figure, the
-threshold and what to do.
+not much worse; or its probabilities are better, as sure, and it ranks not much worse. How sure that is falls as the
+champion grows old: the less of the present training window it has seen, the less it has in its favour. Where there is
+no champion to compare with, the candidate must rank better than chance, and its probabilities must be better than the
+base rate. *hold*: a fine, ordinary outcome; the champion stays. *refuse*: too little data to say anything.
+
+How sure a difference is, `comparison` says; `benchmarks.gate` measures what the rule and its numbers are worth. A
+decision always carries its reasons: a code, the figure, the threshold and what to do.
 """
 
 from __future__ import annotations
@@ -24,11 +27,17 @@ RECOMMENDED_BASE_RATE = 0.2
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """The gate's numbers. There are no defaults here: a gate without numbers is an error, never a pass."""
+    """The gate's numbers. There are no defaults here: a gate without numbers is an error, never a pass.
+
+    `min_probability_better` is asked against a champion of the same training window, and against chance;
+    `min_probability_better_stale` against one that has seen nothing of the window; in between, in proportion.
+    """
 
     min_records: int
     min_holdout_per_class: int
     min_probability_better: float
+    min_probability_better_stale: float
+    max_roc_auc_decrease: float
     max_brier_increase: float
     max_log_loss_increase: float
 
@@ -103,6 +112,8 @@ def policy_from(settings: Settings) -> Policy:
         min_records=settings.min_records,
         min_holdout_per_class=settings.min_holdout_per_class,
         min_probability_better=settings.min_probability_better,
+        min_probability_better_stale=settings.min_probability_better_stale,
+        max_roc_auc_decrease=settings.max_roc_auc_decrease,
         max_brier_increase=settings.max_brier_increase,
         max_log_loss_increase=settings.max_log_loss_increase,
     )
@@ -198,34 +209,54 @@ def _holdout_refusals(candidate: EvaluationReport, policy: Policy) -> list[Reaso
 
 
 def _against_champion(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
-    auc = comparison.roc_auc
-    ranking = _ranking(
-        ("ranks_better", "ranks_no_better"),
-        f"Better than the active version {comparison.baseline}",
-        f"ROC-AUC {auc.candidate.value:.3f} against {auc.baseline.value:.3f} on the same {comparison.leads} leads",
-        auc.probability_better,
-        policy,
-    )
+    auc, brier = comparison.roc_auc, comparison.brier_score
+    log_loss = _guard("log_loss", "Log loss", comparison.log_loss, -policy.max_log_loss_increase)
+    needed = probability_needed(comparison.shared_window, policy)
+    fits_better = brier.probability_better >= needed > auc.probability_better
+    if fits_better:
+        return (
+            _guard("roc_auc", "ROC-AUC", auc, -policy.max_roc_auc_decrease),
+            _surely(
+                ("fits_better", "fits_no_better"),
+                f"Its probabilities are better than those of the active version {comparison.baseline}",
+                f"Brier score {_against(brier)} on the same {comparison.leads} leads",
+                brier.probability_better,
+                needed,
+            ),
+            log_loss,
+        )
     return (
-        ranking,
-        _guard("brier_score", "Brier score", comparison.brier_score, policy.max_brier_increase),
-        _guard("log_loss", "Log loss", comparison.log_loss, policy.max_log_loss_increase),
+        _surely(
+            ("ranks_better", "ranks_no_better"),
+            f"Better than the active version {comparison.baseline}",
+            f"ROC-AUC {_against(auc)} on the same {comparison.leads} leads",
+            auc.probability_better,
+            needed,
+        ),
+        _guard("brier_score", "Brier score", brier, -policy.max_brier_increase),
+        log_loss,
     )
+
+
+def probability_needed(shared_window: float, policy: Policy) -> float:
+    """Return how sure it must be that a candidate is better than a champion that saw this share of its window."""
+    fresh, stale = policy.min_probability_better, policy.min_probability_better_stale
+    return stale + (fresh - stale) * shared_window
 
 
 def _against_base_rate(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
     auc, brier = comparison.roc_auc, comparison.brier_score
-    ranking = _ranking(
+    ranking = _surely(
         ("better_than_chance", "not_better_than_chance"),
         "Better than chance",
         f"ROC-AUC {auc.candidate.value:.3f} on {comparison.leads} leads",
         auc.probability_better,
-        policy,
+        policy.min_probability_better,
     )
     beats = brier.gain.value > 0
     base_rate = Reason(
         "better_than_base_rate" if beats else "not_better_than_base_rate",
-        f"Brier score {brier.candidate.value:.3f} against {brier.baseline.value:.3f} of the base rate",
+        f"Brier score {_against(brier)} of the base rate",
         brier.candidate.value,
         brier.baseline.value,
         "" if beats else "Its probabilities say less than the base rate; train again when more outcomes are known",
@@ -234,8 +265,7 @@ def _against_base_rate(comparison: Comparison, policy: Policy) -> tuple[Reason, 
     return ranking, base_rate
 
 
-def _ranking(codes: tuple[str, str], claim: str, figures: str, probability: float, policy: Policy) -> Reason:
-    needed = policy.min_probability_better
+def _surely(codes: tuple[str, str], claim: str, figures: str, probability: float, needed: float) -> Reason:
     is_sure = probability >= needed
     return Reason(
         codes[0] if is_sure else codes[1],
@@ -247,17 +277,27 @@ def _ranking(codes: tuple[str, str], claim: str, figures: str, probability: floa
     )
 
 
-def _guard(code: str, name: str, difference: Difference, tolerance: float) -> Reason:
-    is_kept = difference.gain.value >= -tolerance
+def _guard(code: str, name: str, difference: Difference, least_gain: float) -> Reason:
+    is_kept = difference.gain.value >= least_gain
+    moves = "fall" if code == "roc_auc" else "rise"
     return Reason(
         f"{code}_kept" if is_kept else f"{code}_worse",
-        f"{name} {difference.candidate.value:.3f} against {difference.baseline.value:.3f}"
-        f" (may rise by {tolerance:.3f})",
-        -difference.gain.value,
-        tolerance,
-        "" if is_kept else "Its probabilities fit worse: see the calibration, and train again on more leads",
+        f"{name} {_against(difference)} (may {moves} by {-least_gain:.3f})",
+        difference.gain.value,
+        least_gain,
+        "" if is_kept else _REMEDIES[moves],
         speaks_for=is_kept,
     )
+
+
+_REMEDIES = {
+    "fall": "It ranks leads worse; train again when new outcomes are known",
+    "rise": "Its probabilities fit worse: see the calibration, and train again on more leads",
+}
+
+
+def _against(difference: Difference) -> str:
+    return f"{difference.candidate.value:.3f} against {difference.baseline.value:.3f}"
 
 
 def _not_evaluable(problem: Unevaluable) -> Reason:

@@ -6,7 +6,7 @@ Both structures are stored in every version's manifest, so that a training can b
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -24,6 +24,14 @@ class Window(msgspec.Struct, frozen=True):
     conversion_window_days: int
     conversion_statuses: tuple[str, ...]
     landmark_days: tuple[int, ...]
+
+    def share_seen_in(self, other: Window) -> float:
+        """Return which share of this window's time had passed, and lies within the window, at the `as_of` of `other`.
+
+        An `other` that ends later counts as one that saw it all.
+        """
+        length = timedelta(days=self.training_window_days)
+        return min(1.0, max(0.0, 1 - (self.as_of - other.as_of) / length))
 
 
 class RecordCounts(msgspec.Struct, frozen=True):

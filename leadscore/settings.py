@@ -177,8 +177,12 @@ class Settings:
         3, _whole(1, 10_000, "leads"), "fewest converted, and fewest unconverted, leads in the holdout"
     )
     min_probability_better: float = _setting(
-        0.8, SHARE, "how sure it must be that a candidate ranks leads better than the active version, or than chance"
+        0.8, SHARE, "how sure it must be that a candidate is better than a fresh active version, or than chance"
     )
+    min_probability_better_stale: float = _setting(
+        0.5, SHARE, "how sure, when the active version has seen nothing of the present training window"
+    )
+    max_roc_auc_decrease: float = _setting(0.01, SHARE, "a challenger's ROC-AUC may be worse by no more than this")
     max_brier_increase: float = _setting(0.01, SHARE, "a challenger's Brier score may be worse by no more than this")
     max_log_loss_increase: float = _setting(0.03, SHARE, "a challenger's log loss may be worse by no more than this")
 

@@ -13,16 +13,18 @@ from leadscore.comparison import BASE_RATE, Comparison, compare
 from leadscore.errors import Damaged, SourceMismatch, VersionNotFound
 from leadscore.evaluation import EvaluationReport, Floats, Holdout, evaluate
 from leadscore.gate import Judgement, Policy, Unevaluable, decide
+from leadscore.records import Window
 from leadscore.registry import Registry
 from leadscore_assets.training.features import FeatureRows, feature_matrix
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A version on the holdout: its probabilities, shape (rows,), and its report."""
+    """A version on the holdout: its probabilities, shape (rows,), and its report; and what it was trained on."""
 
     probabilities: Floats
     report: EvaluationReport
+    window: Window
 
 
 Describe = Callable[[Artifact, Judgement, FeatureRows, Floats | None], Mapping[str, bytes]]
@@ -92,7 +94,7 @@ def judged(artifact: Artifact, features: FeatureRows) -> Judged:
     rows = features.rows[features.holdout_mask()]
     probabilities = artifact.forest.probabilities(feature_matrix(rows, artifact.manifest.contract))
     report = evaluate(artifact.manifest.version, probabilities, holdout_of(features), features.counts)
-    return Judged(probabilities, report)
+    return Judged(probabilities, report, artifact.manifest.window)
 
 
 def judged_champion(registry: Registry, org_id: str, features: FeatureRows) -> Judged | Unevaluable | None:
@@ -119,7 +121,13 @@ def compared(candidate: Judged, champion: Judged | Unevaluable | None, features:
     if not holdout.converted.any() or holdout.converted.all():
         return None
     if isinstance(champion, Judged):
-        return compare(candidate.probabilities, champion.probabilities, holdout, baseline_name=champion.report.version)
+        return compare(
+            candidate.probabilities,
+            champion.probabilities,
+            holdout,
+            baseline_name=champion.report.version,
+            shared_window=candidate.window.share_seen_in(champion.window),
+        )
     base_rate = float(features.outcomes()[~features.holdout_mask()].mean())
     return compare(
         candidate.probabilities, np.full(len(holdout.converted), base_rate), holdout, baseline_name=BASE_RATE

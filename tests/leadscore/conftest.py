@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from leadscore.artifact import FOREST_FILE, Importance, Manifest, Split, encode_arrays
+from leadscore.comparison import Comparison, Difference, Estimate
 from leadscore.evaluation import ConfusionMatrix, EvaluationReport, Metrics
 from leadscore.features import CONTRACT
 from leadscore.forest import LEAF, Forest
@@ -77,6 +78,33 @@ def _report(
     return EvaluationReport(version, *counts, 100, metrics, (), (), (), ())
 
 
+def _comparison(
+    *,
+    baseline: str = "20260315060000",
+    roc_auc: tuple[float, float] = (0.75, 0.75),
+    ranks_better: float = 0.5,
+    brier_score: tuple[float, float] = (0.25, 0.25),
+    fits_better: float = 0.5,
+    log_loss: tuple[float, float] = (0.5, 0.5),
+    shared_window: float = 1.0,
+) -> Comparison:
+    """Compare figures given as (candidate's, baseline's), with intervals that nothing depends on."""
+    return Comparison(
+        baseline=baseline,
+        leads=40,
+        resamples=1_000,
+        roc_auc=_difference(*roc_auc, roc_auc[0] - roc_auc[1], ranks_better),
+        brier_score=_difference(*brier_score, brier_score[1] - brier_score[0], fits_better),
+        log_loss=_difference(*log_loss, log_loss[1] - log_loss[0], 0.5),
+        shared_window=shared_window,
+    )
+
+
+def _difference(candidate: float, baseline: float, gain: float, probability_better: float) -> Difference:
+    estimates = (Estimate(value, value - 0.0625, value + 0.0625) for value in (candidate, baseline, gain))
+    return Difference(*estimates, probability_better)
+
+
 def _judge(registry: Registry, version: str, verdict: Verdict = "activate", org_id: str = ORG) -> Judgement:
     judgement = Judgement(
         report=_report(version),
@@ -119,6 +147,12 @@ def publish() -> Callable[..., str]:
 def make_report() -> Callable[..., EvaluationReport]:
     """Give `make_report(version, **figures)`."""
     return _report
+
+
+@pytest.fixture(scope="session")
+def make_comparison() -> Callable[..., Comparison]:
+    """Give `make_comparison(**figures)`; a baseline of BASE_RATE compares with the base rate."""
+    return _comparison
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from leadscore.comparison import BASE_RATE, Comparison
 from leadscore.evaluation import EvaluationReport
 from leadscore.gate import (
     Decision,
@@ -17,18 +18,26 @@ from leadscore.gate import (
     data_refusals,
     decide,
     policy_from,
+    probability_needed,
     refuse_unfittable,
 )
 from leadscore.settings import Settings
 
 Report = Callable[..., EvaluationReport]
+Compared = Callable[..., Comparison]
 
 POLICY = Policy(
-    min_records=100, min_holdout_per_class=3, min_roc_auc=0.5, min_roc_auc_gain=0.0, max_brier_increase=0.03125
+    min_records=100,
+    min_holdout_per_class=3,
+    min_probability_better=0.75,
+    min_probability_better_stale=0.25,
+    max_roc_auc_decrease=0.015625,
+    max_brier_increase=0.03125,
+    max_log_loss_increase=0.0625,
 )
-STRICT = msgspec.structs.replace(POLICY, min_roc_auc_gain=0.0625)
 STEP = 2**-30
-CHAMPION: dict[str, Any] = {"roc_auc": 0.75, "brier_score": 0.25}
+CHAMPION = "20260315060000"
+GONE = Unevaluable(CHAMPION, "its forest is damaged")
 
 
 def _codes(decision: Decision) -> list[str]:
@@ -36,41 +45,109 @@ def _codes(decision: Decision) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("roc_auc", "verdict", "code"),
+    ("figures", "verdict", "codes"),
     [
-        (0.5 + STEP, "activate", "better_than_chance"),
-        (0.5, "hold", "not_better_than_chance"),
-        (0.25, "hold", "not_better_than_chance"),
-        (1.0, "activate", "better_than_chance"),
+        ({"ranks_better": 0.75}, "activate", ["better_than_chance", "better_than_base_rate"]),
+        ({"ranks_better": 0.75 - STEP}, "hold", ["not_better_than_chance", "better_than_base_rate"]),
+        ({"brier_score": (0.25, 0.25)}, "hold", ["better_than_chance", "not_better_than_base_rate"]),
+        ({"brier_score": (0.25 + STEP, 0.25)}, "hold", ["better_than_chance", "not_better_than_base_rate"]),
+        ({"brier_score": (0.25 - STEP, 0.25)}, "activate", ["better_than_chance", "better_than_base_rate"]),
+        ({"shared_window": 0.0, "ranks_better": 0.5}, "hold", ["not_better_than_chance", "better_than_base_rate"]),
     ],
 )
-def test_a_first_version_must_beat_chance(roc_auc: float, verdict: str, code: str, make_report: Report) -> None:
-    decision = decide(make_report(roc_auc=roc_auc), None, POLICY)
-    assert (decision.verdict, _codes(decision)) == (verdict, [code])
-    assert (decision.reasons[0].figure, decision.reasons[0].threshold) == (roc_auc, 0.5)
+def test_a_first_version_must_beat_chance_and_the_base_rate(
+    *, figures: dict[str, Any], verdict: str, codes: list[str], make_report: Report, make_comparison: Compared
+) -> None:
+    beats_both = {"baseline": BASE_RATE, "roc_auc": (0.75, 0.5), "ranks_better": 1.0, "brier_score": (0.125, 0.25)}
+    decision = decide(make_report(), make_comparison(**beats_both | figures), None, POLICY)
+    assert (decision.verdict, _codes(decision)) == (verdict, codes)
+
+
+def test_a_first_version_is_told_by_how_much(make_report: Report, make_comparison: Compared) -> None:
+    figures = {"baseline": BASE_RATE, "roc_auc": (0.625, 0.5), "ranks_better": 0.5, "brier_score": (0.2, 0.25)}
+    decision = decide(make_report(), make_comparison(**figures), None, POLICY)
+    assert decision.text == (
+        "Better than chance with probability 0.50 (needs 0.75); ROC-AUC 0.625 on 40 leads. Train again when new"
+        " outcomes are known. Brier score 0.200 against 0.250 of the base rate."
+    )
+
+
+RANKING = ["ranks_better", "brier_score_kept", "log_loss_kept"]
+HELD = ["ranks_no_better", "brier_score_kept", "log_loss_kept"]
+FITTING = ["roc_auc_kept", "fits_better", "log_loss_kept"]
 
 
 @pytest.mark.parametrize(
-    ("policy", "roc_auc", "brier_score", "verdict", "codes"),
+    ("figures", "verdict", "codes"),
     [
-        (POLICY, 0.75 + STEP, 0.25, "activate", ["roc_auc_improved", "brier_score_kept"]),
-        (POLICY, 0.75, 0.25, "hold", ["roc_auc_not_improved", "brier_score_kept"]),
-        (POLICY, 0.75 - STEP, 0.125, "hold", ["roc_auc_not_improved", "brier_score_kept"]),
-        (POLICY, 0.875, 0.28125, "activate", ["roc_auc_improved", "brier_score_kept"]),
-        (POLICY, 0.875, 0.28125 + STEP, "hold", ["roc_auc_improved", "brier_score_worse"]),
-        (POLICY, 0.5, 0.5, "hold", ["roc_auc_not_improved", "brier_score_worse"]),
-        (STRICT, 0.8125, 0.25, "hold", ["roc_auc_not_improved", "brier_score_kept"]),
-        (STRICT, 0.8125 + STEP, 0.25, "activate", ["roc_auc_improved", "brier_score_kept"]),
+        ({"ranks_better": 0.75}, "activate", RANKING),
+        ({"ranks_better": 0.75 - STEP}, "hold", HELD),
+        ({"ranks_better": 0.0, "roc_auc": (0.75, 0.75)}, "hold", HELD),
+        # its probabilities may be worse by so much, and no more
+        ({"ranks_better": 1.0, "brier_score": (0.28125, 0.25)}, "activate", RANKING),
+        (
+            {"ranks_better": 1.0, "brier_score": (0.28125 + STEP, 0.25)},
+            "hold",
+            ["ranks_better", "brier_score_worse", "log_loss_kept"],
+        ),
+        ({"ranks_better": 1.0, "log_loss": (0.5625, 0.5)}, "activate", RANKING),
+        (
+            {"ranks_better": 1.0, "log_loss": (0.5625 + STEP, 0.5)},
+            "hold",
+            ["ranks_better", "brier_score_kept", "log_loss_worse"],
+        ),
+        # probabilities that are surely better let in a candidate whose ranking is not surely better
+        ({"fits_better": 0.75}, "activate", FITTING),
+        ({"fits_better": 0.75 - STEP}, "hold", HELD),
+        ({"fits_better": 1.0, "ranks_better": 0.75}, "activate", RANKING),
+        ({"fits_better": 1.0, "roc_auc": (0.734375, 0.75)}, "activate", FITTING),
+        (
+            {"fits_better": 1.0, "roc_auc": (0.734375 - STEP, 0.75)},
+            "hold",
+            ["roc_auc_worse", "fits_better", "log_loss_kept"],
+        ),
+        (
+            {"fits_better": 1.0, "log_loss": (0.5625 + STEP, 0.5)},
+            "hold",
+            ["roc_auc_kept", "fits_better", "log_loss_worse"],
+        ),
+        # how sure falls with the share of the window that the champion has seen
+        ({"ranks_better": 0.5, "shared_window": 0.5}, "activate", RANKING),
+        ({"ranks_better": 0.5 - STEP, "fits_better": 0.0, "shared_window": 0.5}, "hold", HELD),
+        ({"fits_better": 0.5, "ranks_better": 0.25, "shared_window": 0.5}, "activate", FITTING),
+        ({"ranks_better": 0.25, "shared_window": 0.0}, "activate", RANKING),
+        ({"ranks_better": 0.25 - STEP, "fits_better": 0.0, "shared_window": 0.0}, "hold", HELD),
     ],
 )
-def test_a_challenger_must_rank_better_and_may_not_be_calibrated_much_worse(
-    *, policy: Policy, roc_auc: float, brier_score: float, verdict: str, codes: list[str], make_report: Report
+def test_a_challenger_must_be_surely_better_in_one_thing_and_not_much_worse_in_the_others(
+    *, figures: dict[str, Any], verdict: str, codes: list[str], make_report: Report, make_comparison: Compared
 ) -> None:
-    candidate = make_report("20260401060000", roc_auc=roc_auc, brier_score=brier_score)
-    decision = decide(candidate, make_report("20260315060000", **CHAMPION), policy)
+    decision = decide(make_report("20260401060000"), make_comparison(**figures), None, POLICY)
     assert (decision.verdict, _codes(decision)) == (verdict, codes)
-    assert [reason.figure for reason in decision.reasons] == [roc_auc - 0.75, brier_score - 0.25]
-    assert "of the active version 20260315060000 on the same 40 leads" in decision.text
+    assert (decision.verdict == "activate") == all(reason.speaks_for for reason in decision.reasons)
+
+
+def test_the_words_have_the_figures(make_report: Report, make_comparison: Compared) -> None:
+    figures: dict[str, Any] = {"ranks_better": 0.41, "roc_auc": (0.712, 0.718), "brier_score": (0.181, 0.178)}
+    held = decide(make_report(), make_comparison(**figures), None, POLICY)
+    assert held.text == (
+        "Better than the active version 20260315060000 with probability 0.41 (needs 0.75); ROC-AUC 0.712 against"
+        " 0.718 on the same 40 leads. Train again when new outcomes are known. Brier score 0.181 against 0.178 (may"
+        " rise by 0.031). Log loss 0.500 against 0.500 (may rise by 0.062)."
+    )
+    assert [reason.figure for reason in held.reasons] == pytest.approx([0.41, -0.003, 0.0])
+    assert [reason.threshold for reason in held.reasons] == [0.75, -0.03125, -0.0625]
+    fits = decide(make_report(), make_comparison(**figures, fits_better=0.875, shared_window=0.5), None, POLICY)
+    assert fits.text.startswith(
+        "ROC-AUC 0.712 against 0.718 (may fall by 0.016). Its probabilities are better than those of the active"
+        " version 20260315060000 with probability 0.88 (needs 0.50); Brier score 0.181 against 0.178 on the same 40"
+        " leads. Log loss"
+    )
+
+
+@pytest.mark.parametrize(("shared_window", "needed"), [(1.0, 0.75), (0.5, 0.5), (0.0, 0.25)])
+def test_how_sure_falls_in_proportion_to_what_the_champion_has_seen(shared_window: float, needed: float) -> None:
+    assert probability_needed(shared_window, POLICY) == needed
 
 
 @pytest.mark.parametrize(
@@ -84,10 +161,11 @@ def test_a_challenger_must_rank_better_and_may_not_be_calibrated_much_worse(
     ],
 )
 def test_too_little_data_is_refused_however_good_the_figures(
-    figures: dict[str, int], code: str, figure: int, threshold: int, make_report: Report
+    *, figures: dict[str, int], code: str, figure: int, threshold: int, make_report: Report, make_comparison: Compared
 ) -> None:
-    for champion in (None, make_report(**CHAMPION), Unevaluable("20260315060000", "its files are damaged")):
-        decision = decide(make_report(roc_auc=1.0, brier_score=0.0, **figures), champion, POLICY)
+    sure = make_comparison(ranks_better=1.0, fits_better=1.0)
+    for comparison, problem in ((sure, None), (sure, GONE), (None, None)):
+        decision = decide(make_report(**figures), comparison, problem, POLICY)
         assert (decision.verdict, _codes(decision)) == ("refuse", [code])
         assert (decision.reasons[0].figure, decision.reasons[0].threshold) == (figure, threshold)
         assert decision.reasons[0].remedy.startswith("Train again when")
@@ -96,15 +174,15 @@ def test_too_little_data_is_refused_however_good_the_figures(
 @pytest.mark.parametrize(
     "figures", [{"records": 100}, {"holdout_converted_records": 3}, {"holdout_converted_records": 37}]
 )
-def test_just_enough_data_is_judged(figures: dict[str, int], make_report: Report) -> None:
-    assert decide(make_report(**figures), None, POLICY).verdict == "activate"
+def test_just_enough_data_is_judged(figures: dict[str, int], make_report: Report, make_comparison: Compared) -> None:
+    assert decide(make_report(**figures), make_comparison(ranks_better=1.0), None, POLICY).verdict == "activate"
 
 
 def test_every_refusal_is_named_at_once(make_report: Report) -> None:
     candidate = make_report(
         records=5, converted_records=0, holdout_records=1, holdout_converted_records=0, roc_auc=None
     )
-    assert _codes(decide(candidate, None, POLICY)) == [
+    assert _codes(decide(candidate, None, None, POLICY)) == [
         "too_few_records",
         "one_class",
         "too_few_converted_in_holdout",
@@ -117,20 +195,25 @@ def test_a_refusal_says_how_many_leads_are_missing(missing: int, words: str) -> 
     assert words in data_refusals(100 - missing, 20, POLICY)[0].text
 
 
-def test_a_champion_that_cannot_be_evaluated_is_told_and_chance_decides(make_report: Report) -> None:
-    champion = Unevaluable("20260315060000", "its forest is damaged")
-    for roc_auc, verdict in ((0.75, "activate"), (0.5, "hold")):
-        decision = decide(make_report(roc_auc=roc_auc), champion, POLICY)
+def test_a_champion_that_cannot_be_evaluated_is_told_and_the_base_rate_decides(
+    make_report: Report, make_comparison: Compared
+) -> None:
+    for brier_score, verdict in ((0.125, "activate"), (0.25, "hold")):
+        comparison = make_comparison(baseline=BASE_RATE, ranks_better=1.0, brier_score=(brier_score, 0.25))
+        decision = decide(make_report(), comparison, GONE, POLICY)
         assert decision.verdict == verdict
         assert decision.reasons[0].code == "champion_not_evaluable"
-        assert "The active version 20260315060000 cannot be compared: its forest is damaged." in decision.text
+        assert decision.text.startswith(
+            "The active version 20260315060000 cannot be compared: its forest is damaged. The candidate is judged"
+            " against the base rate instead. Better than chance with probability 1.00"
+        )
 
 
 @pytest.mark.parametrize(("converted", "codes"), [(39, ["low_base_rate"]), (40, []), (41, [])])
 def test_a_low_conversion_rate_is_a_note_and_decides_nothing(
-    converted: int, codes: list[str], make_report: Report
+    converted: int, codes: list[str], make_report: Report, make_comparison: Compared
 ) -> None:
-    decision = decide(make_report(converted_records=converted), None, POLICY)
+    decision = decide(make_report(converted_records=converted), make_comparison(ranks_better=1.0), None, POLICY)
     assert ([note.code for note in decision.notes], decision.verdict) == (codes, "activate")
     assert "low_base_rate" not in _codes(decision)
 
@@ -164,22 +247,26 @@ def test_a_gate_without_its_numbers_is_an_error_and_never_a_pass() -> None:
             Policy(**numbers)
 
 
-def test_a_report_without_roc_auc_is_an_error_and_never_a_pass(make_report: Report) -> None:
-    with pytest.raises(ValueError, match="has no ROC-AUC"):
-        decide(make_report(roc_auc=None), None, POLICY)
-    with pytest.raises(ValueError, match="has no ROC-AUC"):
-        decide(make_report(), make_report(roc_auc=None), POLICY)
+def test_enough_data_without_a_comparison_is_an_error_and_never_a_pass(make_report: Report) -> None:
+    for problem in (None, GONE):
+        with pytest.raises(ValueError, match="was compared with nothing; train again"):
+            decide(make_report(), None, problem, POLICY)
 
 
 def test_the_policy_is_the_settings() -> None:
-    assert policy_from(Settings()) == Policy(100, 3, 0.5, 0.0, 0.01)
+    settings = Settings()
+    for name in Policy.__struct_fields__:
+        assert getattr(policy_from(settings), name) == getattr(settings, name)
     assert policy_from(Settings(min_records=7)).min_records == 7
 
 
-def test_a_judgement_reads_back_and_names_the_champion_it_was_against(make_report: Report) -> None:
+def test_a_judgement_reads_back_and_names_the_champion_it_was_against(
+    make_report: Report, make_comparison: Compared
+) -> None:
     champion, gone = make_report("20260101000000"), Unevaluable("20260201000000", "gone")
-    decision = decide(make_report(), gone, POLICY)
+    comparison = make_comparison(shared_window=0.5)
+    decision = decide(make_report(), comparison, gone, POLICY)
     for beside, version in (((champion, None), champion.version), ((None, gone), gone.version), ((None, None), None)):
-        judgement = Judgement(make_report(), *beside, decision, "c0ffee", "2026-03-15T06:00:01+00:00", None)
+        judgement = Judgement(make_report(), *beside, decision, "c0ffee", "2026-03-15T06:00:01+00:00", None, comparison)
         assert judgement.champion_version == version
         assert msgspec.json.decode(msgspec.json.encode(judgement), type=Judgement) == judgement

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from leadscore.errors import InvalidInput
@@ -35,3 +36,10 @@ def test_a_time_to_come_is_refused() -> None:
 def test_the_base_rate_of_nothing_is_unknown() -> None:
     assert RecordCounts(0, 0, 0, {}, "").base_rate is None
     assert RecordCounts(200, 50, 700, {}, "").base_rate == 0.25
+
+
+@pytest.mark.parametrize(("days_before", "share"), [(0, 1.0), (50, 0.5), (100, 0.0), (300, 0.0), (-10, 1.0)])
+def test_an_older_training_has_seen_less_of_the_window(days_before: int, share: float) -> None:
+    window = window_from(read_settings({"AS_OF": "2026-03-15", "TRAINING_WINDOW_DAYS": "100"}))
+    other = msgspec.structs.replace(window, as_of=window.as_of - timedelta(days=days_before))
+    assert window.share_seen_in(other) == share

@@ -60,8 +60,8 @@ BAD_VALUES = [
     ("CONVERSION_STATUSES", "WON,", "one or more statuses"),
     ("POOLED_MODEL", "yes", "true or false"),
     ("POOLED_MODEL", "1", "true or false"),
-    ("MIN_ROC_AUC", "1.01", "a number from 0 to 1"),
-    ("MIN_ROC_AUC", "nan", "a number from 0 to 1"),
+    ("MIN_PROBABILITY_BETTER", "1.01", "a number from 0 to 1"),
+    ("MIN_PROBABILITY_BETTER", "nan", "a number from 0 to 1"),
     ("NURTURE_PROBABILITY", "30%", "a number from 0 to 1"),
 ]
 
@@ -96,8 +96,8 @@ def test_a_bad_value_is_refused_with_its_name_the_rule_and_the_remedy(name: str,
 
 def test_every_fault_is_named_at_once() -> None:
     with pytest.raises(InvalidSettings) as caught:
-        read_settings({"PORT": "x", "LOG_LEVEL": "y", "MIN_ROC_AUC": "z"})
-    assert [line.split()[0] for line in caught.value.message.splitlines()] == ["PORT", "LOG_LEVEL", "MIN_ROC_AUC"]
+        read_settings({"PORT": "x", "LOG_LEVEL": "y", "MIN_PROBABILITY_BETTER": "z"})
+    assert [line.split()[0] for line in caught.value.message.splitlines()] == ["PORT", "LOG_LEVEL", "MIN_PROBABILITY_BETTER"]
 
 
 def test_a_landmark_after_the_outcome_is_known_is_refused() -> None:
