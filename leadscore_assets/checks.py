@@ -10,8 +10,10 @@ import dagster as dg
 
 from leadscore.gate import Judgement
 from leadscore.registry import Registry
+from leadscore.settings import Settings
 from leadscore_assets.assets.evaluation import evaluation
 from leadscore_assets.partitions import orgs
+from leadscore_assets.plans import in_words, plan_for, plan_metadata
 from leadscore_assets.training.candidate import Candidate
 
 # checks per partition are a preview in the release that is pinned; the tests hold what we use of it
@@ -25,15 +27,21 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partiti
     description="There are enough records, of both outcomes, to judge a version at all.",
 )
 def minimum_records(
-    context: dg.AssetCheckExecutionContext, registry: dg.ResourceParam[Registry], evaluation: Candidate
+    context: dg.AssetCheckExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    registry: dg.ResourceParam[Registry],
+    evaluation: Candidate,
 ) -> dg.AssetCheckResult:
-    """Fail, and hold everything back, when the gate refuses."""
+    """Fail, and hold everything back, when the gate refuses; with the plan."""
     judgement = _judgement(registry, context.partition_key, evaluation)
     report = judgement.report
-    enough = f"{report.records:,} records, {report.converted_records:,} of them converted"
-    is_refused = judgement.decision.verdict == "refuse"
-    said = f"refused: {judgement.decision.text}" if is_refused else enough
-    return _result(judgement, not is_refused, dg.AssetCheckSeverity.ERROR, said)
+    if judgement.decision.verdict != "refuse":
+        enough = f"{report.records:,} records, {report.converted_records:,} of them converted"
+        return _result(judgement, True, dg.AssetCheckSeverity.ERROR, enough)
+    window = registry.manifest(context.partition_key, evaluation.version).window
+    plan = plan_for(settings, context.partition_key, window, context.log)
+    said = f"refused: {in_words(judgement.decision, plan)}"
+    return _result(judgement, False, dg.AssetCheckSeverity.ERROR, said, **plan_metadata(plan))
 
 
 @dg.asset_check(
@@ -63,7 +71,9 @@ def _judgement(registry: Registry, org_id: str, candidate: Candidate) -> Judgeme
     return judgement
 
 
-def _result(judgement: Judgement, passed: bool, severity: dg.AssetCheckSeverity, said: str) -> dg.AssetCheckResult:
+def _result(
+    judgement: Judgement, passed: bool, severity: dg.AssetCheckSeverity, said: str, **more: str | float
+) -> dg.AssetCheckResult:
     report, decision = judgement.report, judgement.decision
     return dg.AssetCheckResult(
         passed=passed,
@@ -75,5 +85,6 @@ def _result(judgement: Judgement, passed: bool, severity: dg.AssetCheckSeverity,
             "reasons": decision.text,
             "records": report.records,
             "champion_version": judgement.champion_version or "none",
+            **more,
         },
     )

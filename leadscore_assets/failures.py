@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import dagster as dg
 
 from leadscore.errors import LeadscoreError
-from leadscore.gate import Decision
 
 
 @contextmanager
@@ -18,9 +17,3 @@ def clear_failures() -> Iterator[None]:
         yield
     except LeadscoreError as error:
         raise dg.Failure(error.message, {"code": error.code}, allow_retries=False) from error
-
-
-def refused(decision: Decision) -> dg.Failure:
-    """Return the failure of a step whose data the gate refuses."""
-    metadata = {"code": "insufficient_data", "verdict": decision.verdict, "reasons": decision.text}
-    return dg.Failure(decision.text, metadata, allow_retries=False)

@@ -9,9 +9,10 @@ from leadscore.errors import NotActivatable
 from leadscore.gate import Decision, Judgement, decide, policy_from
 from leadscore.registry import Pointer, Registry
 from leadscore.settings import Settings
-from leadscore_assets.failures import clear_failures, refused
+from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata import GROUP, OWNERS, version_link
 from leadscore_assets.partitions import orgs
+from leadscore_assets.plans import plan_for, refused
 from leadscore_assets.training.candidate import Candidate
 
 
@@ -32,7 +33,8 @@ def active_model(
         if pointer is None or pointer.version != version:
             decision = _ask_the_gate(registry.judgement(org_id, version), version, settings)
             if decision.verdict == "refuse":
-                raise refused(decision)
+                window = registry.manifest(org_id, version).window
+                raise refused(decision, plan_for(settings, org_id, window, context.log))
             if decision.verdict == "hold":
                 yield _held(context, version, decision, pointer)
                 return

@@ -6,9 +6,10 @@ from leadscore.artifact import Manifest
 from leadscore.gate import policy_from, refuse_unfittable
 from leadscore.registry import Registry
 from leadscore.settings import Settings
-from leadscore_assets.failures import clear_failures, refused
+from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata import GROUP, OWNERS, counts_metadata, importance_table, version_link, window_metadata
 from leadscore_assets.partitions import orgs
+from leadscore_assets.plans import plan_for, refused
 from leadscore_assets.training.candidate import Candidate
 from leadscore_assets.training.features import FeatureRows
 
@@ -29,7 +30,7 @@ def trained_model(
         counts.records, counts.converted_records, *training_side(lead_features), policy=policy_from(settings)
     )
     if refusal:
-        raise refused(refusal)
+        raise refused(refusal, plan_for(settings, context.partition_key, lead_features.window, context.log))
     with clear_failures():
         manifest = train(registry, context.partition_key, lead_features, run_id=context.run.run_id)
     context.log.info("version %s published as a candidate", manifest.version)
