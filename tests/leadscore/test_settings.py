@@ -113,13 +113,13 @@ def test_values_are_read_into_their_types() -> None:
             "LOG_LEVEL": "debug",
             "LANDMARK_DAYS": "0, 2, 5",
             "CONVERSION_STATUSES": "WON, SIGNED",
-            "MIN_ROC_AUC_GAIN": "0.01",
+            "MAX_ROC_AUC_DECREASE": "0.02",
             "RECORDS_SQL": "/etc/records.sql",
             "POOLED_MODEL": "True",
         }
     )
     assert (settings.port, settings.log_level, settings.landmark_days) == (5001, "DEBUG", (0, 2, 5))
-    assert (settings.conversion_statuses, settings.min_roc_auc_gain) == (("WON", "SIGNED"), 0.01)
+    assert (settings.conversion_statuses, settings.max_roc_auc_decrease) == (("WON", "SIGNED"), 0.02)
     assert settings.records_sql == Path("/etc/records.sql")
     assert settings.pooled_model is True
 

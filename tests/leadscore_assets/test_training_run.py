@@ -87,7 +87,8 @@ def test_a_retraining_with_nothing_new_is_held_and_green(train: Any, registry: R
     assert materialized(result) == ASSETS - {"active_model"}
     improves = check(result, "metrics_improve")
     assert (improves.passed, improves.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert improves.description.startswith("held: ROC-AUC")
+    assert improves.description.startswith("held: Better than the active version")
+    assert "with probability 0.00 (needs 0.80)" in improves.description
     assert check(result, "minimum_records").passed
     assert registry.active("sound") == first
     newest, oldest = (registry.manifest("sound", version) for version in registry.versions("sound"))
@@ -254,7 +255,7 @@ def test_bad_rows_are_set_aside_and_counted(train: Any, crm_settings: Settings, 
 
 
 def test_a_damaged_champion_is_replaced_by_a_sound_candidate(train: Any, registry: Registry) -> None:
-    """A champion whose files do not verify cannot be compared; the candidate has to beat chance, and that is said."""
+    """A champion whose files do not verify cannot be compared; the candidate has to beat the base rate, and that is said."""
     train("sound")
     [version] = registry.versions("sound")
     forest = registry.root / "sound" / version / "forest.safetensors"
