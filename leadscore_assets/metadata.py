@@ -13,10 +13,21 @@ from leadscore.features import Contract
 from leadscore.gate import Judgement
 from leadscore.records import RecordCounts, Window
 from leadscore.settings import Settings
+from leadscore_assets.history import PastVersion, table_rows
 
 GROUP = "leadscore"
 OWNERS = ["team:leadscore"]
-METRICS = ("roc_auc", "average_precision", "brier_score", "log_loss", "accuracy", "precision", "recall", "f1_score")
+METRICS = (
+    "roc_auc",
+    "average_precision",
+    "brier_score",
+    "log_loss",
+    "expected_calibration_error",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1_score",
+)
 
 Metadata = dict[str, Any]
 
@@ -114,9 +125,16 @@ def importance_table(importance: Sequence[Importance]) -> dg.MetadataValue:
     )
 
 
-def version_link(settings: Settings, org_id: str, version: str) -> dg.MetadataValue:
-    """Return the address of the server's page about a version."""
-    return dg.MetadataValue.url(settings.link(f"/api/v1/model/info?org_id={org_id}&version={version}"))
+def version_links(settings: Settings, org_id: str, version: str) -> Metadata:
+    """Return the addresses at which the server tells of a version, and shows its report once it was judged."""
+    asked = f"org_id={org_id}&version={version}"
+    return {page: dg.MetadataValue.url(settings.link(f"/api/v1/model/{page}?{asked}")) for page in ("info", "report")}
+
+
+def history_metadata(versions: Sequence[PastVersion]) -> Metadata:
+    """Return the org's versions over time as a table, newest first."""
+    columns = ("version", "as_of", "records", "roc_auc", "brier_score", "decision", "active")
+    return {"versions": _table(dict.fromkeys(columns, "string"), table_rows(versions))}
 
 
 def _count_table(counts: Mapping[str, int], unit: str) -> dg.MetadataValue:

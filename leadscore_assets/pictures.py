@@ -1,12 +1,13 @@
-"""The pictures of an evaluation: ROC curve, calibration curve and confusion matrix, as small inline PNGs.
+"""The pictures of an evaluation in Dagster: ROC curve, calibration, confusion matrix and the org's versions over time.
 
-They are drawn from the stored judgement alone, so that the same judgement gives the same pictures.
+They are small inline PNGs, drawn from what the registry stores alone: the same judgements give the same pictures.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 
 from leadscore.evaluation import EvaluationReport
 from leadscore.gate import Judgement
+from leadscore_assets.history import PastVersion
 
 GUIDE_COLOUR = "#9a9a9a"
 SIZE_INCHES = (4.6, 4.0)
@@ -32,6 +34,7 @@ class Style:
 
 
 CANDIDATE = Style("candidate", "#1f5fbf", 1.5)
+DECISION_COLOURS = {"activate": "#1a7f4b", "hold": "#8a6100", "refuse": "#b3261e"}
 CHAMPION = Style("champion", "#f0b58c", 5)
 
 
@@ -50,6 +53,36 @@ def evaluation_pictures(judgement: Judgement) -> dict[str, dg.MetadataValue]:
         "calibration_curve": _picture(calibration),
         "confusion_matrix": _picture(confusion),
     }
+
+
+def versions_picture(versions: Sequence[PastVersion]) -> dg.MetadataValue:
+    """Return ROC-AUC and Brier score of the versions in their order, with intervals; the active one is ringed."""
+    figure = _figure("Versions over time", rows=2)
+    upper, lower = figure.axes
+    for axes, name, label in ((upper, "roc_auc", "ROC-AUC"), (lower, "brier_score", "Brier score")):
+        _draw_versions(axes, versions, name)
+        axes.set_ylabel(label)
+    upper.set_xticklabels([])
+    lower.set_xticklabels([past.as_of.strftime("%Y-%m-%d") if past.as_of else "" for past in versions], rotation=90)
+    lower.set_xlabel("trained as of")
+    handles, labels = upper.get_legend_handles_labels()
+    shown = dict(zip(labels, handles, strict=True))
+    upper.legend(shown.values(), shown.keys(), loc="best", fontsize=7, frameon=False)
+    return _picture(figure)
+
+
+def _draw_versions(axes: Axes, versions: Sequence[PastVersion], name: str) -> None:
+    for place, past in enumerate(versions):
+        found = getattr(past, name)
+        if found is None:
+            continue
+        spread = [[found.value - found.low], [found.high - found.value]]
+        colour = DECISION_COLOURS[past.decision]
+        axes.errorbar(place, found.value, spread, fmt="o", color=colour, label=past.decision, capsize=2, linewidth=1)
+        if past.is_active:
+            axes.plot(place, found.value, "o", markersize=12, fillstyle="none", color=colour, label="active")
+    axes.set(xticks=range(len(versions)), xlim=(-0.5, len(versions) - 0.5))
+    axes.tick_params(labelsize=8)
 
 
 def _draw_roc(axes: Axes, report: EvaluationReport, style: Style) -> None:
@@ -87,10 +120,11 @@ def _draw_confusion(axes: Axes, report: EvaluationReport) -> None:
     axes.set_yticklabels(["not\nconverted", "converted"])
 
 
-def _figure(title: str) -> Figure:
+def _figure(title: str, rows: int = 1) -> Figure:
     figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="tight")
     FigureCanvasAgg(figure)
-    figure.add_subplot().set_title(title)
+    figure.subplots(rows)
+    figure.axes[0].set_title(title)
     return figure
 
 
@@ -99,4 +133,4 @@ def _picture(figure: Figure) -> dg.MetadataValue:
     # without the library's name in it, the same judgement gives the same bytes
     figure.savefig(buffer, format="png", metadata={"Software": None})
     encoded = base64.b64encode(buffer.getvalue()).decode()
-    return dg.MetadataValue.md(f"![{figure.gca().get_title()}](data:image/png;base64,{encoded})")
+    return dg.MetadataValue.md(f"![{figure.axes[0].get_title()}](data:image/png;base64,{encoded})")

@@ -10,7 +10,7 @@ from leadscore.gate import Decision, Judgement, decide, policy_from
 from leadscore.registry import Pointer, Registry
 from leadscore.settings import Settings
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata import GROUP, OWNERS, version_link
+from leadscore_assets.metadata import GROUP, OWNERS, version_links
 from leadscore_assets.partitions import orgs
 from leadscore_assets.plans import plan_for, refused
 from leadscore_assets.training.candidate import Candidate
@@ -40,9 +40,9 @@ def active_model(
                 return
             pointer = _activate(registry, org_id, version, context.run.run_id)
     context.log.info("version %s is active", version)
-    link = version_link(settings, org_id, version)
     yield dg.MaterializeResult(
-        metadata={**_pointer_metadata(pointer), "info": link}, data_version=dg.DataVersion(version)
+        metadata={**_pointer_metadata(pointer), **version_links(settings, org_id, version)},
+        data_version=dg.DataVersion(version),
     )
 
 

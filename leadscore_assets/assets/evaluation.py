@@ -6,7 +6,15 @@ from leadscore.gate import policy_from
 from leadscore.registry import Registry
 from leadscore.settings import Settings
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata import GROUP, OWNERS, decision_metadata, quality_metadata, version_link
+from leadscore_assets.history import past_versions
+from leadscore_assets.metadata import (
+    GROUP,
+    OWNERS,
+    decision_metadata,
+    history_metadata,
+    quality_metadata,
+    version_links,
+)
 from leadscore_assets.partitions import orgs
 from leadscore_assets.training.candidate import Candidate
 from leadscore_assets.training.features import FeatureRows
@@ -25,18 +33,22 @@ def evaluation(
 
     A version is judged once; materializing this again shows the stored judgement.
     """
-    # matplotlib is needed by this step only
-    from leadscore_assets.pictures import evaluation_pictures  # noqa: PLC0415
+    # matplotlib and scikit-learn are needed by this step only
+    from leadscore_assets.pictures import evaluation_pictures, versions_picture  # noqa: PLC0415
+    from leadscore_assets.report.describe import report_describer  # noqa: PLC0415
 
+    org_id = context.partition_key
     with clear_failures():
         judgement = judge(
             registry,
-            context.partition_key,
+            org_id,
             trained_model.version,
             lead_features,
             policy_from(settings),
             run_id=context.run.run_id,
+            describe=report_describer(registry, settings),
         )
+        versions = past_versions(registry, org_id)
     context.log.info("%s: %s", judgement.decision.verdict, judgement.decision.text)
     return dg.MaterializeResult(
         value=trained_model,
@@ -44,6 +56,9 @@ def evaluation(
             **decision_metadata(judgement),
             **evaluation_pictures(judgement),
             **quality_metadata(judgement.report),
-            "info": version_link(settings, context.partition_key, trained_model.version),
+            **history_metadata(versions),
+            "versions_over_time": versions_picture(versions),
+            "passed_gate": int(judgement.decision.verdict == "activate"),
+            **version_links(settings, org_id, trained_model.version),
         },
     )

@@ -7,7 +7,7 @@ from leadscore.gate import policy_from, refuse_unfittable
 from leadscore.registry import Registry
 from leadscore.settings import Settings
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata import GROUP, OWNERS, counts_metadata, importance_table, version_link, window_metadata
+from leadscore_assets.metadata import GROUP, OWNERS, counts_metadata, importance_table, version_links, window_metadata
 from leadscore_assets.partitions import orgs
 from leadscore_assets.plans import plan_for, refused
 from leadscore_assets.training.candidate import Candidate
@@ -36,7 +36,7 @@ def trained_model(
     context.log.info("version %s published as a candidate", manifest.version)
     return dg.MaterializeResult(
         value=Candidate(manifest.version),
-        metadata={**_metadata(manifest), "info": version_link(settings, context.partition_key, manifest.version)},
+        metadata={**_metadata(manifest), **version_links(settings, context.partition_key, manifest.version)},
         data_version=dg.DataVersion(manifest.version),
     )
 

@@ -74,6 +74,23 @@ def test_a_training_tells_what_it_read_and_found(train: Any, registry: Registry)
     assert 0.5 < judged["roc_auc"] < 0.9
     assert all(judged[name].startswith("![") for name in ("roc_curve", "calibration_curve", "confusion_matrix"))
     assert trained["info"].endswith(f"/api/v1/model/info?org_id=sound&version={manifest.version}")
+    assert judged["report"].endswith(f"/api/v1/model/report?org_id=sound&version={manifest.version}")
+    assert judged["report"] == metadata_of(result, "active_model")["report"]
+    assert registry.judged_file("sound", manifest.version, "report.html").startswith(b"<!DOCTYPE html>")
+
+
+def test_an_orgs_versions_over_time_are_shown_with_each_evaluation(train: Any, registry: Registry) -> None:
+    """The second evaluation has a table and a picture of both versions, and the decision as a number to plot."""
+    first, second = (metadata_of(train("sound"), "evaluation") for _ in range(2))
+
+    assert (first["passed_gate"], second["passed_gate"]) == (1, 0)
+    assert second["versions_over_time"].startswith("![Versions over time](data:image/png;base64,")
+    newest, oldest = (record.data for record in second["versions"].records)
+    assert [newest["version"], oldest["version"]] == registry.versions("sound")
+    assert (newest["decision"], newest["active"]) == ("hold", "")
+    assert (oldest["decision"], oldest["active"]) == ("activate", "active")
+    assert oldest["as_of"] == "2026-06-01"
+    assert oldest["roc_auc"].startswith(f"{first['roc_auc']:.3f} (")
 
 
 def test_a_retraining_with_nothing_new_is_held_and_green(train: Any, registry: Registry) -> None:
@@ -255,7 +272,7 @@ def test_bad_rows_are_set_aside_and_counted(train: Any, crm_settings: Settings, 
 
 
 def test_a_damaged_champion_is_replaced_by_a_sound_candidate(train: Any, registry: Registry) -> None:
-    """A champion whose files do not verify cannot be compared; the candidate has to beat the base rate, and that is said."""
+    """One whose files do not verify cannot be compared: the candidate has to beat the base rate, and that is said."""
     train("sound")
     [version] = registry.versions("sound")
     forest = registry.root / "sound" / version / "forest.safetensors"
