@@ -51,7 +51,7 @@ class OutcomeCounts(msgspec.Struct, frozen=True):
     @property
     def pace_days(self) -> int:
         """The days over which the pace is measured: the last PACE_DAYS, or all of a younger org's."""
-        return min(PACE_DAYS, max(SHORTEST_PACE_DAYS, self.age_days or 0))
+        return PACE_DAYS if self.age_days is None else min(PACE_DAYS, max(SHORTEST_PACE_DAYS, self.age_days))
 
 
 def counts_arguments(org_id: str, window: Window) -> list[Any]:

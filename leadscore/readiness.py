@@ -16,6 +16,8 @@ from leadscore.outcomes import PACE_DAYS, Course, Kind, OutcomeCounts, count, co
 from leadscore.records import Window
 
 LONGEST_WINDOW_DAYS = 3_650  # what TRAINING_WINDOW_DAYS may be at most
+STILL_RISES = "the pace of so young an org still rises"
+MANY_WEEKS = 10  # tenths of a week say nothing any more
 
 
 class Need(msgspec.Struct, frozen=True):
@@ -63,6 +65,11 @@ class _Needed:
     needed: int
     words: str
     none_came: str
+
+    @property
+    def amount(self) -> str:
+        """The number with its verb."""
+        return "one is" if self.needed == 1 else f"{self.needed} are"
 
 
 def assess(counts: OutcomeCounts, window: Window, *, min_records: int, min_holdout_per_class: int) -> Readiness:
@@ -117,39 +124,38 @@ class _Words:
     def need(self, one: _Needed, its: Course) -> Need:
         """Return a need in figures, with its day and its sentence."""
         day = first(its.is_met(one.needed))
-        said = f"{its.have} of {one.needed} {one.words}"
+        said = f"{its.have} {one.words} ({one.needed} needed)"
         if day != 0:
-            said = f"{said}; {self._forecast(one, its)}"
+            said = f"{its.have} of {one.needed} {one.words}; {self._forecast(one, its)}"
         return Need(one.what, its.have, one.needed, self.day(day), said)
 
     def _forecast(self, one: _Needed, its: Course) -> str:
         by_pace, certain = its.first_day(one.needed)
         if certain is not None and (by_pace is None or certain < by_pace):
             waiting = f"{count(self.counts.open_leads)} open leads have theirs within the conversion window"
-            return f"{waiting}, so {one.needed} are certain by {self.day(certain)}"
+            return f"{waiting}, so {one.amount} certain by {self.day(certain)}"
         if self.counts.age_days is None:
             return "the org has no leads yet, so no date can be told"
         if not its.per_day:
             return f"{one.none_came} in the {self._span}, so no date can be told"
-        pace = f"{_rate(7 * its.per_day)} become known a week ({self._span})"
+        pace = f"{_rate(7 * its.per_day)} ({self._span})"
         if by_pace is not None:
-            return f"{pace}, so {one.needed} are expected about {self.day(by_pace)}"
+            sooner = f" or sooner: {STILL_RISES}" if self._is_young else ""
+            return f"{pace}, so {one.amount} expected about {self.day(by_pace)}{sooner}"
+        if self._is_young:
+            return f"{pace}; no date can be told yet, since {STILL_RISES}"
         most = int(max(its.by_pace.max(), its.at_least.max()))
-        return f"{pace}, so never more than {most} at this pace, since {self._remedy([(one, its)])}"
+        return f"{pace}, so at this pace at most {most} at a time"
+
+    @property
+    def _is_young(self) -> bool:
+        """Whether the first leads may still wait for their outcome, so that fewer become known than come in."""
+        return (self.counts.age_days or 0) < self.window.conversion_window_days
 
     @property
     def _span(self) -> str:
         days = self.counts.pace_days
         return f"last {PACE_DAYS // 7} weeks" if days == PACE_DAYS else f"last {days} days"
-
-    def _remedy(self, pairs: Sequence[tuple[_Needed, Course]]) -> str:
-        """Say why needs are never met, or not kept, and which training window would do, if any."""
-        reason = f"leads count for {self.window.training_window_days} days only"
-        longer = [its.window_days_for(one.needed) for one, its in pairs]
-        window_days = max(days or LONGEST_WINDOW_DAYS + 1 for days in longer)
-        if window_days > LONGEST_WINDOW_DAYS:
-            return f"{reason}, and no longer TRAINING_WINDOW_DAYS would do"
-        return f"{reason}; TRAINING_WINDOW_DAYS={window_days} would do"
 
     def plan(
         self, wanted: Sequence[_Needed], courses: Sequence[Course], needs: Sequence[Need], expected_on: date | None
@@ -159,13 +165,30 @@ class _Words:
         if not self.counts.arrivals and not any(need.expected_on for need in told):
             return f"{told[0].message}."
         sentences = [need.message for need in told]
+        return (
+            ". ".join([*sentences, *self._together(told, expected_on), *self._remedy(wanted, courses, expected_on)])
+            + "."
+        )
+
+    def _together(self, told: Sequence[Need], expected_on: date | None) -> list[str]:
+        """Return a sentence about all needs at once, where those about each leave it open."""
         days = [need.expected_on for need in told]
-        if expected_on and (len(told) > 1 or expected_on not in days):
-            sentences.append(f"All together it is expected about {expected_on}")
-        elif not expected_on and all(days):
-            remedy = self._remedy(list(zip(wanted, courses, strict=True)))
-            sentences.append(f"At this pace it is never there all together, since {remedy}")
-        return ". ".join(sentences) + "."
+        if expected_on:
+            is_said = days == [expected_on]
+            return [] if is_said else [f"All together it is expected about {expected_on}"]
+        return ["At this pace it is never there all together"] if all(days) else []
+
+    def _remedy(self, wanted: Sequence[_Needed], courses: Sequence[Course], expected_on: date | None) -> list[str]:
+        """Return a sentence about the training window when a longer one would keep what comes in long enough."""
+        if expected_on or self._is_young:
+            return []
+        window_days = [its.window_days_for(one.needed) for one, its in zip(wanted, courses, strict=True)]
+        longest, present = max(days or 0 for days in window_days), self.window.training_window_days
+        if longest <= present:
+            return []
+        if longest > LONGEST_WINDOW_DAYS:
+            return [f"Leads count for {present} days only, and no TRAINING_WINDOW_DAYS is long enough"]
+        return [f"Leads count for {present} days only; TRAINING_WINDOW_DAYS={longest} would be long enough"]
 
 
 def _told(needs: Sequence[Need]) -> list[Need]:
@@ -184,4 +207,7 @@ def _ready(needs: Sequence[Need]) -> str:
 
 
 def _rate(per_week: float) -> str:
-    return f"{per_week:.1f}" if per_week >= 1 else f"{per_week:.2g}"
+    if per_week >= 1:
+        return f"{per_week:.1f} become known a week"
+    weeks = 1 / per_week
+    return f"one becomes known every {weeks:.{1 if weeks < MANY_WEEKS else 0}f} weeks"

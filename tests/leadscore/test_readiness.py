@@ -89,8 +89,8 @@ def test_of_several_needs_the_last_one_counts() -> None:
     assert readiness.expected_on == converted.expected_on == TODAY + timedelta(weeks=30)
     assert readiness.message == (
         "42 of 100 records with a known outcome; 8.0 become known a week (last 8 weeks), so 100 are expected about"
-        " 2026-07-22. 0 of 3 converted leads in the holdout; 0.1 become known a week (last 8 weeks), so 3 are expected"
-        " about 2026-12-28. All together it is expected about 2026-12-28."
+        " 2026-07-22. 0 of 3 converted leads in the holdout; one becomes known every 10 weeks (last 8 weeks), so 3 are"
+        " expected about 2026-12-28. All together it is expected about 2026-12-28."
     )
 
 
@@ -98,19 +98,20 @@ def test_a_pace_that_the_training_window_outruns_never_does_and_a_longer_window_
     """One a week that takes 10 days each: after half a year the first ones leave as the next ones come."""
     arrivals = (some(4, 10), some(4, 10, converted=True))
     slow = OutcomeCounts(OLD, sides(5, 100, converted=False), arrivals)
-    need = of(judged(slow), "records")
-    assert need.expected_on is None
-    assert need.message == (
-        "5 of 100 records with a known outcome; 1.0 become known a week (last 8 weeks), so never more than 24 at this"
-        " pace, since leads count for 183 days only; TRAINING_WINDOW_DAYS=710 would do"
+    readiness = judged(slow, per_class=1)
+    assert (readiness.expected_on, of(readiness, "records").expected_on) == (None, None)
+    assert readiness.message.startswith(
+        "5 of 100 records with a known outcome; 1.0 become known a week (last 8 weeks), so at this pace at most 24 at a"
+        " time. 0 of 1 converted leads in the holdout; one becomes known every 10 weeks (last 8 weeks), so one is"
     )
+    assert readiness.message.endswith(" Leads count for 183 days only; TRAINING_WINDOW_DAYS=710 would be long enough.")
     assert of(judged(slow, training_window_days=710), "records").expected_on is not None
     assert of(judged(slow, training_window_days=709), "records").expected_on is None
 
 
 def test_where_no_window_is_long_enough_none_is_named() -> None:
-    need = of(judged(OutcomeCounts(OLD, (), (some(1, 10),))), "records")
-    assert need.message.endswith("leads count for 183 days only, and no longer TRAINING_WINDOW_DAYS would do")
+    readiness = judged(OutcomeCounts(OLD, (), (some(1, 10),)))
+    assert readiness.message.endswith(" Leads count for 183 days only, and no TRAINING_WINDOW_DAYS is long enough.")
 
 
 def test_the_longest_window_is_the_settings() -> None:
@@ -145,8 +146,8 @@ def test_needs_that_are_met_one_after_the_other_but_never_at_once_have_no_date()
     assert all(need.expected_on for need in readiness.needs)
     assert readiness.expected_on is None
     assert readiness.message.endswith(
-        "At this pace it is never there all together, since leads count for 183 days only;"
-        " TRAINING_WINDOW_DAYS=355 would do."
+        " At this pace it is never there all together. Leads count for 183 days only;"
+        " TRAINING_WINDOW_DAYS=355 would be long enough."
     )
 
 
@@ -181,6 +182,27 @@ def test_a_young_orgs_pace_is_measured_since_its_first_lead(age_days: int, pace_
     assert readiness.pace.days == pace_days
     assert readiness.pace.records_per_week == round(70 / pace_days, 2)
     assert (f"(last {pace_days} days)" in readiness.message) is (pace_days < PACE_DAYS)
+
+
+def test_a_young_orgs_pace_still_rises_so_its_date_may_come_sooner() -> None:
+    arrivals = (*sides(20, 1, converted=True), *sides(20, 1, converted=False))
+    readiness = judged(OutcomeCounts(28, sides(40, 160, converted=False), arrivals))
+    assert of(readiness, "records").message == (
+        "40 of 100 records with a known outcome; 10.0 become known a week (last 28 days), so 100 are expected about"
+        " 2026-07-13 or sooner: the pace of so young an org still rises"
+    )
+    older = judged(OutcomeCounts(90, sides(40, 160, converted=False), arrivals))
+    assert "sooner" not in older.message
+
+
+def test_a_young_org_is_not_told_that_it_never_will_do() -> None:
+    """Most of its leads are still open, and say nothing of how many outcomes a week there will be."""
+    readiness = judged(OutcomeCounts(28, (some(4, 160),), (some(4, 1),)))
+    assert of(readiness, "records").message == (
+        "4 of 100 records with a known outcome; 1.0 become known a week (last 28 days); no date can be told yet, since"
+        " the pace of so young an org still rises"
+    )
+    assert "TRAINING_WINDOW_DAYS" not in readiness.message
 
 
 def test_open_leads_are_certain_by_the_end_of_their_conversion_window() -> None:

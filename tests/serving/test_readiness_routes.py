@@ -95,7 +95,7 @@ def test_at_a_pace_that_is_too_slow_for_the_window_a_longer_one_is_named(crm: Cr
     crm.leads("slow", 20, "LOST", every=7)
     body = ask(crm.client(), "slow")
     assert (body["is_ready"], body["expected_on"]) == (False, None)
-    assert "TRAINING_WINDOW_DAYS=700 would do" in body["message"]
+    assert "TRAINING_WINDOW_DAYS=700 would be long enough" in body["message"]
 
 
 def test_an_org_that_nobody_knows_has_no_records(crm: Crm) -> None:
