@@ -26,7 +26,7 @@ from leadscore.errors import Damaged
 from leadscore.features import Contract
 from leadscore.forest import Forest
 from leadscore.formats import FORMAT, UNDECODABLE, decode_document
-from leadscore.pooling import BaseValues
+from leadscore.pooling import POOLED, BaseValues
 from leadscore.records import RecordCounts, Window
 
 FOREST_FILE = "forest.safetensors"
@@ -168,6 +168,8 @@ def load_artifact(folder: Path, manifest: Manifest) -> Artifact:
             read_verified(folder / name, recorded)
     if FOREST_FILE not in manifest.files:
         raise Damaged(f"the manifest records no {FOREST_FILE}; roll back to another version or train again")
+    if manifest.org_id == POOLED and base_values is None:
+        raise Damaged(f"the manifest records no {BASE_VALUES_FILE}, which the pooled model needs; train again")
     arrays = read_arrays(folder / FOREST_FILE, manifest.files[FOREST_FILE])
     forest = Forest.from_arrays(arrays, feature_count=len(manifest.contract.features))
     return Artifact(manifest, forest, sum(array.nbytes for array in arrays.values()), base_values)

@@ -7,7 +7,7 @@ learned in the training, and stored with the version as one base value per org.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -24,6 +24,7 @@ PRIOR_LEADS = 20
 MAX_STEP = 10.0
 HALVINGS = 64
 
+Scope = Literal["own", "pooled"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -32,6 +33,11 @@ class BaseValues(msgspec.Struct, frozen=True):
 
     orgs: dict[str, Share]
     format: int = FORMAT
+
+
+def scope_of(owner: str) -> Scope:
+    """Return whether a model that is kept under the id `owner` is an org's own or the pooled one."""
+    return "pooled" if owner == POOLED else "own"
 
 
 def shift_to_base_value(forest: Forest, base_value: float) -> Forest:

@@ -14,8 +14,9 @@ import msgspec
 from flask import g, request
 
 from leadscore.errors import Fault, InvalidId
-from leadscore.registry import check_org_id, check_version_id
+from leadscore.registry import check_crm_org_id, check_org_id, check_version_id
 from serving.problems import Refusal, invalid
+from serving.services import services
 from serving.wire import Request
 
 Kind = TypeVar("Kind", bound=Request)
@@ -25,8 +26,14 @@ JSON_TYPE = "application/json"
 MAX_UNKNOWN_NAMES = 20
 MAX_NAME_LENGTH = 64
 
+
+def _check_org_id(value: object) -> str:
+    """Return `value` when it is an org id; the pooled model's is one while the settings ask for that model."""
+    return (check_org_id if services().settings.pooled_model else check_crm_org_id)(value)
+
+
 _ID_RULES: dict[str, Callable[[object], str]] = {
-    "org_id": check_org_id,
+    "org_id": _check_org_id,
     "version": check_version_id,
     "expected_active": check_version_id,
     "cursor": check_version_id,

@@ -13,6 +13,7 @@ from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from leadscore.errors import Damaged, NoActiveModel
+from leadscore.pooling import Scope, scope_of
 from serving.operation import answer, operation
 from serving.problems import CODES, Refusal
 from serving.services import services
@@ -26,15 +27,16 @@ _log = logging.getLogger(__name__)
 @routes.get("/health")
 @operation({200: HealthAnswer}, query=OrgQuery)
 def health(query: OrgQuery) -> Response:
-    """Say how the server and what it leans on are, and which version of the org's is active."""
+    """Say how the server and what it leans on are, and which version scores the org's leads."""
     dependencies = _dependencies()
-    version, is_registry_up = _active_version(query.org_id)
+    version, scope, is_registry_up = _serving_version(query.org_id)
     is_healthy = is_registry_up and all(dependencies.values())
     return answer(
         HealthAnswer(
             status="healthy" if is_healthy else "degraded",
             timestamp=datetime.now(UTC).isoformat(timespec="milliseconds"),
             model_version=version,
+            model_scope=scope,
             database="up" if dependencies["database"] else "down",
             dagster="up" if dependencies["dagster"] else "down",
             registry="up" if is_registry_up else "down",
@@ -76,15 +78,16 @@ def _dependencies() -> dict[str, bool]:
     return {"database": parts.database.is_up(), "dagster": parts.dagster.is_up()}
 
 
-def _active_version(org_id: str) -> tuple[str | None, bool]:
-    """Return the org's active version, and whether the registry could be read."""
+def _serving_version(org_id: str) -> tuple[str | None, Scope | None, bool]:
+    """Return the version that scores the org's leads, whose it is, and whether the registry could be read."""
     try:
-        return services().models.pointer(org_id).version, True
+        owner, pointer = services().models.serving(org_id)
+        return pointer.version, scope_of(owner), True
     except NoActiveModel:
-        return None, _is_registry_readable()
+        return None, None, _is_registry_readable()
     except (Damaged, OSError) as error:
         _log.warning("the registry cannot be read: %s", type(error).__name__)
-        return None, False
+        return None, None, False
 
 
 def _is_registry_readable() -> bool:

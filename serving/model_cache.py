@@ -4,6 +4,9 @@ The pointer is looked at for every request, at the cost of one `stat`, so a vers
 by the next request. A version is loaded once however many requests wait for it, and what a request holds stays
 valid when it leaves the cache. A version that cannot be verified is never answered with; for a moment the failure is
 remembered, so that a flood of requests does not read the damaged files again and again.
+
+An org without an active version of its own is served by the pooled model, if there is one, moved to the org's base
+value. Such forests share all arrays but the leaves' values, and each array is weighed once.
 """
 
 from __future__ import annotations
@@ -11,16 +14,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from leadscore.artifact import Artifact
 from leadscore.errors import Damaged, LeadscoreError, NoActiveModel, VersionNotFound
+from leadscore.pooling import POOLED, shift_to_base_value
 from leadscore.registry import Pointer, Registry
 from serving.metrics import Metrics
 
@@ -29,6 +34,12 @@ FAILURE_SECONDS = 5.0
 LOADS_AT_A_TIME = 2
 MAX_POINTERS = 4_096
 
+_NO_MODEL = "the org has no active model; train it, and see why if nothing was activated"
+_NO_MODEL_BUT_POOLED = (
+    "the org has no active model of its own, and the pooled model scores its leads; train it, and see why if nothing"
+    " was activated"
+)
+
 _log = logging.getLogger(__name__)
 
 Stamp = tuple[int, int, int]
@@ -36,11 +47,12 @@ Stamp = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class _Key:
-    """What is loaded: an org's version, tied to its files by the manifest's hash."""
+    """What is loaded: an org's version, tied to its files by the manifest's hash, or moved to another base value."""
 
     org_id: str
     version: str
     manifest_sha256: str
+    base_value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,17 +64,26 @@ class _Failure:
 class ModelCache:
     """The active versions of the orgs that were asked for lately.
 
-    It holds at most `max_bytes`, or a single version when that alone is larger, and MAX_POINTERS small pointers.
+    It holds at most `max_bytes`, or a single version when that alone is larger, and MAX_POINTERS small pointers. With
+    `is_pooling` the pooled model serves orgs that have no active version.
     """
 
     def __init__(
-        self, registry: Registry, max_bytes: int, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+        self,
+        registry: Registry,
+        max_bytes: int,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        is_pooling: bool = False,
     ) -> None:
         self._registry, self._max_bytes, self._metrics, self._clock = registry, max_bytes, metrics, clock
+        self._is_pooling = is_pooling
         self._lock = threading.Lock()
         self._loads = threading.BoundedSemaphore(LOADS_AT_A_TIME)
         self._pointers: OrderedDict[str, tuple[Stamp, Pointer]] = OrderedDict()
-        self._models: OrderedDict[_Key, tuple[Artifact, int]] = OrderedDict()
+        self._models: OrderedDict[_Key, tuple[Artifact, dict[int, int]]] = OrderedDict()
+        self._holders: Counter[int] = Counter()
         self._flights: dict[_Key, Future[Artifact]] = {}
         self._failures: dict[_Key, _Failure] = {}
         self._bytes = 0
@@ -71,12 +92,12 @@ class ModelCache:
         return len(self._models)
 
     def pointer(self, org_id: str) -> Pointer:
-        """Return the org's pointer as it is now. Raises NoActiveModel or Damaged."""
+        """Return the org's own pointer as it is now. Raises NoActiveModel or Damaged."""
         stamp = self._registry.pointer_stamp(org_id)
         if stamp is None:
             with self._lock:
                 self._pointers.pop(org_id, None)
-            raise NoActiveModel("the org has no active model; train it, and see why if nothing was activated")
+            raise NoActiveModel(_NO_MODEL_BUT_POOLED if org_id != POOLED and self._has_pooled_model() else _NO_MODEL)
         known = self._pointers.get(org_id)
         if known is None or known[0] != stamp:
             # the stamp is older than what is read here, so a swap in between is noticed by the next request
@@ -88,10 +109,33 @@ class ModelCache:
                 self._pointers.popitem(last=False)
         return known[1]
 
+    def serving(self, org_id: str) -> tuple[str, Pointer]:
+        """Return whose model scores the org's leads, its own or POOLED, and that one's pointer.
+
+        Raises NoActiveModel, or Damaged when the org's own pointer is: another model never takes its place.
+        """
+        try:
+            return org_id, self.pointer(org_id)
+        except NoActiveModel:
+            if not self._has_pooled_model():
+                raise
+            return POOLED, self.pointer(POOLED)
+
     def active(self, org_id: str) -> Artifact:
-        """Return the org's active version, verified. Raises NoActiveModel or Damaged."""
-        pointer = self.pointer(org_id)
-        key = _Key(org_id, pointer.version, pointer.manifest_sha256)
+        """Return the version that scores the org's leads, verified. Raises NoActiveModel or Damaged."""
+        owner, pointer = self.serving(org_id)
+        key = _Key(owner, pointer.version, pointer.manifest_sha256)
+        artifact = self._held(key, lambda: self._read(key))
+        base_value = artifact.base_values.orgs.get(org_id) if artifact.base_values else None
+        if base_value is None:
+            return artifact
+        return self._held(replace(key, base_value=base_value), lambda: _moved(artifact, base_value))
+
+    def _has_pooled_model(self) -> bool:
+        return self._is_pooling and self._registry.pointer_stamp(POOLED) is not None
+
+    def _held(self, key: _Key, load: Callable[[], Artifact]) -> Artifact:
+        """Return what is in memory under `key`, or what `load` gives, which is called once for all who wait."""
         with self._lock:
             if key in self._models:
                 self._models.move_to_end(key)
@@ -103,7 +147,7 @@ class ModelCache:
                 flight, is_first = Future(), True
                 self._flights[key] = flight
         if is_first:
-            self._load(key, flight)
+            self._load(key, load, flight)
         return flight.result()
 
     def _raise_remembered(self, key: _Key) -> None:
@@ -111,9 +155,9 @@ class ModelCache:
         if failure and self._clock() < failure.until_seconds:
             raise failure.error.with_traceback(None)
 
-    def _load(self, key: _Key, flight: Future[Artifact]) -> None:
+    def _load(self, key: _Key, load: Callable[[], Artifact], flight: Future[Artifact]) -> None:
         try:
-            artifact = self._read(key)
+            artifact = load()
         except BaseException as error:
             with self._lock:
                 self._remember(key, error)
@@ -146,22 +190,42 @@ class ModelCache:
             self._failures[key] = _Failure(error, now + FAILURE_SECONDS)
 
     def _keep(self, key: _Key, artifact: Artifact) -> None:
-        weight = weight_bytes(artifact.forest)
-        self._models[key] = (artifact, weight)
-        self._bytes += weight
+        arrays = arrays_in(artifact.forest)
+        self._models[key] = (artifact, arrays)
+        self._bytes += sum(weight for array, weight in arrays.items() if array not in self._holders)
+        self._holders.update(arrays.keys())
         while self._bytes > self._max_bytes and len(self._models) > 1:
             _, (_, freed) = self._models.popitem(last=False)
-            self._bytes -= freed
+            self._release(freed)
             self._metrics.cache_evictions.inc()
         self._metrics.cache_bytes.set(self._bytes)
         self._metrics.cache_entries.set(len(self._models))
 
+    def _release(self, arrays: dict[int, int]) -> None:
+        """Count what a version that left gives back: the arrays that no other version holds."""
+        for array, weight in arrays.items():
+            self._holders[array] -= 1
+            if not self._holders[array]:
+                del self._holders[array]
+                self._bytes -= weight
+
+
+def _moved(artifact: Artifact, base_value: float) -> Artifact:
+    forest = shift_to_base_value(artifact.forest, base_value)
+    forest.base_value  # noqa: B018 (the property keeps what it computes)
+    return msgspec.structs.replace(artifact, forest=forest)
+
 
 def weight_bytes(value: Any) -> int:
-    """Return the bytes of all arrays that `value` holds: in fields, in what it derived and kept, in tuples."""
+    """Return the bytes of all arrays that `value` holds."""
+    return sum(arrays_in(value).values())
+
+
+def arrays_in(value: Any) -> dict[int, int]:
+    """Return the bytes, by identity, of all arrays in `value`: in fields, in what it derived and kept, in tuples."""
     arrays: dict[int, int] = {}
     _weigh(value, arrays)
-    return sum(arrays.values())
+    return arrays
 
 
 def _weigh(value: Any, arrays: dict[int, int]) -> None:

@@ -14,6 +14,7 @@ from leadscore.artifact import Artifact
 from leadscore.errors import Fault, InvalidFeatures
 from leadscore.features import CONTRACT, Contract
 from leadscore.forest import Floats
+from leadscore.pooling import scope_of
 from leadscore.scoring import Score, score_rows
 from serving.boundary import MAX_UNKNOWN_NAMES
 from serving.operation import answer, operation
@@ -61,7 +62,7 @@ def predict(query: ScoringQuery, body: PredictRequest) -> Response:
     model = services().models.active(body.org_id)
     vector = vector_of(model.manifest.contract, body.features, "/features")
     [score] = _score(model, vector[None, :], query)
-    scored = PredictAnswer(**_score_fields(model, body.features, score))
+    scored = PredictAnswer(**_score_fields(model, body.org_id, body.features, score))
     return answer(scored, version=model.manifest.version)
 
 
@@ -85,12 +86,13 @@ def predict_batch(query: ScoringQuery, body: BatchRequest) -> Response:
         faults = tuple(fault for item in items for fault in item.faults)
         raise Refusal(422, "nothing_scorable", "no item of the batch could be scored", faults=faults)
     scores = iter(_score(model, np.stack(vectors), query))
-    predictions = [_prediction(model, item, scores) for item in items]
+    predictions = [_prediction(model, body.org_id, item, scores) for item in items]
     batch = BatchAnswer(
         predictions=predictions,
         count=len(items),
         failed=len(items) - len(vectors),
         model_version=model.manifest.version,
+        model_scope=scope_of(model.manifest.org_id),
     )
     return answer(batch, version=model.manifest.version)
 
@@ -118,15 +120,16 @@ def _score(model: Artifact, rows: Floats, query: ScoringQuery) -> list[Score]:
     return scores
 
 
-def _score_fields(model: Artifact, features: Mapping[str, Any], score: Score) -> dict[str, Any]:
+def _score_fields(model: Artifact, org_id: str, features: Mapping[str, Any], score: Score) -> dict[str, Any]:
     return {
         "prediction": score.prediction,
         "conversion_probability": score.probability,
         "confidence": score.confidence,
         "model_version": model.manifest.version,
+        "model_scope": scope_of(model.manifest.org_id),
         "recommended_action": score.action,
         "feature_contributions": _contributions(model.manifest.contract, features, score),
-        "org_id": model.manifest.org_id,
+        "org_id": org_id,
         "base_value": score.base_value,
     }
 
@@ -166,9 +169,9 @@ def _lead_id(given: Any, pointer: str) -> tuple[int | str | None, list[Fault]]:
         return None, [Fault(f"{pointer}/lead_id", "wrong_type", rule)]
 
 
-def _prediction(model: Artifact, item: Item, scores: Any) -> BatchScore | BatchFault:
+def _prediction(model: Artifact, org_id: str, item: Item, scores: Any) -> BatchScore | BatchFault:
     if item.vector is not None:
-        return BatchScore(**_score_fields(model, item.features, next(scores)), lead_id=item.lead_id)
+        return BatchScore(**_score_fields(model, org_id, item.features, next(scores)), lead_id=item.lead_id)
     refusal = refusal_of(InvalidFeatures(item.faults))
     return BatchFault(
         error=refusal.detail, index=item.index, lead_id=item.lead_id, code=refusal.code, errors=item.faults

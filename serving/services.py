@@ -48,7 +48,7 @@ def build_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         registry=registry,
-        models=ModelCache(registry, settings.model_cache_bytes, metrics),
+        models=ModelCache(registry, settings.model_cache_bytes, metrics, is_pooling=settings.pooled_model),
         policy=action_policy_from(settings),
         trainings=Trainings(dagster, registry, metrics, is_stopping, most_at_a_time=at_a_time, most_waiting=waiting),
         database=database,

@@ -12,6 +12,7 @@ import msgspec
 
 from leadscore.errors import Fault
 from leadscore.evaluation import Metrics
+from leadscore.pooling import Scope
 from leadscore.readiness import Need, Pace
 from leadscore.records import Window
 from leadscore.scoring import Action
@@ -32,6 +33,9 @@ Item = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"$ref": "#/comp
 # a union of two structs can be described and encoded, but not be declared: it could not be decoded
 _SCORE_REF, _FAULT_REF = "#/components/schemas/BatchScore", "#/components/schemas/BatchFault"
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+ModelScope = Annotated[
+    Scope, msgspec.Meta(description="own: the org's model; pooled: the model of all orgs, for an org without its own")
+]
 
 EXAMPLE_FEATURES = {
     "lead_source_score": 30,
@@ -96,6 +100,7 @@ class PredictAnswer(Answer, frozen=True, kw_only=True):
     conversion_probability: Share
     confidence: Annotated[Share, msgspec.Meta(description="share of the trees that agree with the prediction")]
     model_version: VersionId
+    model_scope: ModelScope
     recommended_action: Action
     feature_contributions: Annotated[
         list[Contribution], msgspec.Meta(description="every feature, the strongest contribution first")
@@ -130,6 +135,7 @@ class BatchAnswer(Answer, frozen=True, kw_only=True):
     count: int
     failed: int
     model_version: VersionId
+    model_scope: ModelScope
 
 
 # versions
@@ -316,6 +322,7 @@ class HealthAnswer(Answer, frozen=True, kw_only=True):
     status: Literal["healthy", "degraded"]
     timestamp: str
     model_version: VersionId | None
+    model_scope: ModelScope | None
     database: Literal["up", "down"]
     dagster: Literal["up", "down"]
     registry: Literal["up", "down"]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import urllib3
@@ -16,11 +17,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from leadscore.activation import activate, roll_back
-from leadscore.artifact import FOREST_FILE, FORMAT, Importance, Manifest, Split, encode_arrays
+from leadscore.artifact import BASE_VALUES_FILE, FOREST_FILE, FORMAT, Importance, Manifest, Split, encode_arrays
 from leadscore.evaluation import ConfusionMatrix, EvaluationReport, Metrics
 from leadscore.features import CONTRACT
 from leadscore.forest import LEAF, Forest
 from leadscore.gate import Decision, Judgement, Reason, Verdict
+from leadscore.pooling import POOLED, BaseValues
 from leadscore.records import RecordCounts, Window
 from leadscore.registry import Registry
 from leadscore.settings import Settings
@@ -88,22 +90,31 @@ class Shelf:
 
     registry: Registry
 
-    def publish(self, org_id: str = "default", *, high: float = 0.75, forest: Forest | None = None) -> str:
-        """Add a version that nobody judged, and return its id."""
-        files = {FOREST_FILE: encode_arrays((forest or _forest(high)).to_arrays()), "model.joblib": b"an estimator"}
+    def publish(
+        self, org_id: str = "default", *, high: float = 0.75, forest: Forest | None = None, **files: bytes
+    ) -> str:
+        """Add a version that nobody judged, with other `files` than the usual ones too, and return its id."""
+        files |= {FOREST_FILE: encode_arrays((forest or _forest(high)).to_arrays()), "model.joblib": b"an estimator"}
         return self.registry.publish(org_id, files, lambda version, hashes: _manifest(org_id, version, hashes)).version
 
-    def judged(self, org_id: str = "default", verdict: Verdict = "activate", *, high: float = 0.75) -> str:
+    def judged(
+        self, org_id: str = "default", verdict: Verdict = "activate", *, high: float = 0.75, **files: bytes
+    ) -> str:
         """Add a version that was judged, and return its id."""
-        version = self.publish(org_id, high=high)
+        version = self.publish(org_id, high=high, **files)
         self.registry.record_judgement(org_id, version, _judgement(self.registry, org_id, version, verdict))
         return version
 
-    def activated(self, org_id: str = "default", *, high: float = 0.75) -> str:
+    def activated(self, org_id: str = "default", *, high: float = 0.75, **files: bytes) -> str:
         """Add a version, make it active, and return its id."""
-        version, pointer = self.judged(org_id, high=high), self.registry.active(org_id)
+        version, pointer = self.judged(org_id, high=high, **files), self.registry.active(org_id)
         activate(self.registry, org_id, version, expected_active=pointer.version if pointer else None, by="a test")
         return version
+
+    def pooled(self, high: float = 0.75, **base_values: float) -> str:
+        """Add a version of the pooled model with the base values of orgs, make it active, and return its id."""
+        stored = msgspec.json.encode(BaseValues(base_values))
+        return self.activated(POOLED, high=high, **{BASE_VALUES_FILE: stored})
 
     def roll_back(self, version: str, org_id: str = "default") -> None:
         """Make an earlier version active."""

@@ -24,9 +24,10 @@ CONTROLS = ["a\0b", "a\nb", "a\tb", "a\x1b[31mb", "a\u202eb", "a\r\nb"]
 NOT_ASCII = ["\uff0e\uff0e\uff0f", "e\u0301", "\u00e9", "\u0430cme", "😀"]
 DEVICES = ["nul.txt ", "aux ", " acme", ".hidden", "-flag", "x" * 129, ""]
 SQL = ["'; drop table leads;--", 'a" or "1"="1']
+RESERVED = ["_pooled", "_pooled/x", "_Pooled", "__pooled", "_"]
 NOT_TEXT = [123, True, None, [], {}, 1.5]
 
-IDS = [*TRAVERSALS, *ABSOLUTE, *CONTROLS, *NOT_ASCII, *DEVICES, *SQL, *NOT_TEXT]
+IDS = [*TRAVERSALS, *ABSOLUTE, *CONTROLS, *NOT_ASCII, *DEVICES, *SQL, *RESERVED, *NOT_TEXT]
 VERSIONS = [*IDS, "2026031506000", "202603150600000", "\uff12" * 14, "20260315060000\n"]
 
 BODIES = [

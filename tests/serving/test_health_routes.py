@@ -64,6 +64,7 @@ def test_health_names_what_is_down_and_the_active_version(client, shelf):
     assert body == {
         "status": "degraded",
         "model_version": version,
+        "model_scope": "own",
         "database": "down",
         "dagster": "down",
         "registry": "up",
@@ -72,7 +73,8 @@ def test_health_names_what_is_down_and_the_active_version(client, shelf):
 
 
 def test_without_an_active_version_health_says_null(client):
-    assert client.get("/health").json["model_version"] is None
+    body = client.get("/health").json
+    assert (body["model_version"], body["model_scope"]) == (None, None)
 
 
 def test_health_counts_the_loaded_versions(client, shelf, features):

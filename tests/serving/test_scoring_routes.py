@@ -26,6 +26,7 @@ def test_a_lead_gets_everything_that_the_contract_names(client, shelf, features)
         "conversion_probability": 0.75,
         "confidence": 1.0,
         "model_version": version,
+        "model_scope": "own",
         "recommended_action": "HIGH_PRIORITY",
         "org_id": "default",
         "base_value": answer.json["base_value"],
