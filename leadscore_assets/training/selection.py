@@ -1,65 +1,126 @@
-"""The choice of a forest: of which shape, and how strongly shrunk, by the log loss on leads outside the bags.
+"""The choice of a forest: of which shape, and how strongly shrunk, by cross-validation over leads.
 
-No extra fit is needed to judge a strength: a row's leaves are known, and only their values change with it. So the
-budget is one forest per shape. The strength with the least loss is taken. A later shape is taken only when it beats
-the one before by more than the standard error of the difference over leads (Breiman's one-standard-error rule), since
-on few leads the smaller of two losses is mostly luck.
+A lead gives several rows, one for each age at which it was open, and they resemble each other. A forest that is judged
+on rows whose siblings it was grown on (as scikit-learn's out-of-bag score does) never wants to be shrunk: so all rows
+of a lead are in one fold, and a fold's rows are scored by a forest that saw none of its leads.
+
+No extra forest is needed to judge a strength of shrinking: a row's leaves are known, and only their values change. The
+budget is FOLDS small forests per shape, on a sample of the leads where there are very many. The measure is the log
+loss. There is a usual choice, and another is taken only when it beats the usual one by more than the standard error of
+the difference over leads (Breiman's one-standard-error rule): on few leads the least of several losses is mostly luck,
+and following it cost more than it gained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from leadscore_assets.training.bagging import BaggedForest, Flags, Float32s, Numbers
-from leadscore_assets.training.shrinkage import shrunk_shares
+from leadscore.evaluation import brier_score_of, log_loss_of, roc_auc_of
+from leadscore_assets.training.shapes import FINE, SHAPES, Flags, Float32s, grow
+from leadscore_assets.training.shrinkage import Floats, shrunk_shares
 
-# rows behind a step; beyond the last, every forest that was measured had become too flat
-STRENGTHS = (0.0, 10.0, 30.0, 60.0, 100.0, 200.0)
-# one row to which a third of the trees gave 0 must not outweigh all others
+FOLDS = 5
+TREES_PER_FOLD = 30
+# in rows; beyond the last, every forest that was measured had become too flat
+STRENGTHS = (0.0, 10.0, 40.0, 100.0, 200.0)
+# with fewer leads no other shape than the usual one was ever surely better
+FEWEST_LEADS_FOR_SHAPES = 1_000
+MOST_LEADS = 5_000
+# a row to which all trees of a small forest gave 0 must not outweigh all others
 LEAST_PROBABILITY = 1e-6
 
-Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.intp]
+
+
+class Option(NamedTuple):
+    """A shape and a strength of shrinking."""
+
+    shape: str
+    strength: float
+
+
+USUAL = Option(FINE, 40.0)
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One forest's probabilities for the rows of leads outside its bags under each strength, (rows, strengths)."""
+class Choice:
+    """What was taken, the log loss of all that was tried, and what was taken's figures; empty when nothing was."""
 
-    probabilities: Floats
-    losses: Floats
-
-    @property
-    def best(self) -> int:
-        """The place in STRENGTHS of the least mean loss."""
-        return int(self.losses.mean(axis=0).argmin())
+    option: Option
+    log_loss: dict[Option, float]
+    figures: dict[str, float | None]
 
 
-def trial(forest: BaggedForest, rows: Float32s, converted: Flags) -> Trial:
-    """Return what `forest` gives to each of its training rows by the trees that did not see the row's lead."""
-    total = np.zeros((len(rows), len(STRENGTHS)))
-    for member, is_outside in zip(forest.estimator.estimators_, forest.is_outside, strict=True):
-        shares = shrunk_shares(member.tree_, np.array(STRENGTHS))
-        total[is_outside] += shares[member.tree_.apply(rows[is_outside])]
-    probabilities = total / forest.is_outside.sum(axis=0)[:, None]
-    right = np.where(converted[:, None], probabilities, 1 - probabilities)
-    return Trial(probabilities, -np.log(np.maximum(right, LEAST_PROBABILITY)))
+def choose(rows: Float32s, converted: Flags, leads: Numbers) -> Choice:
+    """Return the option to take for `rows`, shape (rows, features); `leads` holds each row's lead, counted from 0.
+
+    With fewer than FOLDS leads of either outcome there is nothing to judge by, and the usual option is taken.
+    """
+    sampled = leads % (1 + leads.max() // MOST_LEADS) == 0
+    rows, converted, leads = rows[sampled], converted[sampled], leads[sampled]
+    folds = folds_of(converted, leads)
+    if folds is None:
+        return Choice(USUAL, {}, {})
+    shapes = SHAPES if len(np.unique(leads)) >= FEWEST_LEADS_FOR_SHAPES else [FINE]
+    given = {shape: cross_validated(rows, converted, folds, shape) for shape in shapes}
+    scored = {Option(shape, s): given[shape][:, place] for shape in shapes for place, s in enumerate(STRENGTHS)}
+    losses = {option: losses_of(probabilities, converted) for option, probabilities in scored.items()}
+    taken = surely_best(losses, leads)
+    means = {option: float(loss.mean()) for option, loss in losses.items()}
+    return Choice(taken, means, figures_of(scored[taken], converted))
 
 
-def choose(trials: Sequence[Trial], leads: Numbers) -> int:
-    """Return the place of the trial to take, each at its best strength; the first unless another is surely better."""
-    chosen = 0
-    for place in range(1, len(trials)):
-        gain = trials[chosen].losses[:, trials[chosen].best] - trials[place].losses[:, trials[place].best]
-        if gain.mean() > standard_error(gain, leads):
-            chosen = place
-    return chosen
+def folds_of(converted: Flags, leads: Numbers) -> Numbers | None:
+    """Return each row's fold, shape (rows,): the leads of each outcome in turns; None when there are too few."""
+    numbers, first = np.unique(leads, return_index=True)
+    folds = np.zeros(int(leads.max()) + 1, dtype=np.intp)
+    for of_outcome in (numbers[converted[first]], numbers[~converted[first]]):
+        if len(of_outcome) < FOLDS:
+            return None
+        folds[of_outcome] = np.arange(len(of_outcome)) % FOLDS
+    return folds[leads]
+
+
+def cross_validated(rows: Float32s, converted: Flags, folds: Numbers, shape: str) -> Floats:
+    """Return what each row gets from a forest that saw none of its fold, under each strength, (rows, strengths)."""
+    probabilities = np.zeros((len(rows), len(STRENGTHS)))
+    for fold in range(FOLDS):
+        is_out = folds == fold
+        forest = grow(rows[~is_out], converted[~is_out], shape, TREES_PER_FOLD)
+        for member in forest.estimators_:
+            shares = shrunk_shares(member.tree_, np.array(STRENGTHS))
+            probabilities[is_out] += shares[member.tree_.apply(rows[is_out])] / TREES_PER_FOLD
+    return probabilities
+
+
+def losses_of(probabilities: Floats, converted: Flags) -> Floats:
+    """Return each row's log loss, in nats."""
+    right = np.where(converted, probabilities, 1 - probabilities)
+    losses: Floats = -np.log(np.maximum(right, LEAST_PROBABILITY))
+    return losses
+
+
+def surely_best(losses: dict[Option, Floats], leads: Numbers) -> Option:
+    """Return the option of the least mean loss when it surely beats the usual one; the usual one otherwise."""
+    best = min(losses, key=lambda option: float(losses[option].mean()))
+    gain = losses[USUAL] - losses[best]
+    return best if gain.mean() > standard_error(gain, leads) else USUAL
 
 
 def standard_error(values: Floats, leads: Numbers) -> float:
     """Return the standard error of the mean of `values`, shape (rows,), when the rows of a lead go together."""
     of_lead = np.bincount(leads, weights=values - values.mean())
     return float(np.sqrt((of_lead**2).sum()) / len(values))
+
+
+def figures_of(probabilities: Floats, converted: Flags) -> dict[str, float | None]:
+    """Return how good the cross-validated probabilities are."""
+    return {
+        "log_loss": log_loss_of(probabilities, converted),
+        "brier_score": brier_score_of(probabilities, converted),
+        "roc_auc": roc_auc_of(probabilities, converted),
+    }

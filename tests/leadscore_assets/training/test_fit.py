@@ -13,10 +13,11 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from leadscore.artifact import encode_arrays
-from leadscore_assets.training import fit as fitting
-from leadscore_assets.training.bagging import TREES
-from leadscore_assets.training.fit import LEADS_WORTH_A_CHOICE, SHAPES, Fitted, estimator_bytes, fit, flatten
-from leadscore_assets.training.selection import STRENGTHS
+from leadscore_assets.training import shapes
+from leadscore_assets.training.fit import Fitted, estimator_bytes, fit, flatten
+from leadscore_assets.training.selection import FEWEST_LEADS_FOR_SHAPES, STRENGTHS, USUAL
+from leadscore_assets.training.shapes import SHAPES, TREES
+from leadscore_assets.training.shrinkage import shrink
 
 Make = Callable[..., Any]
 
@@ -30,9 +31,20 @@ def test_the_stored_estimator_is_a_forest_of_scikit_learn_that_gives_our_probabi
     fitted = _fitted(leads)
     stored = joblib.load(io.BytesIO(estimator_bytes(fitted.estimator)))
     assert type(stored) is RandomForestClassifier
-    assert (stored.n_jobs, stored.warm_start, len(stored.estimators_)) == (1, False, TREES)
+    assert (stored.n_jobs, len(stored.estimators_)) == (1, TREES)
     ours = flatten(fitted.estimator).probabilities(leads.rows)
     assert ours == pytest.approx(stored.predict_proba(leads.rows.astype(np.float32))[:, 1], abs=1e-9)
+
+
+def test_it_is_the_plain_forest_of_the_chosen_shape_shrunk_by_the_chosen_strength(make_leads: Make) -> None:
+    leads = make_leads(120, signal=0.3)
+    fitted = _fitted(leads)
+    chosen = fitted.parameters
+    plain = RandomForestClassifier(TREES, **SHAPES[chosen["shape"]], random_state=chosen["random_state"])
+    plain.fit(leads.rows.astype(np.float32), leads.converted)
+    assert chosen["shrinkage"] > 0
+    shrink(plain, chosen["shrinkage"])
+    assert flatten(plain).value.tolist() == flatten(fitted.estimator).value.tolist()
 
 
 def test_the_same_rows_give_the_same_bytes(make_leads: Make) -> None:
@@ -43,61 +55,47 @@ def test_the_same_rows_give_the_same_bytes(make_leads: Make) -> None:
 
 
 def test_the_number_of_cores_changes_nothing(make_leads: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "LEADS_WORTH_A_CHOICE", 1)
     alone = _fitted(make_leads(120))
-    monkeypatch.setattr(fitting, "ROWS_WORTH_TWO_CORES", 1)
+    monkeypatch.setattr(shapes, "ROWS_WORTH_TWO_CORES", 1)
     together = _fitted(make_leads(120))
     assert estimator_bytes(alone.estimator) == estimator_bytes(together.estimator)
     assert alone.parameters == together.parameters
 
 
-def test_a_leads_name_plays_no_part(make_leads: Make) -> None:
+def test_a_leads_number_plays_no_part_beyond_its_order(make_leads: Make) -> None:
     leads = make_leads(120)
     renamed = fit(leads.rows, leads.converted, leads.numbers * 7 + 3)
     assert estimator_bytes(renamed.estimator) == estimator_bytes(_fitted(leads).estimator)
 
 
-def test_few_leads_cost_one_forest_and_many_one_per_shape(make_leads: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    grown: list[int] = []
-
-    def count(*arguments: Any) -> Any:
-        grown.append(len(arguments[0]))
-        return fitting_grow(*arguments)
-
-    fitting_grow = fitting.grow
-    monkeypatch.setattr(fitting, "grow", count)
-    _fitted(make_leads(LEADS_WORTH_A_CHOICE - 1, rows_each=1))
-    assert len(grown) == 1
-    _fitted(make_leads(LEADS_WORTH_A_CHOICE, rows_each=1))
-    assert len(grown) == 1 + len(SHAPES)
-
-
 def test_the_parameters_say_what_was_tried_and_chosen_in_plain_values(make_leads: Make) -> None:
     parameters = _fitted(make_leads(120)).parameters
     assert msgspec.json.decode(msgspec.json.encode(parameters)) == parameters
-    assert [tried["shrinkage"] for tried in parameters["tried"]] == list(STRENGTHS)
-    least = min(parameters["tried"], key=lambda tried: tried["log_loss"])
-    assert (parameters["shape"], parameters["shrinkage"]) == (least["shape"], least["shrinkage"])
-    assert parameters["out_of_bag"]["log_loss"] == pytest.approx(least["log_loss"])
-    assert 0.5 < parameters["out_of_bag"]["roc_auc"] < 1
+    judged = parameters["cross_validation"]
+    assert [tried["shrinkage"] for tried in judged["tried"]] == list(STRENGTHS)
+    (taken,) = (tried for tried in judged["tried"] if tried["shrinkage"] == parameters["shrinkage"])
+    assert judged["log_loss"] == pytest.approx(taken["log_loss"])
+    assert 0.5 < judged["roc_auc"] < 1
 
 
 def test_the_chosen_shape_is_that_of_the_forest(make_leads: Make) -> None:
-    fitted = _fitted(make_leads(LEADS_WORTH_A_CHOICE, rows_each=1))
+    fitted = _fitted(make_leads(FEWEST_LEADS_FOR_SHAPES, rows_each=1))
     given = fitted.estimator.get_params()
-    assert {name: given[name] for name in SHAPES["fine"]} == SHAPES[fitted.parameters["shape"]]
-    assert len(fitted.parameters["tried"]) == len(SHAPES) * len(STRENGTHS)
+    shape = SHAPES[fitted.parameters["shape"]]
+    assert {name: given[name] for name in shape} == shape
+    assert len(fitted.parameters["cross_validation"]["tried"]) == len(SHAPES) * len(STRENGTHS)
 
 
-def test_what_is_out_of_bag_tells_what_new_leads_will_show(make_leads: Make) -> None:
+def test_what_cross_validation_shows_is_what_new_leads_show(make_leads: Make) -> None:
     fitted, new = _fitted(make_leads(400)), make_leads(4_000, seed=2)
     probabilities = flatten(fitted.estimator).probabilities(new.rows)
     brier = float(np.mean((probabilities - new.converted) ** 2))
-    assert fitted.parameters["out_of_bag"]["brier_score"] == pytest.approx(brier, abs=0.02)
+    assert fitted.parameters["cross_validation"]["brier_score"] == pytest.approx(brier, abs=0.02)
 
 
-def test_a_lead_that_is_never_drawn_by_a_tree_and_one_class_bags_are_fine() -> None:
-    rows = np.arange(12, dtype=np.float64)[:, None]
-    converted = np.arange(12) >= 11
-    fitted = fit(rows, converted, np.arange(12))
-    assert flatten(fitted.estimator).base_value == pytest.approx(converted.mean(), abs=0.05)
+def test_one_converted_lead_among_many_is_fitted_with_the_usual_option(make_leads: Make) -> None:
+    leads = make_leads(50)
+    fitted = fit(leads.rows, leads.numbers == 7, leads.numbers)
+    assert (fitted.parameters["shape"], fitted.parameters["shrinkage"]) == USUAL
+    assert fitted.parameters["cross_validation"]["tried"] == []
+    assert 0 < flatten(fitted.estimator).base_value < 0.1
