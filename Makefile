@@ -4,14 +4,16 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run simulate rebuild test check format lock bench clean
+.PHONY: help setup run simulate rebuild test check format lock bench bench-setup clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
+BENCH_STAMP := $(VENV)/.installed-bench
 EXTRAS_run := --extra serving --extra pipeline --extra standalone
 EXTRAS_dev := $(EXTRAS_run) --extra dev
+EXTRAS_bench := --extra bench
 EXTRAS_serving := --extra serving
 EXTRAS_pipeline := --extra pipeline
 COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header $(UPGRADE)
@@ -46,10 +48,13 @@ format: $(DEV_STAMP) ## format the code and mend what the linter can
 bench: $(DEV_STAMP) ## measure how the extraction grows; the other benchmarks are listed in CONTRIBUTING.md
 	$(PYTHON) -m benchmarks.extraction
 
+bench-setup: $(BENCH_STAMP) ## install what our forest is compared with, for `python -m benchmarks.field`
+
 lock: $(DEV_STAMP) ## pin every dependency again (UPGRADE=--upgrade for newer releases)
 	$(COMPILE) $(EXTRAS_dev) pyproject.toml -o requirements/dev.txt
-	for part in run serving pipeline; do \
-	  case $$part in run) extras="$(EXTRAS_run)";; serving) extras="$(EXTRAS_serving)";; *) extras="$(EXTRAS_pipeline)";; esac; \
+	for part in run serving pipeline bench; do \
+	  case $$part in run) extras="$(EXTRAS_run)";; serving) extras="$(EXTRAS_serving)";; \
+	    bench) extras="$(EXTRAS_bench)";; *) extras="$(EXTRAS_pipeline)";; esac; \
 	  $(COMPILE) $$extras -c requirements/dev.txt pyproject.toml -o requirements/$$part.txt || exit 1; \
 	done
 
@@ -62,6 +67,10 @@ $(RUN_STAMP): requirements/run.txt | $(VENV)/.made
 
 $(DEV_STAMP): requirements/dev.txt | $(VENV)/.made
 	@./requirements/install requirements/dev.txt
+	@touch $@
+
+$(BENCH_STAMP): requirements/bench.txt $(DEV_STAMP)
+	@./requirements/install requirements/bench.txt
 	@touch $@
 
 $(VENV)/.made: requirements/uv.txt

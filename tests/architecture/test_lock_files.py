@@ -12,12 +12,13 @@ from packaging.utils import canonicalize_name
 
 from leadscore.settings import PROJECT_ROOT
 
-LOCKS = ("dev", "run", "serving", "pipeline", "uv")
+LOCKS = ("dev", "run", "serving", "pipeline", "bench", "uv")
 EXTRAS_OF_LOCK = {
     "dev": ("serving", "pipeline", "standalone", "dev"),
     "run": ("serving", "pipeline", "standalone"),
     "serving": ("serving",),
     "pipeline": ("pipeline",),
+    "bench": ("bench",),
 }
 PYTHONS = ("3.11", "3.12", "3.13")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")

@@ -1,0 +1,1 @@
+"""What several benchmarks use: leads to measure on, and models to compare."""
