@@ -80,8 +80,8 @@ class Forest:
     """The nodes of all trees, one after the other; a child stands after its parent.
 
     `feature` is LEAF at a leaf, where `left` and `right` are not used. `value` is a node's share of converted rows,
-    in a shrunk forest drawn towards its parent's; `cover` the weight of the training rows that reached it. `roots` holds
-    the index of each tree's first node.
+    in a shrunk forest drawn towards its parent's; `cover` the weight of the training rows that reached it. `roots`
+    holds the index of each tree's first node.
     """
 
     feature: npt.NDArray[np.int16]

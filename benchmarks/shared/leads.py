@@ -31,7 +31,7 @@ ALL_ORGS = "all orgs"
 FEWEST_RECORDS = 100  # an org with fewer has no model of its own
 SIMULATED_AT = datetime(2026, 6, 1, tzinfo=UTC)
 SEED = 7
-NARROWEST_COLUMNS = 170
+NARROWEST_COLUMNS = 190
 
 
 @dataclass(frozen=True)
