@@ -11,6 +11,7 @@ from serving.health_routes import routes as health_routes
 from serving.model_routes import routes as model_routes
 from serving.problems import answer_errors
 from serving.readiness_routes import routes as readiness_routes
+from serving.report_routes import routes as report_routes
 from serving.request_log import observe_requests
 from serving.scoring_routes import routes as scoring_routes
 from serving.services import EXTENSION, build_services
@@ -27,7 +28,15 @@ def create_app(settings: Settings) -> Flask:
     app.extensions[EXTENSION] = build_services(settings)
     observe_requests(app)
     answer_errors(app)
-    for routes in (scoring_routes, model_routes, readiness_routes, training_routes, health_routes, docs_routes):
+    for routes in (
+        scoring_routes,
+        model_routes,
+        report_routes,
+        readiness_routes,
+        training_routes,
+        health_routes,
+        docs_routes,
+    ):
         app.register_blueprint(routes)
     return app
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g
 
@@ -10,7 +11,7 @@ from leadscore.activation import roll_back
 from leadscore.artifact import Manifest
 from leadscore.errors import Damaged, Fault
 from leadscore.gate import Judgement
-from leadscore.registry import Pointer
+from leadscore.registry import REPORT_FILE, Pointer
 from serving.operation import answer, operation
 from serving.problems import Refusal, invalid
 from serving.services import services
@@ -143,6 +144,7 @@ def _info(manifest: Manifest, judgement: Judgement | None, active: Pointer | Non
         activation_reason=active.reason if active else None,
         created_at=manifest.created_at,
         run_id=manifest.run_id,
+        report_url=_report_url(manifest) if judgement and REPORT_FILE in judgement.files else None,
         run_url=f"{services().settings.dagster_url.rstrip('/')}/runs/{manifest.run_id}" if manifest.run_id else None,
         records_fingerprint=manifest.counts.fingerprint,
         sql_sha256=manifest.counts.sql_sha256,
@@ -152,6 +154,11 @@ def _info(manifest: Manifest, judgement: Judgement | None, active: Pointer | Non
         code_version=manifest.code_version,
         decision=_decision(judgement),
     )
+
+
+def _report_url(manifest: Manifest) -> str:
+    query = urlencode({"org_id": manifest.org_id, "version": manifest.version})
+    return services().settings.link(f"/api/v1/model/report?{query}")
 
 
 def _entry(org_id: str, version: str, pointer: Pointer | None) -> VersionEntry:

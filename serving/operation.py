@@ -17,6 +17,9 @@ from serving.wire import Answer, Request
 
 View = Callable[..., Response]
 
+PAGE_TYPE = "text/html; charset=utf-8"
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
 
 @dataclass
 class Operation:
@@ -69,4 +72,11 @@ def answer(content: msgspec.Struct, status: int = 200, *, version: str | None = 
     if version is not None:
         g.version = version
         response.headers["X-Model-Version"] = version
+    return response
+
+
+def page(content: str | bytes) -> Response:
+    """Return `content` as a page of HTML that may load nothing and run nothing."""
+    response = Response(content, content_type=PAGE_TYPE)
+    response.headers["Content-Security-Policy"] = PAGE_POLICY
     return response

@@ -44,6 +44,7 @@ CODES: dict[str, str] = {
     "not_found": "There is no such route.",
     "no_active_model": "The org has no active model: it was never trained, or nothing passed the gate yet.",
     "version_not_found": "The org has no such version.",
+    "report_not_found": "The version has no report: it was not judged yet, or by an earlier release.",
     "run_not_found": "There is no such training run.",
     "method_not_allowed": "The route does not answer this method; the header Allow lists those that it does.",
     "not_acceptable": "The answer is JSON, and the header Accept excludes it.",

@@ -188,6 +188,7 @@ class InfoAnswer(Answer, frozen=True, kw_only=True):
     activation_reason: str | None
     created_at: str
     run_id: RunId | None
+    report_url: Annotated[str | None, msgspec.Meta(description="the version's report, a page for people")]
     run_url: Annotated[str | None, msgspec.Meta(description="the run's page in Dagster")]
     records_fingerprint: Annotated[str, msgspec.Meta(description="SHA-256 of the rows kept with the version")]
     sql_sha256: Annotated[str, msgspec.Meta(description="SHA-256 of the SQL that read the records")]

@@ -15,7 +15,7 @@ ROLLBACK = "/api/v1/model/rollback"
 JSON = "application/json"
 PAGES_OF_AN_ORG = [
     "/health",
-    *(f"/api/v1/model/{page}" for page in ("info", "versions", "feature-importance", "readiness")),
+    *(f"/api/v1/model/{page}" for page in ("info", "report", "versions", "feature-importance", "readiness")),
 ]
 
 TRAVERSALS = ["../../etc", "..", "a/../b", "%2e%2e%2f", "..%252f", "\\..\\..\\x", "file:///etc", "a#/../x", "a..b"]

@@ -44,7 +44,7 @@ def test_every_route_of_the_app_is_described(app, document):
     }
     assert {(path, method) for path, method, _ in operations(document)} == routes
     assert ("/api/v1/model/train/{run_id}", "get") in routes
-    assert len(routes) == 15
+    assert len(routes) == 16
 
 
 def test_a_route_that_says_nothing_of_itself_is_a_mistake(app):
