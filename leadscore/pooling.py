@@ -22,7 +22,8 @@ POOLED = "_pooled"
 PRIOR_LEADS = 20
 # leaves of exactly 0 and 1 stay, so that some rates are out of reach; they are approached so far, and no further
 MAX_STEP = 10.0
-HALVINGS = 64
+TOLERANCE = 1e-14
+MOST_TRIES = 64
 
 Scope = Literal["own", "pooled"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -65,15 +66,21 @@ def base_value_of_org(forest: Forest, rows: Floats, conversion_rate: float, lead
 
 
 def _step_to(values: Floats, shares: Floats, mean: float) -> float:
-    """Return the step on the log-odds scale that brings the mean of `values`, weighed by `shares`, to `mean`."""
-    distinct, at = np.unique(values, return_inverse=True)
-    weights = np.bincount(at, weights=shares)
-    low, high = -MAX_STEP, MAX_STEP
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        is_below = float(weights @ _moved(distinct, middle)) < mean
-        low, high = (middle, high) if is_below else (low, middle)
-    return (low + high) / 2
+    """Return the step on the log-odds scale that brings the mean of `values`, weighed by `shares`, to `mean`.
+
+    Newton's method, kept between the steps that are known to be too low and too high.
+    """
+    low, step, high = -MAX_STEP, 0.0, MAX_STEP
+    for _ in range(MOST_TRIES):
+        moved = _moved(values, step)
+        missing = mean - float((shares * moved).sum())
+        if abs(missing) < TOLERANCE:
+            break
+        low, high = (step, high) if missing > 0 else (low, step)
+        slope = float((shares * moved * (1 - moved)).sum())
+        by_newton = step + missing / slope if slope else high
+        step = by_newton if low < by_newton < high else (low + high) / 2
+    return step
 
 
 def _moved(values: Floats, step: float) -> Floats:
