@@ -2,5 +2,6 @@
 
 What may live here: anything that both processes must agree on. What may not: Dagster, Flask, scikit-learn,
 pandas, SQL. Reading order is the data's way: `errors`, `settings`, `records`, `features`, `forest`, `scoring`,
-`evaluation`, `gate`, `formats`, `artifact`, `registry`, `activation`.
+`evaluation`, `gate`, `formats`, `artifact`, `registry`, `activation`; beside it `outcomes` and `readiness`, about data to
+come.
 """

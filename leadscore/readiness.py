@@ -165,10 +165,8 @@ class _Words:
         if not self.counts.arrivals and not any(need.expected_on for need in told):
             return f"{told[0].message}."
         sentences = [need.message for need in told]
-        return (
-            ". ".join([*sentences, *self._together(told, expected_on), *self._remedy(wanted, courses, expected_on)])
-            + "."
-        )
+        sentences += self._together(told, expected_on) + self._remedy(wanted, courses, expected_on)
+        return ". ".join(sentences) + "."
 
     def _together(self, told: Sequence[Need], expected_on: date | None) -> list[str]:
         """Return a sentence about all needs at once, where those about each leave it open."""
