@@ -4,8 +4,8 @@
 raise the number, keep a reader of the older number here, and add a stored version of the older number to the tests.
 
 1  the first.
-2  an evaluation has the comparison and its files' hashes, a version the rows that it was trained on. What is new has a
-   default, so the reader of 2 reads 1.
+2  an evaluation has the comparison and its files' hashes, a version the rows that it was trained on; the pooled model
+   came, with its base values. What is new has a default, so the reader of 2 reads 1.
 """
 
 from __future__ import annotations

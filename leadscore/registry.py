@@ -4,6 +4,7 @@
                            evaluation.json, report.html   added when the version is judged
     models/<org>/active.json            the pointer: which version is active
     models/<org>/activations.jsonl      its history
+    models/_pooled/                     the pooled model's, as an org's; its versions also have base_values.json
 
 Readers take no lock: a version appears whole by one rename, the pointer is swapped by one rename. Writers of one org
 take turns through a lock on the org's folder. Who may be active is not decided here: see `activation`.
