@@ -1,12 +1,14 @@
 """The backtest: fitted to the oldest leads and judged on the newest, as a model is used. Reported, never gated on.
 
 The holdout is a fifth of all leads, whatever their age, so it hides what changes with time; this shows it. The cost is
-one more fit, on at most MOST_LEADS leads.
+that of growing one more forest, on at most MOST_LEADS leads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +17,9 @@ from leadscore.comparison import BASE_RATE, Comparison, compare
 from leadscore.evaluation import Flags, Holdout
 from leadscore_assets.report.importance import evenly_spread
 from leadscore_assets.training.features import FeatureRows, feature_matrix
-from leadscore_assets.training.fit import fit, flatten
-from leadscore_assets.training.snapshot import lead_numbers
+from leadscore_assets.training.fit import flatten
+from leadscore_assets.training.shapes import grow
+from leadscore_assets.training.shrinkage import shrink
 
 NEWEST_SHARE = 0.2
 MOST_LEADS = 4_000
@@ -34,8 +37,8 @@ class Backtest:
     comparison: Comparison
 
 
-def backtest(features: FeatureRows) -> Backtest | None:
-    """Return the backtest; None when the leads' days of creation or their outcomes leave nothing to compare."""
+def backtest(features: FeatureRows, parameters: Mapping[str, Any]) -> Backtest | None:
+    """Return the backtest of a version's `parameters`; None when days or outcomes leave nothing to compare."""
     rows = _sampled(features.rows)
     first_day = _first_day(rows)
     is_newer = np.asarray(rows["created_on"] >= first_day, dtype=bool)
@@ -44,8 +47,9 @@ def backtest(features: FeatureRows) -> Backtest | None:
         return None
     matrix = feature_matrix(rows, features.contract)
     older, newer = rows[~is_newer], rows[is_newer]
-    fitted = fit(matrix[~is_newer], converted[~is_newer], lead_numbers(older))
-    probabilities = flatten(fitted.estimator).probabilities(matrix[is_newer])
+    estimator = grow(matrix[~is_newer].astype(np.float32), converted[~is_newer], parameters["shape"])
+    shrink(estimator, parameters["shrinkage"])
+    probabilities = flatten(estimator).probabilities(matrix[is_newer])
     holdout = Holdout(
         lead_ids=newer["lead_id"].to_numpy(dtype=str),
         landmark_days=newer["landmark_days"].to_numpy(dtype=np.int64),

@@ -11,7 +11,7 @@ from leadscore.gate import Judgement
 from leadscore.registry import REPORT_FILE, Registry
 from leadscore.scoring import action_policy_from
 from leadscore.settings import Settings
-from leadscore_assets.report.material import Links, material_of
+from leadscore_assets.report.material import Links, ReportMaterial, material_of
 from leadscore_assets.report.render import render_report
 from leadscore_assets.training.features import FeatureRows
 from leadscore_assets.training.judge import Describe
@@ -23,19 +23,26 @@ def report_describer(registry: Registry, settings: Settings) -> Describe:
     def describe(
         artifact: Artifact, judgement: Judgement, features: FeatureRows, champion: Floats | None
     ) -> Mapping[str, bytes]:
-        manifest = artifact.manifest
-        material = material_of(
-            artifact,
-            registry.file(manifest.org_id, manifest.version, ESTIMATOR_FILE),
-            judgement,
-            features,
-            champion,
-            policy=action_policy_from(settings),
-            links=_links(manifest, settings),
-        )
+        material = material_from(registry, settings, artifact, judgement, features, champion=champion)
         return {REPORT_FILE: render_report(material)}
 
     return describe
+
+
+def material_from(
+    registry: Registry,
+    settings: Settings,
+    artifact: Artifact,
+    judgement: Judgement,
+    features: FeatureRows,
+    *,
+    champion: Floats | None,
+) -> ReportMaterial:
+    """Gather a version's report as `material_of` does, with what the registry keeps and the settings say."""
+    manifest = artifact.manifest
+    estimator = registry.file(manifest.org_id, manifest.version, ESTIMATOR_FILE)
+    policy, links = action_policy_from(settings), _links(manifest, settings)
+    return material_of(artifact, estimator, judgement, features, champion, policy=policy, links=links)
 
 
 def _links(manifest: Manifest, settings: Settings) -> Links:

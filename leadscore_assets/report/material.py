@@ -106,7 +106,7 @@ def material_of(
         youngest_lift=lift_of(youngest.candidate, youngest.holdout.converted),
         importance=permutation_importance(_scorer(estimator), contract.names, matrix, holdout.converted),
         effects=effects(artifact.forest, contract, matrix, holdout.lead_ids) if has_rows else (),
-        backtest=backtest(features),
+        backtest=backtest(features, artifact.manifest.parameters),
     )
 
 

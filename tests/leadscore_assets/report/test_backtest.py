@@ -1,0 +1,60 @@
+"""The backtest: older leads teach, newer leads judge, never the other way round."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from leadscore_assets.report import backtest as module
+from leadscore_assets.report.backtest import backtest
+
+PARAMETERS = {"shape": "fine", "shrinkage": 10.0}
+
+
+def test_it_never_trains_on_a_lead_as_new_as_those_it_is_judged_on(make_features, with_rows, monkeypatch):
+    """The day of creation, smuggled in as a feature, tells who was trained on; leads of one day stay together."""
+    features = make_features(leads=300, days=60)
+    days = np.asarray(features.rows["created_on"], dtype="datetime64[D]").astype(float)
+    features = with_rows(features, features.rows.assign(property_price=days))
+    seen, real = [], module.grow
+
+    def watched(rows, converted, shape):
+        seen.append(rows[:, features.contract.names.index("property_price")])
+        return real(rows, converted, shape)
+
+    monkeypatch.setattr(module, "grow", watched)
+    result = backtest(features, PARAMETERS)
+    first_day = np.datetime64(result.first_day, "D").astype(float)
+    [trained_on] = seen
+    assert trained_on.max() < first_day
+    assert len(trained_on) == (days < first_day).sum()
+    assert result.newer_rows == (days >= first_day).sum()
+    assert result.newer_leads / 300 == pytest.approx(0.2, abs=0.03)
+
+
+def test_it_shows_a_change_that_the_holdout_hides(make_features, with_rows):
+    """When in the newest fifth the other leads convert, the backtest ranks worse than chance."""
+    features = make_features(leads=400)
+    newest = features.rows["created_on"] >= backtest(features, PARAMETERS).first_day
+    turned = features.rows["converted"].where(~newest, 1 - features.rows["converted"])
+    steady, changed = (
+        backtest(given, PARAMETERS) for given in (features, with_rows(features, features.rows.assign(converted=turned)))
+    )
+    assert steady.comparison.roc_auc.candidate.low > 0.55
+    assert changed.comparison.roc_auc.candidate.high < 0.45
+
+
+def test_without_older_leads_or_both_outcomes_there_is_none(make_features, with_rows):
+    features = make_features(leads=100)
+    one_day = features.rows.assign(created_on="2026-01-01")
+    newest = features.rows["created_on"] >= "2026-04-01"
+    no_new_conversions = features.rows.assign(converted=features.rows["converted"].where(~newest, 0))
+    assert backtest(with_rows(features, one_day), PARAMETERS) is None
+    assert backtest(with_rows(features, no_new_conversions), PARAMETERS) is None
+
+
+def test_very_many_leads_are_sampled_whole(make_features, monkeypatch):
+    monkeypatch.setattr(module, "MOST_LEADS", 120)
+    result = backtest(make_features(leads=400), PARAMETERS)
+    assert result.older_leads + result.newer_leads == 120
+    assert result.newer_rows == 3 * result.newer_leads

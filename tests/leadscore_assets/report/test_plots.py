@@ -1,0 +1,73 @@
+"""How figures are written and where they stand in a picture."""
+
+from __future__ import annotations
+
+import pytest
+
+from leadscore.comparison import Estimate
+from leadscore_assets.report import words
+from leadscore_assets.report.effects import Bin, Effect
+from leadscore_assets.report.importance import Drop
+from leadscore_assets.report.plots import (
+    BARS_LEFT,
+    BARS_RIGHT,
+    Plot,
+    effect_bars,
+    gains_plot,
+    importance_bars,
+    roc_plot,
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (words.figure(0.7123), "0.712"),
+        (words.figure(-0.0001), "0.000"),
+        (words.figure(-0.25), "\N{MINUS SIGN}0.250"),
+        (words.figure(None), "\N{EN DASH}"),
+        (words.change(0.0123), "+0.012"),
+        (words.change(-0.0002), "0.000"),
+        (words.points(0.061), "+6.1"),
+        (words.points(-0.0001), "0.0"),
+        (words.percent(0.2345), "23.4%"),
+        (words.count(12345), "12,345"),
+        (words.interval(Estimate(0.7, 0.6, 0.8)), "0.600 to 0.800"),
+        (words.change_interval(Estimate(0, -0.1, 0.1)), "\N{MINUS SIGN}0.100 to +0.100"),
+    ],
+)
+def test_a_figure_is_written_in_one_way(written, expected):
+    assert written == expected
+
+
+def coordinates(points):
+    return [tuple(map(float, pair.split(","))) for pair in points.split()]
+
+
+def test_lines_stay_in_the_frame_and_begin_and_end_at_its_corners(second):
+    for picture in (roc_plot(second.judgement), gains_plot(second.judgement, second.material.youngest_lift)):
+        assert {line.kind for line in picture.lines} >= {"guide", "candidate", "champion"}
+        for line in picture.lines:
+            found = coordinates(line.points)
+            assert (found[0], found[-1]) == ((Plot.left, Plot.bottom), (Plot.right, Plot.top))
+            assert all(Plot.left <= x <= Plot.right and Plot.top <= y <= Plot.bottom for x, y in found)
+
+
+def test_the_dot_of_the_gains_stands_at_a_fifth(second):
+    [dot] = gains_plot(second.judgement, ()).dots
+    assert dot.x == pytest.approx(Plot.left + 0.2 * (Plot.right - Plot.left), abs=1)
+
+
+def test_bars_begin_at_the_zero_that_they_share():
+    drawn = importance_bars([Drop("a", 0.1, 0.05, 0.15), Drop("b", -0.05, -0.1, 0.0)])
+    up, down = drawn.bars
+    assert (up.kind, up.x) == ("up", drawn.zero)
+    assert (down.kind, down.x + down.length) == ("down", pytest.approx(drawn.zero))
+    assert up.length == pytest.approx(2 * down.length, abs=0.2)
+    assert (down.low, up.high) == (BARS_LEFT, BARS_RIGHT)
+
+
+def test_effects_are_drawn_on_one_scale():
+    small, large = (Effect(name, "points", (Bin("1", 9, size),)) for name, size in (("small", 0.01), ("large", 0.1)))
+    [one], [other] = (picture.bars for picture in effect_bars([small, large]))
+    assert other.length == pytest.approx(10 * one.length, rel=0.05)

@@ -1,0 +1,102 @@
+"""Why a version says what it says: what shuffling a feature costs, and how its values move the score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from leadscore.features import CONTRACT
+from leadscore.forest import LEAF, Forest
+from leadscore_assets.report.effects import MOST_ROWS, UNKNOWN, effects
+from leadscore_assets.report.importance import permutation_importance
+
+NAMES = ("useless", "useful", "ignored")
+
+
+def rows_and_outcomes(count: int = 400):
+    random = np.random.default_rng(3)
+    rows = random.normal(size=(count, len(NAMES)))
+    return rows, rows[:, 1] + 0.3 * random.normal(size=count) > 0.5
+
+
+def score(rows):
+    return 1 / (1 + np.exp(-2 * rows[:, 1] - 0.01 * rows[:, 0]))
+
+
+def test_the_feature_that_matters_is_found():
+    rows, converted = rows_and_outcomes()
+    useful, useless, ignored = permutation_importance(score, NAMES, rows, converted)
+    assert (useful.feature, useless.feature, ignored.feature) == ("useful", "useless", "ignored")
+    assert useful.mean == pytest.approx(0.5, abs=0.06)
+    assert abs(useless.mean) < 0.01
+    assert (ignored.low, ignored.mean, ignored.high) == (0, 0, 0)
+
+
+def test_the_spread_holds_the_mean_and_the_seed_is_fixed():
+    rows, converted = rows_and_outcomes()
+    drops = permutation_importance(score, NAMES, rows, converted)
+    assert drops == permutation_importance(score, NAMES, rows, converted)
+    assert all(drop.low <= drop.mean <= drop.high for drop in drops)
+    assert drops[0].low < drops[0].high
+
+
+def test_with_one_outcome_nothing_can_be_ranked():
+    rows, _ = rows_and_outcomes()
+    assert permutation_importance(score, NAMES, rows, np.zeros(len(rows), dtype=bool)) == ()
+    assert permutation_importance(score, NAMES, rows[:0], np.zeros(0, dtype=bool)) == ()
+
+
+def stump() -> Forest:
+    """Make one tree: response_time_minutes up to 60, or unknown, gives 0.2; more gives 0.6."""
+    return Forest(
+        feature=np.array([1, LEAF, LEAF], np.int16),
+        threshold=np.array([60, 0, 0], np.float32),
+        left=np.array([1, LEAF, LEAF], np.int32),
+        right=np.array([2, LEAF, LEAF], np.int32),
+        missing_goes_left=np.array([True, False, False]),
+        value=np.array([0.4, 0.2, 0.6]),
+        cover=np.array([8.0, 4.0, 4.0]),
+        roots=np.array([0], np.int32),
+    )
+
+
+def matrix(minutes) -> np.ndarray:
+    rows = np.zeros((len(minutes), len(CONTRACT.names)))
+    rows[:, 1] = minutes
+    return rows
+
+
+def leads(count: int):
+    return np.array([f"lead-{number}" for number in range(count)])
+
+
+def test_a_features_effect_follows_its_values_and_the_unknown_stands_alone():
+    minutes = np.array([10.0] * 20 + [50.0] * 20 + [90.0] * 20 + [np.nan] * 20)
+    by_name = {effect.feature: effect for effect in effects(stump(), CONTRACT, matrix(minutes), leads(80))}
+    told = [(part.label, part.leads, round(part.contribution, 9)) for part in by_name["response_time_minutes"].bins]
+    assert told == [("10", 20, -0.2), ("50", 20, -0.2), ("90", 20, 0.2), (UNKNOWN, 20, -0.2)]
+    assert {part.contribution for part in by_name["has_property"].bins} == {0}
+
+
+def test_the_bins_of_a_feature_add_up_to_its_mean_contribution():
+    minutes = np.random.default_rng(1).gamma(2, 40, MOST_ROWS)
+    [effect] = [e for e in effects(stump(), CONTRACT, matrix(minutes), leads(MOST_ROWS)) if e.unit == "minutes"]
+    assert len(effect.bins) > 3
+    assert sum(part.leads for part in effect.bins) == MOST_ROWS
+    mean = stump().contributions(matrix(minutes))[:, 1].mean()
+    assert sum(part.leads * part.contribution for part in effect.bins) / MOST_ROWS == pytest.approx(mean)
+
+
+def test_no_bin_has_fewer_than_five_leads():
+    """Rare values are joined to their neighbours, so that the page shows no value of a single lead."""
+    minutes = np.array([1.0] * 30 + [2.0] * 3 + [3.0] * 30 + [999.0] * 2 + [np.nan] * 4)
+    [effect] = [e for e in effects(stump(), CONTRACT, matrix(minutes), leads(69)) if e.unit == "minutes"]
+    assert [(part.label, part.leads) for part in effect.bins] == [("1", 30), ("over 1", 35)]
+
+
+def test_whole_values_are_told_in_whole_steps():
+    counts = np.repeat(np.arange(20.0), 10)
+    rows = np.zeros((200, len(CONTRACT.names)))
+    rows[:, 2] = counts
+    labels = [part.label for part in effects(stump(), CONTRACT, rows, leads(200))[2].bins]
+    assert labels == ["up to 3", "4 to 6", "7 to 9", "10 to 13", "14 to 16", "over 16"]
