@@ -61,11 +61,15 @@ def run_curl(command: str, address: str, version: str) -> Any:
             headers[name] = value
         elif word == "-d":
             body = next(words)
+        elif word == "-o":
+            assert next(words).endswith(".html")
         elif word != "-s":
             url = word
     response = urllib3.request(
         method or ("POST" if body else "GET"), url, headers=headers, body=body, timeout=180, retries=False
     )
+    if response.headers["Content-Type"].startswith("text/html"):
+        return response.status, response.data.decode()
     return response.status, response.json()
 
 
