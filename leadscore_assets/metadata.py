@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from leadscore.artifact import Importance
+from leadscore.comparison import Comparison, Estimate
 from leadscore.evaluation import EvaluationReport
 from leadscore.features import Contract
 from leadscore.gate import Judgement
@@ -28,6 +29,8 @@ METRICS = (
     "recall",
     "f1_score",
 )
+
+COMPARED = ("roc_auc", "brier_score", "log_loss")
 
 Metadata = dict[str, Any]
 
@@ -88,15 +91,28 @@ def window_metadata(window: Window) -> Metadata:
 
 
 def decision_metadata(judgement: Judgement) -> Metadata:
-    """Return the decision in words, with the figures of candidate and champion side by side."""
+    """Return the decision in words, with the figures of candidate and champion side by side.
+
+    How sure it is that the candidate ranks better, and that its probabilities are better, are figures of their own,
+    which Dagster plots over time; they are left out where nothing was compared.
+    """
     report, decision = judgement.report, judgement.decision
     return {
+        **(_comparison_metadata(judgement.comparison) if judgement.comparison else {}),
         "version": report.version,
         "champion_version": judgement.champion_version or "none",
         "verdict": decision.verdict,
         "reasons": decision.text,
         "notes": " ".join(note.text for note in decision.notes) or "none",
         "metrics": _metrics_table(report, judgement.champion),
+    }
+
+
+def _comparison_metadata(comparison: Comparison) -> Metadata:
+    return {
+        "probability_ranks_better": comparison.roc_auc.probability_better,
+        "probability_fits_better": comparison.brier_score.probability_better,
+        "comparison": _comparison_table(comparison),
     }
 
 
@@ -147,6 +163,20 @@ def _metrics_table(report: EvaluationReport, champion: EvaluationReport | None) 
         for name in METRICS
     ]
     return _table({"metric": "string", "candidate": "string", "champion": "string"}, rows)
+
+
+def _comparison_table(comparison: Comparison) -> dg.MetadataValue:
+    columns = {"metric": "string", "candidate": "string", comparison.baseline: "string", "gain": "string"}
+    rows = [
+        (name, *map(_with_interval, (found.candidate, found.baseline, found.gain)), found.probability_better)
+        for name in COMPARED
+        for found in [getattr(comparison, name)]
+    ]
+    return _table(columns | {"probability_better": "float"}, rows)
+
+
+def _with_interval(estimate: Estimate) -> str:
+    return f"{estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f})"
 
 
 def _rounded(figure: float | None) -> str:

@@ -222,4 +222,5 @@ def _decision(judgement: Judgement | None) -> DecisionAnswer | None:
         notes=[note.text for note in judgement.decision.notes],
         judged_at=judgement.judged_at,
         champion_version=judgement.champion_version,
+        comparison=judgement.comparison,
     )

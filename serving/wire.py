@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from leadscore.comparison import Comparison
 from leadscore.errors import Fault
 from leadscore.evaluation import Metrics
 from leadscore.pooling import Scope
@@ -165,13 +166,14 @@ class VersionsQuery(OrgQuery, frozen=True, kw_only=True):
 
 
 class DecisionAnswer(Answer, frozen=True, kw_only=True):
-    """How the gate judged a version, in words."""
+    """How the gate judged a version, in words, and the figures behind them; there are none when it was refused."""
 
     verdict: Literal["activate", "hold", "refuse"]
     reasons: list[str]
     notes: list[str]
     judged_at: str
     champion_version: VersionId | None
+    comparison: Comparison | None
 
 
 class InfoAnswer(Answer, frozen=True, kw_only=True):

@@ -71,6 +71,8 @@ def test_a_training_tells_what_it_read_and_found(train: Any, registry: Registry)
     assert features["dagster/row_count"] == manifest.counts.rows == trained["training_rows"] + trained["holdout_rows"]
     assert features["fingerprint"] == trained["fingerprint"] == manifest.counts.fingerprint
     assert judged["verdict"] == "activate"
+    assert 0.8 <= judged["probability_ranks_better"] <= 1
+    assert [record.data["metric"] for record in judged["comparison"].records] == ["roc_auc", "brier_score", "log_loss"]
     assert 0.5 < judged["roc_auc"] < 0.9
     assert all(judged[name].startswith("![") for name in ("roc_curve", "calibration_curve", "confusion_matrix"))
     assert trained["info"].endswith(f"/api/v1/model/info?org_id=sound&version={manifest.version}")

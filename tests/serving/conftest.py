@@ -18,6 +18,7 @@ from flask.testing import FlaskClient
 
 from leadscore.activation import activate, roll_back
 from leadscore.artifact import BASE_VALUES_FILE, FOREST_FILE, FORMAT, Importance, Manifest, Split, encode_arrays
+from leadscore.comparison import BASE_RATE, Comparison, Difference, Estimate
 from leadscore.evaluation import ConfusionMatrix, EvaluationReport, Metrics
 from leadscore.features import CONTRACT
 from leadscore.forest import LEAF, Forest
@@ -73,6 +74,8 @@ def _judgement(registry: Registry, org_id: str, version: str, verdict: Verdict) 
     metrics = Metrics(0.5, 0.25, 1 / 3, 0.75, 0.625, 0.2, 0.6, 0.5, ConfusionMatrix(1, 2, 3, 4))
     pointer = registry.active(org_id)
     champion = EvaluationReport(pointer.version, 200, 80, 40, 16, 100, metrics, (), (), (), ()) if pointer else None
+    difference = Difference(Estimate(0.75, 0.5, 1), Estimate(0.5, 0.25, 0.75), Estimate(0.25, 0, 0.5), 0.875)
+    baseline = pointer.version if pointer else BASE_RATE
     return Judgement(
         report=EvaluationReport(version, 200, 80, 40, 16, 100, metrics, (), (), (), ()),
         champion=champion,
@@ -81,6 +84,7 @@ def _judgement(registry: Registry, org_id: str, version: str, verdict: Verdict) 
         manifest_sha256=registry.manifest_sha256(org_id, version),
         judged_at="2026-03-15T06:00:01+00:00",
         run_id=None,
+        comparison=Comparison(baseline, 40, 1_000, difference, difference, difference),
     )
 
 

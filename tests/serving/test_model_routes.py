@@ -38,6 +38,15 @@ def test_info_can_be_asked_of_a_version_that_is_not_active(client, shelf):
     assert body["decision"]["champion_version"] == active
 
 
+def test_info_has_the_figures_behind_the_decision(client, shelf):
+    """By how much, and how surely, the version differs from the one that was active, with 95 % intervals."""
+    active, held = shelf.activated(), shelf.judged(verdict="hold")
+    compared = client.get(f"{MODEL}/info?version={held}").json["decision"]["comparison"]
+    assert (compared["baseline"], compared["leads"], compared["resamples"]) == (active, 40, 1000)
+    assert compared["roc_auc"]["probability_better"] == 0.875
+    assert compared["roc_auc"]["gain"] == {"value": 0.25, "low": 0.0, "high": 0.5}
+
+
 def test_info_of_a_version_that_nobody_judged_has_no_figures(client, shelf):
     version = shelf.publish()
     body = client.get(f"{MODEL}/info?version={version}").json
