@@ -159,8 +159,9 @@ class Forest:
         """The leaves' values, shape (leaves,), in the order of the nodes."""
         return self._at_leaves(self.value)
 
+    @cached_property
     def leaf_shares(self) -> Floats:
-        """Return each leaf's weight in `base_value`, shape (leaves,): the share of the training rows that it got."""
+        """Each leaf's weight in `base_value`, shape (leaves,): the share of the training rows that it got."""
         share = np.zeros(len(self.feature))
         share[self.roots] = 1 / len(self.roots)
         for parent in self._levels():
@@ -188,7 +189,7 @@ class Forest:
             value[parent] = (value[left] * weight + value[right] * other) / (weight + other)
         forest = replace(self, value=value)
         boxes = tuple(replace(group, value=values[group.leaf]) for group in self._boxes)
-        vars(forest).update(_steps=self._steps, _depth=self._depth, _boxes=boxes)
+        vars(forest).update(leaf_shares=self.leaf_shares, _steps=self._steps, _depth=self._depth, _boxes=boxes)
         return forest
 
     def _at_leaves(self, of_nodes: Floats) -> Floats:

@@ -48,7 +48,7 @@ def shift_to_base_value(forest: Forest, base_value: float) -> Forest:
     before; their mean does so nearly, because the step is taken in every tree and not on the mean. Where leaves of
     exactly 0 and 1 put the base value out of reach, it comes as near as a step of MAX_STEP brings it.
     """
-    step = _step_to(forest.leaf_values, forest.leaf_shares(), base_value)
+    step = _step_to(forest.leaf_values, forest.leaf_shares, base_value)
     return forest.with_leaf_values(_moved(forest.leaf_values, step))
 
 
@@ -62,7 +62,7 @@ def base_value_of_org(forest: Forest, rows: Floats, conversion_rate: float, lead
     expected = float(shares @ forest.leaf_values)
     wanted = (leads * conversion_rate + PRIOR_LEADS * expected) / (leads + PRIOR_LEADS)
     step = _step_to(forest.leaf_values, shares, wanted)
-    return float(forest.leaf_shares() @ _moved(forest.leaf_values, step))
+    return float(forest.leaf_shares @ _moved(forest.leaf_values, step))
 
 
 def _step_to(values: Floats, shares: Floats, mean: float) -> float:

@@ -35,7 +35,9 @@ class Metrics:
         self.dependency_up = gauge(
             "leadscore_dependency_up", "1 when the CRM's database or Dagster answered when last asked", ["dependency"]
         )
-        self.cache_hits = counter("leadscore_model_cache_hits", "Requests answered by a loaded version")
+        self.cache_hits = counter(
+            "leadscore_model_cache_hits", "Look-ups that found a loaded version; an org of the pool takes two"
+        )
         self.cache_evictions = counter("leadscore_model_cache_evictions", "Loaded versions that made room")
         self.cache_bytes = gauge("leadscore_model_cache_bytes", "Memory of the loaded versions")
         self.cache_entries = gauge("leadscore_model_cache_entries", "Loaded versions")

@@ -177,6 +177,8 @@ class ModelCache:
                 raise Damaged(f"the active version {key.version} is gone; roll back or train again") from error
             # derives what the first score would otherwise wait for, so that it is weighed too
             artifact.forest.base_value  # noqa: B018 (the property keeps what it computes)
+            if artifact.base_values:
+                artifact.forest.leaf_shares  # noqa: B018 (likewise, for the first org that it is moved for)
             artifact.forest.probabilities(np.zeros((1, len(artifact.manifest.contract.features))))
         _log.info("version loaded", extra={"org_id": key.org_id, "version": key.version})
         return artifact

@@ -169,4 +169,4 @@ def test_leaves_weigh_as_often_as_rows_end_in_them(make_forest: Callable[..., Fo
     rows = np.array([[1.0], [2.0], [2.0], [2.0]])
     forest = replace(make_forest(), cover=np.array([8.0, 2.0, 6.0]))
     assert forest.leaf_shares_of(rows).tolist() == [0.25, 0.75]
-    assert forest.leaf_shares().tolist() == [0.25, 0.75]
+    assert forest.leaf_shares.tolist() == [0.25, 0.75]
