@@ -16,6 +16,7 @@ from tests.leadscore_assets.source.hand_made_crm import ORG, Crm, day, window
 COLUMNS = {
     "lead_id": "'7'::text",
     "excluded_because": "NULL::text",
+    "created_on": "DATE '2026-01-02'",
     "landmark_days": "0",
     "converted": "1",
     **dict.fromkeys(CONTRACT.names, "1.5::float8"),
@@ -51,8 +52,8 @@ def test_the_supplied_sql_is_named_by_the_hash_of_its_file(crm: Crm) -> None:
 def test_the_columns_are_the_keys_and_the_contract_in_order(crm: Crm) -> None:
     crm.lead(day(100), ("LOST", day(99)))
     rows = crm.extract().rows
-    assert list(rows.columns) == ["lead_id", "landmark_days", "converted", *CONTRACT.names]
-    assert [str(rows[name].dtype) for name in rows.columns[1:]] == [
+    assert list(rows.columns) == ["lead_id", "created_on", "landmark_days", "converted", *CONTRACT.names]
+    assert [str(rows[name].dtype) for name in rows.columns[2:]] == [
         "int64",
         "int64",
         *["float64"] * len(CONTRACT.names),
@@ -62,7 +63,8 @@ def test_the_columns_are_the_keys_and_the_contract_in_order(crm: Crm) -> None:
 def test_a_sites_own_file_is_read_in_place_of_ours(site: Site) -> None:
     records = site.extract_columns(tail="  -- all there is\n;\n", extra="'not read'")
     assert records.rows.to_dict("records") == [
-        {"lead_id": "7", "landmark_days": 0, "converted": 1} | dict.fromkeys(CONTRACT.names, 1.5)
+        {"lead_id": "7", "created_on": "2026-01-02", "landmark_days": 0, "converted": 1}
+        | dict.fromkeys(CONTRACT.names, 1.5)
     ]
 
 
@@ -86,10 +88,13 @@ def test_whole_and_exact_numbers_are_numbers_and_what_is_not_finite_stays_to_be_
 
 def test_a_refusal_names_every_column_that_does_not_fit_and_the_remedy(site: Site) -> None:
     with pytest.raises(SourceMismatch) as refusal:
-        site.extract_columns(lead_id="7", converted="true", has_property=None, engagement_rate="'1'::text")
+        site.extract_columns(
+            lead_id="7", created_on="'2026'::text", converted="true", has_property=None, engagement_rate="'1'::text"
+        )
     assert refusal.value.message == (
         "site.sql returns columns that do not fit: has_property is missing (expected double precision);"
-        " lead_id is integer (expected text); converted is boolean (expected smallint);"
+        " lead_id is integer (expected text); created_on is text (expected date);"
+        " converted is boolean (expected smallint);"
         " engagement_rate is text (expected double precision)."
         " Correct the SQL file, or unset RECORDS_SQL to use the one that is supplied."
     )
@@ -104,6 +109,7 @@ def test_a_column_that_is_returned_twice_is_refused(site: Site) -> None:
     ("column", "text", "says"),
     [
         ("lead_id", "''::text", "1 of 1 without a lead_id"),
+        ("created_on", "NULL::date", "1 of 1 without a created_on"),
         ("landmark_days", "5", "1 of 1 whose landmark_days was not asked for"),
         ("landmark_days", "NULL::int", "1 of 1 whose landmark_days was not asked for"),
         ("converted", "2", "1 of 1 whose converted is neither 0 nor 1"),

@@ -29,6 +29,7 @@ def test_a_lead_without_any_event_has_its_plain_values(crm: Crm, lead: str) -> N
     assert math.isnan(unanswered)
     assert row == {
         "lead_id": lead,
+        "created_on": CREATED.date().isoformat(),
         "landmark_days": 7,
         "converted": 0,
         "lead_source_score": 10,

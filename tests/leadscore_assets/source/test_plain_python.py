@@ -53,7 +53,13 @@ class PlainOrg:
         converted = any(status == "WON" and at <= window_end for at, status in known)
         open_at = [days for days in LANDMARKS if lead["created_at"] + days * DAY < closed_at]
         return [
-            {"lead_id": str(lead["id"]), "landmark_days": days, "converted": int(converted)} | self.features(lead, days)
+            {
+                "lead_id": str(lead["id"]),
+                "created_on": lead["created_at"].date().isoformat(),
+                "landmark_days": days,
+                "converted": int(converted),
+            }
+            | self.features(lead, days)
             for days in open_at
         ]
 

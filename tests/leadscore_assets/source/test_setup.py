@@ -39,11 +39,20 @@ def test_the_command_makes_the_schemas_and_says_so_each_time(database: Settings)
             " GROUP BY table_name ORDER BY table_name"
         ).fetchall()
         assert found == [
-            ("conversion_records", 5 + len(CONTRACT.names)),
-            ("lead_features", 5 + len(CONTRACT.names)),
+            ("conversion_records", 8 + len(CONTRACT.names)),
+            ("lead_features", 8 + len(CONTRACT.names)),
             ("materializations", 6),
         ]
         assert connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'dagster'").fetchone() == (1,)
+
+
+def test_tables_of_an_earlier_release_get_the_columns_that_they_lack(database: Settings) -> None:
+    set_up(database)
+    with connect(database) as connection:
+        connection.execute("ALTER TABLE leadscore.lead_features DROP COLUMN created_on, DROP COLUMN is_held_out")
+    set_up(database)
+    with connect(database) as connection:
+        connection.execute("SELECT created_on, is_held_out FROM leadscore.lead_features")
 
 
 def test_a_database_that_is_away_is_one_clear_line_without_the_password(
