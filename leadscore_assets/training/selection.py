@@ -27,8 +27,9 @@ FOLDS = 5
 TREES_PER_FOLD = 30
 # in rows; beyond the last, every forest that was measured had become too flat
 STRENGTHS = (0.0, 10.0, 40.0, 100.0, 200.0)
-# with fewer leads no other shape than the usual one was ever surely better
+# with fewer leads another shape than the usual one was surely better in one of forty samples: not worth its time
 FEWEST_LEADS_FOR_SHAPES = 1_000
+# bounds the time of the choice; the forest itself is grown on all leads
 MOST_LEADS = 5_000
 # a row to which all trees of a small forest gave 0 must not outweigh all others
 LEAST_PROBABILITY = 1e-6
