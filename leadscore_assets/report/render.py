@@ -19,7 +19,7 @@ from leadscore_assets.report.slices import FEWEST_LEADS
 FOLDER = Path(__file__).parent
 VERDICTS = {
     "activate": "Better: it may become the active version",
-    "hold": "Held: the active version stays as it is",
+    "hold": "Held: it does not become the active version",
     "refuse": "Refused: there is too little data to judge it",
 }
 ACTIONS = {
