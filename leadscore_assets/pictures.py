@@ -67,7 +67,12 @@ def versions_picture(versions: Sequence[PastVersion]) -> dg.MetadataValue:
     lower.set_xlabel("trained as of")
     handles, labels = upper.get_legend_handles_labels()
     shown = dict(zip(labels, handles, strict=True))
-    upper.legend(shown.values(), shown.keys(), loc="best", fontsize=7, frameon=False)
+    # above the frame, where no version can stand
+    legend = upper.legend(
+        shown.values(), shown.keys(), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=8
+    )
+    legend.set_frame_on(False)
+    upper.set_title(upper.get_title(), pad=22)
     return _picture(figure)
 
 
