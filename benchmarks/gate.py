@@ -4,7 +4,8 @@ Simulated orgs (`shared.changing_leads`) are trained on a first day and then eve
 window of six months. Every way starts with the first version active and decides month by month; it sees what it would
 see in life. How good a version truly is, the chances of 600 new leads of the month to come say: nobody can be lucky.
 
-- *ours*: the gate with the settings' numbers; beside it the gate with other numbers, to show what they are good for.
+- *ours*: the gate with the settings' numbers. Beside it the gate with others, to show what they are good for: how sure
+  it must be, falling with age to a second number; nobody let in for better probabilities; no guards.
 - *always*: activate every version.
 - *own split*: each version has a random fifth of its own; the candidate's ROC-AUC there must be higher than the active
   version's was on its own. *95 % accuracy*: the same, with an accuracy of at least 95 % of the active version's.
@@ -73,12 +74,12 @@ def _has_accuracy(org: Org, candidate: int, champion: int) -> bool:
 
 WAYS = (
     _gate(OURS),
-    _gate("ours, 0.8 at any age", min_probability_better_stale=0.8),
-    _gate("ours, 0.8 falling to 0.5", min_probability_better_stale=0.5),
-    _gate("ours, 0.5 at any age", min_probability_better=0.5, min_probability_better_stale=0.5),
-    _gate("ours, 0.5 falling to 0.2", min_probability_better=0.5, min_probability_better_stale=0.2),
-    _gate("ours, better ranking alone", max_roc_auc_decrease=-1.0),  # which no other way in can satisfy
-    _gate("ours, no guards", max_roc_auc_decrease=1.0, max_brier_increase=1.0, max_log_loss_increase=100.0),
+    _gate("0.8 at any age", min_probability_better_stale=0.8),
+    _gate("0.8 to 0.5", min_probability_better_stale=0.5),
+    _gate("0.5 at any age", min_probability_better=0.5, min_probability_better_stale=0.5),
+    _gate("0.5 to 0.2", min_probability_better=0.5, min_probability_better_stale=0.2),
+    _gate("ranking alone", max_roc_auc_decrease=-1.0),  # which no other way in can satisfy
+    _gate("no guards", max_roc_auc_decrease=1.0, max_brier_increase=1.0, max_log_loss_increase=100.0),
     Way("always", lambda *_: True),
     Way("own split", _has_higher_auc, has_own_split=True),
     Way("95 % accuracy", _has_accuracy, has_own_split=True),
