@@ -53,12 +53,12 @@ def evaluation(
     return dg.MaterializeResult(
         value=trained_model,
         metadata={
+            **version_links(settings, org_id, trained_model.version),
             **decision_metadata(judgement),
             **evaluation_pictures(judgement),
             **quality_metadata(judgement.report),
             **history_metadata(versions),
             "versions_over_time": versions_picture(versions),
             "passed_gate": int(judgement.decision.verdict == "activate"),
-            **version_links(settings, org_id, trained_model.version),
         },
     )

@@ -144,7 +144,8 @@ def gains_plot(judgement: Judgement, youngest: Sequence[LiftStep]) -> Plot:
     lines.insert(0, Line("youngest", _gains(youngest)))
     told = [f"{percent(step.contacted, 0)} reach {percent(step.reached, 0)}" for step in judgement.report.lift]
     words = f"The best {', '.join(told)} of the conversions."
-    marks = [step for step in judgement.report.lift if step.contacted >= TOP_SHARE][:1]
+    # the steps are rounded to whole rows, so the one of a fifth may be a little less
+    marks = sorted(judgement.report.lift, key=lambda step: abs(step.contacted - TOP_SHARE))[:1]
     dots = [Dot(_x(mark.contacted), _y(mark.reached), 4.5, f"{percent(mark.reached, 0)} reached") for mark in marks]
     return Plot("Gains", words, "contacted, best first", "conversions reached", (_diagonal(), *lines), tuple(dots))
 
