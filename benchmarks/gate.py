@@ -35,7 +35,7 @@ from benchmarks.shared.retrained_orgs import MONTHS, Org, Truth
 from leadscore.gate import decide, policy_from
 from leadscore.settings import Settings
 
-REPEATS = {150: 24, 600: 12, 4000: 3}
+REPEATS = {150: 20, 600: 10, 4000: 4}
 FALSE_LOSS, MISSED_GAIN = 0.005, 0.01
 OURS = "ours"
 
