@@ -84,6 +84,8 @@ class RegistryMachine(RuleBasedStateMachine):
             (version, known), org = picked, self.orgs[org_id]
             expected = "20200101000000" if is_stale else org.active
             error = self._refusal(known, is_stale=is_stale, is_forced=False)
+            if not is_stale and version in org.activations:
+                error = NotActivatable  # only a rollback brings back what was active before
             self._expect(
                 error, lambda: activate(self.registry, org_id, version, expected_active=expected, by="machine")
             )
