@@ -97,7 +97,11 @@ def test_a_bad_value_is_refused_with_its_name_the_rule_and_the_remedy(name: str,
 def test_every_fault_is_named_at_once() -> None:
     with pytest.raises(InvalidSettings) as caught:
         read_settings({"PORT": "x", "LOG_LEVEL": "y", "MIN_PROBABILITY_BETTER": "z"})
-    assert [line.split()[0] for line in caught.value.message.splitlines()] == ["PORT", "LOG_LEVEL", "MIN_PROBABILITY_BETTER"]
+    assert [line.split()[0] for line in caught.value.message.splitlines()] == [
+        "PORT",
+        "LOG_LEVEL",
+        "MIN_PROBABILITY_BETTER",
+    ]
 
 
 def test_a_landmark_after_the_outcome_is_known_is_refused() -> None:
