@@ -1,7 +1,7 @@
 """The language that training and serving both speak: contract, forest, registry, gate, activation.
 
 What may live here: anything that both processes must agree on. What may not: Dagster, Flask, scikit-learn,
-pandas, SQL. Reading order is the data's way: `errors`, `settings`, `records`, `features`, `forest`, `scoring`,
-`evaluation`, `gate`, `formats`, `artifact`, `registry`, `activation`; beside it, about data to come,
+pandas, SQL. Reading order is the data's way: `errors`, `settings`, `records`, `features`, `engine`, `forest`,
+`scoring`, `evaluation`, `gate`, `formats`, `artifact`, `registry`, `activation`; beside it, about data to come,
 `outcomes` and `readiness`.
 """

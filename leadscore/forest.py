@@ -13,13 +13,15 @@ the row lies inside the interval and 0 otherwise, the Shapley weights are Beta i
     v (o_i - z_i) ∫₀¹ ∏_{j≠i} (o_j t + z_j (1 - t)) dt.
 
 The integrand is a polynomial of degree d - 1 for d features on the path, for which Gauss-Legendre quadrature with
-⌈d/2⌉ nodes is exact. Leaves with the same d are computed together. The cost of a row is proportional to the sum of
-d² over the leaves, whatever the trees' depth; the boxes are derived once per forest, when first needed.
+⌈d/2⌉ nodes is exact. The cost of a row is proportional to the sum of d² over the leaves, whatever the trees' depth.
+`engine.boxes` lays the leaves out, once per forest.
+
+Both are computed by `engine`'s compiled kernels where there are any, and by numpy where there are none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -27,6 +29,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from leadscore.engine.boxes import MOST_FEATURES, Boxes, Leaves, lay_out, quadrature
+from leadscore.engine.native import address, kernels
 from leadscore.errors import Damaged
 
 Floats = npt.NDArray[np.float64]
@@ -34,6 +38,7 @@ Float32s = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
 LEAF = -1
+AGREEMENT = 0.5
 ROWS_AT_A_TIME = 4_096
 _ARRAY_TYPES = {
     "feature": np.int16,
@@ -45,34 +50,6 @@ _ARRAY_TYPES = {
     "cover": np.float64,
     "roots": np.int32,
 }
-
-
-@dataclass(frozen=True)
-class _LeafBoxes:
-    """All leaves with d features on their path; arrays of shape (d, leaves), `leaf` and `value` of shape (leaves,).
-
-    `leaf` holds their places among all leaves of the forest.
-    """
-
-    leaf: npt.NDArray[np.intp]
-    feature: npt.NDArray[np.intp]
-    low: Float32s
-    high: Float32s
-    takes_missing: npt.NDArray[np.bool_]
-    cover_share: Floats
-    value: Floats
-
-    def contributions(self, row: Float32s, feature_count: int) -> Floats:
-        """Return what these leaves give each feature, shape (features,)."""
-        values = row[self.feature]
-        is_inside = (values > self.low) & (values <= self.high) | np.isnan(values) & self.takes_missing
-        inside, share = is_inside.astype(np.float64), self.cover_share
-        integral = np.zeros_like(share)
-        for node, weight in zip(*_quadrature(len(share)), strict=True):
-            factors = inside * node + share * (1 - node)
-            integral += weight * factors.prod(axis=0) / factors
-        given = self.value * (inside - share) * integral
-        return np.bincount(self.feature.ravel(), weights=given.ravel(), minlength=feature_count).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -131,28 +108,60 @@ class Forest:
         parts = [self.value[nodes] for nodes in self._ends(rows)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.roots)))
 
+    def verdicts(self, rows: npt.ArrayLike) -> tuple[Floats, Floats]:
+        """Return, both of shape (rows,), the probability of conversion and the number of trees that say 0.5 or more."""
+        compiled = kernels()
+        if compiled is None:
+            by_tree = self.tree_probabilities(rows)
+            return by_tree.mean(axis=1), (by_tree >= AGREEMENT).sum(axis=1).astype(np.float64)
+        sums = compiled.walk(self._node_addresses, len(self.roots), self._table(rows))
+        return sums[:, 0] / len(self.roots), sums[:, 1]
+
     def probabilities(self, rows: npt.ArrayLike) -> Floats:
         """Return the probability of conversion, shape (rows,), for `rows` of shape (rows, features)."""
-        means: Floats = self.tree_probabilities(rows).mean(axis=1)
-        return means
+        return self.verdicts(rows)[0]
 
     def contributions(self, rows: npt.ArrayLike) -> Floats:
         """Return the SHAP values on the probability scale, shape (rows, features).
 
         `base_value` plus a row's contributions is the row's probability.
         """
-        table = np.ascontiguousarray(rows, dtype=np.float32)
-        out = np.zeros(table.shape)
-        for index, row in enumerate(table):
-            out[index] = sum(boxes.contributions(row, table.shape[1]) for boxes in self._boxes)
-        return out / len(self.roots)
+        table, compiled = self._table(rows), kernels()
+        if compiled is None or self.boxes.most_features > MOST_FEATURES:
+            return contributions_by_numpy(self.boxes, table) / len(self.roots)
+        return compiled.contributions(self._box_addresses, table) / len(self.roots)
 
     @cached_property
     def base_value(self) -> float:
         """The probability with no feature known: the mean over the training rows that each tree saw."""
-        total = sum(float((boxes.value * boxes.cover_share.prod(axis=0)).sum()) for boxes in self._boxes)
         lone = sum(float(self.value[root]) for root in self.roots if self.feature[root] == LEAF)
-        return (total + lone) / len(self.roots)
+        return (self.boxes.base() + lone) / len(self.roots)
+
+    def _table(self, rows: npt.ArrayLike) -> Float32s:
+        """Return the rows as the kernels read them, which look at no bounds: every feature must have its column."""
+        table = np.ascontiguousarray(rows, dtype=np.float32)
+        if table.ndim != 2 or table.shape[1] < self._width:  # noqa: PLR2004 (rows and features)
+            raise ValueError(f"rows of shape {table.shape} do not hold the {self._width} features of this forest")
+        return table
+
+    @cached_property
+    def _width(self) -> int:
+        return int(self.feature.max()) + 1
+
+    @cached_property
+    def _node_addresses(self) -> tuple[int, ...]:
+        names = ("feature", "threshold", "left", "right", "missing_goes_left", "value", "roots")
+        return tuple(address(getattr(self, name)) for name in names)
+
+    @cached_property
+    def _segments(self) -> npt.NDArray[np.int64]:
+        return self.boxes.segments(MOST_FEATURES)
+
+    @cached_property
+    def _box_addresses(self) -> tuple[int, ...]:
+        boxes = self.boxes
+        arrays = (self._segments, boxes.groups, boxes.path_features, boxes.blocks, boxes.values)
+        return tuple(address(array) for array in arrays)
 
     @property
     def leaf_values(self) -> Floats:
@@ -176,20 +185,21 @@ class Forest:
             counts += np.bincount(nodes.ravel(), minlength=len(counts))
         return self._at_leaves(counts / counts.sum())
 
-    def with_leaf_values(self, values: Floats) -> Forest:
-        """Return this forest with other values at its leaves, shape (leaves,); inner nodes get the mean of theirs.
+    def with_moved_leaves(self, move: Callable[[Floats], Floats]) -> Forest:
+        """Return this forest with `move(values)` at its leaves, which leaves a 0 a 0; inner nodes get their mean.
 
-        Both forests share every array but the values, also those that were derived.
+        `move` works item by item. Both forests share every array but the values, also those that were derived.
         """
-        value = self.value.copy()
-        value[self.feature == LEAF] = values
+        value, is_leaf = self.value.copy(), self.feature == LEAF
+        value[is_leaf] = move(value[is_leaf])
         for parent in reversed([*self._levels()]):
             left, right = self.left[parent], self.right[parent]
             weight, other = self.cover[left], self.cover[right]
             value[parent] = (value[left] * weight + value[right] * other) / (weight + other)
         forest = replace(self, value=value)
-        boxes = tuple(replace(group, value=values[group.leaf]) for group in self._boxes)
-        vars(forest).update(leaf_shares=self.leaf_shares, _steps=self._steps, _depth=self._depth, _boxes=boxes)
+        boxes = replace(self.boxes, values=move(self.boxes.values))
+        vars(boxes)["groups"] = self.boxes.groups
+        vars(forest).update(leaf_shares=self.leaf_shares, boxes=boxes)
         return forest
 
     def _at_leaves(self, of_nodes: Floats) -> Floats:
@@ -240,21 +250,11 @@ class Forest:
             level = below[self.feature[below] != LEAF]
 
     @cached_property
-    def _boxes(self) -> tuple[_LeafBoxes, ...]:
-        """The leaves as boxes, grouped by how many features stand on their path; lone roots have none."""
-        width = int(self.feature.max()) + 1
-        leaves = np.flatnonzero(self.feature == LEAF)
-        is_used, low, high, missing, share = (array[leaves] for array in self._node_boxes(width))
-        path_length = is_used.sum(axis=1)
-        groups = []
-        for length in np.unique(path_length[path_length > 0]):
-            which = np.flatnonzero(path_length == length)
-            on_path = np.nonzero(is_used[which])[1].reshape(-1, length).T
-            pick = (which[None, :], on_path)
-            groups.append(
-                _LeafBoxes(which, on_path, low[pick], high[pick], missing[pick], share[pick], self.leaf_values[which])
-            )
-        return tuple(groups)
+    def boxes(self) -> Boxes:
+        """The leaves as boxes; a lone root has no path, and is none."""
+        is_used, low, high, lets_unknown, share = self._node_boxes(self._width)
+        at = np.flatnonzero((self.feature == LEAF) & is_used.any(axis=1))
+        return lay_out(Leaves(is_used[at], low[at], high[at], lets_unknown[at], share[at], self.value[at]))
 
     def _node_boxes(self, width: int) -> tuple[npt.NDArray[Any], ...]:
         """Return, shape (nodes, features) each: on the path or not, low, high, takes missing, share of cover."""
@@ -278,10 +278,30 @@ class Forest:
         return boxes
 
 
-def _quadrature(degree: int) -> tuple[Floats, Floats]:
-    """Return Gauss-Legendre nodes and weights on [0, 1], exact for polynomials below `degree`."""
-    nodes, weights = np.polynomial.legendre.leggauss((degree + 1) // 2)
-    return (nodes + 1) / 2, weights / 2
+def contributions_by_numpy(boxes: Boxes, rows: Float32s) -> Floats:
+    """Return the sum of what all leaves give each feature, shape (rows, features), without compiled kernels."""
+    given = np.zeros(rows.shape)
+    for blocks, values, features in boxes.by_length():
+        low, high, share = np.moveaxis(blocks["boxes"], 2, 0)
+        lets_unknown = (
+            np.unpackbits(blocks["lets_unknown"][:, : features.shape[1], None], axis=2, bitorder="little") > 0
+        )
+        share = share.astype(np.float64)
+        for place, row in enumerate(rows):
+            known = row[features][:, :, None]
+            inside = ((known > low) & (known <= high) | np.isnan(known) & lets_unknown).astype(np.float64)
+            by_leaf = values[:, None, :] * (inside - share) * _integrals(inside, share)
+            given[place] += np.bincount(features.ravel(), by_leaf.sum(axis=2).ravel(), minlength=len(row))
+    return given
+
+
+def _integrals(inside: Floats, share: Floats) -> Floats:
+    """Return, for each feature on a leaf's path (axis 1), the integral over the product of the others' factors."""
+    integrals = np.zeros_like(share)
+    for node, weight in quadrature(share.shape[1]):
+        factors = inside * node + share * (1 - node)
+        integrals += weight * factors.prod(axis=1, keepdims=True) / factors
+    return integrals
 
 
 def largest_float32_not_above(thresholds: Floats) -> Float32s:

@@ -49,7 +49,7 @@ def shift_to_base_value(forest: Forest, base_value: float) -> Forest:
     exactly 0 and 1 put the base value out of reach, it comes as near as a step of MAX_STEP brings it.
     """
     step = _step_to(forest.leaf_values, forest.leaf_shares, base_value)
-    return forest.with_leaf_values(_moved(forest.leaf_values, step))
+    return forest.with_moved_leaves(lambda values: _moved(values, step))
 
 
 def base_value_of_org(forest: Forest, rows: Floats, conversion_rate: float, leads: int) -> float:

@@ -68,10 +68,9 @@ class Score(msgspec.Struct, frozen=True):
 
 def score_rows(forest: Forest, rows: Floats, policy: ActionPolicy, *, with_contributions: bool = True) -> list[Score]:
     """Return a score for each of `rows`, shape (rows, features), in order."""
-    by_tree = forest.tree_probabilities(rows)
-    probabilities = by_tree.mean(axis=1)
-    predictions = probabilities >= DECISION_THRESHOLD
-    confidences = ((by_tree >= DECISION_THRESHOLD) == predictions[:, None]).mean(axis=1)
+    probabilities, votes = forest.verdicts(rows)
+    predictions, trees = probabilities >= DECISION_THRESHOLD, len(forest.roots)
+    confidences = np.where(predictions, votes, trees - votes) / trees
     contributions = forest.contributions(rows).tolist() if with_contributions else [None] * len(rows)
     return [
         Score(

@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 
+from leadscore.engine.native import kernels
 from leadscore.errors import LeadscoreError
 from leadscore.settings import read_settings
 from serving.app import create_app, prepare_registry
@@ -21,6 +22,7 @@ def main() -> int:
         settings = read_settings()
         write_json_lines(settings.log_level)
         prepare_registry(settings)
+        kernels()  # now, so that no request waits for it
         server = HttpServer(create_app(settings), settings)
     except LeadscoreError as error:
         sys.stderr.write(f"{error.message}\n")

@@ -46,7 +46,7 @@ def evaluation(
             lead_features,
             policy_from(settings),
             run_id=context.run.run_id,
-            describe=report_describer(registry, settings),
+            describe=report_describer(settings),
         )
         versions = past_versions(registry, org_id)
     context.log.info("%s: %s", judgement.decision.verdict, judgement.decision.text)

@@ -1,14 +1,14 @@
-"""From a judgement to the files that are stored with it: the one place where the report meets registry and settings."""
+"""From a judgement to the files that are stored with it: the one place where the report meets the settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from leadscore.artifact import ESTIMATOR_FILE, Artifact, Manifest
+from leadscore.artifact import Artifact, Manifest
 from leadscore.evaluation import Floats
 from leadscore.gate import Judgement
-from leadscore.registry import REPORT_FILE, Registry
+from leadscore.registry import REPORT_FILE
 from leadscore.scoring import action_policy_from
 from leadscore.settings import Settings
 from leadscore_assets.report.material import Links, ReportMaterial, material_of
@@ -17,32 +17,25 @@ from leadscore_assets.training.features import FeatureRows
 from leadscore_assets.training.judge import Describe
 
 
-def report_describer(registry: Registry, settings: Settings) -> Describe:
+def report_describer(settings: Settings) -> Describe:
     """Return what makes, of a judgement, the report that `judge` stores with it."""
 
     def describe(
         artifact: Artifact, judgement: Judgement, features: FeatureRows, champion: Floats | None
     ) -> Mapping[str, bytes]:
-        material = material_from(registry, settings, artifact, judgement, features, champion=champion)
+        material = material_from(settings, artifact, judgement, features, champion=champion)
         return {REPORT_FILE: render_report(material)}
 
     return describe
 
 
 def material_from(
-    registry: Registry,
-    settings: Settings,
-    artifact: Artifact,
-    judgement: Judgement,
-    features: FeatureRows,
-    *,
-    champion: Floats | None,
+    settings: Settings, artifact: Artifact, judgement: Judgement, features: FeatureRows, *, champion: Floats | None
 ) -> ReportMaterial:
-    """Gather a version's report as `material_of` does, with what the registry keeps and the settings say."""
+    """Gather a version's report as `material_of` does, with what the settings say."""
     manifest = artifact.manifest
-    estimator = registry.file(manifest.org_id, manifest.version, ESTIMATOR_FILE)
     policy, links = action_policy_from(settings), _links(manifest, settings)
-    return material_of(artifact, estimator, judgement, features, champion, policy=policy, links=links)
+    return material_of(artifact, judgement, features, champion, policy=policy, links=links)
 
 
 def _links(manifest: Manifest, settings: Settings) -> Links:

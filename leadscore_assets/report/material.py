@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +15,7 @@ from leadscore.gate import Judgement
 from leadscore.scoring import Action, ActionPolicy, score_rows
 from leadscore_assets.report.backtest import Backtest, backtest
 from leadscore_assets.report.effects import Effect, effects
-from leadscore_assets.report.importance import Drop, Score, permutation_importance
+from leadscore_assets.report.importance import Drop, permutation_importance
 from leadscore_assets.report.slices import TOP_SHARE, Calibration, HeldOut, Slice, calibration, compared_slices, slices
 from leadscore_assets.training.features import FeatureRows, feature_matrix
 from leadscore_assets.training.judge import holdout_of
@@ -72,7 +70,6 @@ class ReportMaterial:
 
 def material_of(
     artifact: Artifact,
-    estimator: bytes,
     judgement: Judgement,
     features: FeatureRows,
     champion: Floats | None,
@@ -82,8 +79,7 @@ def material_of(
 ) -> ReportMaterial:
     """Gather the report of a version that was judged on `features`.
 
-    `estimator` is the version's scikit-learn file, which scores many rows sooner than the forest does; `champion` holds
-    the champion's probabilities on the holdout, shape (rows,).
+    `champion` holds the champion's probabilities on the holdout, shape (rows,).
     """
     held_out = held_out_of(artifact, features, champion)
     rows, holdout, contract = features.rows[features.holdout_mask()], held_out.holdout, artifact.manifest.contract
@@ -104,7 +100,7 @@ def material_of(
         gain=gain_of(held_out),
         youngest_gain=gain_of(youngest),
         youngest_lift=lift_of(youngest.candidate, youngest.holdout.converted),
-        importance=permutation_importance(_scorer(estimator), contract.names, matrix, holdout.converted),
+        importance=permutation_importance(artifact.forest.probabilities, contract.names, matrix, holdout.converted),
         effects=effects(artifact.forest, contract, matrix, holdout.lead_ids) if has_rows else (),
         backtest=backtest(features, artifact.manifest.parameters),
     )
@@ -140,16 +136,6 @@ def gain_of(held_out: HeldOut) -> Gain | None:
     best = np.argsort(-held_out.candidate, kind="stable")[: max(1, round(len(converted) * TOP_SHARE))]
     leads = len(np.unique(held_out.holdout.lead_ids[best]))
     return Gain(len(best), len(converted), leads, float(converted[best].sum() / converted.sum()))
-
-
-def _scorer(estimator: bytes) -> Score:
-    model = joblib.load(io.BytesIO(estimator))
-
-    def score(rows: Floats) -> Floats:
-        probabilities: Floats = model.predict_proba(rows.astype(np.float32))[:, 1]
-        return probabilities
-
-    return score
 
 
 def _by_value(values: npt.NDArray[Any]) -> Iterator[tuple[str, Flags]]:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
+from leadscore import forest as forest_module
+from leadscore.engine import native
 from leadscore.errors import Damaged
 from leadscore.forest import LEAF, ROWS_AT_A_TIME, Forest, largest_float32_not_above
 from leadscore_assets.training.fit import flatten
@@ -20,6 +22,15 @@ with warnings.catch_warnings():
     # shap draws its colours at import, in a way that the plotting library will not like in a later release
     warnings.simplefilter("ignore", PendingDeprecationWarning)
     import shap
+
+
+@pytest.fixture(autouse=True, params=["compiled", "numpy"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fact here holds for the compiled kernels and without them."""
+    assert native.kernels() is not None
+    if request.param == "numpy":
+        monkeypatch.setattr(forest_module, "kernels", lambda: None)
+
 
 FEATURES = 11
 Rows = npt.NDArray[np.float64]
@@ -86,7 +97,7 @@ def _walk_by_hand(estimator: RandomForestClassifier, row: Rows) -> float:
 
 def _assert_explains(forest: Forest, estimator: RandomForestClassifier, rows: Rows) -> None:
     contributions = forest.contributions(rows)
-    assert contributions == pytest.approx(_shap_values(estimator, rows), abs=1e-9)
+    assert contributions == pytest.approx(_shap_values(estimator, rows), abs=1e-7)
     assert forest.base_value + contributions.sum(axis=1) == pytest.approx(forest.probabilities(rows), abs=1e-12)
 
 

@@ -49,11 +49,11 @@ def forest(estimator: RandomForestClassifier) -> Forest:
 
 @pytest.mark.parametrize("base_value", BASE_VALUES)
 def test_the_base_value_is_the_one_asked_for(forest: Forest, base_value: float) -> None:
-    assert shift_to_base_value(forest, base_value).base_value == pytest.approx(base_value, abs=1e-12)
+    assert shift_to_base_value(forest, base_value).base_value == pytest.approx(base_value, abs=1e-7)
 
 
 def test_a_forests_own_base_value_changes_nothing(forest: Forest) -> None:
-    assert shift_to_base_value(forest, forest.base_value).value == pytest.approx(forest.value, abs=1e-12)
+    assert shift_to_base_value(forest, forest.base_value).value == pytest.approx(forest.value, abs=1e-7)
 
 
 def test_every_leaf_takes_the_same_step_of_log_odds_and_those_of_0_and_1_stay(forest: Forest) -> None:
@@ -62,7 +62,7 @@ def test_every_leaf_takes_the_same_step_of_log_odds_and_those_of_0_and_1_stay(fo
     assert is_certain.any()
     assert (after[is_certain] == before[is_certain]).all()
     steps = [np.log(p / (1 - p)) for p in (before[~is_certain], after[~is_certain])]
-    assert np.ptp(steps[1] - steps[0]) == pytest.approx(0, abs=1e-9)
+    assert np.ptp(steps[1] - steps[0]) == pytest.approx(0, abs=1e-7)
 
 
 def test_a_higher_base_value_lowers_no_probability(forest: Forest) -> None:
@@ -91,8 +91,8 @@ def test_contributions_of_a_moved_forest_are_those_of_shap_and_add_up(
     rows = _data(seed=4)[0][:25]
     explainer = shap.TreeExplainer(_with_values_of(forest), feature_perturbation="tree_path_dependent")
     contributions = forest.contributions(rows)
-    assert contributions == pytest.approx(explainer.shap_values(rows, check_additivity=False)[:, :, 1], abs=1e-9)
-    assert forest.base_value + contributions.sum(axis=1) == pytest.approx(forest.probabilities(rows), abs=1e-12)
+    assert contributions == pytest.approx(explainer.shap_values(rows, check_additivity=False)[:, :, 1], abs=1e-7)
+    assert forest.base_value + contributions.sum(axis=1) == pytest.approx(forest.probabilities(rows), abs=1e-7)
 
 
 def _with_values_of(forest: Forest) -> RandomForestClassifier:
@@ -127,7 +127,8 @@ def test_a_moved_forest_shares_all_but_the_values(forest: Forest) -> None:
     moved = shift_to_base_value(forest, 0.6)
     names = [name for name in forest.to_arrays() if name != "value"]
     assert all(getattr(moved, name) is getattr(forest, name) for name in names)
-    assert vars(moved)["_steps"] is vars(forest)["_steps"]
+    assert moved.leaf_shares is forest.leaf_shares
+    assert moved.boxes.blocks is forest.boxes.blocks
 
 
 def test_a_base_value_that_certain_leaves_put_out_of_reach_is_approached(make_forest: Callable[..., Forest]) -> None:
@@ -162,7 +163,7 @@ def test_a_few_leads_move_an_orgs_base_value_a_little(forest: Forest) -> None:
 def test_an_org_that_converts_as_expected_keeps_the_base_value(forest: Forest) -> None:
     rows = _data(seed=6)[0]
     expected = float(forest.probabilities(rows).mean())
-    assert base_value_of_org(forest, rows, expected, leads=500) == pytest.approx(forest.base_value, abs=1e-9)
+    assert base_value_of_org(forest, rows, expected, leads=500) == pytest.approx(forest.base_value, abs=1e-7)
 
 
 def test_leaves_weigh_as_often_as_rows_end_in_them(make_forest: Callable[..., Forest]) -> None:

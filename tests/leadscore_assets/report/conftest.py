@@ -87,7 +87,7 @@ def _report(registry: Registry, features: FeatureRows, settings: Settings) -> Re
     gathered: list[ReportMaterial] = []
 
     def describe(artifact, judgement, rows, champion):
-        gathered.append(material_from(registry, settings, artifact, judgement, rows, champion=champion))
+        gathered.append(material_from(settings, artifact, judgement, rows, champion=champion))
         return {}
 
     version = train(registry, ORG, features, run_id="run-7").version

@@ -256,7 +256,7 @@ def test_a_group_of_few_leads_is_not_told(make_report, make_features, with_rows,
 def test_the_report_is_stored_with_the_judgement(make_features, models):
     registry, settings, features = Registry(models()), Settings(dagster_url="http://dagster.example/"), make_features()
     version = train(registry, "acme", features, run_id="run-7").version
-    judge(registry, "acme", version, features, policy_from(settings), describe=report_describer(registry, settings))
+    judge(registry, "acme", version, features, policy_from(settings), describe=report_describer(settings))
     content = registry.judged_file("acme", version, "report.html")
     assert "http://dagster.example/runs/run-7" in Page(content).links
     assert np.isclose(len(content), 50_000, rtol=0.5)

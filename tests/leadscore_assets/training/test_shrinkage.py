@@ -47,7 +47,7 @@ def test_a_strength_of_nothing_changes_nothing(grown: Grown) -> None:
 def test_a_boundless_strength_leaves_the_roots_share_everywhere(grown: Grown) -> None:
     for member in grown[0].estimators_:
         shares = shrunk_shares(member.tree_, np.array([1e15]))
-        assert shares[:, 0] == pytest.approx(np.full(len(shares), member.tree_.value[0, 0, 1]), abs=1e-9)
+        assert shares[:, 0] == pytest.approx(np.full(len(shares), member.tree_.value[0, 0, 1]), abs=1e-7)
 
 
 def test_a_step_under_a_parent_of_as_many_rows_as_the_strength_is_halved(grown: Grown) -> None:
@@ -70,8 +70,8 @@ def test_every_node_stays_the_mean_of_its_children_and_siblings_keep_their_order
     shrink(grown[0], strength)
     after = flatten(grown[0])
     inner = np.flatnonzero(before.feature != LEAF)
-    assert after.value[inner] == pytest.approx(_children_mean(after, inner), abs=1e-12)
-    assert after.base_value == pytest.approx(before.base_value, abs=1e-12)
+    assert after.value[inner] == pytest.approx(_children_mean(after, inner), abs=1e-7)
+    assert after.base_value == pytest.approx(before.base_value, abs=1e-7)
     was, now = (forest.value[forest.left[inner]] - forest.value[forest.right[inner]] for forest in (before, after))
     assert (now * was >= 0).all()
     assert (np.abs(now) <= np.abs(was) + 1e-12).all()
@@ -93,9 +93,9 @@ def test_contributions_of_a_shrunk_forest_are_those_of_shap_and_add_up(grown: Gr
     assert np.isnan(some).any()
     explainer = shap.TreeExplainer(estimator, feature_perturbation="tree_path_dependent")
     contributions = forest.contributions(some)
-    assert contributions == pytest.approx(explainer.shap_values(some)[:, :, 1], abs=1e-9)
-    assert forest.base_value == pytest.approx(explainer.expected_value[1], abs=1e-9)
-    assert forest.base_value + contributions.sum(axis=1) == pytest.approx(estimator.predict_proba(some)[:, 1], abs=1e-9)
+    assert contributions == pytest.approx(explainer.shap_values(some)[:, :, 1], abs=1e-7)
+    assert forest.base_value == pytest.approx(explainer.expected_value[1], abs=1e-7)
+    assert forest.base_value + contributions.sum(axis=1) == pytest.approx(estimator.predict_proba(some)[:, 1], abs=1e-7)
 
 
 def test_a_lone_root_stays_what_it_is(make_leads: Callable[..., Any]) -> None:

@@ -1,0 +1,160 @@
+"""A forest's leaves as boxes, laid out for the engine: streams of bytes, read from front to back for each row.
+
+A leaf is a box: for each feature j on its path an interval (low_j, high_j], whether an unknown value is let in, and
+the share z_j of the training rows that the splits on j let through. Leaves whose paths hold the same features are a
+group, so that all of a group's contributions go to the same places. Groups stand in the order of the number d of their
+features; leaves stand in blocks of eight, a group's last block filled up with leaves of value 0. A block is
+
+    for each of its d features: 8 low, 8 high, 8 shares   (float32)
+    for each of its d features: a bit per leaf, set where an unknown value is let in; filled up to 8 bytes
+
+and beside the blocks stand their leaves' values, so that forests that differ in nothing else share the blocks.
+
+The shares are rounded to float32, which moves contributions by about 1e-9; the base value is computed from the same
+rounded shares, so that it and the contributions add up to the probability as exactly as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+LANES = 8
+# a leaf with more features on its path has no kernel
+MOST_FEATURES = 16
+LOW, HIGH, SHARE = range(3)
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Parts = tuple[Ints, Ints, Ints, npt.NDArray[np.uint8], Floats]
+_NONE: Parts = (np.empty(0, np.int64),) * 3 + (np.empty(0, np.uint8), np.empty(0))
+
+
+def block_type(features: int) -> np.dtype[Any]:
+    """Return the record that a block is, for leaves with so many features on their path."""
+    boxes = ("boxes", np.float32, (features, 3, LANES))
+    return np.dtype([boxes, ("lets_unknown", np.uint8, (-(-features // 8) * 8,))])
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """Leaves that have a path; arrays of shape (leaves, features), `value` of shape (leaves,)."""
+
+    is_used: npt.NDArray[np.bool_]
+    low: npt.NDArray[np.float32]
+    high: npt.NDArray[np.float32]
+    lets_unknown: npt.NDArray[np.bool_]
+    share: Floats
+    value: Floats
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Blocks and their leaves' values; of each group the number of features and of blocks, and which features.
+
+    All arrays have one dimension; `values` has eight for each block.
+    """
+
+    path_lengths: Ints
+    block_counts: Ints
+    path_features: Ints
+    blocks: npt.NDArray[np.uint8]
+    values: Floats
+
+    def is_sound(self, feature_count: int) -> bool:
+        """Return whether the groups fill these arrays exactly, and name features of a row of so many."""
+        if not (
+            len(self.path_lengths) == len(self.block_counts) and (np.diff(self.path_lengths, prepend=1) >= 0).all()
+        ):
+            return False
+        is_known = (self.path_features >= 0) & (self.path_features < feature_count)
+        fills = self.path_lengths.sum() == len(self.path_features) and self._ends[-1:].sum() == len(self.blocks)
+        is_valued = self.block_counts.sum() * LANES == len(self.values)
+        return bool((self.block_counts > 0).all() and is_known.all() and fills and is_valued)
+
+    @property
+    def most_features(self) -> int:
+        """The largest number of features on a path; 0 for a forest of lone roots."""
+        return int(self.path_lengths.max(initial=0))
+
+    @cached_property
+    def _ends(self) -> Ints:
+        """The byte behind each group."""
+        sizes = np.array([block_type(d).itemsize for d in range(self.most_features + 1)])
+        ends: Ints = np.cumsum(self.block_counts * sizes[self.path_lengths])
+        return ends
+
+    @cached_property
+    def groups(self) -> Ints:
+        """Per group, shape (groups, 4): places of its features, first byte and first value, and its blocks."""
+        starts = [
+            np.cumsum(sizes) - sizes for sizes in (self.path_lengths, np.diff(self._ends, prepend=0), self.block_counts)
+        ]
+        return np.ascontiguousarray(np.stack([starts[0], starts[1], starts[2] * LANES, self.block_counts], axis=1))
+
+    def segments(self, most_features: int) -> Ints:
+        """Return, per number of features up to `most_features`, the first group and the one behind the last."""
+        bounds = np.searchsorted(self.path_lengths, np.arange(most_features + 2))
+        return np.ascontiguousarray(np.stack([bounds[:-1], bounds[1:]], axis=1), np.int64)
+
+    def by_length(self) -> Iterator[tuple[npt.NDArray[Any], Floats, Ints]]:
+        """Yield, per number d of features, the blocks, their values, (blocks, 8), and their features, (blocks, d)."""
+        for d in np.unique(self.path_lengths).tolist():
+            which = np.flatnonzero(self.path_lengths == d)
+            places, first_byte, first_value, _ = self.groups[which].T
+            counts = self.block_counts[which]
+            blocks = self.blocks[first_byte[0] : self._ends[which[-1]]].view(block_type(d))
+            values = self.values[first_value[0] :][: len(blocks) * LANES].reshape(-1, LANES)
+            yield blocks, values, self.path_features[np.repeat(places, counts)[:, None] + np.arange(d)]
+
+    def base(self) -> float:
+        """Return the sum of what the leaves give when no feature is known."""
+        return sum(
+            float((blocks["boxes"][:, :, SHARE].astype(np.float64).prod(axis=1) * values).sum())
+            for blocks, values, _ in self.by_length()
+        )
+
+
+def lay_out(leaves: Leaves) -> Boxes:
+    """Return the leaves as the engine reads them."""
+    lengths = leaves.is_used.sum(axis=1)
+    parts = [_of_length(leaves, np.flatnonzero(lengths == d), d) for d in np.unique(lengths).tolist()]
+    return Boxes(*(np.concatenate(arrays) for arrays in zip(_NONE, *parts, strict=True)))
+
+
+def _of_length(leaves: Leaves, which: Ints, features: int) -> Parts:
+    """Return the arrays of Boxes for the leaves `which`, all with so many features on their path."""
+    columns = np.nonzero(leaves.is_used[which])[1].reshape(-1, features)
+    order = np.lexsort(columns.T[::-1])
+    which, columns = which[order], columns[order]
+    starts = np.flatnonzero((np.diff(columns, axis=0, prepend=-1) != 0).any(axis=1))
+    sizes = np.diff(starts, append=len(which))
+    block_counts = -(-sizes // LANES)
+    shifts = (np.cumsum(block_counts) - block_counts) * LANES - starts
+    places = np.arange(len(which)) + np.repeat(shifts, sizes)
+
+    def laid(array: npt.NDArray[Any], filling: float) -> npt.NDArray[Any]:
+        """Return the array's items, block by block, shape (blocks, d, 8)."""
+        table = np.full((int(block_counts.sum()) * LANES, features), filling, array.dtype)
+        table[places] = array[which[:, None], columns]
+        return table.reshape(-1, LANES, features).transpose(0, 2, 1)
+
+    blocks = np.zeros(int(block_counts.sum()), block_type(features))
+    blocks["boxes"][:, :, LOW] = laid(leaves.low, 0)
+    blocks["boxes"][:, :, HIGH] = laid(leaves.high, 0)
+    blocks["boxes"][:, :, SHARE] = laid(leaves.share, 1)
+    blocks["lets_unknown"][:, :features] = np.packbits(laid(leaves.lets_unknown, 0), axis=2, bitorder="little")[:, :, 0]
+    values = np.zeros(len(blocks) * LANES)
+    values[places] = leaves.value[which]
+    return np.full(len(starts), features), block_counts, columns[starts].ravel(), blocks.view(np.uint8), values
+
+
+def quadrature(degree: int) -> list[tuple[float, float]]:
+    """Return Gauss-Legendre nodes and weights on [0, 1], exact for polynomials below `degree`."""
+    nodes, weights = np.polynomial.legendre.leggauss((degree + 1) // 2)
+    return [(float(node + 1) / 2, float(weight) / 2) for node, weight in zip(nodes, weights, strict=True)]

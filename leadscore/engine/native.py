@@ -1,0 +1,138 @@
+"""The kernels as functions of this process: compiled once for its processor, kept beside the code, loaded from there.
+
+Compiling takes a second or two, loading some milliseconds. What was compiled is kept in `__pycache__`, as Python keeps
+what it compiled, under the name of everything that it depends on; where that folder cannot be written, each process
+compiles for itself. Without llvmlite, or on a processor that it does not know, there are no kernels.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+KEPT_IN = Path(__file__).with_name("__pycache__")
+ADDRESS, COUNT = ctypes.c_void_p, ctypes.c_int64
+WALK = (*[ADDRESS] * 7, COUNT, ADDRESS, COUNT, COUNT, ADDRESS)
+EXPLAIN = (*[ADDRESS] * 6, COUNT, COUNT, ADDRESS)
+# with fewer rows the trees are walked side by side, with more the rows
+ROWS_WORTH_A_PACK = 16
+
+_log = logging.getLogger(__name__)
+
+Rows = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The compiled functions, which `kernels` describes. What is in `keeps` lives as long as they do."""
+
+    walk_trees: Any
+    walk_rows: Any
+    explain: Any
+    keeps: tuple[Any, ...]
+
+    def walk(self, nodes: Sequence[int], trees: int, rows: Rows) -> Floats:
+        """Return, shape (rows, 2), the sum of each row's leaves, and how many of them are 0.5 or more.
+
+        `nodes` holds the addresses of the forest's arrays in the order of `kernels`.
+        """
+        sums = np.zeros((len(rows), 2))
+        walk = self.walk_rows if len(rows) >= ROWS_WORTH_A_PACK else self.walk_trees
+        walk(*nodes, trees, address(rows), *rows.shape, address(sums))
+        return sums
+
+    def contributions(self, boxes: Sequence[int], rows: Rows) -> Floats:
+        """Return the sum of what all leaves give each feature, shape (rows, features)."""
+        given = np.zeros(rows.shape)
+        self.explain(*boxes, address(rows), *rows.shape, address(given))
+        return given
+
+
+def address(array: npt.NDArray[Any]) -> int:
+    """Return where the array's items begin."""
+    place: int = array.__array_interface__["data"][0]
+    return place
+
+
+@cache
+def kernels() -> Kernels | None:
+    """Return the kernels for this processor, compiled now if they never were; None where there can be none."""
+    try:
+        import llvmlite.binding as llvm  # noqa: PLC0415 (not every platform has it)
+
+        machine = _machine(llvm)
+    except (ImportError, OSError, RuntimeError) as error:
+        _log.warning("scores are computed with numpy, which is slower: llvmlite cannot be used (%s)", error)
+        return None
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(_code(llvm, machine)))
+    engine.finalize_object()
+
+    def function(name: str, kinds: Sequence[Any]) -> Any:
+        return ctypes.CFUNCTYPE(None, *kinds)(engine.get_function_address(name))
+
+    return Kernels(
+        function("walk_trees", WALK), function("walk_rows", WALK), function("explain", EXPLAIN), (engine, machine)
+    )
+
+
+def _machine(llvm: Any) -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        jit=True,
+        reloc="pic",
+        codemodel="small",
+    )
+
+
+def _code(llvm: Any, machine: Any) -> bytes:
+    """Return the object code that was kept, or compile it and keep it."""
+    path = KEPT_IN / f"kernels-{_key(llvm)}.o"
+    with suppress(OSError):
+        return path.read_bytes()
+    code = _compile(llvm, machine)
+    with suppress(OSError):
+        KEPT_IN.mkdir(exist_ok=True)
+        partial = path.with_suffix(f".{secrets.token_hex(4)}")
+        partial.write_bytes(code)
+        partial.replace(path)
+    return code
+
+
+def _key(llvm: Any) -> str:
+    """Return a name for all that the code depends on: what wrote it, what compiled it, and for which processor."""
+    source = Path(__file__).with_name("kernels.py").read_bytes()
+    made_by = (
+        llvm.llvm_version_info,
+        llvm.get_process_triple(),
+        llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten(),
+    )
+    return hashlib.sha256(source + repr(made_by).encode()).hexdigest()[:16]
+
+
+def _compile(llvm: Any, machine: Any) -> bytes:
+    from leadscore.engine.kernels import module_text  # noqa: PLC0415 (needed once per processor)
+
+    module = llvm.parse_assembly(module_text())
+    module.verify()
+    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
+    passes.getModulePassManager().run(module, passes)
+    code: bytes = machine.emit_object(module)
+    return code

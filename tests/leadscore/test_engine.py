@@ -1,0 +1,129 @@
+"""The engine's outside: what it lays out is checked, what it compiled is kept, and nothing depends on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leadscore.engine import native
+from leadscore.engine.boxes import Boxes, block_type, quadrature
+from leadscore.forest import Forest
+from leadscore.settings import PROJECT_ROOT
+
+ROWS = np.array([[1.0, *[0.0] * 10], [2.0, *[0.0] * 10], [np.nan, *[0.0] * 10]])
+SCORES = [0.25, 0.75, 0.25]
+MAKE_ONE = """
+import numpy as np
+from pathlib import Path
+from leadscore.engine import native
+native.KEPT_IN = Path({folder!r})
+print(native.kernels() is not None)
+"""
+
+
+@pytest.fixture
+def fresh() -> None:
+    """Forget the kernels that this process holds, before and after."""
+    native.kernels.cache_clear()
+    yield
+    native.kernels.cache_clear()
+
+
+def load_in_a_new_process(folder: Path) -> None:
+    code = MAKE_ONE.format(folder=str(folder))
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n", done.stderr
+
+
+def test_kernels_are_compiled_once_and_kept_for_every_later_process(tmp_path: Path) -> None:
+    load_in_a_new_process(tmp_path / "kept")
+    [kept] = (tmp_path / "kept").iterdir()
+    written = kept.stat().st_mtime_ns
+    load_in_a_new_process(tmp_path / "kept")
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()] == [written]
+
+
+def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    load_in_a_new_process(tmp_path / "file" / "kept")
+
+
+@pytest.mark.usefixtures("fresh")
+def test_without_the_compiler_the_scores_are_the_same_and_the_log_says_why(
+    make_forest: Callable[..., Forest], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
+    with caplog.at_level(logging.WARNING):
+        assert native.kernels() is None
+    assert "computed with numpy" in caplog.text
+    forest = make_forest()
+    assert forest.probabilities(ROWS) == pytest.approx(SCORES)
+    assert forest.base_value + forest.contributions(ROWS).sum(axis=1) == pytest.approx(SCORES)
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 33])
+def test_any_number_of_rows_is_scored_in_order(make_forest: Callable[..., Forest], count: int) -> None:
+    assert native.kernels() is not None
+    rows = np.resize(ROWS, (count, 11))
+    probabilities, votes = make_forest().verdicts(rows)
+    assert probabilities.tolist() == np.resize(SCORES, count).tolist()
+    assert votes.tolist() == np.resize([0.0, 1.0, 0.0], count).tolist()
+
+
+def test_rows_without_a_column_for_every_feature_are_refused(make_forest: Callable[..., Forest]) -> None:
+    """The kernels look at no bounds, so this is looked at before."""
+    forest = dataclasses.replace(make_forest(), feature=np.array([3, -1, -1], np.int16))
+    for score in (forest.probabilities, forest.contributions):
+        with pytest.raises(ValueError, match="do not hold the 4 features"):
+            score(np.zeros((1, 3)))
+        with pytest.raises(ValueError, match="do not hold the 4 features"):
+            score(np.zeros(4))
+
+
+def test_boxes_that_do_not_fill_their_arrays_are_no_boxes(make_forest: Callable[..., Forest]) -> None:
+    boxes = make_forest().boxes
+    assert boxes.is_sound(11)
+    assert not boxes.is_sound(0)
+    wrong: list[Boxes] = [
+        dataclasses.replace(boxes, path_lengths=boxes.path_lengths + 1),
+        dataclasses.replace(boxes, block_counts=boxes.block_counts + 1),
+        dataclasses.replace(boxes, block_counts=boxes.block_counts * 0),
+        dataclasses.replace(boxes, path_features=boxes.path_features - 1),
+        dataclasses.replace(boxes, blocks=boxes.blocks[:-1]),
+        dataclasses.replace(boxes, values=boxes.values[:-1]),
+    ]
+    assert not any(some.is_sound(11) for some in wrong)
+
+
+def test_a_block_is_as_large_as_the_kernels_believe() -> None:
+    """Three float32 for each of eight leaves and a byte of flags, for each feature; flags are filled up to eight."""
+    assert [block_type(features).itemsize for features in (1, 8, 9)] == [96 + 8, 768 + 8, 864 + 16]
+
+
+@pytest.mark.parametrize("degree", range(1, 17))
+def test_the_quadrature_is_exact_below_its_degree(degree: int) -> None:
+    for power in range(degree):
+        assert sum(weight * node**power for node, weight in quadrature(degree)) == pytest.approx(1 / (power + 1))
+
+
+def test_the_processor_is_part_of_the_name_of_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    import llvmlite.binding as llvm  # noqa: PLC0415 (only this test asks it)
+
+    here = native._key(llvm)
+    monkeypatch.setattr(llvm, "get_host_cpu_name", lambda: "another")
+    assert native._key(llvm) != here
+
+
+def test_many_processes_that_compile_at_once_keep_one_whole_file(tmp_path: Path) -> None:
+    code = MAKE_ONE.format(folder=str(tmp_path))
+    running = [subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT_ROOT, env=os.environ) for _ in range(3)]
+    assert [process.wait(120) for process in running] == [0, 0, 0]
+    assert len(list(tmp_path.iterdir())) == 1
