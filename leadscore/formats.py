@@ -17,6 +17,7 @@ import msgspec
 from leadscore.errors import Damaged, UnsupportedFormat
 
 FORMAT = 2
+COMPARED_SINCE_FORMAT = 2
 READABLE = (1, 2)
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 

@@ -22,6 +22,7 @@ from leadscore.records import HOLDOUT_SHARE, Window
 PACE_DAYS = 56
 SHORTEST_PACE_DAYS = 7  # for an org whose first lead came a moment ago
 ROUNDING = 1e-9
+COUNTS_QUERY = "SELECT leadscore.outcome_counts(%s, %s, %s, %s, %s, %s, %s)"
 
 Floats = npt.NDArray[np.float64]
 

@@ -154,6 +154,9 @@ class Settings:
 
     # Dagster
     dagster_url: str = _setting("http://127.0.0.1:3000", URL, "address of Dagster's webserver")
+    dagster_public_url: str | None = _setting(
+        None, _optional(URL), "address of Dagster's webserver as others reach it, for links; empty is DAGSTER_URL"
+    )
     retrain_schedule: str = _setting("0 2 1 * *", CRON, "when every org that is due is trained again, in UTC")
 
     # what a training reads
@@ -210,6 +213,11 @@ class Settings:
         """Return the address of `path` on the HTTP server."""
         base = self.server_url or self.local_address
         return base.rstrip("/") + path
+
+    def run_link(self, run_id: str | None) -> str | None:
+        """Return the address of a run's page in Dagster; None when no run of Dagster's made the thing."""
+        base = self.dagster_public_url or self.dagster_url
+        return f"{base.rstrip('/')}/runs/{run_id}" if run_id else None
 
     def database_arguments(self) -> dict[str, Any]:
         """Return the keyword arguments with which psycopg connects."""

@@ -51,8 +51,13 @@ def to_stored(value: Any) -> tuple[dict[str, Any], pd.DataFrame | None]:
     return {name: msgspec.to_builtins(getattr(value, name)) for name in names}, getattr(value, ROWS, None)
 
 
-def from_stored(kind: type[Any], document: dict[str, Any], rows: pd.DataFrame | None, asset: str) -> Any:
+def from_stored(kind: Any, document: dict[str, Any], rows: pd.DataFrame | None, asset: str) -> Any:
     """Return the `kind` that `to_stored` took apart. Raises SourceMismatch when another release stored it."""
+    missing = [] if rows is None else [name for name in kind.KEYS if name not in rows]
+    if missing:
+        raise SourceMismatch(
+            f"what {asset} stored lacks {', '.join(missing)}: another release did; materialize it again"
+        )
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind) if field.name != ROWS]
     try:

@@ -145,7 +145,7 @@ def _info(manifest: Manifest, judgement: Judgement | None, active: Pointer | Non
         created_at=manifest.created_at,
         run_id=manifest.run_id,
         report_url=_report_url(manifest) if judgement and REPORT_FILE in judgement.files else None,
-        run_url=f"{services().settings.dagster_url.rstrip('/')}/runs/{manifest.run_id}" if manifest.run_id else None,
+        run_url=services().settings.run_link(manifest.run_id),
         records_fingerprint=manifest.counts.fingerprint,
         sql_sha256=manifest.counts.sql_sha256,
         contract_fingerprint=manifest.contract_fingerprint,

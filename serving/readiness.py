@@ -17,14 +17,13 @@ from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
 from leadscore.errors import DatabaseUnavailable
-from leadscore.outcomes import OutcomeCounts, counts_arguments
+from leadscore.outcomes import COUNTS_QUERY, OutcomeCounts, counts_arguments
 from leadscore.readiness import Readiness, assess
 from leadscore.records import Window, window_from
 from leadscore.registry import check_crm_org_id
 from leadscore.settings import Settings
 from serving.probes import CONNECT_TIMEOUT_SECONDS, QUERY_SECONDS, Probe, answer_in_time
 
-COUNTS_QUERY = "SELECT leadscore.outcome_counts(%s, %s, %s, %s, %s, %s, %s)"
 TURN_SECONDS = 0.5
 
 AWAY = "the CRM's database cannot be used; try again when /health says that it is up"

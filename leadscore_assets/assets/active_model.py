@@ -6,6 +6,7 @@ import dagster as dg
 
 from leadscore.activation import activate
 from leadscore.errors import NotActivatable
+from leadscore.formats import COMPARED_SINCE_FORMAT
 from leadscore.gate import Decision, Judgement, decide, policy_from
 from leadscore.registry import Pointer, Registry
 from leadscore.settings import Settings
@@ -49,7 +50,7 @@ def active_model(
 def _ask_the_gate(judgement: Judgement | None, version: str, settings: Settings) -> Decision:
     if judgement is None:
         raise NotActivatable(f"version {version} was not judged; materialize evaluation first")
-    if judgement.comparison is None and judgement.decision.verdict != "refuse":
+    if judgement.format < COMPARED_SINCE_FORMAT:
         raise NotActivatable(f"version {version} was judged by an earlier release, by other rules; train again")
     return decide(judgement.report, judgement.comparison, judgement.champion_problem, policy_from(settings))
 

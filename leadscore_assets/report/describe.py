@@ -40,5 +40,4 @@ def material_from(
 
 def _links(manifest: Manifest, settings: Settings) -> Links:
     query = urlencode({"org_id": manifest.org_id, "version": manifest.version})
-    run = f"{settings.dagster_url.rstrip('/')}/runs/{manifest.run_id}" if manifest.run_id else None
-    return Links(info=settings.link(f"/api/v1/model/info?{query}"), run=run)
+    return Links(info=settings.link(f"/api/v1/model/info?{query}"), run=settings.run_link(manifest.run_id))

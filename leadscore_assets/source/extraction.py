@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import psycopg
@@ -51,6 +51,8 @@ class ConversionRecords:
     `rows` has `lead_id`, `created_on` (YYYY-MM-DD), `landmark_days`, `converted` (0 or 1) and one float64 column per
     feature, NaN for unknown, ordered by the lead's creation, its id and the landmark.
     """
+
+    KEYS: ClassVar = ("lead_id", "created_on", "landmark_days", "converted")
 
     rows: pd.DataFrame
     counts: RecordCounts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from leadscore.outcomes import OutcomeCounts, counts_arguments
+from leadscore.outcomes import COUNTS_QUERY, OutcomeCounts, counts_arguments
 from leadscore.records import Window
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.tables import TABLES_LOCK
@@ -16,7 +16,6 @@ REMEDY = (
     "Run `python -m leadscore_assets.source.setup`, which makes our functions; a CRM with other tables needs views"
     " named dossier and dossier_status_history."
 )
-COUNTS_QUERY = "SELECT leadscore.outcome_counts(%s, %s, %s, %s, %s, %s, %s)"
 
 
 def create_functions(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -24,6 +25,8 @@ class FeatureRows:
     `rows` has lead_id, created_on (YYYY-MM-DD), landmark_days, converted, is_held_out (0 or 1) and one float64 column
     per feature.
     """
+
+    KEYS: ClassVar = ("lead_id", "created_on", "landmark_days", "converted", "is_held_out")
 
     rows: pd.DataFrame
     counts: RecordCounts

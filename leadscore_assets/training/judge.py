@@ -1,27 +1,37 @@
-"""Judging a candidate: it and the champion score the same holdout leads, are compared, and the gate decides."""
+"""Judging a candidate: it and the champion score the same holdout leads, are compared, and the gate decides.
+
+An org that the pooled model serves has no champion, and its candidate is compared with the pooled model, as the org is
+served by it. Which leads are held out depends on their ids alone, so neither model was trained on the holdout.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 
 from leadscore.artifact import Artifact
-from leadscore.comparison import BASE_RATE, Comparison, compare
-from leadscore.errors import Damaged, SourceMismatch, VersionNotFound
+from leadscore.comparison import BASE_RATE, Comparison, compare, pooled_baseline
+from leadscore.errors import AlreadyJudged, Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound
 from leadscore.evaluation import EvaluationReport, Floats, Holdout, evaluate
 from leadscore.gate import Judgement, Policy, Unevaluable, decide
+from leadscore.pooling import POOLED, BaseValues
 from leadscore.records import Window
-from leadscore.registry import Registry
+from leadscore.registry import Pointer, Registry
 from leadscore_assets.training.features import FeatureRows, feature_matrix
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A version on the holdout: its probabilities, shape (rows,), and its report; and what it was trained on."""
+    """A version on the holdout: its probabilities, shape (rows,), and its report; and what it was trained on.
 
+    `name` is what it is called as a baseline.
+    """
+
+    name: str
     probabilities: Floats
     report: EvaluationReport
     window: Window
@@ -39,9 +49,11 @@ def judge(
     *,
     run_id: str | None = None,
     describe: Describe | None = None,
+    is_pooling: bool = False,
 ) -> Judgement:
     """Judge a version against the org's champion, store the judgement with it, and return it.
 
+    With `is_pooling` the pooled model, where there is one, stands in for a champion that the org does not have.
     `describe(artifact, judgement, features, champion's probabilities on the holdout or None)` gives files to store
     with the judgement: the report. A version is judged once: when that was done before, the stored judgement is
     returned. Raises SourceMismatch when
@@ -53,8 +65,9 @@ def judge(
     artifact = registry.load(org_id, version)
     _check_same_records(artifact, features)
     candidate, champion = judged(artifact, features), judged_champion(registry, org_id, features)
-    comparison = compared(candidate, champion, features)
-    problem = champion if isinstance(champion, Unevaluable) else None
+    baseline = champion or (judged_pooled_model(registry, org_id, features) if is_pooling else None)
+    comparison = compared(candidate, baseline, features)
+    problem = baseline if isinstance(baseline, Unevaluable) else None
     judgement = Judgement(
         report=candidate.report,
         champion=champion.report if isinstance(champion, Judged) else None,
@@ -67,7 +80,10 @@ def judge(
     )
     champion_probabilities = champion.probabilities if isinstance(champion, Judged) else None
     files = describe(artifact, judgement, features, champion_probabilities) if describe else {}
-    return registry.record_judgement(org_id, version, judgement, files)
+    try:
+        return registry.record_judgement(org_id, version, judgement, files)
+    except AlreadyJudged:  # by another run, a moment ago
+        return registry.judgement(org_id, version) or judgement
 
 
 def _check_same_records(candidate: Artifact, features: FeatureRows) -> None:
@@ -94,7 +110,7 @@ def judged(artifact: Artifact, features: FeatureRows) -> Judged:
     rows = features.rows[features.holdout_mask()]
     probabilities = artifact.forest.probabilities(feature_matrix(rows, artifact.manifest.contract))
     report = evaluate(artifact.manifest.version, probabilities, holdout_of(features), features.counts)
-    return Judged(probabilities, report, artifact.manifest.window)
+    return Judged(report.version, probabilities, report, artifact.manifest.window)
 
 
 def judged_champion(registry: Registry, org_id: str, features: FeatureRows) -> Judged | Unevaluable | None:
@@ -102,31 +118,57 @@ def judged_champion(registry: Registry, org_id: str, features: FeatureRows) -> J
     pointer = registry.active(org_id)
     if pointer is None:
         return None
+    champion = _evaluable(registry, org_id, pointer, features)
+    return champion if isinstance(champion, Unevaluable) else judged(champion, features)
+
+
+def judged_pooled_model(registry: Registry, org_id: str, features: FeatureRows) -> Judged | Unevaluable | None:
+    """Return what `judged_champion` does of the active pooled version, as the org's leads are scored by it."""
     try:
-        champion = registry.load(org_id, pointer.version, pointer.manifest_sha256)
+        pointer = registry.active(POOLED)
+    except UnsupportedFormat:
+        raise
+    except Damaged as error:
+        return Unevaluable("of unknown version", error.message, "pooled")
+    if pointer is None:
+        return None
+    pooled = _evaluable(registry, POOLED, pointer, features)
+    if isinstance(pooled, Unevaluable):
+        return msgspec.structs.replace(pooled, scope="pooled")
+    forest = (pooled.base_values or BaseValues({})).forest_for(org_id, pooled.forest)
+    served = judged(msgspec.structs.replace(pooled, forest=forest), features)
+    return replace(served, name=pooled_baseline(pointer.version))
+
+
+def _evaluable(registry: Registry, owner: str, pointer: Pointer, features: FeatureRows) -> Artifact | Unevaluable:
+    """Return the version that `pointer` names, or why it cannot be evaluated on `features`."""
+    try:
+        artifact = registry.load(owner, pointer.version, pointer.manifest_sha256)
+    except UnsupportedFormat:
+        raise  # a newer release can evaluate it; to judge without it would lower the bar
     except (Damaged, VersionNotFound) as error:
         return Unevaluable(pointer.version, error.message)
-    gone = sorted(set(champion.manifest.contract.names) - set(features.rows.columns))
+    gone = sorted(set(artifact.manifest.contract.names) - set(features.rows.columns))
     if gone:
         return Unevaluable(pointer.version, f"its features {', '.join(gone)} are no longer extracted")
-    return judged(champion, features)
+    return artifact
 
 
-def compared(candidate: Judged, champion: Judged | Unevaluable | None, features: FeatureRows) -> Comparison | None:
-    """Compare with the champion or, without one, with the base rate; None when the holdout has one class only.
+def compared(candidate: Judged, baseline: Judged | Unevaluable | None, features: FeatureRows) -> Comparison | None:
+    """Compare with `baseline` or, without one, with the base rate; None when the holdout has one class only.
 
     The base rate is the share of converted rows outside the holdout: what a model could know before it is judged.
     """
     holdout = holdout_of(features)
     if not holdout.converted.any() or holdout.converted.all():
         return None
-    if isinstance(champion, Judged):
+    if isinstance(baseline, Judged):
         return compare(
             candidate.probabilities,
-            champion.probabilities,
+            baseline.probabilities,
             holdout,
-            baseline_name=champion.report.version,
-            shared_window=candidate.window.share_seen_in(champion.window),
+            baseline_name=baseline.name,
+            shared_window=candidate.window.share_seen_in(baseline.window),
         )
     base_rate = float(features.outcomes()[~features.holdout_mask()].mean())
     return compare(

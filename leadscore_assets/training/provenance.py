@@ -16,7 +16,7 @@ LIBRARIES = ("joblib", "msgspec", "numpy", "pandas", "scikit-learn", "scipy")
 
 @cache
 def code_version() -> str:
-    """Return the SHA-256 over the source of everything that takes part in a training, cut to 16 digits."""
+    """Return the SHA-256 over all source of the pipeline and the core, cut to 16 digits."""
     digest = hashlib.sha256()
     for folder in CODE_FOLDERS:
         for path in sorted((PROJECT_ROOT / folder).rglob("*")):

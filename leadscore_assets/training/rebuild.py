@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from leadscore.artifact import Manifest, decode_arrays, sha256_of
-from leadscore.errors import DatabaseUnavailable, NotKept, SourceMismatch
+from leadscore.errors import DatabaseUnavailable, InvalidSettings, NotKept, SourceMismatch
 from leadscore.features import Contract
 from leadscore.records import Window
 from leadscore.registry import Registry
@@ -64,6 +64,9 @@ def rebuild(registry: Registry, org_id: str, version: str, extract: Extract) -> 
     from_crm, crm, sql_sha256 = _from_crm(manifest, extract)
     if from_crm is not None and from_crm.counts.fingerprint == manifest.counts.fingerprint:
         features, source, crm = from_crm, "the CRM", "the CRM gives the same records as of the same time"
+    elif from_crm is not None and SNAPSHOT_FILE not in manifest.files:
+        features, source = from_crm, "the CRM"
+        crm = "whether its records are the same cannot be told: an earlier release kept none"
     else:
         features, source = _kept(registry, manifest), "the rows kept with the version"
         crm = crm or _difference(features, from_crm)
@@ -84,7 +87,7 @@ def _from_crm(manifest: Manifest, extract: Extract) -> tuple[FeatureRows | None,
     """Return the CRM's records, or why there are none; and the hash of the SQL that reads them now."""
     try:
         records = extract(manifest.org_id, manifest.window, manifest.contract)
-    except (DatabaseUnavailable, SourceMismatch) as error:
+    except (DatabaseUnavailable, InvalidSettings, SourceMismatch) as error:
         return None, f"the CRM's records could not be read: {error.message}", None
     return check_rows(records, manifest.contract), "", records.counts.sql_sha256
 
@@ -94,8 +97,8 @@ def _kept(registry: Registry, manifest: Manifest) -> FeatureRows:
         content = registry.file(manifest.org_id, manifest.version, SNAPSHOT_FILE)
     except NotKept as error:
         raise NotKept(
-            f"version {manifest.version} cannot be rebuilt: the CRM does not give its records any more, and it was"
-            " trained by a release that did not keep them"
+            f"version {manifest.version} cannot be rebuilt: the CRM's records cannot be read, and an earlier release,"
+            " which trained it, did not keep them"
         ) from error
     rows = rows_from(decode_arrays(content, SNAPSHOT_FILE))
     return FeatureRows(rows, manifest.counts, manifest.window, manifest.contract)

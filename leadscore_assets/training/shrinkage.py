@@ -36,7 +36,6 @@ def shrunk_shares(tree: Any, strengths: Floats) -> Floats:
         keep = 1 / (1 + strengths / tree.weighted_n_node_samples[parents, None])
         for children in (tree.children_left[parents], tree.children_right[parents]):
             shrunk[children] = shrunk[parents] + (shares[children] - shares[parents])[:, None] * keep
-    # sums of rounded steps may leave the interval by the last bit
     # a sum of rounded steps may pass 0 or 1 by its last bit
     return shrunk.clip(0.0, 1.0)
 

@@ -124,10 +124,28 @@ def test_a_version_that_is_not_there_is_said_so(crm_settings: Settings, capsys: 
 
 
 def test_a_version_of_format_1_kept_no_rows_and_needs_the_crm(crm_settings: Settings, capsys: Any) -> None:
-    """Its records cannot be had from this CRM, so it says that nothing can be rebuilt, and why."""
     shutil.copytree(STORED, crm_settings.model_path)
     [version, _] = Registry(crm_settings.model_path).versions("acme")
+    with connect(crm_settings) as connection:
+        connection.execute("DROP TABLE appointment")
 
     code, text = run(crm_settings, capsys, version, "acme")
 
     assert (code, "did not keep them" in text) == (2, True)
+
+
+def test_a_version_of_format_1_is_rebuilt_from_the_crm_and_compared(crm_settings: Settings, capsys: Any) -> None:
+    """Whether the records are the same cannot be told, and the text says so."""
+    shutil.copytree(STORED / "acme", crm_settings.model_path / "sound")
+    [version, _] = Registry(crm_settings.model_path).versions("sound")
+    manifest = crm_settings.model_path / "sound" / version / "manifest.json"
+    as_of_then = (
+        manifest.read_text().replace('"acme"', '"sound"').replace("2026-03-15T00:00:00Z", "2026-06-01T00:00:00Z")
+    )
+    manifest.write_text(as_of_then)
+
+    code, text = run(crm_settings, capsys, version)
+
+    assert code == 1
+    assert "an earlier release kept none" in text
+    assert f"differs    {FOREST_FILE}" in text
