@@ -56,7 +56,7 @@ def from_stored(kind: Any, document: dict[str, Any], rows: pd.DataFrame | None, 
     missing = [] if rows is None else [name for name in kind.KEYS if name not in rows]
     if missing:
         raise SourceMismatch(
-            f"what {asset} stored lacks {', '.join(missing)}: another release did; materialize it again"
+            f"what {asset} stored is of another release, without {', '.join(missing)}; materialize it again"
         )
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind) if field.name != ROWS]
