@@ -1,0 +1,113 @@
+"""The compiled engine with numpy, scikit-learn and shap, on the same rows: `python -m benchmarks.engine`.
+
+Each forest is of the product's shape (100 trees, depth 10, leaves of at least 5), fitted to made-up rows with some
+unknown values. All ways take turns in one process, and the median of their times counts: of a row scored, of a row
+explained (the contributions), and of rows in a batch.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import shap
+from rich.console import Console
+from rich.table import Table
+from sklearn.ensemble import RandomForestClassifier
+
+from leadscore import forest as forest_module
+from leadscore.engine.native import kernels
+from leadscore.features import CONTRACT
+from leadscore.forest import Floats, Forest
+from leadscore_assets.training.fit import flatten
+
+TRAINING_ROWS = (1_500, 10_000, 50_000)
+SHAPE = {"n_estimators": 100, "max_depth": 10, "min_samples_split": 10, "min_samples_leaf": 5, "random_state": 42}
+BATCH_ROWS = 1_000
+FEW_ROWS = 20  # of a batch that shap explains
+ROUNDS = 7
+MICROSECONDS = 1e6
+
+
+def made_up(rows: int) -> tuple[Floats, Floats]:
+    """Return rows with continuous and whole features, some unknown, and an outcome that depends on two of them."""
+    random = np.random.default_rng(1)
+    table = random.normal(size=(rows, len(CONTRACT.features)))
+    table[:, 5:] = np.round(table[:, 5:] * 2)
+    outcome = table[:, 0] + table[:, 6] / 2 + random.normal(size=rows) > 0
+    table[random.random(table.shape) < 0.02] = np.nan
+    return table, outcome.astype(np.int8)
+
+
+def without_kernels(call: Callable[[], Any]) -> Callable[[], Any]:
+    """Return `call` as it is where nothing can be compiled."""
+
+    def run() -> Any:
+        forest_module.kernels = lambda: None
+        try:
+            return call()
+        finally:
+            forest_module.kernels = kernels
+
+    return run
+
+
+def ways(forest: Forest, estimator: RandomForestClassifier, rows: Floats) -> dict[str, dict[str, tuple[Any, int]]]:
+    """Return, per question and way, what to call and how many rows that answers."""
+    one, batch, few = rows[:1], rows[:BATCH_ROWS], rows[:FEW_ROWS]
+    explainer = shap.TreeExplainer(estimator, feature_perturbation="tree_path_dependent")
+    return {
+        "a row scored": {
+            "compiled": (lambda: forest.verdicts(one), 1),
+            "numpy": (without_kernels(lambda: forest.verdicts(one)), 1),
+            "other": (lambda: estimator.predict_proba(one), 1),
+        },
+        "a row explained": {
+            "compiled": (lambda: forest.contributions(one), 1),
+            "numpy": (without_kernels(lambda: forest.contributions(one)), 1),
+            "other": (lambda: explainer.shap_values(one, check_additivity=False), 1),
+        },
+        "of 1,000 scored": {
+            "compiled": (lambda: forest.verdicts(batch), BATCH_ROWS),
+            "numpy": (without_kernels(lambda: forest.verdicts(batch)), BATCH_ROWS),
+            "other": (lambda: estimator.predict_proba(batch), BATCH_ROWS),
+        },
+        "of 1,000 explained": {
+            "compiled": (lambda: forest.contributions(batch), BATCH_ROWS),
+            "numpy": (without_kernels(lambda: forest.contributions(few)), FEW_ROWS),
+            "other": (lambda: explainer.shap_values(few, check_additivity=False), FEW_ROWS),
+        },
+    }
+
+
+def microseconds_a_row(calls: dict[str, tuple[Any, int]]) -> dict[str, float]:
+    """Return each way's median time per row; the ways take turns."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(ROUNDS):
+        for name, (call, rows) in calls.items():
+            started = time.perf_counter()
+            call()
+            times[name].append((time.perf_counter() - started) / rows * MICROSECONDS)
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def main() -> None:
+    """Print the table; times are microseconds a row."""
+    table = Table("training rows", "leaves", "what", "compiled", "numpy", "scikit-learn, shap", "ratio to these")
+    for count in TRAINING_ROWS:
+        rows, outcome = made_up(count)
+        estimator = RandomForestClassifier(**SHAPE, n_jobs=1).fit(rows.astype(np.float32), outcome)
+        forest = flatten(estimator)
+        for what, calls in ways(forest, estimator, rows).items():
+            found = microseconds_a_row(calls)
+            times = [f"{found[name]:,.0f}" for name in ("compiled", "numpy", "other")]
+            ratio = f"{found['other'] / found['compiled']:.1f}"
+            table.add_row(f"{count:,}", f"{len(forest.leaf_values):,}", what, *times, ratio)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
