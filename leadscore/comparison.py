@@ -26,6 +26,7 @@ RESAMPLES = 1_000
 SEED = 42
 TAIL_PERCENT = 2.5
 BASE_RATE = "base rate"
+_POOLED = "pooled "
 _CELLS_AT_A_TIME = 250_000
 
 
@@ -47,7 +48,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """A candidate against a `baseline`: a version's id, or BASE_RATE.
+    """A candidate against a `baseline`: a version's id, `pooled_baseline` of the pooled model's, or BASE_RATE.
 
     `shared_window` is the share of the candidate's training window that the baseline was trained on too: 1 when both
     are of the same day, 0 when the baseline is older than the whole window.
@@ -65,6 +66,25 @@ class Comparison(msgspec.Struct, frozen=True):
     def is_against_base_rate(self) -> bool:
         """Whether there was no version to compare with."""
         return self.baseline == BASE_RATE
+
+    @property
+    def is_against_pooled_model(self) -> bool:
+        """Whether the pooled model scored the org's leads when this was compared."""
+        return self.baseline.startswith(_POOLED)
+
+    @property
+    def baseline_text(self) -> str:
+        """The baseline as a sentence names it."""
+        if self.is_against_base_rate:
+            return f"the {BASE_RATE}"
+        if self.is_against_pooled_model:
+            return f"the pooled model {self.baseline.removeprefix(_POOLED)}, which scores the org's leads now,"
+        return f"the active version {self.baseline}"
+
+
+def pooled_baseline(version: str) -> str:
+    """Return what a baseline is called that is a version of the pooled model's, as it serves the org."""
+    return _POOLED + version
 
 
 def compare(

@@ -4,7 +4,8 @@
 not much worse; or its probabilities are better, as sure, and it ranks not much worse. How sure that is falls as the
 champion grows old: the less of the present training window it has seen, the less it has in its favour. Where there is
 no champion to compare with, the candidate must rank better than chance, and its probabilities must be better than the
-base rate. *hold*: a fine, ordinary outcome; the champion stays. *refuse*: too little data to say anything.
+base rate; where the pooled model serves the org so far, it is compared with, as a champion is. *hold*: a fine,
+ordinary outcome; what is served stays. *refuse*: too little data to say anything.
 
 How sure a difference is, `comparison` says; `benchmarks.gate` measures what the rule and its numbers are worth. A
 decision always carries its reasons: a code, the figure, the threshold and what to do.
@@ -19,6 +20,7 @@ import msgspec
 from leadscore.comparison import Comparison, Difference
 from leadscore.evaluation import EvaluationReport
 from leadscore.formats import FORMAT
+from leadscore.pooling import Scope
 from leadscore.settings import Settings
 
 Verdict = Literal["activate", "hold", "refuse"]
@@ -45,7 +47,7 @@ class Policy(msgspec.Struct, frozen=True):
 class Reason(msgspec.Struct, frozen=True):
     """Why a decision fell: a code, a sentence with the figures, the figure, its threshold, and the remedy.
 
-    `speaks_for` says whether it counts for the candidate.
+    `speaks_for` says whether it counts for the candidate; None where it tells something that decides nothing.
     """
 
     code: str
@@ -53,7 +55,7 @@ class Reason(msgspec.Struct, frozen=True):
     figure: float
     threshold: float
     remedy: str = ""
-    speaks_for: bool = False
+    speaks_for: bool | None = False
 
     @property
     def text(self) -> str:
@@ -75,10 +77,14 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Unevaluable(msgspec.Struct, frozen=True):
-    """A champion that cannot be evaluated any more, and why: its files are damaged, or its features are gone."""
+    """A champion that cannot be evaluated any more, and why: its files are damaged, or its features are gone.
+
+    `scope` is "pooled" where the org has no champion, and what cannot be evaluated is the pooled model.
+    """
 
     version: str
     why: str
+    scope: Scope = "own"
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -100,9 +106,9 @@ class Judgement(msgspec.Struct, frozen=True):
 
     @property
     def champion_version(self) -> str | None:
-        """The version that was active when this one was judged."""
+        """The version of the org's own that was active when this one was judged."""
         if self.champion_problem:
-            return self.champion_problem.version
+            return self.champion_problem.version if self.champion_problem.scope == "own" else None
         return self.champion.version if self.champion else None
 
 
@@ -210,32 +216,42 @@ def _holdout_refusals(candidate: EvaluationReport, policy: Policy) -> list[Reaso
 
 def _against_champion(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
     auc, brier = comparison.roc_auc, comparison.brier_score
-    log_loss = _guard("log_loss", "Log loss", comparison.log_loss, -policy.max_log_loss_increase)
     needed = probability_needed(comparison.shared_window, policy)
-    fits_better = brier.probability_better >= needed > auc.probability_better
-    if fits_better:
+    since = _why_less(comparison) if needed < policy.min_probability_better else ""
+    roc_auc_kept = _guard("roc_auc", "ROC-AUC", auc, -policy.max_roc_auc_decrease)
+    log_loss_kept = _guard("log_loss", "Log loss", comparison.log_loss, -policy.max_log_loss_increase)
+    if brier.probability_better >= needed > auc.probability_better:
         return (
-            _guard("roc_auc", "ROC-AUC", auc, -policy.max_roc_auc_decrease),
+            roc_auc_kept,
             _surely(
                 ("fits_better", "fits_no_better"),
-                f"Its probabilities are better than those of the active version {comparison.baseline}",
+                f"Its probabilities are better than those of {comparison.baseline_text}",
                 f"Brier score {_against(brier)} on the same {comparison.leads} leads",
                 brier.probability_better,
                 needed,
+                since,
             ),
-            log_loss,
+            log_loss_kept,
         )
-    return (
-        _surely(
-            ("ranks_better", "ranks_no_better"),
-            f"Better than the active version {comparison.baseline}",
-            f"ROC-AUC {_against(auc)} on the same {comparison.leads} leads",
-            auc.probability_better,
-            needed,
-        ),
-        _guard("brier_score", "Brier score", brier, -policy.max_brier_increase),
-        log_loss,
+    ranks_better = _surely(
+        ("ranks_better", "ranks_no_better"),
+        f"Better than {comparison.baseline_text}",
+        f"ROC-AUC {_against(auc)} on the same {comparison.leads} leads",
+        auc.probability_better,
+        needed,
+        since,
     )
+    is_told = roc_auc_kept.speaks_for or not ranks_better.speaks_for  # its figures are in the reason before it
+    return (
+        ranks_better,
+        *(() if is_told else (roc_auc_kept,)),
+        _guard("brier_score", "Brier score", brier, -policy.max_brier_increase),
+        log_loss_kept,
+    )
+
+
+def _why_less(comparison: Comparison) -> str:
+    return f", since that version saw {comparison.shared_window:.0%} of this training window"
 
 
 def probability_needed(shared_window: float, policy: Policy) -> float:
@@ -265,11 +281,13 @@ def _against_base_rate(comparison: Comparison, policy: Policy) -> tuple[Reason, 
     return ranking, base_rate
 
 
-def _surely(codes: tuple[str, str], claim: str, figures: str, probability: float, needed: float) -> Reason:
+def _surely(
+    codes: tuple[str, str], claim: str, figures: str, probability: float, needed: float, since: str = ""
+) -> Reason:
     is_sure = probability >= needed
     return Reason(
         codes[0] if is_sure else codes[1],
-        f"{claim} with probability {probability:.2f} (needs {needed:.2f}); {figures}",
+        f"{claim} with probability {probability:.2f} (needs {needed:.2f}{since}); {figures}",
         probability,
         needed,
         "" if is_sure else "Train again when new outcomes are known",
@@ -301,12 +319,14 @@ def _against(difference: Difference) -> str:
 
 
 def _not_evaluable(problem: Unevaluable) -> Reason:
+    whose = "active version" if problem.scope == "own" else "pooled model"
     return Reason(
         "champion_not_evaluable",
-        f"The active version {problem.version} cannot be compared: {problem.why}",
+        f"The {whose} {problem.version} cannot be compared: {problem.why}",
         0,
         0,
         "The candidate is judged against the base rate instead",
+        speaks_for=None,
     )
 
 

@@ -35,6 +35,10 @@ class BaseValues(msgspec.Struct, frozen=True):
     orgs: dict[str, Share]
     format: int = FORMAT
 
+    def forest_for(self, org_id: str, forest: Forest) -> Forest:
+        """Return `forest` as the org is served by it."""
+        return shift_to_base_value(forest, self.orgs[org_id]) if org_id in self.orgs else forest
+
 
 def scope_of(owner: str) -> Scope:
     """Return whether a model that is kept under the id `owner` is an org's own or the pooled one."""

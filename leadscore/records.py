@@ -26,19 +26,20 @@ class Window(msgspec.Struct, frozen=True):
     landmark_days: tuple[int, ...]
 
     def share_seen_in(self, other: Window) -> float:
-        """Return which share of this window's time had passed, and lies within the window, at the `as_of` of `other`.
+        """Return which share of this window's time lies in the window of `other` too: 0 when they do not meet.
 
-        An `other` that ends later counts as one that saw it all.
+        An `other` that ends later counts as if it ended with this one, for it is no older.
         """
-        length = timedelta(days=self.training_window_days)
-        return min(1.0, max(0.0, 1 - (self.as_of - other.as_of) / length))
+        behind_days = max(0.0, (self.as_of - other.as_of) / timedelta(days=1))
+        seen_days = min(self.training_window_days - behind_days, other.training_window_days)
+        return max(0.0, seen_days / self.training_window_days)
 
 
 class RecordCounts(msgspec.Struct, frozen=True):
     """How many records and rows there are, and how many leads or rows were left out, by reason.
 
-    `excluded` counts leads without a usable outcome; `set_aside` counts rows that break the feature contract, and for
-    the pooled model, as `unreadable_orgs`, the orgs whose records could not be read.
+    `excluded` counts leads without a usable outcome, `set_aside` rows that break the feature contract, and
+    `unreadable_orgs`, of the pooled model alone, the orgs whose records could not be read.
     `sql_sha256` names the SQL that read them, `fingerprint` the rows themselves.
     """
 
@@ -49,6 +50,7 @@ class RecordCounts(msgspec.Struct, frozen=True):
     sql_sha256: str
     set_aside: dict[str, int] = {}
     fingerprint: str = ""
+    unreadable_orgs: int = 0
 
     @property
     def base_rate(self) -> float | None:

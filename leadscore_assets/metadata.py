@@ -70,6 +70,8 @@ def counts_metadata(counts: RecordCounts) -> Metadata:
         "excluded_leads": sum(counts.excluded.values()),
         "sql_sha256": counts.sql_sha256,
     }
+    if counts.unreadable_orgs:
+        metadata["unreadable_orgs"] = counts.unreadable_orgs
     if counts.base_rate is not None:
         metadata["base_rate"] = round(counts.base_rate, 4)
     if counts.fingerprint:

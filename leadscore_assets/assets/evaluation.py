@@ -47,6 +47,7 @@ def evaluation(
             policy_from(settings),
             run_id=context.run.run_id,
             describe=report_describer(settings),
+            is_pooling=settings.pooled_model,
         )
         versions = past_versions(registry, org_id)
     context.log.info("%s: %s", judgement.decision.verdict, judgement.decision.text)

@@ -18,7 +18,6 @@ from leadscore_assets.source.extraction import SQL_REMEDY, ConversionRecords, Re
 from leadscore_assets.source.tables import KEY_TYPES, ORG_COLUMN
 
 ORGS_BETWEEN_LOG_LINES = 100
-UNREADABLE_ORGS = "unreadable_orgs"
 
 _log = logging.getLogger(__name__)
 
@@ -88,5 +87,5 @@ def _counts(parts: list[ConversionRecords], unreadable: int, sql_sha256: str) ->
         rows=sum(part.counts.rows for part in parts),
         excluded=dict(sorted(excluded.items())),
         sql_sha256=sql_sha256,
-        set_aside={UNREADABLE_ORGS: unreadable} if unreadable else {},
+        unreadable_orgs=unreadable,
     )

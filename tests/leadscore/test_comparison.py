@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from leadscore import comparison
-from leadscore.comparison import BASE_RATE, RESAMPLES, SEED, Comparison, Estimate, compare
+from leadscore.comparison import BASE_RATE, RESAMPLES, SEED, Comparison, Estimate, compare, pooled_baseline
 from leadscore.evaluation import Floats, Holdout, brier_score_of, log_loss_of, roc_auc_of
 
 
@@ -188,3 +188,14 @@ def _gain_on_a_sample(leads: int, seed: int) -> Estimate:
 
 def _is_truth_within(estimate: Estimate, truth: float) -> bool:
     return estimate.low <= truth <= estimate.high
+
+
+def test_a_pooled_version_is_named_as_what_it_is() -> None:
+    """It is neither the base rate nor a version of the org's own."""
+    holdout = _holdout(20)
+    name = pooled_baseline("20260315060000")
+    found = compare(_guesses(holdout, 1.0), _guesses(holdout, 0.5), holdout, baseline_name=name)
+    assert (found.is_against_pooled_model, found.is_against_base_rate) == (True, False)
+    assert found.baseline_text == "the pooled model 20260315060000, which scores the org's leads now,"
+    own = compare(_guesses(holdout, 1.0), _guesses(holdout, 0.5), holdout, baseline_name="20260315060000")
+    assert (own.is_against_pooled_model, own.baseline_text) == (False, "the active version 20260315060000")
