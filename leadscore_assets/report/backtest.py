@@ -1,7 +1,11 @@
-"""The backtest: fitted to the oldest leads and judged on the newest, as a model is used. Reported, never gated on.
+"""The backtest: fitted to the oldest leads and judged on the newest. Reported, never gated on.
 
-The holdout is a fifth of all leads, whatever their age, so it hides what changes with time; this shows it. The cost is
-that of growing one more forest, on at most MOST_LEADS leads.
+The holdout is a fifth of all leads, whatever their age, so it hides what changes with time; this shows some of it. It
+is no rehearsal of use: the outcomes of the older leads are those known at the end, and a lead younger than the
+conversion window is a record only if it has closed already. So the newest leads are others than those that are scored,
+with another rate; how they are ranked can be compared, their rate and their Brier score cannot.
+
+The cost is that of growing one more forest, on at most MOST_LEADS leads.
 """
 
 from __future__ import annotations
@@ -14,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from leadscore.comparison import BASE_RATE, Comparison, compare
-from leadscore.evaluation import Flags, Holdout
+from leadscore.evaluation import Holdout
 from leadscore_assets.report.importance import evenly_spread
+from leadscore_assets.report.slices import FEWEST_LEADS
 from leadscore_assets.training.features import FeatureRows, feature_matrix
 from leadscore_assets.training.fit import flatten
 from leadscore_assets.training.shapes import grow
@@ -38,15 +43,18 @@ class Backtest:
 
 
 def backtest(features: FeatureRows, parameters: Mapping[str, Any]) -> Backtest | None:
-    """Return the backtest of a version's `parameters`; None when days or outcomes leave nothing to compare."""
+    """Return the backtest of a version's `parameters`.
+
+    None where the older or the newer leads have one outcome only, or are fewer than FEWEST_LEADS.
+    """
     rows = _sampled(features.rows)
     first_day = _first_day(rows)
     is_newer = np.asarray(rows["created_on"] >= first_day, dtype=bool)
     converted = np.asarray(rows["converted"], dtype=bool)
-    if not (_has_both(converted[is_newer]) and _has_both(converted[~is_newer])):
+    older, newer = rows[~is_newer], rows[is_newer]
+    if not all(_is_enough(side) for side in (older, newer)):
         return None
     matrix = feature_matrix(rows, features.contract)
-    older, newer = rows[~is_newer], rows[is_newer]
     estimator = grow(matrix[~is_newer].astype(np.float32), converted[~is_newer], parameters["shape"])
     shrink(estimator, parameters["shrinkage"])
     probabilities = flatten(estimator).probabilities(matrix[is_newer])
@@ -80,5 +88,5 @@ def _first_day(rows: pd.DataFrame) -> str:
     return str(days[int(len(days) * (1 - NEWEST_SHARE))])
 
 
-def _has_both(converted: Flags) -> bool:
-    return bool(converted.any() and not converted.all())
+def _is_enough(rows: pd.DataFrame) -> bool:
+    return bool(rows["converted"].nunique() > 1 and rows["lead_id"].nunique() >= FEWEST_LEADS)

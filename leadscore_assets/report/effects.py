@@ -5,21 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from leadscore.evaluation import Flags, Floats
 from leadscore.features import Contract
 from leadscore.forest import Forest
 from leadscore_assets.report.importance import evenly_spread
-from leadscore_assets.report.slices import FEWEST_LEADS
+from leadscore_assets.report.slices import FEWEST_LEADS, LeadIds
 
-MOST_ROWS = 200
+MOST_ROWS = 1_000
 MOST_BINS = 6
 UNKNOWN = "unknown"
 _EDGE_DIGITS = 2
 _SMALL = 100
-
-LeadIds = npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True)

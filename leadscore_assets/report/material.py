@@ -10,28 +10,27 @@ import numpy as np
 import numpy.typing as npt
 
 from leadscore.artifact import Artifact, Manifest
-from leadscore.evaluation import CALIBRATION_BINS, Flags, Floats, Holdout, LiftStep, lift_of
+from leadscore.evaluation import CALIBRATION_BINS, Flags, Floats, Holdout
 from leadscore.gate import Judgement
-from leadscore.scoring import Action, ActionPolicy, score_rows
+from leadscore.scoring import DECISION_THRESHOLD, Action, ActionPolicy, score_rows
 from leadscore_assets.report.backtest import Backtest, backtest
+from leadscore_assets.report.curves import Curve, Gain, curve_of, gain_of
 from leadscore_assets.report.effects import Effect, effects
 from leadscore_assets.report.importance import Drop, permutation_importance
-from leadscore_assets.report.slices import TOP_SHARE, Calibration, HeldOut, Slice, calibration, compared_slices, slices
+from leadscore_assets.report.slices import (
+    FEWEST_LEADS,
+    Calibration,
+    HeldOut,
+    Slice,
+    calibration,
+    compared_slices,
+    slices,
+)
 from leadscore_assets.training.features import FeatureRows, feature_matrix
 from leadscore_assets.training.judge import holdout_of
 
 SOURCE_FEATURE = "lead_source_score"
 MOST_SOURCES = 12
-
-
-@dataclass(frozen=True)
-class Gain:
-    """Contacting the best `contacted` of `asked` reaches `reached`, a share of the conversions. They are `leads`."""
-
-    contacted: int
-    asked: int
-    leads: int
-    reached: float
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,9 @@ class Links:
 class ReportMaterial:
     """Everything that the page tells; the figures are those of the holdout. No lead is in it, only groups.
 
-    `youngest_gain` and `youngest_lift` rank each lead once, by its score when it was youngest; the rest counts rows.
-    Where the holdout has one class only, or is empty, what cannot be told is empty or None.
+    `youngest_gain` and `youngest_curve` rank each lead once, by its score when it was youngest; the rest counts rows.
+    `by_prediction` has the rows below the decision threshold, then the others. Where the holdout has one class only, or
+    too few leads, what cannot be told is empty or None.
     """
 
     manifest: Manifest
@@ -57,12 +57,15 @@ class ReportMaterial:
     calibration: Calibration | None
     by_probability: tuple[Slice, ...]
     by_action: tuple[Slice, ...]
+    by_prediction: tuple[Slice, ...]
     by_age: tuple[Slice, ...]
     by_month: tuple[Slice, ...]
     by_source: tuple[Slice, ...]
     gain: Gain | None
     youngest_gain: Gain | None
-    youngest_lift: tuple[LiftStep, ...]
+    curve: Curve | None
+    champion_curve: Curve | None
+    youngest_curve: Curve | None
     importance: tuple[Drop, ...]
     effects: tuple[Effect, ...]
     backtest: Backtest | None
@@ -83,7 +86,7 @@ def material_of(
     """
     held_out = held_out_of(artifact, features, champion)
     rows, holdout, contract = features.rows[features.holdout_mask()], held_out.holdout, artifact.manifest.contract
-    matrix, has_rows = feature_matrix(rows, contract), len(rows) > 0
+    matrix, is_enough = feature_matrix(rows, contract), holdout.count_leads() >= FEWEST_LEADS
     youngest = held_out.of(_is_youngest(holdout))
     sources = _by_source(rows[SOURCE_FEATURE].to_numpy(dtype=np.float64)) if SOURCE_FEATURE in rows else ()
     return ReportMaterial(
@@ -91,17 +94,22 @@ def material_of(
         judgement=judgement,
         policy=policy,
         links=links,
-        calibration=calibration(held_out.candidate, holdout) if has_rows else None,
+        calibration=calibration(held_out.candidate, holdout) if is_enough else None,
         by_probability=slices(held_out, _by_probability(held_out.candidate)),
         by_action=slices(held_out, _by_action(artifact, matrix, policy)),
+        by_prediction=slices(held_out, _by_prediction(held_out.candidate)),
         by_age=compared_slices(held_out, _by_value(holdout.landmark_days)),
         by_month=compared_slices(held_out, _by_value(held_out.created_month)),
         by_source=slices(held_out, sources),
         gain=gain_of(held_out),
         youngest_gain=gain_of(youngest),
-        youngest_lift=lift_of(youngest.candidate, youngest.holdout.converted),
-        importance=permutation_importance(artifact.forest.probabilities, contract.names, matrix, holdout.converted),
-        effects=effects(artifact.forest, contract, matrix, holdout.lead_ids) if has_rows else (),
+        curve=curve_of(held_out.candidate, holdout),
+        champion_curve=None if champion is None else curve_of(champion, holdout),
+        youngest_curve=curve_of(youngest.candidate, youngest.holdout),
+        importance=permutation_importance(artifact.forest.probabilities, contract.names, matrix, holdout.converted)
+        if is_enough
+        else (),
+        effects=effects(artifact.forest, contract, matrix, holdout.lead_ids) if is_enough else (),
         backtest=backtest(features, artifact.manifest.parameters),
     )
 
@@ -128,16 +136,6 @@ def _is_youngest(holdout: Holdout) -> Flags:
     return is_youngest
 
 
-def gain_of(held_out: HeldOut) -> Gain | None:
-    """Return what contacting the TOP_SHARE that scores best reaches; None without conversions."""
-    converted = held_out.holdout.converted
-    if not converted.any():
-        return None
-    best = np.argsort(-held_out.candidate, kind="stable")[: max(1, round(len(converted) * TOP_SHARE))]
-    leads = len(np.unique(held_out.holdout.lead_ids[best]))
-    return Gain(len(best), len(converted), leads, float(converted[best].sum() / converted.sum()))
-
-
 def _by_value(values: npt.NDArray[Any]) -> Iterator[tuple[str, Flags]]:
     for value in np.unique(values):
         yield str(value), values == value
@@ -147,6 +145,11 @@ def _by_probability(probabilities: Floats) -> Iterator[tuple[str, Flags]]:
     place = np.minimum((probabilities * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
     for index in np.unique(place).tolist():
         yield f"{index * 10} to {index * 10 + 10}%", place == index
+
+
+def _by_prediction(probabilities: Floats) -> Iterator[tuple[str, Flags]]:
+    yield "not to convert", probabilities < DECISION_THRESHOLD
+    yield "to convert", probabilities >= DECISION_THRESHOLD
 
 
 def _by_action(artifact: Artifact, rows: Floats, policy: ActionPolicy) -> Iterator[tuple[str, Flags]]:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from leadscore.comparison import Estimate
-from leadscore.evaluation import EvaluationReport, LiftStep
-from leadscore.gate import Judgement
+from leadscore.evaluation import EvaluationReport
+from leadscore_assets.report.curves import Curve
 from leadscore_assets.report.effects import Effect
 from leadscore_assets.report.importance import Drop
-from leadscore_assets.report.slices import TOP_SHARE, Slice
+from leadscore_assets.report.material import ReportMaterial
+from leadscore_assets.report.slices import Slice
 from leadscore_assets.report.words import figure, percent, points
 
 WIDTH, HEIGHT = 360, 300
@@ -114,40 +115,32 @@ class Range:
     width, height = RANGE_WIDTH, 14
 
 
-def roc_plot(judgement: Judgement) -> Plot:
+def roc_plot(material: ReportMaterial) -> Plot:
     """Draw how many conversions are found against how many of the others are taken for one."""
-    lines = [
-        Line(kind, _path((point.false_positive_rate, point.true_positive_rate) for point in report.roc_curve))
-        for kind, report in _reports(judgement)
-    ]
-    words = _each(judgement, lambda report: f"ROC-AUC {figure(report.metrics.roc_auc)}")
+    lines = [Line(kind, _path(curve.roc())) for kind, curve in _curves(material)]
+    words = _each(material, lambda report: f"ROC-AUC {figure(report.metrics.roc_auc)}")
     return Plot("ROC curve", words, "false positive rate", "true positive rate", (_diagonal(), *lines))
 
 
-def precision_recall_plot(judgement: Judgement) -> Plot:
+def precision_recall_plot(material: ReportMaterial) -> Plot:
     """Draw which share of the leads above a probability converts, against the share of conversions among them."""
-    lines = [
-        # where nothing is found yet, there is no precision to speak of
-        Line(kind, _path((point.recall, point.precision) for point in report.precision_recall_curve if point.recall))
-        for kind, report in _reports(judgement)
-    ]
-    matrix = judgement.report.metrics.confusion_matrix
-    rate = (matrix.true_positives + matrix.false_negatives) / max(1, judgement.report.holdout_rows)
-    guide = Line("guide", _path([(0, rate), (1, rate)]))
-    words = _each(judgement, lambda report: f"average precision {figure(report.metrics.average_precision)}")
-    return Plot("Precision and recall", words, "recall", "precision", (guide, *lines))
+    lines = [Line(kind, _path(curve.precision_recall())) for kind, curve in _curves(material)]
+    rates = [curve.conversions[-1] / curve.rows[-1] for _, curve in _curves(material)[:1]]
+    guides = [Line("guide", _path([(0, rate), (1, rate)])) for rate in rates]
+    words = _each(material, lambda report: f"average precision {figure(report.metrics.average_precision)}")
+    return Plot("Precision and recall", words, "recall", "precision", (*guides, *lines))
 
 
-def gains_plot(judgement: Judgement, youngest: Sequence[LiftStep]) -> Plot:
+def gains_plot(material: ReportMaterial) -> Plot:
     """Draw the share of conversions that the best rows hold, and the best leads when each was youngest."""
-    lines = [Line(kind, _gains(report.lift)) for kind, report in _reports(judgement)]
-    lines.insert(0, Line("youngest", _gains(youngest)))
-    told = [f"{percent(step.contacted, 0)} reach {percent(step.reached, 0)}" for step in judgement.report.lift]
+    youngest = [("youngest", material.youngest_curve)] if material.youngest_curve else []
+    lines = [Line(kind, _path(curve.gains())) for kind, curve in [*youngest, *_curves(material)]]
+    told = [f"{percent(x, 0)} reach {percent(y, 0)}" for x, y in _tenths(material.curve)]
     words = f"The best {', '.join(told)} of the conversions."
-    # the steps are rounded to whole rows, so the one of a fifth may be a little less
-    marks = sorted(judgement.report.lift, key=lambda step: abs(step.contacted - TOP_SHARE))[:1]
-    dots = [Dot(_x(mark.contacted), _y(mark.reached), 4.5, f"{percent(mark.reached, 0)} reached") for mark in marks]
-    return Plot("Gains", words, "contacted, best first", "conversions reached", (_diagonal(), *lines), tuple(dots))
+    gain = material.gain
+    shown = f"{percent(gain.reached, 0)} reached" if gain else ""
+    dots = (Dot(_x(gain.contacted / gain.asked), _y(gain.reached), 4.5, shown),) if gain else ()
+    return Plot("Gains", words, "contacted, best first", "conversions reached", (_diagonal(), *lines), dots)
 
 
 def calibration_plot(by_probability: Sequence[Slice]) -> Plot:
@@ -214,14 +207,22 @@ class _Scale:
 _x, _y = _Scale(0, 1, LEFT, RIGHT), _Scale(0, 1, BOTTOM, TOP)
 
 
-def _reports(judgement: Judgement) -> list[tuple[str, EvaluationReport]]:
-    """Return the reports with the kinds of their lines; the candidate's is drawn last, upon the champion's."""
-    champion = [("champion", judgement.champion)] if judgement.champion else []
-    return [*champion, ("candidate", judgement.report)]
+def _curves(material: ReportMaterial) -> list[tuple[str, Curve]]:
+    """Return the curves with the kinds of their lines; the candidate's is drawn last, upon the champion's."""
+    curves = [("champion", material.champion_curve), ("candidate", material.curve)]
+    return [(kind, curve) for kind, curve in curves if curve]
 
 
-def _each(judgement: Judgement, tell: Callable[[EvaluationReport], str]) -> str:
-    return "; ".join(f"{kind} {tell(report)}" for kind, report in reversed(_reports(judgement)))
+def _each(material: ReportMaterial, tell: Callable[[EvaluationReport], str]) -> str:
+    reports = [("candidate", material.judgement.report), ("champion", material.judgement.champion)]
+    return "; ".join(f"{kind} {tell(report)}" for kind, report in reports if report)
+
+
+def _tenths(curve: Curve | None) -> list[tuple[float, float]]:
+    """Return the points of a gains curve that stand nearest to each tenth."""
+    points = curve.gains()[1:] if curve else []
+    nearest = [min(points, key=lambda point: abs(point[0] - tenth / 10)) for tenth in range(1, 11) if points]
+    return list(dict.fromkeys(nearest))
 
 
 def _path(places: Iterable[tuple[float, float]]) -> str:
@@ -230,10 +231,6 @@ def _path(places: Iterable[tuple[float, float]]) -> str:
 
 def _diagonal() -> Line:
     return Line("guide", _path([(0, 0), (1, 1)]))
-
-
-def _gains(steps: Sequence[LiftStep]) -> str:
-    return _path([(0, 0), *((step.contacted, step.reached) for step in steps)]) if steps else ""
 
 
 def _bar(label: str, value: float, shown: str, at: _Scale, spread: tuple[float, float] | None = None) -> Bar:

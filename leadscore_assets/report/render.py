@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from leadscore.comparison import Comparison
+from leadscore.gate import Reason
 from leadscore_assets.report import plots, words
 from leadscore_assets.report.material import ReportMaterial
 from leadscore_assets.report.slices import FEWEST_LEADS
@@ -28,6 +29,15 @@ ACTIONS = {
     "NURTURE": "probability from {nurture_probability:.2f}",
     "LOW_PRIORITY": "all others",
 }
+
+NEUTRAL = "champion_not_evaluable"
+
+
+class Remark(NamedTuple):
+    """A sentence, and whether it warns."""
+
+    text: str
+    is_warning: bool
 
 
 def render_report(material: ReportMaterial) -> bytes:
@@ -61,50 +71,62 @@ def _environment() -> Environment:
 def _told(material: ReportMaterial) -> dict[str, Any]:
     """Return what the template names: the material, the pictures, and the sentences that take a decision."""
     manifest, judgement = material.manifest, material.judgement
-    overall, matrix = judgement.report.metrics.roc_auc, judgement.report.metrics.confusion_matrix
+    window, report = manifest.window, judgement.report
+    overall, matrix = report.metrics.roc_auc, report.metrics.confusion_matrix
     return {
         "m": material,
         "manifest": manifest,
         "judgement": judgement,
-        "metrics": judgement.report.metrics,
+        "metrics": report.metrics,
         "comparison": judgement.comparison,
         "champion": judgement.champion,
+        "pooled": judgement.comparison is not None and judgement.comparison.is_against_pooled_model,
         "fewest_leads": FEWEST_LEADS,
+        "is_told": report.holdout_records >= FEWEST_LEADS,
+        "mark": mark,
         "conversions": matrix.true_positives + matrix.false_negatives,
         "verdict": VERDICTS[judgement.decision.verdict],
         "actions": {name: rule.format(**_thresholds(material)) for name, rule in ACTIONS.items()},
-        "first_day": manifest.window.as_of.date() - timedelta(days=manifest.window.training_window_days),
+        "first_day": window.as_of.date() - timedelta(days=window.training_window_days),
+        "closed_only_since": window.as_of.date() - timedelta(days=window.conversion_window_days),
         "parameters": [*_flattened(manifest.parameters)],
         "rebuild": shlex.join(["make", "rebuild", f"ORG={manifest.org_id}", f"VERSION={manifest.version}"]),
-        "backtest_sentence": backtest_sentence(judgement.comparison, material),
+        "remark": backtest_remark(judgement.comparison, material),
         "age_ranges": plots.auc_ranges(material.by_age, overall),
         "month_ranges": plots.auc_ranges(material.by_month, overall),
-        "gains": plots.gains_plot(judgement, material.youngest_lift),
+        "gains": plots.gains_plot(material),
         "calibration": plots.calibration_plot(material.by_probability),
-        "roc": plots.roc_plot(judgement),
-        "precision_recall": plots.precision_recall_plot(judgement),
+        "roc": plots.roc_plot(material),
+        "precision_recall": plots.precision_recall_plot(material),
         "importance": plots.importance_bars(material.importance),
         "effects": plots.effect_bars(material.effects),
         "steady": [effect.feature for effect in material.effects if len(effect.bins) < 2],  # noqa: PLR2004 (a pair)
     }
 
 
-def backtest_sentence(held_out: Comparison | None, material: ReportMaterial) -> str:
-    """Say in words how the newest leads compare with the held-out ones."""
+def mark(reason: Reason) -> str:
+    """Return the sign beside a reason: for the candidate, against it, or neither."""
+    if reason.code == NEUTRAL:
+        return "!"
+    return "\N{CHECK MARK}" if reason.speaks_for else "\N{BALLOT X}"
+
+
+def backtest_remark(held_out: Comparison | None, material: ReportMaterial) -> Remark:
+    """Say in words how the newest leads compare with the held-out ones, and warn where they are ranked worse."""
     if material.backtest is None:
-        return "There is no backtest: the newest or the older leads have one outcome only."
-    if held_out is None:
-        return "The holdout cannot be ranked, so there is nothing to set beside it."
+        few = f"are fewer than {FEWEST_LEADS} or have one outcome only"
+        return Remark(f"There is no backtest: the newest or the older leads {few}.", is_warning=False)
+    if held_out is None or material.curve is None:
+        return Remark("The holdout cannot be ranked, so there is nothing to set beside it.", is_warning=False)
     newest, usual = material.backtest.comparison.roc_auc.candidate, held_out.roc_auc.candidate
     figures = f"ROC-AUC {words.figure(newest.value)} against {words.figure(usual.value)}"
-    if newest.high < usual.value:
-        return (
-            f"It ranks the newest leads clearly worse ({figures}): what makes a lead convert has moved. Expect the"
-            " lower figure in use; train more often, or on a shorter window."
-        )
-    if newest.low > usual.value:
-        return f"It ranks the newest leads clearly better ({figures}): they are easier to tell apart than the older."
-    return f"It ranks the newest leads about as well as those of all ages ({figures}; the interval holds both)."
+    is_worse, is_better = newest.high < usual.value, newest.low > usual.value
+    if is_worse or is_better:
+        how = "worse" if is_worse else "better"
+        text = f"A forest of the older leads ranks the newest clearly {how} than this version the held-out ({figures})."
+        return Remark(text, is_warning=is_worse)
+    text = f"A forest of the older leads ranks the newest about as well as this version the held-out ({figures})."
+    return Remark(text, is_warning=False)
 
 
 def _thresholds(material: ReportMaterial) -> dict[str, float]:

@@ -1,12 +1,13 @@
 """The held-out rows cut into groups (by age, by month, by source …), and what is told of each group.
 
 A group of fewer than FEWEST_LEADS leads is counted as such and nothing else is told of it: its figures would be luck,
-and would speak of single leads.
+and would speak of single leads. Since the groups make up a whole whose figures are known, the next larger group is
+hidden with it where it could be told from what is missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +29,8 @@ DRAWS = 500
 SEED = 42
 CHANCE_PERCENT = 95
 _CELLS_AT_A_TIME = 1_000_000
+
+LeadIds = npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Slice:
-    """A group of held-out rows; all but the label and the leads is None where there are too few leads to tell.
+    """A group of held-out rows; all but the label and the leads is None where it is empty or hidden.
 
     `comparison` is None, too, where it was not asked for, and where the group has one class only.
     """
@@ -88,6 +91,11 @@ class Slice:
     comparison: Comparison | None = None
 
     @property
+    def is_hidden(self) -> bool:
+        """Whether it has rows of which nothing is told."""
+        return self.leads > 0 and self.rows is None
+
+    @property
     def conversion_rate(self) -> float | None:
         """The share of its rows that converted."""
         return self.conversions / self.rows if self.rows and self.conversions is not None else None
@@ -97,22 +105,38 @@ Groups = Iterable[tuple[str, Flags]]
 
 
 def slices(held_out: HeldOut, groups: Groups) -> tuple[Slice, ...]:
-    """Return what is told of each group of rows, given by its label and its rows, shape (rows,)."""
-    return tuple(_slice(label, held_out.of(is_inside)) for label, is_inside in groups)
+    """Return what is told of each group, given by its label and its rows, shape (rows,); together they are all rows."""
+    return tuple(told for told, _ in _told(held_out, groups))
 
 
 def compared_slices(held_out: HeldOut, groups: Groups) -> tuple[Slice, ...]:
     """Return the same with each group's comparison; all groups together cost about as much as the whole holdout's."""
-    parts = ((label, held_out.of(is_inside)) for label, is_inside in groups)
     return tuple(
-        replace(told, comparison=part.compared()) if told.rows else told
-        for told, part in ((_slice(label, part), part) for label, part in parts)
+        replace(told, comparison=part.compared()) if told.rows else told for told, part in _told(held_out, groups)
     )
 
 
-def _slice(label: str, part: HeldOut) -> Slice:
+def _told(held_out: HeldOut, groups: Groups) -> list[tuple[Slice, HeldOut]]:
+    parts = [(label, held_out.of(is_inside)) for label, is_inside in groups]
+    hidden = _hidden([part.holdout.lead_ids for _, part in parts])
+    return [(_slice(label, part, is_told=place not in hidden), part) for place, (label, part) in enumerate(parts)]
+
+
+def _hidden(lead_ids: Sequence[LeadIds]) -> set[int]:
+    """Return the places of the groups to hide: the small, and larger ones until enough leads are hidden together."""
+    leads = [set(np.unique(ids).tolist()) for ids in lead_ids]
+    hidden, together = set[int](), set[str]()
+    for place in sorted(range(len(leads)), key=lambda place: len(leads[place])):
+        if len(leads[place]) >= FEWEST_LEADS and (not together or len(together) >= FEWEST_LEADS):
+            break
+        hidden.add(place)
+        together |= leads[place]
+    return hidden
+
+
+def _slice(label: str, part: HeldOut, *, is_told: bool) -> Slice:
     leads = part.holdout.count_leads()
-    if leads < FEWEST_LEADS:
+    if not is_told:
         return Slice(label, leads)
     return Slice(
         label=label,

@@ -53,6 +53,13 @@ def test_without_older_leads_or_both_outcomes_there_is_none(make_features, with_
     assert backtest(with_rows(features, no_new_conversions), PARAMETERS) is None
 
 
+def test_fewer_than_five_new_leads_are_not_judged_on(make_features, with_rows):
+    features = make_features(leads=22)
+    rows = features.rows.assign(converted=(features.rows["lead_id"].str[-1].astype(int) % 2))
+    assert backtest(with_rows(features, rows), PARAMETERS).newer_leads == 5
+    assert backtest(with_rows(features, rows[rows["lead_id"] > "lead-000003"]), PARAMETERS) is None
+
+
 def test_very_many_leads_are_sampled_whole(make_features, monkeypatch):
     monkeypatch.setattr(module, "MOST_LEADS", 120)
     result = backtest(make_features(leads=400), PARAMETERS)

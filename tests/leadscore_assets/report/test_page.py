@@ -10,11 +10,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from leadscore.gate import policy_from
+from leadscore.comparison import Estimate
+from leadscore.gate import Reason, policy_from
 from leadscore.registry import Registry
 from leadscore.settings import Settings
 from leadscore_assets.report.describe import report_describer
-from leadscore_assets.report.render import render_report
+from leadscore_assets.report.render import backtest_remark, mark, render_report
+from leadscore_assets.report.slices import Slice
 from leadscore_assets.training.judge import judge
 from leadscore_assets.training.train import train
 
@@ -132,7 +134,9 @@ def test_the_actions_share_out_all_rows_and_all_conversions(second, page):
     assert list(bands) == ["HIGH_PRIORITY", "MEDIUM_PRIORITY", "NURTURE", "LOW_PRIORITY"]
     told = second.material.by_action
     matrix = second.judgement.report.metrics.confusion_matrix
-    assert sum(band.rows or 0 for band in told) <= second.judgement.report.holdout_rows
+    assert not any(band.is_hidden for band in told)
+    assert sum(band.rows or 0 for band in told) == second.judgement.report.holdout_rows
+    assert sum(band.conversions or 0 for band in told) == matrix.true_positives + matrix.false_negatives
     big = [band for band in told if band.rows is not None]
     assert len(big) >= 2
     for band in big:
@@ -244,13 +248,81 @@ def test_a_refused_version_has_a_report_that_says_so(make_report, make_features,
 def test_a_group_of_few_leads_is_not_told(make_report, make_features, with_rows, models):
     """Of a month with fewer than five held-out leads the page has the name, and no figure."""
     features = make_features()
-    late = sorted(features.rows.loc[features.rows["is_held_out"] == 1, "lead_id"].unique())[-3:]
+    late = _held_out_leads(features)[-3:]
     rows = features.rows.copy()
     rows.loc[rows["lead_id"].isin(late), "created_on"] = "2026-05-20"
     reported = make_report(Registry(models()), with_rows(features, rows), Settings())
     [by_month] = Page(render_report(reported.material)).table("created in")
     assert by_month["2026-05"][0] == "under 5"
     assert set(by_month["2026-05"][1:]) <= {"\N{EN DASH}", ""}
+    assert [cells[0] for cells in by_month.values()].count("hidden") == 1
+
+
+def _held_out_leads(features):
+    return sorted(features.rows.loc[features.rows["is_held_out"] == 1, "lead_id"].unique())
+
+
+@pytest.mark.parametrize("held_out", [4, 12])
+def test_of_few_held_out_leads_no_figure_of_less_than_five_is_told(
+    make_report, make_features, with_rows, models, held_out
+):
+    """With 12 leads the best fifth are too few, with 4 the whole holdout is."""
+    features = make_features(leads=200)
+    rows = features.rows[~features.rows["lead_id"].isin(_held_out_leads(features)[held_out:])].copy()
+    kept = rows["is_held_out"] == 1
+    rows.loc[kept, "converted"] = (rows.loc[kept, "lead_id"].rank(method="dense") % 2).astype(int)
+    reported = make_report(Registry(models()), with_rows(features, rows), Settings())
+    page = Page(render_report(reported.material))
+    assert page.open == []
+    assert reported.judgement.comparison.leads == held_out
+    assert reported.material.youngest_gain is None
+    assert ("fewer than 5 held-out leads: too few to show figures" in page.text) == (held_out == 4)
+    assert (f"ROC-AUC{reported.judgement.report.metrics.roc_auc:.3f}" in page.text.replace(" ", "")) == (held_out == 12)
+    assert any(label.startswith("ROC curve") for label in page.labels) == (held_out == 12)
+    if held_out == 4:
+        assert "The best 20% are too few leads to show." in page.text
+
+
+def test_a_prediction_that_falls_on_few_leads_is_not_told(second):
+    few = (Slice("not to convert", 400), Slice("to convert", 3))
+    page = Page(render_report(replace(second.material, by_prediction=few)))
+    assert "Fewer than 5 leads stand on one side of a probability of 0.5" in page.text
+    assert "Precision " not in page.text.replace("Precision and recall", "")
+    assert "true_positives" not in page.text
+    assert "did not convert" not in page.text
+
+
+def test_what_was_not_compared_is_not_said_to_be(make_report, make_features, with_rows, models):
+    features = make_features(leads=150)
+    lost = features.rows["converted"].where(features.rows["is_held_out"] == 0, 0)
+    reported = make_report(Registry(models()), with_rows(features, features.rows.assign(converted=lost)), Settings())
+    page = Page(render_report(reported.material))
+    assert reported.judgement.comparison is None
+    assert "Compared with" not in page.text
+    assert "The held-out leads have one outcome only" in page.text
+
+
+def test_a_reason_that_decided_nothing_is_marked_as_neither():
+    codes = [("champion_not_evaluable", False), ("brier_score_worse", False), ("brier_score_kept", True)]
+    marks = [mark(Reason(code, "", 0, 0, speaks_for=speaks_for)) for code, speaks_for in codes]
+    assert marks == ["!", "\N{BALLOT X}", "\N{CHECK MARK}"]
+
+
+def test_the_newest_leads_are_told_to_be_others_than_all(page):
+    """Younger than the conversion window of 90 days, a lead is known only when it has closed."""
+    assert page.text.count("Leads created since 2026-03-03, 90 days before the training,") == 2
+    assert "their rate and Brier score are not those of all" in page.text
+
+
+def test_a_backtest_that_ranks_worse_is_a_warning(second):
+    usual = second.judgement.comparison
+    worse = msgspec.structs.replace(usual.roc_auc, candidate=Estimate(0.45, 0.4, 0.5))
+    changed = replace(second.material.backtest, comparison=msgspec.structs.replace(usual, roc_auc=worse))
+    remark = backtest_remark(usual, replace(second.material, backtest=changed))
+    assert remark.is_warning
+    assert "clearly worse" in remark.text
+    assert not backtest_remark(usual, second.material).is_warning
+    assert not backtest_remark(usual, replace(second.material, backtest=None)).is_warning
 
 
 def test_the_report_is_stored_with_the_judgement(make_features, models):

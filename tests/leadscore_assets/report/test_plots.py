@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from leadscore.comparison import Estimate
-from leadscore.evaluation import LiftStep
 from leadscore_assets.report import words
 from leadscore_assets.report.effects import Bin, Effect
 from leadscore_assets.report.importance import Drop
@@ -47,7 +45,7 @@ def coordinates(points):
 
 
 def test_lines_stay_in_the_frame_and_begin_and_end_at_its_corners(second):
-    for picture in (roc_plot(second.judgement), gains_plot(second.judgement, second.material.youngest_lift)):
+    for picture in (roc_plot(second.material), gains_plot(second.material)):
         assert {line.kind for line in picture.lines} >= {"guide", "candidate", "champion"}
         for line in picture.lines:
             found = coordinates(line.points)
@@ -56,16 +54,9 @@ def test_lines_stay_in_the_frame_and_begin_and_end_at_its_corners(second):
 
 
 def test_the_dot_of_the_gains_stands_at_a_fifth(second):
-    [dot] = gains_plot(second.judgement, ()).dots
+    [dot] = gains_plot(second.material).dots
     assert dot.x == pytest.approx(Plot.left + 0.2 * (Plot.right - Plot.left), abs=1)
-
-
-def test_the_dot_stands_at_the_step_that_is_nearest_to_a_fifth(second):
-    """46 of 232 rows are 19.8%: less than a fifth, and meant by it."""
-    lift = (LiftStep(23 / 232, 0.15, 1.5), LiftStep(46 / 232, 0.32, 1.6), LiftStep(70 / 232, 0.45, 1.5))
-    report = msgspec.structs.replace(second.judgement.report, lift=lift)
-    [dot] = gains_plot(msgspec.structs.replace(second.judgement, report=report), ()).dots
-    assert dot.words == "32% reached"
+    assert dot.words == f"{second.material.gain.reached:.0%} reached"
 
 
 def test_bars_begin_at_the_zero_that_they_share():

@@ -27,10 +27,28 @@ def held_out(leads: int = 60, rows_each: int = 2, *, champion: bool = False, see
 def test_fewer_than_five_leads_are_counted_and_no_more():
     whole = held_out()
     of_four, of_five = np.arange(120) < 8, np.arange(120) < 10
-    few, enough = slices(whole, [("few", of_four), ("enough", of_five)])
+    few, enough = (slices(whole, [("some", inside), ("others", ~inside)])[0] for inside in (of_four, of_five))
     assert (few.leads, few.rows, few.conversions, few.calibration, few.conversion_rate) == (4, None, None, None, None)
     assert (enough.leads, enough.rows) == (5, 10)
     assert enough.conversion_rate == whole.holdout.converted[:10].mean()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "hidden"),
+    [
+        ((20, 40, 0), []),
+        ((4, 50, 6), [0, 2]),
+        ((3, 3, 54), [0, 1]),
+        ((1, 1, 5, 53), [0, 1, 2]),
+        ((4, 56), [0, 1]),
+        ((1, 2, 1), [0, 1, 2]),
+    ],
+)
+def test_what_is_hidden_is_never_the_difference_to_the_whole(sizes, hidden):
+    """The hidden groups hold at least five leads together, or are all there is; an empty group hides nothing."""
+    whole, group = held_out(leads=sum(sizes), rows_each=1), np.repeat(range(len(sizes)), sizes)
+    told = slices(whole, [(str(place), group == place) for place in range(len(sizes))])
+    assert [place for place, part in enumerate(told) if part.is_hidden] == hidden
 
 
 def test_a_group_is_compared_with_the_champion_or_the_base_rate():
