@@ -1,11 +1,11 @@
 """The gate: a candidate's report, its comparison with the champion and a policy give a decision. The only such rule.
 
-*activate*: the candidate ranks leads better than the champion, as sure as the policy asks, and its probabilities are
-not much worse; or its probabilities are better, as sure, and it ranks not much worse. How sure that is falls as the
-champion grows old: the less of the present training window it has seen, the less it has in its favour. Where there is
-no champion to compare with, the candidate must rank better than chance, and its probabilities must be better than the
-base rate; where the pooled model serves the org so far, it is compared with, as a champion is. *hold*: a fine,
-ordinary outcome; what is served stays. *refuse*: too little data to say anything.
+*activate*: the candidate ranks leads better than the champion, or its probabilities are better, as sure as the policy
+asks, and none of its figures is much worse. How sure that is falls as the champion grows old: the less of the present
+training window it has seen, the less it has in its favour. Where there is no champion to compare with, the candidate
+must rank better than chance, and its probabilities must be better than the base rate; where the pooled model serves
+the org so far, it is compared with, as a champion is. *hold*: a fine, ordinary outcome; what is served stays.
+*refuse*: too little data to say anything.
 
 How sure a difference is, `comparison` says; `benchmarks.gate` measures what the rule and its numbers are worth. A
 decision always carries its reasons: a code, the figure, the threshold and what to do.
@@ -215,43 +215,43 @@ def _holdout_refusals(candidate: EvaluationReport, policy: Policy) -> list[Reaso
 
 
 def _against_champion(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
+    ranks_better, fits_better = _claims(comparison, policy)
+    roc_auc_kept = _guard("roc_auc", "ROC-AUC", comparison.roc_auc, -policy.max_roc_auc_decrease)
+    log_loss_kept = _guard("log_loss", "Log loss", comparison.log_loss, -policy.max_log_loss_increase)
+    if fits_better.speaks_for and not ranks_better.speaks_for:
+        return roc_auc_kept, fits_better, log_loss_kept
+    is_told = roc_auc_kept.speaks_for or not ranks_better.speaks_for  # the figures are in the reason before it
+    return (
+        ranks_better,
+        *(() if is_told else (roc_auc_kept,)),
+        _guard("brier_score", "Brier score", comparison.brier_score, -policy.max_brier_increase),
+        log_loss_kept,
+    )
+
+
+def _claims(comparison: Comparison, policy: Policy) -> tuple[Reason, Reason]:
+    """Return how sure it is that the candidate ranks leads better, and that its probabilities are better."""
     auc, brier = comparison.roc_auc, comparison.brier_score
     needed = probability_needed(comparison.shared_window, policy)
-    since = _why_less(comparison) if needed < policy.min_probability_better else ""
-    roc_auc_kept = _guard("roc_auc", "ROC-AUC", auc, -policy.max_roc_auc_decrease)
-    log_loss_kept = _guard("log_loss", "Log loss", comparison.log_loss, -policy.max_log_loss_increase)
-    if brier.probability_better >= needed > auc.probability_better:
-        return (
-            roc_auc_kept,
-            _surely(
-                ("fits_better", "fits_no_better"),
-                f"Its probabilities are better than those of {comparison.baseline_text}",
-                f"Brier score {_against(brier)} on the same {comparison.leads} leads",
-                brier.probability_better,
-                needed,
-                since,
-            ),
-            log_loss_kept,
-        )
+    since = f", since that version saw {comparison.shared_window:.0%} of this training window"
+    since = since if needed < policy.min_probability_better else ""
     ranks_better = _surely(
         ("ranks_better", "ranks_no_better"),
         f"Better than {comparison.baseline_text}",
         f"ROC-AUC {_against(auc)} on the same {comparison.leads} leads",
         auc.probability_better,
         needed,
-        since,
+        since=since,
     )
-    is_told = roc_auc_kept.speaks_for or not ranks_better.speaks_for  # its figures are in the reason before it
-    return (
-        ranks_better,
-        *(() if is_told else (roc_auc_kept,)),
-        _guard("brier_score", "Brier score", brier, -policy.max_brier_increase),
-        log_loss_kept,
+    fits_better = _surely(
+        ("fits_better", "fits_no_better"),
+        f"Its probabilities are better than those of {comparison.baseline_text}",
+        f"Brier score {_against(brier)} on the same {comparison.leads} leads",
+        brier.probability_better,
+        needed,
+        since=since,
     )
-
-
-def _why_less(comparison: Comparison) -> str:
-    return f", since that version saw {comparison.shared_window:.0%} of this training window"
+    return ranks_better, fits_better
 
 
 def probability_needed(shared_window: float, policy: Policy) -> float:
@@ -282,7 +282,7 @@ def _against_base_rate(comparison: Comparison, policy: Policy) -> tuple[Reason, 
 
 
 def _surely(
-    codes: tuple[str, str], claim: str, figures: str, probability: float, needed: float, since: str = ""
+    codes: tuple[str, str], claim: str, figures: str, probability: float, needed: float, *, since: str = ""
 ) -> Reason:
     is_sure = probability >= needed
     return Reason(

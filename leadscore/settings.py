@@ -183,7 +183,7 @@ class Settings:
         0.8, SHARE, "how sure it must be that a candidate is better than a fresh active version, or than chance"
     )
     min_probability_better_stale: float = _setting(
-        0.3, SHARE, "how sure, when the active version has seen nothing of the present training window"
+        0.5, SHARE, "how sure, when the active version has seen nothing of the present training window"
     )
     max_roc_auc_decrease: float = _setting(0.01, SHARE, "a challenger's ROC-AUC may be worse by no more than this")
     max_brier_increase: float = _setting(0.01, SHARE, "a challenger's Brier score may be worse by no more than this")

@@ -96,6 +96,14 @@ FITTING = ["roc_auc_kept", "fits_better", "log_loss_kept"]
             "hold",
             ["ranks_better", "brier_score_kept", "log_loss_worse"],
         ),
+        # its ranking may be worse by so much, and no more, however little is asked against a stale champion
+        ({"ranks_better": 0.25, "shared_window": 0.0, "roc_auc": (0.734375, 0.75)}, "activate", RANKING),
+        (
+            {"ranks_better": 0.25, "shared_window": 0.0, "roc_auc": (0.734375 - STEP, 0.75)},
+            "hold",
+            ["ranks_better", "roc_auc_worse", "brier_score_kept", "log_loss_kept"],
+        ),
+        ({"ranks_better": 0.25 - STEP, "shared_window": 0.0, "roc_auc": (0.5, 0.75), "fits_better": 0.0}, "hold", HELD),
         # probabilities that are surely better let in a candidate whose ranking is not surely better
         ({"fits_better": 0.75}, "activate", FITTING),
         ({"fits_better": 0.75 - STEP}, "hold", HELD),
@@ -140,8 +148,19 @@ def test_the_words_have_the_figures(make_report: Report, make_comparison: Compar
     fits = decide(make_report(), make_comparison(**figures, fits_better=0.875, shared_window=0.5), None, POLICY)
     assert fits.text.startswith(
         "ROC-AUC 0.712 against 0.718 (may fall by 0.016). Its probabilities are better than those of the active"
-        " version 20260315060000 with probability 0.88 (needs 0.50); Brier score 0.181 against 0.178 on the same 40"
-        " leads. Log loss"
+        " version 20260315060000 with probability 0.88 (needs 0.50, since that version saw 50% of this"
+        " training window); Brier score 0.181 against 0.178 on the same 40 leads. Log loss"
+    )
+
+
+def test_a_ranking_that_is_too_much_worse_is_told_beside_a_stale_champion(
+    make_report: Report, make_comparison: Compared
+) -> None:
+    figures: dict[str, Any] = {"ranks_better": 0.33, "roc_auc": (0.680, 0.715), "shared_window": 0.1}
+    assert decide(make_report(), make_comparison(**figures), None, POLICY).text.startswith(
+        "Better than the active version 20260315060000 with probability 0.33 (needs 0.30, since that version saw 10% of"
+        " this training window); ROC-AUC 0.680 against 0.715 on the same 40 leads. ROC-AUC 0.680 against 0.715 (may"
+        " fall by 0.016). It ranks leads worse; train again when new outcomes are known."
     )
 
 
@@ -202,7 +221,7 @@ def test_a_champion_that_cannot_be_evaluated_is_told_and_the_base_rate_decides(
         comparison = make_comparison(baseline=BASE_RATE, ranks_better=1.0, brier_score=(brier_score, 0.25))
         decision = decide(make_report(), comparison, GONE, POLICY)
         assert decision.verdict == verdict
-        assert decision.reasons[0].code == "champion_not_evaluable"
+        assert (decision.reasons[0].code, decision.reasons[0].speaks_for) == ("champion_not_evaluable", None)
         assert decision.text.startswith(
             "The active version 20260315060000 cannot be compared: its forest is damaged. The candidate is judged"
             " against the base rate instead. Better than chance with probability 1.00"

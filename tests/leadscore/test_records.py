@@ -38,8 +38,24 @@ def test_the_base_rate_of_nothing_is_unknown() -> None:
     assert RecordCounts(200, 50, 700, {}, "").base_rate == 0.25
 
 
-@pytest.mark.parametrize(("days_before", "share"), [(0, 1.0), (50, 0.5), (100, 0.0), (300, 0.0), (-10, 1.0)])
-def test_an_older_training_has_seen_less_of_the_window(days_before: int, share: float) -> None:
+@pytest.mark.parametrize(
+    ("days_before", "window_days", "share"),
+    [
+        (0, 100, 1.0),
+        (50, 100, 0.5),
+        (100, 100, 0.0),
+        (300, 100, 0.0),
+        (0, 14, 0.14),  # a short window saw little, however young it is
+        (50, 14, 0.14),
+        (93, 14, 0.07),
+        (50, 1000, 0.5),
+        (-10, 100, 1.0),  # one that ends later is no older
+        (-300, 100, 1.0),
+        (-10, 25, 0.25),
+    ],
+)
+def test_a_training_has_seen_as_much_as_the_two_windows_share(days_before: int, window_days: int, share: float) -> None:
     window = window_from(read_settings({"AS_OF": "2026-03-15", "TRAINING_WINDOW_DAYS": "100"}))
-    other = msgspec.structs.replace(window, as_of=window.as_of - timedelta(days=days_before))
-    assert window.share_seen_in(other) == share
+    ended = window.as_of - timedelta(days=days_before)
+    other = msgspec.structs.replace(window, as_of=ended, training_window_days=window_days)
+    assert window.share_seen_in(other) == pytest.approx(share)

@@ -90,10 +90,10 @@ def says_the_rule(judgement: Judgement) -> bool:
     assert compared is not None
     if compared.baseline == "base rate":
         return compared.roc_auc.probability_better >= 0.8 and compared.brier_score.gain.value > 0
-    needed = 0.3 + 0.5 * compared.shared_window
-    no_worse = compared.log_loss.gain.value >= -0.03
+    needed = 0.5 + 0.3 * compared.shared_window
+    no_worse = compared.roc_auc.gain.value >= -0.01 and compared.log_loss.gain.value >= -0.03
     ranks = compared.roc_auc.probability_better >= needed and compared.brier_score.gain.value >= -0.01
-    fits = compared.brier_score.probability_better >= needed and compared.roc_auc.gain.value >= -0.01
+    fits = compared.brier_score.probability_better >= needed
     return no_worse and (ranks or fits)
 
 
