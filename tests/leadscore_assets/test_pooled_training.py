@@ -10,11 +10,15 @@ import dagster as dg
 import numpy as np
 import pytest
 
+from leadscore.activation import roll_back
+from leadscore.artifact import FOREST_FILE
 from leadscore.features import CONTRACT
+from leadscore.gate import Judgement
 from leadscore.pooling import POOLED, shift_to_base_value
 from leadscore.records import window_from
-from leadscore.registry import Registry
+from leadscore.registry import POINTER_FILE, Registry
 from leadscore.settings import Settings
+from leadscore_assets import rebuild as command
 from leadscore_assets.definitions import build_defs
 from leadscore_assets.needs import training_needs
 from leadscore_assets.resources import Crm
@@ -90,6 +94,21 @@ def test_a_pooled_version_is_repeated_from_the_crm_or_from_its_rows(train: Any, 
     assert later.rows_from == "the rows kept with the version"
 
 
+def test_with_the_setting_off_again_a_pooled_version_is_rebuilt_from_its_rows(
+    train: Any, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other orgs' leads are not read then; it says so, and the files come out the same."""
+    train(POOLED, settings=settings)
+    [version] = Registry(settings.model_path).versions(POOLED)
+
+    code = command.main([POOLED, version], replace(settings, pooled_model=False))
+
+    told = capsys.readouterr().out
+    assert code == command.SAME
+    assert "rebuilt from the rows kept with the version" in told
+    assert "the CRM's records could not be read: the pooled model is trained only when POOLED_MODEL is true" in told
+
+
 def test_the_rows_name_the_org_in_their_fingerprint(settings: Settings) -> None:
     """The same leads in another org are other records: the orgs' base values differ."""
     crm = Crm(settings)
@@ -106,6 +125,114 @@ def test_without_the_setting_the_pool_is_not_trained(train: Any, settings: Setti
     [failure] = [event for event in result.all_events if event.is_step_failure]
     assert "POOLED_MODEL" in str(failure.step_failure_data.user_failure_data.description)
     assert Registry(settings.model_path).versions(POOLED) == []
+
+
+def activate_pool(settings: Settings, *, is_wrong: bool = False) -> str:
+    """Train a pooled version and make it the active one, by hand; a wrong one learned every outcome upside down."""
+    registry = Registry(settings.model_path)
+    features = check_rows(Crm(settings).conversion_records(POOLED, window_from(settings)), CONTRACT)
+    rows = features.rows.assign(converted=1 - features.rows["converted"]) if is_wrong else features.rows
+    version = train_version(registry, POOLED, replace(features, rows=rows)).version
+    roll_back(registry, POOLED, version, by="a test", reason="to serve the orgs", is_forced=True)
+    return version
+
+
+def judgement_of(settings: Settings, org_id: str) -> Judgement:
+    registry = Registry(settings.model_path)
+    judgement = registry.judgement(org_id, registry.versions(org_id)[0])
+    assert judgement is not None
+    return judgement
+
+
+def test_an_orgs_first_version_is_compared_with_the_pooled_model_as_it_serves_the_org(
+    train: Any, settings: Settings
+) -> None:
+    """On the same held-out leads, moved to the org's base value; the org has no champion for all that."""
+    pooled = activate_pool(settings)
+
+    result = train("sound", settings=settings)
+
+    assert result.success
+    registry = Registry(settings.model_path)
+    judgement, artifact = judgement_of(settings, "sound"), registry.load(POOLED, pooled)
+    assert artifact.base_values is not None
+    served = shift_to_base_value(artifact.forest, artifact.base_values.orgs["sound"])
+    rows = check_rows(Crm(settings).conversion_records("sound", window_from(settings)), CONTRACT).rows
+    held_out = rows[rows["is_held_out"] == 1]
+    probabilities = served.probabilities(feature_matrix(held_out, CONTRACT))
+    assert judgement.comparison is not None
+    assert judgement.comparison.baseline == f"pooled {pooled}"
+    assert judgement.comparison.brier_score.baseline.value == pytest.approx(
+        np.mean((probabilities - held_out["converted"]) ** 2), abs=1e-12
+    )
+    assert (judgement.champion, judgement.champion_version) == (None, None)
+    assert f"the pooled model {pooled}, which scores the org's leads now, with probability" in judgement.decision.text
+    shown = metadata_of(result, "evaluation")
+    assert shown["champion_version"] == "none"
+    assert f"pooled {pooled}" in shown["comparison"].records[0].data
+    report = registry.judged_file("sound", judgement.report.version, "report.html").decode()
+    assert f"Compared with the pooled model {pooled}, which scores the org" in report
+    assert "pooled model 0." in report
+
+
+def test_a_first_version_that_beats_the_pooled_model_takes_over(train: Any, settings: Settings) -> None:
+    pooled = activate_pool(settings, is_wrong=True)
+
+    assert train("sound", settings=settings).success
+
+    active = Registry(settings.model_path).require_active("sound")
+    assert active.previous is None
+    assert active.reason.startswith(f"Better than the pooled model {pooled}, which scores the org's leads now, with")
+
+
+def test_a_first_version_that_is_no_better_than_the_pooled_model_does_not(train: Any, settings: Settings) -> None:
+    """Better than chance and than the base rate is not enough: the pool was trained on the org's leads alone here."""
+    registry = Registry(settings.model_path)
+    rows = Crm(settings).conversion_records("sound", window_from(settings))
+    own = check_rows(replace(rows, rows=rows.rows.assign(**{ORG_COLUMN: "sound"})), CONTRACT)
+    version = train_version(registry, POOLED, own).version
+    roll_back(registry, POOLED, version, by="a test", reason="to serve the orgs", is_forced=True)
+
+    result = train("sound", settings=settings)
+
+    assert result.success
+    assert judgement_of(settings, "sound").decision.verdict == "hold"
+    assert registry.active("sound") is None
+    assert train("sound", settings=replace(settings, pooled_model=False)).success
+    assert registry.active("sound") is not None
+
+
+def test_once_an_org_has_a_version_of_its_own_that_is_the_one_to_beat(train: Any, settings: Settings) -> None:
+    activate_pool(settings, is_wrong=True)
+    train("sound", settings=settings)
+
+    train("sound", settings=settings)
+
+    own = Registry(settings.model_path).require_active("sound").version
+    again = judgement_of(settings, "sound")
+    assert again.comparison is not None
+    assert again.comparison.baseline == again.champion_version == own
+
+
+@pytest.mark.parametrize(("damaged", "named"), [(FOREST_FILE, "{version}"), (POINTER_FILE, "of unknown version")])
+def test_a_pooled_model_that_cannot_be_loaded_gives_way_to_the_base_rate(
+    train: Any, settings: Settings, damaged: str, named: str
+) -> None:
+    """The reasons say so; the org's training does not fail for it."""
+    version = activate_pool(settings)
+    folder = settings.model_path / POOLED
+    [path] = [*folder.glob(damaged), *folder.glob(f"{version}/{damaged}")]
+    path.write_bytes(b"{")
+
+    assert train("sound", settings=settings).success
+
+    judgement = judgement_of(settings, "sound")
+    assert judgement.comparison is not None
+    assert judgement.comparison.is_against_base_rate
+    told = f"The pooled model {named.format(version=version)} cannot be compared: "
+    assert judgement.decision.text.startswith(told)
+    assert judgement.champion_version is None
+    assert Registry(settings.model_path).require_active("sound").previous is None
 
 
 def sensor_tick(settings: Settings, instance: dg.DagsterInstance) -> Any:
