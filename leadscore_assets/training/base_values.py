@@ -1,7 +1,8 @@
 """The base value at which each org is served by the pooled model, from its leads outside the holdout.
 
 The forest learned from the same leads, so what it expects of them already leans to the org's own rate, and an org that
-differs much is moved too little; expecting by rows it did not see helped such an org, but cost all usual ones as much.
+differs much is moved too little. Expecting by rows it did not see was better for one such org of 60 leads (Brier score
+lower by 0.004), and worse by 0.001 to 0.002 for each of the five usual orgs of 120 beside it, in 14 simulated draws.
 """
 
 from __future__ import annotations
