@@ -120,6 +120,14 @@ def test_the_data_are_told_with_what_was_left_out(page):
     assert set_aside == {"property price out of range": ["5"]}
 
 
+def test_orgs_that_could_not_be_read_are_told_apart_from_rows(first):
+    manifest = first.material.manifest
+    counts = msgspec.structs.replace(manifest.counts, unreadable_orgs=2)
+    page = Page(render_report(replace(first.material, manifest=msgspec.structs.replace(manifest, counts=counts))))
+    assert "the records of 2 orgs" in page.text
+    assert "the records of" not in Page(render_report(first.material)).text
+
+
 def test_the_top_fifth_reaches_what_the_lift_says(second, page):
     [step] = [step for step in second.judgement.report.lift if step.contacted == pytest.approx(0.2, abs=0.005)]
     assert f"Contact the top 20% and reach {step.reached:.0%} of conversions." in page.text
