@@ -16,7 +16,15 @@ months and orgs. *more than ours* is how much more regret that is, org by org, w
 gained more than 0.01. ROC-AUC and Brier score are the true ones of what was active. A second table says what the rule
 for first versions lets in, and what it holds back.
 
-All of it takes half an hour; `--leads 150 --repeats 10` some minutes.
+On 12, 6 and 2 orgs in each world (of 150, 600 and 4,000 leads) no way differs from ours over all worlds by more than
+chance does: *always* has +1.8 ± 1.9, +1.4 ± 1.6 and -0.5 ± 1.1 more regret, *own split* +0.9 ± 2.3, +0.8 ± 2.4 and
++3.9 ± 2.4. World by world they differ. Against *always*, ours wins where nothing changes in a small org (+10.7 ± 4.6) and
+in bad months (+5.8 ± 4.3, +3.7 ± 5.4, +3.5 ± 0.6); it loses where the world drifts (-4.9 ± 2.7, +1.6 ± 2.5, -4.2 ± 0.8)
+and where it improves (-6.0 ± 4.4, -4.8 ± 3.4, -3.3 ± 2.9). The other numbers for the gate are as good as ours. Of the
+numbers only the second one, 0.5, was settled with these orgs in view: 0.3, chosen on others, did no better here.
+First versions held back at 150 leads are nearly as good as those let in: so few held-out leads cannot tell.
+
+All of it takes some twenty minutes; `--leads 150 --repeats 2` one or two.
 """
 
 from __future__ import annotations
@@ -32,10 +40,12 @@ from rich.table import Table
 
 from benchmarks.shared.changing_leads import WORLDS
 from benchmarks.shared.retrained_orgs import MONTHS, Org, Truth
+from leadscore.comparison import Comparison
 from leadscore.gate import decide, policy_from
 from leadscore.settings import Settings
 
-REPEATS = {150: 20, 600: 10, 4000: 4}
+REPEATS = {150: 12, 600: 6, 4000: 2}
+FIRST_REPEAT = 100  # the gate's numbers were tuned on the orgs before it: figures of those would flatter them
 FALSE_LOSS, MISSED_GAIN = 0.005, 0.01
 OURS = "ours"
 
@@ -53,14 +63,21 @@ class Way:
         return (org.own_truth if self.has_own_split else org.truth)(version, month)
 
 
-def _gate(name: str, **numbers: float) -> Way:
+def _gate(name: str, *, lets_in_better_probabilities: bool = True, **numbers: float) -> Way:
     policy = msgspec.structs.replace(policy_from(Settings()), **numbers)
 
     def activates(org: Org, candidate: int, champion: int) -> bool:
-        decision = decide(org.report(candidate), org.compared(candidate, champion), None, policy)
-        return decision.verdict == "activate"
+        comparison = org.compared(candidate, champion)
+        if comparison and not lets_in_better_probabilities:
+            comparison = _with_doubtful_probabilities(comparison)
+        return decide(org.report(candidate), comparison, None, policy).verdict == "activate"
 
     return Way(name, activates)
+
+
+def _with_doubtful_probabilities(comparison: Comparison) -> Comparison:
+    brier_score = msgspec.structs.replace(comparison.brier_score, probability_better=0.0)
+    return msgspec.structs.replace(comparison, brier_score=brier_score)
 
 
 def _has_higher_auc(org: Org, candidate: int, champion: int) -> bool:
@@ -75,10 +92,10 @@ def _has_accuracy(org: Org, candidate: int, champion: int) -> bool:
 WAYS = (
     _gate(OURS),
     _gate("0.8 at any age", min_probability_better_stale=0.8),
-    _gate("0.8 to 0.5", min_probability_better_stale=0.5),
+    _gate("0.8 to 0.3", min_probability_better_stale=0.3),
     _gate("0.5 at any age", min_probability_better=0.5, min_probability_better_stale=0.5),
     _gate("0.5 to 0.2", min_probability_better=0.5, min_probability_better_stale=0.2),
-    _gate("ranking alone", max_roc_auc_decrease=-1.0),  # which no other way in can satisfy
+    _gate("ranking alone", lets_in_better_probabilities=False),
     _gate("no guards", max_roc_auc_decrease=1.0, max_brier_increase=1.0, max_log_loss_increase=100.0),
     Way("always", lambda *_: True),
     Way("own split", _has_higher_auc, has_own_split=True),
@@ -144,7 +161,7 @@ def measure(leads: int, repeats: int, console: Console) -> None:
     firsts: list[First] = []
     for world in WORLDS:
         years: dict[str, list[Year]] = {way.name: [] for way in WAYS}
-        for repeat in range(repeats):
+        for repeat in range(FIRST_REPEAT, FIRST_REPEAT + repeats):
             org = Org(world, leads, repeat)
             firsts += first_versions(org)
             for way in WAYS:
