@@ -178,7 +178,7 @@ def _comparison_table(comparison: Comparison) -> dg.MetadataValue:
 
 
 def _with_interval(estimate: Estimate) -> str:
-    return f"{estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f})"
+    return f"{estimate.value:z.4f} ({estimate.low:z.4f} to {estimate.high:z.4f})"
 
 
 def _rounded(figure: float | None) -> str:
