@@ -16,7 +16,7 @@ EXTRAS_dev := $(EXTRAS_run) --extra dev
 EXTRAS_bench := --extra bench
 EXTRAS_serving := --extra serving
 EXTRAS_pipeline := --extra pipeline
-COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header $(UPGRADE)
+COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url --no-header $(UPGRADE)
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

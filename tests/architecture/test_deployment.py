@@ -217,7 +217,10 @@ def test_the_simulator_runs_in_the_pipelines_image_as_compose_says() -> None:
 
 def lacking(modules: set[str], lock: str) -> set[str]:
     """Return those of the top-level modules that are neither Python's own nor of a distribution in the lock file."""
-    locked = {canonicalize_name(pin) for pin in re.findall(r"^([\w.-]+)==", (PROJECT_ROOT / lock).read_text(), re.M)}
+    locked = {
+        canonicalize_name(pin)
+        for pin in re.findall(r"^([\w.-]+)(?:\[.*?\])?==", (PROJECT_ROOT / lock).read_text(), re.M)
+    }
     found = packages_distributions()
     others = modules - sys.stdlib_module_names
     return {module for module in others if not {canonicalize_name(name) for name in found.get(module, ())} & locked}
