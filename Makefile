@@ -4,22 +4,26 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run simulate rebuild test check format lock bench bench-setup clean
+.PHONY: help setup run simulate rebuild test check format lock bench bench-setup bench-serving bench-serving-setup clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 BENCH_STAMP := $(VENV)/.installed-bench
+# mlflow and BentoML need other releases of what the project uses, so what serving is compared with stands apart
+BENCH_VENV := .venv-bench
+BENCH_SERVING_STAMP := $(BENCH_VENV)/.installed-bench-serving
 EXTRAS_run := --extra serving --extra pipeline --extra standalone
 EXTRAS_dev := $(EXTRAS_run) --extra dev
 EXTRAS_bench := --extra bench
+EXTRAS_bench-serving := --extra bench-serving
 EXTRAS_serving := --extra serving
 EXTRAS_pipeline := --extra pipeline
 COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url --no-header $(UPGRADE)
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 setup: $(RUN_STAMP) ## install what a run needs, without starting anything
 
@@ -48,15 +52,17 @@ format: $(DEV_STAMP) ## format the code and mend what the linter can
 bench: $(DEV_STAMP) ## measure how the extraction grows; the other benchmarks are listed in CONTRIBUTING.md
 	$(PYTHON) -m benchmarks.extraction
 
+bench-serving: $(DEV_STAMP) $(BENCH_SERVING_STAMP) ## measure a prediction against an empty answer, naive serving, mlflow, BentoML
+	$(PYTHON) -m benchmarks.serving
+
+bench-serving-setup: $(BENCH_SERVING_STAMP) ## install what our server is compared with into .venv-bench
+
 bench-setup: $(BENCH_STAMP) ## install what our forest is compared with, for `python -m benchmarks.field`
 
 lock: $(DEV_STAMP) ## pin every dependency again (UPGRADE=--upgrade for newer releases)
 	$(COMPILE) $(EXTRAS_dev) pyproject.toml -o requirements/dev.txt
-	for part in run serving pipeline bench; do \
-	  case $$part in run) extras="$(EXTRAS_run)";; serving) extras="$(EXTRAS_serving)";; \
-	    bench) extras="$(EXTRAS_bench)";; *) extras="$(EXTRAS_pipeline)";; esac; \
-	  $(COMPILE) $$extras -c requirements/dev.txt pyproject.toml -o requirements/$$part.txt || exit 1; \
-	done
+	$(foreach part,run serving pipeline bench bench-serving,$(COMPILE) $(EXTRAS_$(part)) -c requirements/dev.txt \
+	  pyproject.toml -o requirements/$(part).txt &&) true
 
 clean: ## forget everything that `make run` keeps in STATE_DIR: database, logs, trained models
 	@./standalone/clean "$${STATE_DIR:-.leadscore}"
@@ -73,6 +79,10 @@ $(BENCH_STAMP): requirements/bench.txt $(DEV_STAMP)
 	@./requirements/install requirements/bench.txt
 	@touch $@
 
-$(VENV)/.made: requirements/uv.txt
-	@./requirements/make-venv $(VENV)
+$(BENCH_SERVING_STAMP): requirements/bench-serving.txt | $(BENCH_VENV)/.made
+	@./requirements/install requirements/bench-serving.txt $(BENCH_VENV)
+	@touch $@
+
+$(VENV)/.made $(BENCH_VENV)/.made: requirements/uv.txt
+	@./requirements/make-venv $(@D)
 	@touch $@
