@@ -131,7 +131,8 @@ class Settings:
     port: int = _setting(5000, PORT, "port of the HTTP server")
     host: str = _setting("127.0.0.1", TEXT, "address the HTTP server listens on")
     server_url: str | None = _setting(None, _optional(URL), "address of the HTTP server as others reach it, for links")
-    server_threads: int = _setting(8, _whole(2, 256), "requests answered at a time")
+    server_workers: int = _setting(2, _whole(1, 64), "processes of the HTTP server; as many as processors is best")
+    server_threads: int = _setting(8, _whole(2, 256), "requests answered at a time by each process")
     max_body_bytes: int = _setting(8_000_000, _whole(1_000, 1_000_000_000, "bytes"), "largest request body")
     max_batch_size: int = _setting(1_000, _whole(1, 100_000), "largest number of leads in one batch")
     model_cache_bytes: int = _setting(
@@ -204,10 +205,14 @@ class Settings:
     crm_data: Path | None = _setting(None, _optional(PATH), "folder of gzipped CSV files to load instead of simulating")
 
     @property
+    def local_host(self) -> str:
+        """The host of the HTTP server on this machine; one that listens everywhere is reached over loopback."""
+        return "127.0.0.1" if self.host in EVERY_ADDRESS else self.host
+
+    @property
     def local_address(self) -> str:
-        """The address of the HTTP server on this machine; one that listens everywhere is reached over loopback."""
-        host = "127.0.0.1" if self.host in EVERY_ADDRESS else self.host
-        return f"http://{host}:{self.port}"
+        """The address of the HTTP server on this machine."""
+        return f"http://{self.local_host}:{self.port}"
 
     def link(self, path: str) -> str:
         """Return the address of `path` on the HTTP server."""

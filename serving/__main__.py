@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 
-from leadscore.engine.native import kernels
 from leadscore.errors import LeadscoreError
 from leadscore.settings import read_settings
-from serving.app import create_app, prepare_registry
-from serving.http_server import HttpServer
+from serving.http_server import serve
 from serving.logs import write_json_lines
+from serving.preparation import prepare, private_folder
 
 _log = logging.getLogger("serving")
 
@@ -21,16 +19,11 @@ def main() -> int:
     try:
         settings = read_settings()
         write_json_lines(settings.log_level)
-        prepare_registry(settings)
-        kernels()  # now, so that no request waits for it
-        server = HttpServer(create_app(settings), settings)
+        prepare(settings)
+        serve("serving.app:create_app", settings, private_folder())
     except LeadscoreError as error:
         sys.stderr.write(f"{error.message}\n")
         return 1
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop())
-    _log.info("listening", extra={"host": settings.host, "port": server.port})
-    server.run()
     _log.info("stopped")
     return 0
 

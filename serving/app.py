@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+
 from flask import Flask
 
-from leadscore.errors import CannotRun
 from leadscore.settings import Settings
 from serving.docs_routes import routes as docs_routes
 from serving.health_routes import routes as health_routes
@@ -18,14 +20,17 @@ from serving.services import EXTENSION, build_services
 from serving.training_routes import routes as training_routes
 
 
-def create_app(settings: Settings) -> Flask:
-    """Return the app that serves the models below `settings.model_path`. Nothing is opened or loaded yet."""
+def create_app(settings: Settings, *, folder: Path | None = None, is_stopping: threading.Event | None = None) -> Flask:
+    """Return the app that serves the models below `settings.model_path`. Nothing is opened or loaded yet.
+
+    `folder` is what several processes that serve together share; `is_stopping` is set when they are told to stop.
+    """
     app = Flask(__name__, static_folder=None)
     # the largest body is refused by us, with our words; this holds whatever gets past that
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     # `//health` is no other way to write `/health`: one address per thing
     app.url_map.merge_slashes = False
-    app.extensions[EXTENSION] = build_services(settings)
+    app.extensions[EXTENSION] = build_services(settings, folder, is_stopping or threading.Event())
     observe_requests(app)
     answer_errors(app)
     for routes in (
@@ -39,13 +44,3 @@ def create_app(settings: Settings) -> Flask:
     ):
         app.register_blueprint(routes)
     return app
-
-
-def prepare_registry(settings: Settings) -> None:
-    """Make the registry's folder when it is missing. Raises CannotRun."""
-    try:
-        settings.model_path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CannotRun(
-            f"MODEL_PATH cannot be made a folder ({error.strerror}); name one that this user may read"
-        ) from error

@@ -1,176 +1,134 @@
-"""waitress around the app: limits, refusals as problems before a request reaches Flask, and a stop that loses none.
+"""granian around the app: some processes that listen on one port, and a stop that loses no answer.
 
-waitress reads requests in one event loop and hands over whole ones, so a client that stalls holds no thread.
+granian reads HTTP outside Python and hands over what is well-formed; what is not, it refuses with a bare status. Each
+process has an app, a loop and threads of its own. What they share lies in a folder, and goes with the last of them.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
+import multiprocessing
+import os
+import signal
 import socket
 import threading
 import time
-from http import HTTPStatus
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-import msgspec
 from flask import Flask
-from waitress import wasyncore
-from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
-from waitress.server import create_server
-from waitress.task import ErrorTask
-from waitress.utilities import Error
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
 
+from leadscore.engine.native import kernels
 from leadscore.errors import CannotRun
 from leadscore.settings import Settings
-from serving.problems import CODES, PROBLEM_TYPE, Refusal, code_of_status, problem_of
-from serving.request_log import request_id_from
-from serving.services import EXTENSION, Services
+from serving.bridge import Bridge
+from serving.logs import write_json_lines
 
-MAX_CONNECTIONS = 1_000
-# a client that sends nothing for so long, within or between requests, is cut off
+# of all processes together; a client beyond them waits to be accepted
+MAX_CONNECTIONS = 2_048
+# a client that sends nothing for so long, within headers or between requests, is cut off
 IDLE_SECONDS = 5
-CLEAN_UP_SECONDS = 2
-STOP_SECONDS = 30.0
-LOOP_SECONDS = 1.0
-STOP_LOOP_SECONDS = 0.05
+MAX_HEADER_BYTES = 65_536
+STOP_SECONDS = 30
+RESPAWN_SECONDS = 1.0
+ORPHAN_SECONDS = 1.0
+# granian's own lines go where ours go
+_LOGGING: dict[str, Any] = {"handlers": {}, "formatters": {}, "loggers": {}}
 
-_log = logging.getLogger("serving.requests")
-
-
-class _LengthRequired(Error):  # type: ignore[misc]  # waitress ships no types
-    code = HTTPStatus.LENGTH_REQUIRED.value
-    reason = HTTPStatus.LENGTH_REQUIRED.phrase
+_log = logging.getLogger("serving")
 
 
-class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no types
-    """Refuses a body of unknown length as soon as its headers are read."""
+class _Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the class at run time
+    """granian's supervisor, which tells the processes that it stops by closing `writer`."""
 
-    def parse_header(self, header_plus: bytes) -> None:
-        super().parse_header(header_plus)
-        if self.chunked:
-            self.error = _LengthRequired(CODES["length_required"])
-            # without a receiver the body is not waited for, and the connection is closed after the answer
-            self.body_rcv = None
+    writer: Connection
 
-
-class _ProblemTask(ErrorTask):  # type: ignore[misc]  # waitress ships no types
-    """Answers what waitress refuses in the words of the API."""
-
-    def execute(self) -> None:
-        status = int(self.request.error.code)
-        request_id = request_id_from(self.request.headers.get("X_REQUEST_ID"))
-        code = code_of_status(status)
-        body = msgspec.json.encode(problem_of(Refusal(status, code, CODES[code]), request_id))
-        self.status = f"{status} {HTTPStatus(status).phrase}"
-        self.response_headers += [("Content-Type", PROBLEM_TYPE), ("X-Request-ID", request_id)]
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        self.channel.is_refused = True
-        self.write(body)
-        _log.info("refused before routing %d", status, extra={"status": status, "request_id": request_id})
+    def shutdown(self, exit_code: int = 0) -> None:
+        self.writer.close()
+        super().shutdown(exit_code)
 
 
-class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
-    """Closes a refused connection gently: closing it while the client still sends would destroy the answer.
+def serve(target: str, settings: Settings, folder: Path) -> None:
+    """Answer requests on HOST:PORT until SIGTERM or Ctrl-C; then finish those that are under way.
 
-    Our side is shut, and what comes is thrown away until the client closes too or the idle time is over.
+    `target` names the function that makes each process's app, as `module:function`; it is called with `settings` and
+    with `folder`, which the processes share. Raises CannotRun when the port cannot be listened on.
     """
-
-    parser_class = _Parser
-    error_task_class = _ProblemTask
-    is_refused = False
-    is_lingering = False
-
-    def handle_close(self) -> None:
-        if not self.is_refused or self.is_lingering or not self.connected:
-            super().handle_close()
-            return
-        self.is_lingering, self.will_close = True, False
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            # the client is gone already
-            super().handle_close()
-
-    def readable(self) -> bool:
-        return self.is_lingering or bool(super().readable())
-
-    def handle_read(self) -> None:
-        if not self.is_lingering:
-            super().handle_read()
-        elif not self.recv(self.adj.recv_bytes):
-            super().handle_close()
-
-
-class HttpServer:
-    """The app on HOST:PORT; port 0 takes a free one. `run` returns after `stop`, which a signal may call."""
-
-    def __init__(self, app: Flask, settings: Settings, port: int | None = None) -> None:
-        self._services: Services = app.extensions[EXTENSION]
-        self._sockets: dict[int, Any] = {}
-        # a signal may call `stop` in the thread that holds this
-        self._closing = threading.RLock()
-        self._is_closed = False
-        self._server = create_server(
-            app,
-            map=self._sockets,
-            sockets=[_listen(settings.host, settings.port if port is None else port)],
-            threads=settings.server_threads,
-            connection_limit=MAX_CONNECTIONS,
-            channel_timeout=IDLE_SECONDS,
-            cleanup_interval=CLEAN_UP_SECONDS,
-            # waitress refuses a body of this size, so it is one more than what is allowed
-            max_request_body_size=settings.max_body_bytes + 1,
-            clear_untrusted_proxy_headers=True,
-            asyncore_use_poll=True,
-            ident="",
-        )
-        self._server.channel_class = _Channel
-        self.port = int(self._server.effective_port)
-
-    def run(self) -> None:
-        """Answer requests until `stop` is called; then finish those that are under way."""
-        while not self._services.is_stopping.is_set():
-            self._turn(LOOP_SECONDS)
-        self._finish()
-
-    def stop(self) -> None:
-        """Be no longer ready, and let `run` return."""
-        with self._closing:
-            self._services.is_stopping.set()
-            if not self._is_closed:
-                self._server.pull_trigger()
-
-    def _finish(self) -> None:
-        # what the kernel accepted before the stop is still a request
-        self._turn(0)
-        wasyncore.dispatcher.close(self._server)
-        deadline = time.monotonic() + STOP_SECONDS
-        while self._is_busy() and time.monotonic() < deadline:
-            self._turn(STOP_LOOP_SECONDS)
-        self._server.task_dispatcher.shutdown(timeout=LOOP_SECONDS)
-        with self._closing:
-            self._is_closed = True
-            self._server.trigger.close()
-            wasyncore.close_all(self._sockets)
-
-    def _is_busy(self) -> bool:
-        return any(channel.requests or channel.total_outbufs_len for channel in self._channels())
-
-    def _channels(self) -> list[HTTPChannel]:
-        return list(self._server.active_channels.values())
-
-    def _turn(self, timeout_seconds: float) -> None:
-        wasyncore.loop(timeout=timeout_seconds, use_poll=True, map=self._sockets, count=1)
+    _require_free(settings.host, settings.port)
+    # prometheus_client reads this when it is imported, which each process does for itself
+    metrics = folder / "metrics"
+    metrics.mkdir()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    server = _Server(
+        target,
+        settings.host,
+        settings.port,
+        interface=Interfaces.RSGI,
+        loop=Loops.asyncio,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=settings.server_workers,
+        backlog=1024,
+        backpressure=MAX_CONNECTIONS // settings.server_workers,
+        http1_settings=HTTP1Settings(header_read_timeout=IDLE_SECONDS * 1000, max_buffer_size=MAX_HEADER_BYTES),
+        log_level=LogLevels.warning,
+        log_dictconfig=_LOGGING,
+        respawn_failed_workers=True,
+        respawn_interval=RESPAWN_SECONDS,
+        workers_kill_timeout=STOP_SECONDS,
+    )
+    server.writer = writer
+    server.on_startup(threading.Thread(target=_log_when_listening, args=(settings,), daemon=True).start)
+    server.serve(target_loader=partial(_bridge, target, settings, folder, reader, writer), wrap_loader=False)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _require_free(host: str, port: int) -> None:
+    """Refuse a port on which somebody listens: the processes' sockets share it, and would share it with a stranger."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=1024)
+        socket.create_server((host, port), family=family).close()
     except OSError as error:
         raise CannotRun(
             f"cannot listen on {host}:{port} ({error.strerror}); set PORT to a free port, HOST to an address"
             " of this machine"
         ) from error
+
+
+def _bridge(target: str, settings: Settings, folder: Path, reader: Connection, writer: Connection) -> Bridge:
+    """Return what a process serves; called in that process."""
+    writer.close()
+    write_json_lines(settings.log_level)
+    kernels()  # now, so that no request waits for it
+    module, _, name = target.partition(":")
+    is_stopping = threading.Event()
+    app: Flask = getattr(importlib.import_module(module), name)(settings, folder=folder, is_stopping=is_stopping)
+    threading.Thread(target=_watch, args=(reader, os.getppid(), is_stopping), daemon=True).start()
+    return Bridge(app, threads=settings.server_threads, max_body_bytes=settings.max_body_bytes)
+
+
+def _watch(reader: Connection, supervisor: int, is_stopping: threading.Event) -> None:
+    """Wait for the supervisor to stop, or to die: its end of the pipe closes either way. An orphan ends itself."""
+    reader.poll(None)
+    is_stopping.set()
+    time.sleep(ORPHAN_SECONDS)
+    if os.getppid() != supervisor:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _log_when_listening(settings: Settings) -> None:
+    while True:
+        try:
+            socket.create_connection((settings.local_host, settings.port), timeout=IDLE_SECONDS).close()
+        except OSError:
+            time.sleep(0.01)
+        else:
+            _log.info("listening", extra={"host": settings.host, "port": settings.port})
+            return

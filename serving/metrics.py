@@ -1,11 +1,19 @@
-"""What Prometheus scrapes. No label holds an org, a path or anything else that a caller chooses."""
+"""What Prometheus scrapes. No label holds an org, a path or anything else that a caller chooses.
+
+With PROMETHEUS_MULTIPROC_DIR set, each process writes its figures to files in that folder, and any of them answers for
+all: counters are summed, those of processes that ended too.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 MAX_VERSION_LABELS = 100
 OTHER = "other"
@@ -29,31 +37,77 @@ class Metrics:
         )
         self.scores = Histogram("leadscore_score", "Probabilities answered", buckets=_SHARES, registry=self.registry)
         self.invalid_items = counter("leadscore_invalid_leads", "Leads of batches that could not be scored")
-        self.requests = counter("leadscore_http_requests", "Requests answered", ["method", "route", "status"])
-        self.request_seconds = seconds("leadscore_http_request_duration_seconds", "Time to answer", ["route"])
-        self.requests_in_progress = gauge("leadscore_http_requests_in_progress", "Requests under way")
+        self._requests = counter("leadscore_http_requests", "Requests answered", ["method", "route", "status"])
+        self._request_seconds = seconds("leadscore_http_request_duration_seconds", "Time to answer", ["route"])
+        self.requests_in_progress = gauge(
+            "leadscore_http_requests_in_progress", "Requests under way", multiprocess_mode="livesum"
+        )
         self.dependency_up = gauge(
-            "leadscore_dependency_up", "1 when the CRM's database or Dagster answered when last asked", ["dependency"]
+            "leadscore_dependency_up",
+            "1 when the CRM's database or Dagster answered when last asked",
+            ["dependency"],
+            multiprocess_mode="livemostrecent",
         )
         self.cache_hits = counter(
             "leadscore_model_cache_hits", "Look-ups that found a loaded version; an org of the pool takes two"
         )
+        self.cache_loads = counter("leadscore_model_cache_loads", "Versions loaded")
         self.cache_evictions = counter("leadscore_model_cache_evictions", "Loaded versions that made room")
-        self.cache_bytes = gauge("leadscore_model_cache_bytes", "Memory of the loaded versions")
-        self.cache_entries = gauge("leadscore_model_cache_entries", "Loaded versions")
+        # processes map the same pages, so that a sum would count them twice
+        most = partial(gauge, multiprocess_mode="livemax")
+        self.cache_bytes = most("leadscore_model_cache_bytes", "Loaded versions in bytes, in the process that has most")
+        self.cache_entries = most("leadscore_model_cache_entries", "Loaded versions, in the process that has most")
         self.load_seconds = seconds("leadscore_model_load_seconds", "Time to load and verify a version")
         self.load_failures = counter("leadscore_model_load_failures", "Versions that could not be loaded", ["code"])
         self._lock = threading.Lock()
-        self._labelled_versions: set[str] = set()
+        self._of_version: dict[str, Counter] = {}
+        self._of_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
-    def count_predictions(self, version: str, count: int) -> None:
-        """Add `count` leads scored by `version`."""
-        with self._lock:
-            if len(self._labelled_versions) < MAX_VERSION_LABELS:
-                self._labelled_versions.add(version)
-            label = version if version in self._labelled_versions else OTHER
-        self._predictions.labels(label).inc(count)
+    def count_predictions(self, version: str, probabilities: Sequence[float]) -> None:
+        """Count leads scored by `version`, with their probabilities."""
+        for probability in probabilities:
+            self.scores.observe(probability)
+        (self._of_version.get(version) or self._label_version(version)).inc(len(probabilities))
+
+    def count_request(self, method: str, route: str, status: int, duration_seconds: float) -> None:
+        """Count an answered request."""
+        key = (method, route, status)
+        found = self._of_request.get(key)
+        if found is None:
+            found = (self._requests.labels(method, route, str(status)), self._request_seconds.labels(route))
+            self._of_request[key] = found
+        found[0].inc()
+        found[1].observe(duration_seconds)
 
     def text(self) -> bytes:
-        """Return the exposition."""
-        return generate_latest(self.registry)
+        """Return the exposition, of all processes that share a folder of figures."""
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if folder is None:
+            return generate_latest(self.registry)
+        _forget_gauges_of_the_dead(Path(folder))
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]  # it has no types
+        return generate_latest(registry)
+
+    def _label_version(self, version: str) -> Counter:
+        with self._lock:
+            label = version if len(self._of_version) < MAX_VERSION_LABELS else OTHER
+            child = self._predictions.labels(label)
+            if label != OTHER:
+                self._of_version[version] = child
+        return child
+
+
+def _forget_gauges_of_the_dead(folder: Path) -> None:
+    """Remove what processes that ended say of the present; their counts stay."""
+    for pid in {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*.db")}:
+        if not _is_alive(int(pid)):
+            mark_process_dead(int(pid), str(folder))  # type: ignore[no-untyped-call]  # likewise
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -25,7 +25,8 @@ PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; f
 class Operation:
     """A view with its query and body types, its answers by status, and the codes of its refusals by status.
 
-    The view is called with `query` and `body` as far as they are declared, and with the path's parameters.
+    One that `is_quick` waits for nothing but a version's first load, and is answered without a thread of its own. The
+    view is called with `query` and `body` as far as they are declared, and with the path's parameters.
     """
 
     view: View
@@ -33,6 +34,7 @@ class Operation:
     body: type[Request] | None
     answers: dict[int, type[Answer] | str]
     refusals: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    is_quick: bool = False
 
     def __post_init__(self) -> None:
         update_wrapper(self, self.view)
@@ -61,9 +63,10 @@ def operation(
     query: type[Request] | None = None,
     body: type[Request] | None = None,
     refusals: dict[int, tuple[str, ...]] | None = None,
+    is_quick: bool = False,
 ) -> Callable[[View], Operation]:
     """Make a view an Operation."""
-    return lambda view: Operation(view, query, body, answers, refusals or {})
+    return lambda view: Operation(view, query, body, answers, refusals or {}, is_quick)
 
 
 def answer(content: msgspec.Struct, status: int = 200, *, version: str | None = None) -> Response:

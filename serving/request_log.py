@@ -36,9 +36,7 @@ def _finish(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
-    metrics = services().metrics
-    metrics.requests.labels(method, route, str(response.status_code)).inc()
-    metrics.request_seconds.labels(route).observe(duration_seconds)
+    services().metrics.count_request(method, route, response.status_code, duration_seconds)
     fields = {
         "method": method,
         "route": route,

@@ -56,7 +56,7 @@ class Item:
 
 
 @routes.post("/api/v1/predict")
-@operation({200: PredictAnswer}, query=ScoringQuery, body=PredictRequest, refusals=_REFUSALS)
+@operation({200: PredictAnswer}, query=ScoringQuery, body=PredictRequest, refusals=_REFUSALS, is_quick=True)
 def predict(query: ScoringQuery, body: PredictRequest) -> Response:
     """Score one lead."""
     model = services().models.active(body.org_id)
@@ -114,9 +114,7 @@ def _score(model: Artifact, rows: Floats, query: ScoringQuery) -> list[Score]:
     metrics = services().metrics
     with metrics.prediction_latency_seconds.time():
         scores = score_rows(model.forest, rows, services().policy, with_contributions=query.contributions)
-    metrics.count_predictions(model.manifest.version, len(scores))
-    for score in scores:
-        metrics.scores.observe(score.probability)
+    metrics.count_predictions(model.manifest.version, [score.probability for score in scores])
     return scores
 
 

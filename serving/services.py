@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from flask import current_app
 
@@ -13,8 +15,10 @@ from leadscore.settings import Settings
 from serving.dagster_client import DagsterClient
 from serving.metrics import Metrics
 from serving.model_cache import ModelCache
+from serving.preparation import private_folder
 from serving.probes import Probe, is_database_up
 from serving.readiness import ReadinessSource
+from serving.started import Started
 from serving.trainings import Trainings
 
 EXTENSION = "leadscore"
@@ -38,9 +42,13 @@ class Services:
     is_stopping: threading.Event
 
 
-def build_services(settings: Settings) -> Services:
-    """Return the parts that `settings` ask for. Opens no connection and reads no file."""
-    metrics, registry, is_stopping = Metrics(), Registry(settings.model_path), threading.Event()
+def build_services(settings: Settings, folder: Path | None, is_stopping: threading.Event) -> Services:
+    """Return the parts that `settings` ask for. Opens no connection and reads no file.
+
+    Without a `folder` that several processes share, one of our own is made when something is first kept in it.
+    """
+    shared = cache(lambda: folder or private_folder())
+    metrics, registry = Metrics(), Registry(settings.model_path)
     dagster = DagsterClient(settings.dagster_url)
     database = Probe("database", lambda: is_database_up(settings), PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS)
     # of the threads a quarter is left to scoring, and another to those who only ask how a training stands
@@ -50,7 +58,15 @@ def build_services(settings: Settings) -> Services:
         registry=registry,
         models=ModelCache(registry, settings.model_cache_bytes, metrics, is_pooling=settings.pooled_model),
         policy=action_policy_from(settings),
-        trainings=Trainings(dagster, registry, metrics, is_stopping, most_at_a_time=at_a_time, most_waiting=waiting),
+        trainings=Trainings(
+            dagster,
+            registry,
+            metrics,
+            Started(shared),
+            is_stopping,
+            most_at_a_time=at_a_time,
+            most_waiting=waiting,
+        ),
         database=database,
         dagster=Probe("dagster", dagster.is_up, PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS),
         readiness=ReadinessSource(settings, database, most_at_a_time=settings.server_threads // 8),

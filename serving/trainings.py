@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ from leadscore.evaluation import Metrics as ModelMetrics
 from leadscore.registry import Registry, check_org_id
 from serving.dagster_client import JOB, DagsterClient, DagsterUnavailable, Run
 from serving.metrics import Metrics
+from serving.started import Started
 from serving.training_failures import DETAILS, why
 
 POLL_SECONDS = 0.5
 MAX_FAILED_POLLS = 5
-MAX_UNCOUNTED_RUNS = 1_000
 
 _ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 _log = logging.getLogger(__name__)
@@ -102,17 +101,16 @@ class Trainings:
         dagster: DagsterClient,
         registry: Registry,
         metrics: Metrics,
+        started: Started,
         is_stopping: threading.Event,
         *,
         most_at_a_time: int,
         most_waiting: int,
     ) -> None:
         self._dagster, self._registry, self._metrics, self._is_stopping = dagster, registry, metrics, is_stopping
+        self._started = started
         self._slots = threading.BoundedSemaphore(max(1, most_at_a_time))
         self._waiting_slots = threading.BoundedSemaphore(max(1, most_waiting))
-        self._lock = threading.Lock()
-        self._starting: set[str] = set()
-        self._uncounted: OrderedDict[str, None] = OrderedDict()
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -128,15 +126,14 @@ class Trainings:
 
     def start(self, org_id: str, request_id: str) -> str:
         """Launch a training and return its run id. Raises AlreadyTraining or DagsterUnavailable."""
-        with self._only_start(org_id):
+        with self._started.only(org_id) as is_only:
+            if not is_only:
+                raise AlreadyTraining(None, is_followable=False)
             if active := self._dagster.active_run(org_id):
                 raise AlreadyTraining(active.run_id, is_followable=active.job_name == JOB)
             self._dagster.add_partition(org_id)
             run_id = self._dagster.launch(org_id, request_id)
-        with self._lock:
-            self._uncounted[run_id] = None
-            while len(self._uncounted) > MAX_UNCOUNTED_RUNS:
-                self._uncounted.popitem(last=False)
+        self._started.remember(run_id)
         return run_id
 
     def wait(self, org_id: str, run_id: str, wait_seconds: float) -> Outcome:
@@ -206,24 +203,8 @@ class Trainings:
 
     def _count(self, outcome: Outcome) -> None:
         """Count an outcome once, however often it is asked for."""
-        with self._lock:
-            if outcome.run_id not in self._uncounted:
-                return
-            del self._uncounted[outcome.run_id]
-        self._metrics.model_training.labels(_status_of(outcome)).inc()
-
-    @contextmanager
-    def _only_start(self, org_id: str) -> Iterator[None]:
-        """Refuse a second start of the org while the first is between asking and launching."""
-        with self._lock:
-            if org_id in self._starting:
-                raise AlreadyTraining(None, is_followable=False)
-            self._starting.add(org_id)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._starting.discard(org_id)
+        if self._started.take(outcome.run_id):
+            self._metrics.model_training.labels(_status_of(outcome)).inc()
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """The app for a WSGI server of your own, such as `gunicorn serving.wsgi:app`. Settings come from the environment."""
 
 from leadscore.settings import read_settings
-from serving.app import create_app, prepare_registry
+from serving.app import create_app
 from serving.logs import write_json_lines
+from serving.preparation import prepare
 
 _settings = read_settings()
 write_json_lines(_settings.log_level)
-prepare_registry(_settings)
+prepare(_settings)
 app = create_app(_settings)

@@ -156,7 +156,7 @@ print("features", *Registry(settings.model_path).manifest("sound", version).cont
 
 ASK_ONCE = """
 import json, sys
-from serving import create_app
+from serving.app import create_app
 from leadscore.settings import read_settings
 
 client = create_app(read_settings()).test_client()

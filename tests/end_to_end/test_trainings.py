@@ -8,7 +8,7 @@ from typing import Any
 
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
-from serving import create_app
+from serving.app import create_app
 from serving.training_failures import WORDS
 
 TRAIN = "/api/v1/model/train"

@@ -27,7 +27,7 @@ from leadscore.pooling import POOLED, BaseValues
 from leadscore.records import RecordCounts, Window
 from leadscore.registry import Registry
 from leadscore.settings import Settings
-from serving import create_app
+from serving.app import create_app
 from serving.http_server import HttpServer
 from serving.services import EXTENSION, Services
 

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from serving import create_app, probes
+from serving import probes
+from serving.app import create_app
 from serving.probes import Probe, is_database_up
 
 

@@ -18,7 +18,7 @@ import pytest
 import urllib3
 
 from leadscore.errors import CannotRun
-from serving import create_app
+from serving.app import create_app
 from serving.http_server import HttpServer
 
 ROOT = Path(__file__).parents[2]

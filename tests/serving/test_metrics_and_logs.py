@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving import create_app
+from serving.app import create_app
 from serving.logs import write_json_lines
 from serving.metrics import MAX_VERSION_LABELS, Metrics
 

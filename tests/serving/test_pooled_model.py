@@ -13,7 +13,7 @@ from prometheus_client import generate_latest
 from leadscore.errors import Damaged, NoActiveModel
 from leadscore.pooling import POOLED
 from leadscore.settings import Settings
-from serving import create_app
+from serving.app import create_app
 from serving.metrics import Metrics
 from serving.model_cache import ModelCache, weight_bytes
 

@@ -16,7 +16,8 @@ from flask.testing import FlaskClient
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.setup import set_up
-from serving import create_app, readiness
+from serving import readiness
+from serving.app import create_app
 from serving.readiness import AWAY, BUSY, NOT_SET_UP, SLOW, present_window
 from standalone.crm import create_tables
 

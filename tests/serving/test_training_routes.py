@@ -24,7 +24,8 @@ from dagster_graphql.schema import create_schema
 from leadscore.errors import LeadscoreError
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.setup import set_up
-from serving import create_app, dagster_client, dagster_queries
+from serving import dagster_client, dagster_queries
+from serving.app import create_app
 from serving import trainings as trainings_module
 from serving.services import EXTENSION, build_services
 from serving.training_failures import WORDS

@@ -1,0 +1,154 @@
+"""Between the event loop that reads requests and the Flask app that answers them.
+
+Flask sees a request when its whole body is there, so a client that stalls holds a connection and no thread. A route
+that says of itself that it is quick is answered in the loop: handing it to a thread and back would take longer than
+the answer. All others get a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from flask import Flask
+from granian.rsgi import (  # type: ignore[attr-defined]  # two are imported there from its compiled part
+    HTTPProtocol,
+    ProtocolClosed,
+    Scope,
+)
+
+from serving.problems import CODES, Refusal
+
+# beyond this a body is large: so many may be held at a time, the others wait unread
+LARGE_BYTES = 65_536
+LARGE_BODIES = 16
+# how long a body may take from its first byte to its last
+BODY_SECONDS = 15.0
+# how long what is sent after a refusal is thrown away
+DISCARD_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+
+_OF_EVERY_REQUEST = {
+    "SCRIPT_NAME": "",
+    "SERVER_NAME": "localhost",
+    "SERVER_PORT": "80",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "http",
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+}
+_KEYS = {
+    name: name.upper().replace("-", "_") if name.startswith("content-") else f"HTTP_{name.upper().replace('-', '_')}"
+    for name in ("content-type", "content-length", "host", "user-agent", "accept", "accept-encoding", "x-request-id")
+}
+
+Environ = dict[str, Any]
+Answer = tuple[int, list[tuple[str, str]], bytes]
+
+
+class Bridge:
+    """`app` as the server calls it: an RSGI application. One per process."""
+
+    def __init__(self, app: Flask, *, threads: int, max_body_bytes: int) -> None:
+        self._call, self._max_body_bytes = app.wsgi_app, max_body_bytes
+        self._quick = frozenset(
+            rule.rule for rule in app.url_map.iter_rules() if getattr(app.view_functions[rule.endpoint], "is_quick", 0)
+        )
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
+        self._large = asyncio.Semaphore(LARGE_BODIES)
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        """Answer one request."""
+        environ = environ_of(scope)
+        byte_count = _body_bytes(environ)
+        try:
+            if 0 <= byte_count <= LARGE_BYTES:
+                await self._exchange(environ, protocol, byte_count)
+            elif 0 <= byte_count <= self._max_body_bytes:
+                async with self._large:
+                    await self._exchange(environ, protocol, byte_count)
+            else:
+                await self._refuse(environ, protocol)
+        except ProtocolClosed:
+            _log.debug("a client left before its answer")
+
+    async def _exchange(self, environ: Environ, protocol: HTTPProtocol, byte_count: int) -> None:
+        if byte_count:
+            environ["wsgi.input"] = await _body(protocol)
+        if byte_count <= LARGE_BYTES and environ["PATH_INFO"] in self._quick:
+            status, headers, content = self._answer(environ)
+        else:
+            loop = asyncio.get_running_loop()
+            status, headers, content = await loop.run_in_executor(self._threads, self._answer, environ)
+        protocol.response_bytes(status, headers, content)
+
+    async def _refuse(self, environ: Environ, protocol: HTTPProtocol) -> None:
+        """Answer a request whose body the app refuses by its headers.
+
+        What is sent of it is thrown away for a while: closing the connection under a client that still sends would
+        destroy the answer.
+        """
+        status, headers, content = self._answer(environ)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DISCARD_SECONDS):
+                async for _ in protocol:
+                    pass
+        protocol.response_bytes(status, [*headers, ("Connection", "close")], content)
+
+    def _answer(self, environ: Environ) -> Answer:
+        started: list[Any] = []
+        start: Any = lambda status, headers, _=None: started.extend((status, headers))  # noqa: E731 (WSGI's type is wider)
+        parts = self._call(environ, start)
+        try:
+            return int(started[0][:3]), started[1], b"".join(parts)
+        finally:
+            if hasattr(parts, "close"):
+                parts.close()
+
+
+async def _body(protocol: HTTPProtocol) -> Any:
+    """Return the body as a file; when it does not come, one whose reading is refused."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return io.BytesIO(await protocol())
+    except TimeoutError:
+        return _Late()
+
+
+class _Late:
+    """A body that did not come in time."""
+
+    def read(self, _size: int = -1) -> bytes:
+        raise Refusal(408, "request_timeout", CODES["request_timeout"], headers={"Connection": "close"})
+
+
+def _body_bytes(environ: Environ) -> int:
+    """Return the length of the body; -1 when the headers tell none, of a body that comes in chunks."""
+    return -1 if "HTTP_TRANSFER_ENCODING" in environ else int(environ.get("CONTENT_LENGTH", 0))
+
+
+def environ_of(scope: Scope) -> Environ:
+    """Return what WSGI (PEP 3333) calls the environment of the request, with no body yet."""
+    environ = {
+        "REQUEST_METHOD": scope.method,
+        "PATH_INFO": scope.path if scope.path.isascii() else scope.path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "wsgi.input": io.BytesIO(),
+        **_OF_EVERY_REQUEST,
+    }
+    for name, value in scope.headers.items():
+        key = _KEYS.get(name) or f"HTTP_{name.upper().replace('-', '_')}"
+        if "_" in name:
+            # it would pass for the header that has - in its place
+            continue
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    return environ
