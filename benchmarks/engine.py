@@ -18,15 +18,16 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.ensemble import RandomForestClassifier
 
-from leadscore import forest as forest_module
+from leadscore.engine import scorer as scorer_module
 from leadscore.engine.native import kernels
+from leadscore.engine.scorer import Floats, Scorer
 from leadscore.features import CONTRACT
-from leadscore.forest import Floats, Forest
 from leadscore_assets.training.fit import flatten
 
 TRAINING_ROWS = (1_500, 10_000, 50_000)
 SHAPE = {"n_estimators": 100, "max_depth": 10, "min_samples_split": 10, "min_samples_leaf": 5, "random_state": 42}
 BATCH_ROWS = 1_000
+MANY_ROWS = 10_000
 FEW_ROWS = 20  # of a batch that shap explains
 ROUNDS = 7
 MICROSECONDS = 1e6
@@ -46,38 +47,49 @@ def without_kernels(call: Callable[[], Any]) -> Callable[[], Any]:
     """Return `call` as it is where nothing can be compiled."""
 
     def run() -> Any:
-        forest_module.kernels = lambda: None
+        scorer_module.kernels = lambda: None
         try:
             return call()
         finally:
-            forest_module.kernels = kernels
+            scorer_module.kernels = kernels
 
     return run
 
 
-def ways(forest: Forest, estimator: RandomForestClassifier, rows: Floats) -> dict[str, dict[str, tuple[Any, int]]]:
+def ways(scorer: Scorer, estimator: RandomForestClassifier, rows: Floats) -> dict[str, dict[str, tuple[Any, int]]]:
     """Return, per question and way, what to call and how many rows that answers."""
-    one, batch, few = rows[:1], rows[:BATCH_ROWS], rows[:FEW_ROWS]
+    one, batch, few, many = rows[:1], rows[:BATCH_ROWS], rows[:FEW_ROWS], np.resize(rows, (MANY_ROWS, rows.shape[1]))
+    row = one[0].tolist()
     explainer = shap.TreeExplainer(estimator, feature_perturbation="tree_path_dependent")
     return {
         "a row scored": {
-            "compiled": (lambda: forest.verdicts(one), 1),
-            "numpy": (without_kernels(lambda: forest.verdicts(one)), 1),
+            "compiled": (lambda: scorer.verdicts(one), 1),
+            "numpy": (without_kernels(lambda: scorer.verdicts(one)), 1),
             "other": (lambda: estimator.predict_proba(one), 1),
         },
         "a row explained": {
-            "compiled": (lambda: forest.contributions(one), 1),
-            "numpy": (without_kernels(lambda: forest.contributions(one)), 1),
+            "compiled": (lambda: scorer.contributions(one), 1),
+            "numpy": (without_kernels(lambda: scorer.contributions(one)), 1),
             "other": (lambda: explainer.shap_values(one, check_additivity=False), 1),
         },
+        "a row scored and explained": {
+            "compiled": (lambda: scorer.explain(row), 1),
+            "numpy": (without_kernels(lambda: scorer.explain(row)), 1),
+            "other": (lambda: (estimator.predict_proba(one), explainer.shap_values(one, check_additivity=False)), 1),
+        },
+        "of 10,000 scored": {
+            "compiled": (lambda: scorer.verdicts(many), MANY_ROWS),
+            "numpy": (without_kernels(lambda: scorer.verdicts(many)), MANY_ROWS),
+            "other": (lambda: estimator.predict_proba(many), MANY_ROWS),
+        },
         "of 1,000 scored": {
-            "compiled": (lambda: forest.verdicts(batch), BATCH_ROWS),
-            "numpy": (without_kernels(lambda: forest.verdicts(batch)), BATCH_ROWS),
+            "compiled": (lambda: scorer.verdicts(batch), BATCH_ROWS),
+            "numpy": (without_kernels(lambda: scorer.verdicts(batch)), BATCH_ROWS),
             "other": (lambda: estimator.predict_proba(batch), BATCH_ROWS),
         },
         "of 1,000 explained": {
-            "compiled": (lambda: forest.contributions(batch), BATCH_ROWS),
-            "numpy": (without_kernels(lambda: forest.contributions(few)), FEW_ROWS),
+            "compiled": (lambda: scorer.contributions(batch), BATCH_ROWS),
+            "numpy": (without_kernels(lambda: scorer.contributions(few)), FEW_ROWS),
             "other": (lambda: explainer.shap_values(few, check_additivity=False), FEW_ROWS),
         },
     }
@@ -100,12 +112,12 @@ def main() -> None:
     for count in TRAINING_ROWS:
         rows, outcome = made_up(count)
         estimator = RandomForestClassifier(**SHAPE, n_jobs=1).fit(rows.astype(np.float32), outcome)
-        forest = flatten(estimator)
-        for what, calls in ways(forest, estimator, rows).items():
+        scorer = flatten(estimator).scorer
+        for what, calls in ways(scorer, estimator, rows).items():
             found = microseconds_a_row(calls)
-            times = [f"{found[name]:,.0f}" for name in ("compiled", "numpy", "other")]
+            times = [f"{found[name]:,.3g}" for name in ("compiled", "numpy", "other")]
             ratio = f"{found['other'] / found['compiled']:.1f}"
-            table.add_row(f"{count:,}", f"{len(forest.leaf_values):,}", what, *times, ratio)
+            table.add_row(f"{count:,}", f"{np.count_nonzero(scorer.nodes.is_leaf) - 1:,}", what, *times, ratio)
     Console().print(table)
 
 

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from benchmarks.shared.leads import LeadRows, add_arguments, joined, read_leads, wide_console
 from benchmarks.shared.models import Scorer, base_rate, ours, plain_forest
+from leadscore.engine.scorer import Scorer as ForestScorer
 from leadscore.evaluation import brier_score_of, roc_auc_of
-from leadscore.forest import Forest
 from leadscore.pooling import base_value_of_org, shift_to_base_value
 from leadscore_assets.training.fit import fit, flatten
 from leadscore_assets.training.split import HOLDOUT_SHARE
@@ -61,7 +61,7 @@ def size_table(org: LeadRows, others: LeadRows, draws: int) -> Table:
     return table
 
 
-def judged(org: LeadRows, drawn: npt.NDArray[np.str_], pooled: Forest) -> dict[str, tuple[float, float]]:
+def judged(org: LeadRows, drawn: npt.NDArray[np.str_], pooled: ForestScorer) -> dict[str, tuple[float, float]]:
     """Return each model's ROC-AUC and Brier score on the leads that were not drawn."""
     train = org.of_leads(drawn[: round(len(drawn) * (1 - HOLDOUT_SHARE))])
     test = org.where(~np.isin(org.lead_ids, drawn))
@@ -83,7 +83,7 @@ def cells(results: list[dict[str, tuple[float, float]]]) -> list[str]:
     return [f"{values.mean():.3f}" for values in means] + [f"{share.mean():.1f}" for share in shares]
 
 
-def _moved(pooled: Forest, train: LeadRows) -> Scorer:
+def _moved(pooled: ForestScorer, train: LeadRows) -> Scorer:
     base_value = base_value_of_org(pooled, train.rows, float(train.converted.mean()), train.records)
     return shift_to_base_value(pooled, base_value).probabilities
 

@@ -1,4 +1,4 @@
-"""A version's files: the manifest that says where it came from, and the forest as arrays.
+"""A version's files: the manifest that says where it came from, the forest as arrays, and the same for the engine.
 
 The arrays are stored in the safetensors layout: the length of a header (8 bytes, little-endian), the header as
 JSON (name, type, shape, place of each array), then the arrays' bytes. Loading it can run no code, and any
@@ -15,6 +15,7 @@ import hashlib
 import math
 import os
 import stat
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from leadscore.engine.scorer import Scorer
 from leadscore.errors import Damaged
 from leadscore.features import Contract
 from leadscore.forest import Forest
@@ -30,11 +32,21 @@ from leadscore.pooling import POOLED, BaseValues
 from leadscore.records import RecordCounts, Window
 
 FOREST_FILE = "forest.safetensors"
+ENGINE_FILE = "engine.safetensors"
 ESTIMATOR_FILE = "model.joblib"
 BASE_VALUES_FILE = "base_values.json"
 MANIFEST_FILE = "manifest.json"
 
-_TYPES = {"BOOL": np.bool_, "I16": np.int16, "I32": np.int32, "F32": np.float32, "F64": np.float64}
+_TYPES = {
+    "BOOL": np.bool_,
+    "U8": np.uint8,
+    "I16": np.int16,
+    "I32": np.int32,
+    "I64": np.int64,
+    "U64": np.uint64,
+    "F32": np.float32,
+    "F64": np.float64,
+}
 _CODES = {np.dtype(kind): code for code, kind in _TYPES.items()}
 _LENGTH_BYTES = 8
 _ALIGNMENT = 8
@@ -78,11 +90,10 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Artifact(msgspec.Struct, frozen=True):
-    """A verified version in memory. `byte_count` is what its arrays weigh; only the pooled model has `base_values`."""
+    """A verified version in memory. Only the pooled model has `base_values`."""
 
     manifest: Manifest
-    forest: Forest
-    byte_count: int
+    scorer: Scorer
     base_values: BaseValues | None = None
 
 
@@ -118,7 +129,7 @@ def read_arrays(path: Path, expected_sha256: str) -> dict[str, npt.NDArray[Any]]
     return decode_arrays(read_verified(path, expected_sha256), path.name)
 
 
-def decode_arrays(content: bytes, name: str) -> dict[str, npt.NDArray[Any]]:
+def decode_arrays(content: bytes | mmap, name: str) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays in the content of the file `name`, read-only. Raises Damaged when it is not in the layout."""
     try:
         start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
@@ -144,7 +155,7 @@ def read_verified(path: Path, expected_sha256: str) -> bytes:
     return content
 
 
-def _view(content: bytes, start: int, entry: dict[str, Any]) -> npt.NDArray[Any]:
+def _view(content: bytes | mmap, start: int, entry: dict[str, Any]) -> npt.NDArray[Any]:
     kind = np.dtype(_TYPES[entry["dtype"]])
     first, last = entry["data_offsets"]
     shape = tuple(entry["shape"])
@@ -160,16 +171,41 @@ def decode_manifest(content: bytes) -> Manifest:
 
 def load_artifact(folder: Path, manifest: Manifest) -> Artifact:
     """Return the verified version stored in `folder`. Raises Damaged when any of its files is not as recorded."""
-    base_values = None
+    scored_by = scoring_file(manifest.files)
     for name, recorded in manifest.files.items():
-        if name == BASE_VALUES_FILE:
-            base_values = decode_document(read_verified(folder / name, recorded), BaseValues, name, "train again")
-        elif name != FOREST_FILE:
+        if name not in (scored_by, BASE_VALUES_FILE):
             read_verified(folder / name, recorded)
-    if FOREST_FILE not in manifest.files:
+    content = read_verified(folder / scored_by, manifest.files[scored_by])
+    scorer = decode_scorer(content, scored_by, len(manifest.contract.features))
+    return Artifact(manifest, scorer, load_base_values(folder, manifest.org_id, manifest.files))
+
+
+def scoring_file(files: dict[str, str]) -> str:
+    """Return which of a version's files it is scored by; until format 3 there is none for the engine.
+
+    Raises Damaged when there is none at all.
+    """
+    if FOREST_FILE not in files:
         raise Damaged(f"the manifest records no {FOREST_FILE}; roll back to another version or train again")
-    if manifest.org_id == POOLED and base_values is None:
+    return ENGINE_FILE if ENGINE_FILE in files else FOREST_FILE
+
+
+def decode_scorer(content: bytes | mmap, name: str, feature_count: int) -> Scorer:
+    """Return the scorer in the content of the file `name`, a version's scoring file. Raises Damaged.
+
+    The engine's arrays are views of the content, a forest's are packed for the engine first.
+    """
+    arrays = decode_arrays(content, name)
+    if name == ENGINE_FILE:
+        return Scorer.from_arrays(arrays, feature_count)
+    return Forest.from_arrays(arrays, feature_count).scorer
+
+
+def load_base_values(folder: Path, org_id: str, files: dict[str, str]) -> BaseValues | None:
+    """Return the base values stored in `folder`, which only the pooled model has. Raises Damaged."""
+    if BASE_VALUES_FILE in files:
+        content = read_verified(folder / BASE_VALUES_FILE, files[BASE_VALUES_FILE])
+        return decode_document(content, BaseValues, BASE_VALUES_FILE, "train again")
+    if org_id == POOLED:
         raise Damaged(f"the manifest records no {BASE_VALUES_FILE}, which the pooled model needs; train again")
-    arrays = read_arrays(folder / FOREST_FILE, manifest.files[FOREST_FILE])
-    forest = Forest.from_arrays(arrays, feature_count=len(manifest.contract.features))
-    return Artifact(manifest, forest, sum(array.nbytes for array in arrays.values()), base_values)
+    return None

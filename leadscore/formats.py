@@ -6,6 +6,8 @@ raise the number, keep a reader of the older number here, and add a stored versi
 1  the first.
 2  an evaluation has the comparison and its files' hashes, a version the rows that it was trained on; the pooled model
    came, with its base values. What is new has a default, so the reader of 2 reads 1.
+3  a version has its forest once more, as the engine reads it. Without that file the engine's arrays are derived from
+   the forest, so the reader of 3 reads 1 and 2.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ import msgspec
 
 from leadscore.errors import Damaged, UnsupportedFormat
 
-FORMAT = 2
+FORMAT = 3
 COMPARED_SINCE_FORMAT = 2
-READABLE = (1, 2)
+READABLE = (1, 2, 3)
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 Document = TypeVar("Document", bound=msgspec.Struct)

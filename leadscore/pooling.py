@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
-from leadscore.forest import Floats, Forest
+from leadscore.engine.scorer import Floats, Scorer
 from leadscore.formats import FORMAT
 
 # no org of the CRM can have this id: theirs begin with a letter or a digit
@@ -35,9 +35,9 @@ class BaseValues(msgspec.Struct, frozen=True):
     orgs: dict[str, Share]
     format: int = FORMAT
 
-    def forest_for(self, org_id: str, forest: Forest) -> Forest:
-        """Return `forest` as the org is served by it."""
-        return shift_to_base_value(forest, self.orgs[org_id]) if org_id in self.orgs else forest
+    def scorer_for(self, org_id: str, scorer: Scorer) -> Scorer:
+        """Return `scorer` as the org is served by it."""
+        return shift_to_base_value(scorer, self.orgs[org_id]) if org_id in self.orgs else scorer
 
 
 def scope_of(owner: str) -> Scope:
@@ -45,28 +45,28 @@ def scope_of(owner: str) -> Scope:
     return "pooled" if owner == POOLED else "own"
 
 
-def shift_to_base_value(forest: Forest, base_value: float) -> Forest:
-    """Return `forest` with every leaf moved by the same step on the log-odds scale, so that it has `base_value`.
+def shift_to_base_value(scorer: Scorer, base_value: float) -> Scorer:
+    """Return `scorer` with every leaf moved by the same step on the log-odds scale, so that it has `base_value`.
 
-    It is a forest again, so its probabilities, its contributions and their sum are exact. Each tree ranks leads as
-    before; their mean does so nearly, because the step is taken in every tree and not on the mean. Where leaves of
+    It scores by a forest still, so its probabilities, its contributions and their sum are exact. Each tree ranks leads
+    as before; their mean does so nearly, because the step is taken in every tree and not on the mean. Where leaves of
     exactly 0 and 1 put the base value out of reach, it comes as near as a step of MAX_STEP brings it.
     """
-    step = _step_to(forest.leaf_values, forest.leaf_shares, base_value)
-    return forest.with_moved_leaves(lambda values: _moved(values, step))
+    step = _step_to(scorer.leaf_values, scorer.leaf_shares, base_value)
+    return scorer.with_moved_leaves(lambda values: _moved(values, step))
 
 
-def base_value_of_org(forest: Forest, rows: Floats, conversion_rate: float, leads: int) -> float:
+def base_value_of_org(scorer: Scorer, rows: Floats, conversion_rate: float, leads: int) -> float:
     """Return the base value at which the org's `rows`, shape (rows, features), get its own rate on average.
 
     `conversion_rate` is the share of the rows that converted, of `leads` leads. It counts as if PRIOR_LEADS more leads
     converted as the forest expects, so that a few leads move little.
     """
-    shares = forest.leaf_shares_of(rows)
-    expected = float(shares @ forest.leaf_values)
+    values, shares = scorer.nodes.values, scorer.node_shares_of(rows)
+    expected = float(shares @ values)
     wanted = (leads * conversion_rate + PRIOR_LEADS * expected) / (leads + PRIOR_LEADS)
-    step = _step_to(forest.leaf_values, shares, wanted)
-    return float(forest.leaf_shares @ _moved(forest.leaf_values, step))
+    step = _step_to(values, shares, wanted)
+    return float(scorer.leaf_shares @ _moved(scorer.leaf_values, step))
 
 
 def _step_to(values: Floats, shares: Floats, mean: float) -> float:

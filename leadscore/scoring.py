@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 import numpy as np
 
-from leadscore.forest import Floats, Forest
+from leadscore.engine.scorer import Floats, Scorer
 from leadscore.settings import Settings
 
 DECISION_THRESHOLD = 0.5
@@ -66,19 +66,19 @@ class Score(msgspec.Struct, frozen=True):
     contributions: tuple[float, ...] | None
 
 
-def score_rows(forest: Forest, rows: Floats, policy: ActionPolicy, *, with_contributions: bool = True) -> list[Score]:
+def score_rows(scorer: Scorer, rows: Floats, policy: ActionPolicy, *, with_contributions: bool = True) -> list[Score]:
     """Return a score for each of `rows`, shape (rows, features), in order."""
-    probabilities, votes = forest.verdicts(rows)
-    predictions, trees = probabilities >= DECISION_THRESHOLD, len(forest.roots)
+    probabilities, votes = scorer.verdicts(rows)
+    predictions, trees = probabilities >= DECISION_THRESHOLD, scorer.trees
     confidences = np.where(predictions, votes, trees - votes) / trees
-    contributions = forest.contributions(rows).tolist() if with_contributions else [None] * len(rows)
+    contributions = scorer.contributions(rows).tolist() if with_contributions else [None] * len(rows)
     return [
         Score(
             probability=probability,
             prediction=int(prediction),
             confidence=confidence,
             action=policy.action(probability, confidence),
-            base_value=forest.base_value,
+            base_value=scorer.base_value,
             contributions=None if given is None else tuple(given),
         )
         for probability, prediction, confidence, given in zip(

@@ -176,10 +176,9 @@ class ModelCache:
             except VersionNotFound as error:
                 raise Damaged(f"the active version {key.version} is gone; roll back or train again") from error
             # derives what the first score would otherwise wait for, so that it is weighed too
-            artifact.forest.base_value  # noqa: B018 (the property keeps what it computes)
             if artifact.base_values:
-                artifact.forest.leaf_shares  # noqa: B018 (likewise, for the first org that it is moved for)
-            artifact.forest.probabilities(np.zeros((1, len(artifact.manifest.contract.features))))
+                artifact.scorer.mean_of_leaves()
+            artifact.scorer.probabilities(np.zeros((1, len(artifact.manifest.contract.features))))
         _log.info("version loaded", extra={"org_id": key.org_id, "version": key.version})
         return artifact
 
@@ -192,7 +191,7 @@ class ModelCache:
             self._failures[key] = _Failure(error, now + FAILURE_SECONDS)
 
     def _keep(self, key: _Key, artifact: Artifact) -> None:
-        arrays = arrays_in(artifact.forest)
+        arrays = arrays_in(artifact.scorer)
         self._models[key] = (artifact, arrays)
         self._bytes += sum(weight for array, weight in arrays.items() if array not in self._holders)
         self._holders.update(arrays.keys())
@@ -213,9 +212,7 @@ class ModelCache:
 
 
 def _moved(artifact: Artifact, base_value: float) -> Artifact:
-    forest = shift_to_base_value(artifact.forest, base_value)
-    forest.base_value  # noqa: B018 (the property keeps what it computes)
-    return msgspec.structs.replace(artifact, forest=forest)
+    return msgspec.structs.replace(artifact, scorer=shift_to_base_value(artifact.scorer, base_value))
 
 
 def weight_bytes(value: Any) -> int:

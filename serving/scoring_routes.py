@@ -113,7 +113,7 @@ def vector_of(contract: Contract, features: Mapping[str, Any], pointer: str) -> 
 def _score(model: Artifact, rows: Floats, query: ScoringQuery) -> list[Score]:
     metrics = services().metrics
     with metrics.prediction_latency_seconds.time():
-        scores = score_rows(model.forest, rows, services().policy, with_contributions=query.contributions)
+        scores = score_rows(model.scorer, rows, services().policy, with_contributions=query.contributions)
     metrics.count_predictions(model.manifest.version, [score.probability for score in scores])
     return scores
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,11 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Parts = tuple[Ints, Ints, Ints, npt.NDArray[np.uint8], Floats]
 _NONE: Parts = (np.empty(0, np.int64),) * 3 + (np.empty(0, np.uint8), np.empty(0))
+
+
+def block_bytes(features: Ints) -> Ints:
+    """Return the size of a block for leaves with so many features on their path."""
+    return features * (3 * LANES * 4) + (features + 7) // 8 * 8
 
 
 def block_type(features: int) -> np.dtype[Any]:
@@ -55,47 +60,41 @@ class Leaves:
 
 @dataclass(frozen=True)
 class Boxes:
-    """Blocks and their leaves' values; of each group the number of features and of blocks, and which features.
+    """Groups of leaves: which features, `path_features`, their blocks, and the leaves' values, eight for each block.
 
-    All arrays have one dimension; `values` has eight for each block.
+    `groups`, shape (groups, 4), has the place of a group's first feature, byte and value, and how many blocks it has.
     """
 
-    path_lengths: Ints
-    block_counts: Ints
+    groups: Ints
     path_features: Ints
     blocks: npt.NDArray[np.uint8]
     values: Floats
 
     def is_sound(self, feature_count: int) -> bool:
         """Return whether the groups fill these arrays exactly, and name features of a row of so many."""
-        if not (
-            len(self.path_lengths) == len(self.block_counts) and (np.diff(self.path_lengths, prepend=1) >= 0).all()
-        ):
-            return False
+        lengths, counts = self.path_lengths, self.block_counts
         is_known = (self.path_features >= 0) & (self.path_features < feature_count)
-        fills = self.path_lengths.sum() == len(self.path_features) and self._ends[-1:].sum() == len(self.blocks)
-        is_valued = self.block_counts.sum() * LANES == len(self.values)
-        return bool((self.block_counts > 0).all() and is_known.all() and fills and is_valued)
+        is_ordered = (np.diff(lengths, prepend=1) >= 0).all() and lengths.max(initial=0) <= feature_count
+        if not (is_known.all() and is_ordered and ((counts > 0) & (counts <= len(self.values))).all()):
+            return False
+        fills = (block_bytes(lengths) * counts).sum() == len(self.blocks) and counts.sum() * LANES == len(self.values)
+        return bool(fills) and np.array_equal(self.groups, groups_of(lengths, counts))
 
     @property
+    def path_lengths(self) -> Ints:
+        """How many features each group's leaves have on their path."""
+        return np.diff(self.groups[:, 0], append=len(self.path_features))
+
+    @property
+    def block_counts(self) -> Ints:
+        """How many blocks each group has."""
+        counts: Ints = self.groups[:, 3]
+        return counts
+
+    @cached_property
     def most_features(self) -> int:
         """The largest number of features on a path; 0 for a forest of lone roots."""
         return int(self.path_lengths.max(initial=0))
-
-    @cached_property
-    def _ends(self) -> Ints:
-        """The byte behind each group."""
-        sizes = np.array([block_type(d).itemsize for d in range(self.most_features + 1)])
-        ends: Ints = np.cumsum(self.block_counts * sizes[self.path_lengths])
-        return ends
-
-    @cached_property
-    def groups(self) -> Ints:
-        """Per group, shape (groups, 4): places of its features, first byte and first value, and its blocks."""
-        starts = [
-            np.cumsum(sizes) - sizes for sizes in (self.path_lengths, np.diff(self._ends, prepend=0), self.block_counts)
-        ]
-        return np.ascontiguousarray(np.stack([starts[0], starts[1], starts[2] * LANES, self.block_counts], axis=1))
 
     def segments(self, most_features: int) -> Ints:
         """Return, per number of features up to `most_features`, the first group and the one behind the last."""
@@ -104,31 +103,40 @@ class Boxes:
 
     def by_length(self) -> Iterator[tuple[npt.NDArray[Any], Floats, Ints]]:
         """Yield, per number d of features, the blocks, their values, (blocks, 8), and their features, (blocks, d)."""
-        for d in np.unique(self.path_lengths).tolist():
-            which = np.flatnonzero(self.path_lengths == d)
-            places, first_byte, first_value, _ = self.groups[which].T
-            counts = self.block_counts[which]
-            blocks = self.blocks[first_byte[0] : self._ends[which[-1]]].view(block_type(d))
+        lengths = self.path_lengths
+        for d in np.unique(lengths).tolist():
+            places, first_byte, first_value, counts = self.groups[lengths == d].T
+            end = first_byte[-1] + counts[-1] * block_type(d).itemsize
+            blocks = self.blocks[first_byte[0] : end].view(block_type(d))
             values = self.values[first_value[0] :][: len(blocks) * LANES].reshape(-1, LANES)
             yield blocks, values, self.path_features[np.repeat(places, counts)[:, None] + np.arange(d)]
 
-    def base(self) -> float:
-        """Return the sum of what the leaves give when no feature is known."""
-        return sum(
-            float((blocks["boxes"][:, :, SHARE].astype(np.float64).prod(axis=1) * values).sum())
-            for blocks, values, _ in self.by_length()
-        )
+    def shares(self) -> Floats:
+        """Return each leaf's share of its tree's training rows, in the order of the values; 1 where there is none."""
+        parts = [np.empty(0)]
+        for blocks, _, _ in self.by_length():
+            of_features = np.moveaxis(blocks["boxes"][:, :, SHARE].astype(np.float64), 1, 0)
+            # one after the other, so that every processor rounds alike
+            parts.append(reduce(np.multiply, of_features).ravel())
+        return np.concatenate(parts)
+
+
+def groups_of(path_lengths: Ints, block_counts: Ints) -> Ints:
+    """Return the groups of Boxes with so many features and blocks each."""
+    sizes = (path_lengths, block_bytes(path_lengths) * block_counts, block_counts * LANES)
+    return np.stack([*(np.cumsum(size) - size for size in sizes), block_counts], axis=1)
 
 
 def lay_out(leaves: Leaves) -> Boxes:
     """Return the leaves as the engine reads them."""
     lengths = leaves.is_used.sum(axis=1)
     parts = [_of_length(leaves, np.flatnonzero(lengths == d), d) for d in np.unique(lengths).tolist()]
-    return Boxes(*(np.concatenate(arrays) for arrays in zip(_NONE, *parts, strict=True)))
+    path_lengths, block_counts, *arrays = (np.concatenate(arrays) for arrays in zip(_NONE, *parts, strict=True))
+    return Boxes(groups_of(path_lengths, block_counts), *arrays)
 
 
 def _of_length(leaves: Leaves, which: Ints, features: int) -> Parts:
-    """Return the arrays of Boxes for the leaves `which`, all with so many features on their path."""
+    """Return path lengths, block counts, path features, blocks and values of the leaves `which`, of one length."""
     columns = np.nonzero(leaves.is_used[which])[1].reshape(-1, features)
     order = np.lexsort(columns.T[::-1])
     which, columns = which[order], columns[order]

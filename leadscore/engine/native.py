@@ -21,12 +21,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-KEPT_IN = Path(__file__).with_name("__pycache__")
+SOURCES = Path(__file__).parent
+KEPT_IN = SOURCES / "__pycache__"
 ADDRESS, COUNT = ctypes.c_void_p, ctypes.c_int64
-WALK = (*[ADDRESS] * 7, COUNT, ADDRESS, COUNT, COUNT, ADDRESS)
-EXPLAIN = (*[ADDRESS] * 6, COUNT, COUNT, ADDRESS)
-# with fewer rows the trees are walked side by side, with more the rows
-ROWS_WORTH_A_PACK = 16
+SCORE = (ADDRESS, ADDRESS, COUNT, COUNT, ADDRESS, ADDRESS)
+_VERDICT_BYTES = 16
 
 _log = logging.getLogger(__name__)
 
@@ -36,28 +35,44 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Kernels:
-    """The compiled functions, which `kernels` describes. What is in `keeps` lives as long as they do."""
+    """`score` of `kernels`, compiled. What is in `keeps` lives as long as it does.
 
-    walk_trees: Any
-    walk_rows: Any
-    explain: Any
+    `score_one` is the same function, called without letting other threads run: they would be waited for afterwards,
+    for longer than one row takes.
+    """
+
+    score: Any
+    score_one: Any
     keeps: tuple[Any, ...]
 
-    def walk(self, nodes: Sequence[int], trees: int, rows: Rows) -> Floats:
-        """Return, shape (rows, 2), the sum of each row's leaves, and how many of them are 0.5 or more.
+    def verdicts(self, model: int, rows: Rows) -> Floats:
+        """Return, shape (rows, 2), each row's probability, and how many trees' values are 0.5 or more.
 
-        `nodes` holds the addresses of the forest's arrays in the order of `kernels`.
+        `model` is the address of what `kernels` calls a model.
         """
-        sums = np.zeros((len(rows), 2))
-        walk = self.walk_rows if len(rows) >= ROWS_WORTH_A_PACK else self.walk_trees
-        walk(*nodes, trees, address(rows), *rows.shape, address(sums))
-        return sums
+        verdicts = np.zeros((len(rows), 2))
+        self.score(model, address(rows), *rows.shape, address(verdicts), None)
+        return verdicts
 
-    def contributions(self, boxes: Sequence[int], rows: Rows) -> Floats:
-        """Return the sum of what all leaves give each feature, shape (rows, features)."""
-        given = np.zeros(rows.shape)
-        self.explain(*boxes, address(rows), *rows.shape, address(given))
-        return given
+    def contributions(self, model: int, rows: Rows) -> Floats:
+        """Return the contributions, shape (rows, features)."""
+        contributions = np.zeros(rows.shape)
+        self.score(model, address(rows), *rows.shape, None, address(contributions))
+        return contributions
+
+    def explain(self, model: int, row: Sequence[float]) -> tuple[float, float, list[float]]:
+        """Return the row's probability, the number of trees that agree with a conversion, and its contributions."""
+        width = len(row)
+        row_type, result_type = _types(width)
+        result = result_type()
+        self.score_one(model, row_type(*row), 1, width, result, ctypes.addressof(result) + _VERDICT_BYTES)
+        return result[0], result[1], result[2:]
+
+
+@cache
+def _types(width: int) -> tuple[Any, Any]:
+    """Return the types of a row and of what is found of it: the two numbers of its verdict, and the contributions."""
+    return ctypes.c_float * width, ctypes.c_double * (2 + width)
 
 
 def address(array: npt.NDArray[Any]) -> int:
@@ -80,12 +95,8 @@ def kernels() -> Kernels | None:
     engine.add_object_file(llvm.ObjectFileRef.from_data(_code(llvm, machine)))
     engine.finalize_object()
 
-    def function(name: str, kinds: Sequence[Any]) -> Any:
-        return ctypes.CFUNCTYPE(None, *kinds)(engine.get_function_address(name))
-
-    return Kernels(
-        function("walk_trees", WALK), function("walk_rows", WALK), function("explain", EXPLAIN), (engine, machine)
-    )
+    score = engine.get_function_address("score")
+    return Kernels(ctypes.CFUNCTYPE(None, *SCORE)(score), ctypes.PYFUNCTYPE(None, *SCORE)(score), (engine, machine))
 
 
 def _machine(llvm: Any) -> Any:
@@ -117,7 +128,7 @@ def _code(llvm: Any, machine: Any) -> bytes:
 
 def _key(llvm: Any) -> str:
     """Return a name for all that the code depends on: what wrote it, what compiled it, and for which processor."""
-    source = Path(__file__).with_name("kernels.py").read_bytes()
+    source = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.py")))
     made_by = (
         llvm.llvm_version_info,
         llvm.get_process_triple(),

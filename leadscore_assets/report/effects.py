@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leadscore.engine.scorer import Scorer
 from leadscore.evaluation import Flags, Floats
 from leadscore.features import Contract
-from leadscore.forest import Forest
 from leadscore_assets.report.importance import evenly_spread
 from leadscore_assets.report.slices import FEWEST_LEADS, LeadIds
 
@@ -37,11 +37,11 @@ class Effect:
     bins: tuple[Bin, ...]
 
 
-def effects(forest: Forest, contract: Contract, rows: Floats, lead_ids: LeadIds) -> tuple[Effect, ...]:
+def effects(scorer: Scorer, contract: Contract, rows: Floats, lead_ids: LeadIds) -> tuple[Effect, ...]:
     """Return each feature's effect over up to MOST_ROWS of `rows`, shape (rows, features), evenly spread."""
     kept = evenly_spread(len(rows), MOST_ROWS)
     rows, lead_ids = rows[kept], lead_ids[kept]
-    contributions = forest.contributions(rows)
+    contributions = scorer.contributions(rows)
     return tuple(
         Effect(feature.name, feature.unit, _bins(rows[:, column], contributions[:, column], lead_ids))
         for column, feature in enumerate(contract.features)

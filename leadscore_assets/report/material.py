@@ -106,10 +106,10 @@ def material_of(
         curve=curve_of(held_out.candidate, holdout),
         champion_curve=None if champion is None else curve_of(champion, holdout),
         youngest_curve=curve_of(youngest.candidate, youngest.holdout),
-        importance=permutation_importance(artifact.forest.probabilities, contract.names, matrix, holdout.converted)
+        importance=permutation_importance(artifact.scorer.probabilities, contract.names, matrix, holdout.converted)
         if is_enough
         else (),
-        effects=effects(artifact.forest, contract, matrix, holdout.lead_ids) if is_enough else (),
+        effects=effects(artifact.scorer, contract, matrix, holdout.lead_ids) if is_enough else (),
         backtest=backtest(features, artifact.manifest.parameters),
     )
 
@@ -121,7 +121,7 @@ def held_out_of(artifact: Artifact, features: FeatureRows, champion: Floats | No
     return HeldOut(
         holdout=holdout_of(features),
         created_month=np.array([day[:7] for day in rows["created_on"]], dtype=str),
-        candidate=artifact.forest.probabilities(feature_matrix(rows, artifact.manifest.contract)),
+        candidate=artifact.scorer.probabilities(feature_matrix(rows, artifact.manifest.contract)),
         champion=champion,
         base_rate=float(features.outcomes()[~is_held_out].mean()),
     )
@@ -153,7 +153,7 @@ def _by_prediction(probabilities: Floats) -> Iterator[tuple[str, Flags]]:
 
 
 def _by_action(artifact: Artifact, rows: Floats, policy: ActionPolicy) -> Iterator[tuple[str, Flags]]:
-    scores = score_rows(artifact.forest, rows, policy, with_contributions=False)
+    scores = score_rows(artifact.scorer, rows, policy, with_contributions=False)
     actions = np.array([score.action.value for score in scores], dtype=str)
     for action in Action:
         yield action.value, actions == action.value

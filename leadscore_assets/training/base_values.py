@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from leadscore.forest import Forest
+from leadscore.engine.scorer import Scorer
 from leadscore.pooling import BaseValues, base_value_of_org
 from leadscore_assets.source.tables import ORG_COLUMN
 from leadscore_assets.training.features import FeatureRows, feature_matrix
@@ -18,12 +18,12 @@ from leadscore_assets.training.features import FeatureRows, feature_matrix
 DIGITS = 9
 
 
-def base_values_bytes(forest: Forest, features: FeatureRows) -> bytes:
-    """Return the file that holds, for each org of the pooled `features`, its base value in `forest`."""
+def base_values_bytes(scorer: Scorer, features: FeatureRows) -> bytes:
+    """Return the file that holds, for each org of the pooled `features`, its base value in `scorer`."""
     training = features.rows[~features.holdout_mask()]
     values = {}
     for org_id, rows in training.groupby(ORG_COLUMN, sort=True):
         matrix = feature_matrix(rows, features.contract)
-        value = base_value_of_org(forest, matrix, float(rows["converted"].mean()), int(rows["lead_id"].nunique()))
+        value = base_value_of_org(scorer, matrix, float(rows["converted"].mean()), int(rows["lead_id"].nunique()))
         values[str(org_id)] = round(value, DIGITS)
     return msgspec.json.format(msgspec.json.encode(BaseValues(values)), indent=2) + b"\n"

@@ -108,7 +108,7 @@ def holdout_of(features: FeatureRows) -> Holdout:
 def judged(artifact: Artifact, features: FeatureRows) -> Judged:
     """Return how good `artifact` is on the holdout of `features`, computed by the version's own contract."""
     rows = features.rows[features.holdout_mask()]
-    probabilities = artifact.forest.probabilities(feature_matrix(rows, artifact.manifest.contract))
+    probabilities = artifact.scorer.probabilities(feature_matrix(rows, artifact.manifest.contract))
     report = evaluate(artifact.manifest.version, probabilities, holdout_of(features), features.counts)
     return Judged(report.version, probabilities, report, artifact.manifest.window)
 
@@ -135,8 +135,8 @@ def judged_pooled_model(registry: Registry, org_id: str, features: FeatureRows) 
     pooled = _evaluable(registry, POOLED, pointer, features)
     if isinstance(pooled, Unevaluable):
         return msgspec.structs.replace(pooled, scope="pooled")
-    forest = (pooled.base_values or BaseValues({})).forest_for(org_id, pooled.forest)
-    served = judged(msgspec.structs.replace(pooled, forest=forest), features)
+    scorer = (pooled.base_values or BaseValues({})).scorer_for(org_id, pooled.scorer)
+    served = judged(msgspec.structs.replace(pooled, scorer=scorer), features)
     return replace(served, name=pooled_baseline(pointer.version))
 
 

@@ -9,9 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from leadscore.artifact import BASE_VALUES_FILE, ESTIMATOR_FILE, FOREST_FILE, Importance, Manifest, Split, encode_arrays
+from leadscore.artifact import (
+    BASE_VALUES_FILE,
+    ENGINE_FILE,
+    ESTIMATOR_FILE,
+    FOREST_FILE,
+    Importance,
+    Manifest,
+    Split,
+    encode_arrays,
+)
+from leadscore.engine.scorer import Floats, Scorer
 from leadscore.features import Contract
-from leadscore.forest import Floats, Forest
 from leadscore.formats import FORMAT
 from leadscore.registry import Registry
 from leadscore_assets.source.tables import ORG_COLUMN
@@ -43,16 +52,18 @@ def build(features: FeatureRows) -> Built:
     is_holdout = features.holdout_mask()
     fitted = _fit_training_side(features, is_holdout)
     forest = flatten(fitted.estimator)
-    pooled = {BASE_VALUES_FILE: base_values_bytes(forest, features)} if ORG_COLUMN in features.rows else {}
+    scorer = forest.scorer
+    pooled = {BASE_VALUES_FILE: base_values_bytes(scorer, features)} if ORG_COLUMN in features.rows else {}
     return Built(
         files={
             FOREST_FILE: encode_arrays(forest.to_arrays()),
+            ENGINE_FILE: encode_arrays(scorer.to_arrays()),
             ESTIMATOR_FILE: estimator_bytes(fitted.estimator),
             SNAPSHOT_FILE: snapshot_bytes(features.rows, features.contract),
             **pooled,
         },
         parameters=fitted.parameters,
-        importance=importances(forest, features.contract, features.matrix()[is_holdout]),
+        importance=importances(scorer, features.contract, features.matrix()[is_holdout]),
         split=_split(features, is_holdout),
     )
 
@@ -107,9 +118,9 @@ def _split(features: FeatureRows, is_holdout: npt.NDArray[np.bool_]) -> Split:
     )
 
 
-def importances(forest: Forest, contract: Contract, rows: Floats) -> tuple[Importance, ...]:
+def importances(scorer: Scorer, contract: Contract, rows: Floats) -> tuple[Importance, ...]:
     """Return each feature's mean absolute contribution over up to 100 of `rows`, evenly spread; highest first."""
     sample = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), IMPORTANCE_ROWS)).astype(int))]
-    means = np.abs(forest.contributions(sample)).mean(axis=0) if len(sample) else np.zeros(len(contract.names))
+    means = np.abs(scorer.contributions(sample)).mean(axis=0) if len(sample) else np.zeros(len(contract.names))
     ranked = sorted(zip(contract.names, means.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
     return tuple(Importance(name, importance) for name, importance in ranked)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leadscore.artifact import FOREST_FILE, Importance, Manifest, Split, encode_arrays
+from leadscore.artifact import ENGINE_FILE, FOREST_FILE, Importance, Manifest, Split, encode_arrays
 from leadscore.comparison import Comparison, Difference, Estimate
 from leadscore.evaluation import ConfusionMatrix, EvaluationReport, Metrics
 from leadscore.features import CONTRACT
@@ -59,7 +59,12 @@ def _manifest(org_id: str, version: str, files: dict[str, str], **changed: Any) 
 
 
 def _publish(registry: Registry, org_id: str = ORG, forest: Forest | None = None) -> str:
-    files = {FOREST_FILE: encode_arrays((forest or _forest()).to_arrays()), "model.joblib": b"an estimator"}
+    forest = forest or _forest()
+    files = {
+        FOREST_FILE: encode_arrays(forest.to_arrays()),
+        ENGINE_FILE: encode_arrays(forest.scorer.to_arrays()),
+        "model.joblib": b"an estimator",
+    }
     return registry.publish(org_id, files, lambda version, hashes: _manifest(org_id, version, hashes)).version
 
 

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 from leadscore.artifact import (
+    ENGINE_FILE,
     FOREST_FILE,
     FORMAT,
     MANIFEST_FILE,
     Manifest,
     decode_manifest,
+    decode_scorer,
     encode_arrays,
     load_artifact,
     read_arrays,
@@ -132,7 +134,7 @@ def test_a_file_cut_short_is_noticed_wherever_it_is_cut(registry: Registry, publ
     assert registry.load("acme", version, recorded).manifest.version == version
 
 
-@pytest.mark.parametrize("name", [FOREST_FILE, "model.joblib", MANIFEST_FILE])
+@pytest.mark.parametrize("name", [FOREST_FILE, ENGINE_FILE, "model.joblib", MANIFEST_FILE])
 def test_a_file_that_is_gone_is_noticed(name: str, registry: Registry, publish: Publish) -> None:
     version = publish(registry)
     (registry.root / "acme" / version / name).unlink()
@@ -152,7 +154,7 @@ def _link(path: Path, original: Path) -> None:
     path.symlink_to(original)
 
 
-@pytest.mark.parametrize("name", [FOREST_FILE, "model.joblib"])
+@pytest.mark.parametrize("name", [FOREST_FILE, ENGINE_FILE, "model.joblib"])
 @pytest.mark.parametrize("put", [_pipe, _folder, _link])
 def test_what_is_no_plain_file_is_refused_at_once(
     put: Callable[[Path, Path], None], name: str, registry: Registry, publish: Publish, tmp_path: Path
@@ -278,7 +280,7 @@ def test_a_manifest_without_one_of_its_fields_is_damaged(make_manifest: MakeMani
     ],
 )
 def test_a_manifest_with_a_mistyped_field_is_damaged(name: str, value: object, make_manifest: MakeManifest) -> None:
-    with pytest.raises(Damaged, match=f"does not hold what format 2 needs.*{name}"):
+    with pytest.raises(Damaged, match=f"does not hold what format 3 needs.*{name}"):
         decode_manifest(json.dumps(_document(make_manifest) | {name: value}).encode())
 
 
@@ -307,7 +309,24 @@ def test_a_forest_over_more_features_than_the_contract_has_is_damaged(
         load_artifact(tmp_path, make_manifest("acme", "20260315060000", {FOREST_FILE: recorded}))
 
 
-def test_an_artifact_knows_what_it_weighs(registry: Registry, publish: Publish, arrays: dict[str, Any]) -> None:
-    artifact = registry.load("acme", publish(registry))
-    assert artifact.byte_count == sum(array.nbytes for array in arrays.values())
-    assert artifact.forest.probabilities([[2.0, *[0.0] * 10]]).tolist() == [0.75]
+def test_a_version_is_scored_by_the_engines_file_and_by_the_forest_where_there_is_none(
+    registry: Registry, publish: Publish, make_forest: Callable[..., Forest], make_manifest: MakeManifest
+) -> None:
+    other = encode_arrays(make_forest(0.5).scorer.to_arrays())
+    forest = encode_arrays(make_forest().to_arrays())
+    found = []
+    for files in ({FOREST_FILE: forest}, {FOREST_FILE: forest, ENGINE_FILE: other}):
+        version = registry.publish(
+            "acme", files, lambda version, hashes: make_manifest("acme", version, hashes)
+        ).version
+        found += registry.load("acme", version).scorer.probabilities([[2.0, *[0.0] * 10]]).tolist()
+    assert found == [0.75, 0.5]
+
+
+def test_the_engines_arrays_read_back_as_the_same_scorer(make_forest: Callable[..., Forest]) -> None:
+    scorer = make_forest().scorer
+    stored = decode_scorer(encode_arrays(scorer.to_arrays()), ENGINE_FILE, 11)
+    rows = np.array([[1.0] * 11, [2.0] * 11])
+    assert (stored.base_value, stored.width) == (scorer.base_value, 11)
+    assert stored.probabilities(rows).tolist() == scorer.probabilities(rows).tolist()
+    assert stored.contributions(rows).tolist() == scorer.contributions(rows).tolist()

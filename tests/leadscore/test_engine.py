@@ -9,12 +9,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from leadscore.engine import native
-from leadscore.engine.boxes import Boxes, block_type, quadrature
+from leadscore.engine.boxes import Boxes, block_bytes, block_type, quadrature
+from leadscore.engine.nodes import Nodes
+from leadscore.engine.scorer import Scorer
+from leadscore.errors import Damaged
 from leadscore.forest import Forest
 from leadscore.settings import PROJECT_ROOT
 
@@ -69,7 +73,7 @@ def test_without_the_compiler_the_scores_are_the_same_and_the_log_says_why(
     assert forest.base_value + forest.contributions(ROWS).sum(axis=1) == pytest.approx(SCORES)
 
 
-@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 33])
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 33])
 def test_any_number_of_rows_is_scored_in_order(make_forest: Callable[..., Forest], count: int) -> None:
     assert native.kernels() is not None
     rows = np.resize(ROWS, (count, 11))
@@ -89,23 +93,101 @@ def test_rows_without_a_column_for_every_feature_are_refused(make_forest: Callab
 
 
 def test_boxes_that_do_not_fill_their_arrays_are_no_boxes(make_forest: Callable[..., Forest]) -> None:
-    boxes = make_forest().boxes
+    boxes = make_forest().scorer.boxes
     assert boxes.is_sound(11)
     assert not boxes.is_sound(0)
     wrong: list[Boxes] = [
-        dataclasses.replace(boxes, path_lengths=boxes.path_lengths + 1),
-        dataclasses.replace(boxes, block_counts=boxes.block_counts + 1),
-        dataclasses.replace(boxes, block_counts=boxes.block_counts * 0),
+        dataclasses.replace(boxes, groups=boxes.groups + np.array(change)) for change in np.eye(4, dtype=int).tolist()
+    ]
+    wrong += [
+        dataclasses.replace(boxes, groups=np.repeat(boxes.groups, 2, axis=0)),
+        dataclasses.replace(boxes, groups=boxes.groups * [1, 1, 1, 0]),
+        dataclasses.replace(boxes, groups=boxes.groups * [1, 1, 1, 2**61]),
         dataclasses.replace(boxes, path_features=boxes.path_features - 1),
+        dataclasses.replace(boxes, path_features=np.zeros(0, np.int64)),
+        dataclasses.replace(boxes, path_features=np.zeros(12, np.int64)),
         dataclasses.replace(boxes, blocks=boxes.blocks[:-1]),
         dataclasses.replace(boxes, values=boxes.values[:-1]),
     ]
     assert not any(some.is_sound(11) for some in wrong)
 
 
+def _changed(nodes: Nodes, name: str, index: int, value: Any) -> Nodes:
+    array = getattr(nodes, name).copy()
+    array[index] = value
+    return dataclasses.replace(nodes, **{name: array})
+
+
+FORGED: dict[str, Callable[[Nodes], Nodes]] = {
+    "a left child beyond the last": lambda nodes: _changed(nodes, "words", 0, int(nodes.words[0]) + (9 << 40)),
+    "a right child beyond the last": lambda nodes: _changed(nodes, "words", 0, int(nodes.words[0]) + (2 << 40)),
+    "a child before its parent": lambda nodes: _changed(nodes, "words", 0, int(nodes.words[0]) - (1 << 40)),
+    "a feature that a row has not": lambda nodes: _changed(nodes, "words", 0, int(nodes.words[0]) | (11 << 32)),
+    "a threshold that is no number": lambda nodes: _changed(nodes, "words", 0, int(nodes.words[0]) | 0x7FC00000),
+    "a leaf that may be left again": lambda nodes: _changed(nodes, "words", 3, int(nodes.words[3]) & ~(0x80 << 32)),
+    "a root beyond the last": lambda nodes: _changed(nodes, "roots", 15, 4),
+    "a root before the first": lambda nodes: _changed(nodes, "roots", 0, -1),
+    "roots that are no whole pack": lambda nodes: dataclasses.replace(nodes, roots=nodes.roots[:15]),
+    "more trees than roots": lambda nodes: dataclasses.replace(nodes, trees=17),
+    "no tree": lambda nodes: dataclasses.replace(nodes, trees=0),
+    "no depth": lambda nodes: dataclasses.replace(nodes, depth=-1),
+    "a depth without end": lambda nodes: dataclasses.replace(nodes, depth=2**62),
+    "fewer values than nodes": lambda nodes: dataclasses.replace(nodes, values=nodes.values[:-1]),
+    "no nodes": lambda nodes: dataclasses.replace(nodes, words=nodes.words[:0], values=nodes.values[:0]),
+    "a share above 1": lambda nodes: _changed(nodes, "values", 1, 1.5),
+    "a share that is no number": lambda nodes: _changed(nodes, "values", 1, np.nan),
+    "a padding that counts": lambda nodes: _changed(nodes, "values", 3, 0.5),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGED)
+def test_nodes_on_which_a_walk_could_go_astray_are_refused(forgery: str, make_forest: Callable[..., Forest]) -> None:
+    """The kernels look at no bounds and always end; what they are given is looked at before."""
+    scorer = make_forest().scorer
+    assert scorer.nodes.is_sound(11)
+    forged = dataclasses.replace(scorer, nodes=FORGED[forgery](scorer.nodes))
+    assert not forged.nodes.is_sound(11)
+    with pytest.raises(Damaged, match="the engine's arrays do not fit each other"):
+        Scorer.from_arrays(forged.to_arrays(), 11)
+
+
+def test_arrays_of_other_names_types_or_shapes_are_no_scorer(make_forest: Callable[..., Forest]) -> None:
+    arrays = make_forest().scorer.to_arrays()
+    with pytest.raises(Damaged, match="expected"):
+        Scorer.from_arrays({name: array for name, array in arrays.items() if name != "words"}, 11)
+    wrong = [{name: array[None]} for name, array in arrays.items()] + [
+        {name: array.astype(np.int16)} for name, array in arrays.items()
+    ]
+    wrong += [{"trees_and_depth": np.array([1], np.int64)}, {"groups": arrays["groups"][:, :3]}]
+    for changed in wrong:
+        with pytest.raises(Damaged, match="do not fit each other"):
+            Scorer.from_arrays(arrays | changed, 11)
+
+
+def test_a_forest_that_is_too_large_for_the_engine_is_refused_with_what_to_do(
+    make_forest: Callable[..., Forest],
+) -> None:
+    wide = dataclasses.replace(make_forest(), feature=np.array([127, -1, -1], np.int16))
+    with pytest.raises(ValueError, match="at most 127 features are expected; train a smaller one"):
+        wide.scorer.probabilities(ROWS)
+    widest = dataclasses.replace(make_forest(), feature=np.array([126, -1, -1], np.int16)).scorer
+    rows = np.zeros((5, 127))
+    rows[:, 126] = [1, 2, 1, 2, np.nan]
+    assert widest.probabilities(rows).tolist() == [0.25, 0.75, 0.25, 0.75, 0.25]
+
+
+def test_one_row_explained_is_the_row_of_a_batch(make_forest: Callable[..., Forest]) -> None:
+    scorer = make_forest().scorer
+    for row, contributions, *verdict in zip(ROWS, scorer.contributions(ROWS), *scorer.verdicts(ROWS), strict=True):
+        assert scorer.explain(row.tolist()) == (*verdict, contributions.tolist())
+    with pytest.raises(ValueError, match="a row of 0 does not hold the 1 features"):
+        scorer.explain([])
+
+
 def test_a_block_is_as_large_as_the_kernels_believe() -> None:
     """Three float32 for each of eight leaves and a byte of flags, for each feature; flags are filled up to eight."""
     assert [block_type(features).itemsize for features in (1, 8, 9)] == [96 + 8, 768 + 8, 864 + 16]
+    assert block_bytes(np.array([1, 8, 9])).tolist() == [96 + 8, 768 + 8, 864 + 16]
 
 
 @pytest.mark.parametrize("degree", range(1, 17))

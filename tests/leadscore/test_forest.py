@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from leadscore import forest as forest_module
-from leadscore.engine import native
+from leadscore.engine import native, scorer
+from leadscore.engine.nodes import ROWS_AT_A_TIME
 from leadscore.errors import Damaged
-from leadscore.forest import LEAF, ROWS_AT_A_TIME, Forest, largest_float32_not_above
+from leadscore.forest import LEAF, Forest, largest_float32_not_above
 from leadscore_assets.training.fit import flatten
 
 with warnings.catch_warnings():
@@ -29,7 +29,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Every fact here holds for the compiled kernels and without them."""
     assert native.kernels() is not None
     if request.param == "numpy":
-        monkeypatch.setattr(forest_module, "kernels", lambda: None)
+        monkeypatch.setattr(scorer, "kernels", lambda: None)
 
 
 FEATURES = 11
@@ -164,7 +164,7 @@ def test_a_batch_longer_than_one_walk_takes_is_the_same_as_its_rows() -> None:
 
 def test_no_rows_give_no_scores(make_forest: Callable[..., Forest]) -> None:
     nothing = np.empty((0, FEATURES))
-    assert make_forest().tree_probabilities(nothing).shape == (0, 1)
+    assert make_forest().scorer.tree_probabilities(nothing).shape == (0, 1)
     assert make_forest().contributions(nothing).shape == (0, FEATURES)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from leadscore.engine.scorer import Scorer
 from leadscore.forest import Forest
 from leadscore.scoring import Action, action_policy_from, score_rows
 from leadscore.settings import Settings
@@ -45,11 +46,11 @@ def test_the_policy_is_the_settings() -> None:
     assert policy.action(0.7, 0.6) is Action.HIGH_PRIORITY
 
 
-def _three_trees(make_forest: Callable[..., Forest]) -> Forest:
+def _three_trees(make_forest: Callable[..., Forest]) -> Scorer:
     """Make three trees that give a lead of source score 2 the probabilities 0.9, 0.9 and 0.3."""
     forest = make_forest()
     offsets = np.array([0, 3, 6], np.int32)
-    return replace(
+    trees = replace(
         forest,
         **{name: np.tile(getattr(forest, name), 3) for name in ("feature", "threshold", "missing_goes_left", "cover")},
         left=np.concatenate([forest.left + offset for offset in offsets]).astype(np.int32),
@@ -57,6 +58,7 @@ def _three_trees(make_forest: Callable[..., Forest]) -> Forest:
         value=np.array([0.5, 0.1, 0.9, 0.5, 0.1, 0.9, 0.2, 0.1, 0.3]),
         roots=offsets,
     )
+    return trees.scorer
 
 
 def test_a_score_says_how_probable_how_sure_and_why(make_forest: Callable[..., Forest]) -> None:
@@ -75,18 +77,18 @@ def test_confidence_counts_the_trees_that_agree_with_a_prediction_of_no(make_for
 
 
 def test_a_probability_of_one_half_predicts_a_conversion(make_forest: Callable[..., Forest]) -> None:
-    score = score_rows(make_forest(value_on_the_right=0.5), np.array([[2.0, *[0.0] * 10]]), POLICY)[0]
+    score = score_rows(make_forest(value_on_the_right=0.5).scorer, np.array([[2.0, *[0.0] * 10]]), POLICY)[0]
     assert (score.probability, score.prediction, score.confidence) == (0.5, 1, 1.0)
 
 
 def test_scores_keep_the_rows_order_and_are_the_same_without_contributions(make_forest: Callable[..., Forest]) -> None:
     rows = np.array([[source, *[0.0] * 10] for source in (2.0, 1.0, 2.0)])
-    explained = score_rows(make_forest(), rows, POLICY)
-    plain = score_rows(make_forest(), rows, POLICY, with_contributions=False)
+    explained = score_rows(make_forest().scorer, rows, POLICY)
+    plain = score_rows(make_forest().scorer, rows, POLICY, with_contributions=False)
     assert [score.probability for score in explained] == [0.75, 0.25, 0.75]
     assert [score.probability for score in plain] == [0.75, 0.25, 0.75]
     assert [score.contributions for score in plain] == [None] * 3
 
 
 def test_no_rows_give_no_scores(make_forest: Callable[..., Forest]) -> None:
-    assert score_rows(make_forest(), np.empty((0, 11)), POLICY) == []
+    assert score_rows(make_forest().scorer, np.empty((0, 11)), POLICY) == []

@@ -11,7 +11,7 @@ import pytest
 
 from leadscore.activation import roll_back
 from leadscore.errors import Damaged, NotKept, UnsupportedFormat
-from leadscore.formats import FORMAT, READABLE
+from leadscore.formats import COMPARED_SINCE_FORMAT, FORMAT, READABLE
 from leadscore.registry import Registry
 
 STORED = Path(__file__).parent / "stored"
@@ -33,16 +33,24 @@ def test_an_older_version_is_served(stored: Registry) -> None:
     pointer = stored.require_active("acme")
     artifact = stored.load("acme", pointer.version, pointer.manifest_sha256)
     features = len(artifact.manifest.contract.features)
-    assert artifact.forest.probabilities(np.zeros((1, features))) == pytest.approx([0.25])
+    assert artifact.scorer.probabilities(np.zeros((1, features))) == pytest.approx([0.25])
     assert [entry.version for entry in stored.history("acme")] == [pointer.version]
 
 
-def test_an_older_judgement_reads_without_what_was_added_since(stored: Registry) -> None:
-    judgement = stored.judgement("acme", stored.require_active("acme").version)
+def test_an_older_judgement_reads_as_it_was(stored: Registry) -> None:
+    """Without what was added since: the comparison and the report came with format 2."""
+    version = stored.require_active("acme").version
+    judgement = stored.judgement("acme", version)
     assert judgement is not None
-    assert (judgement.decision.verdict, judgement.comparison, judgement.files) == ("activate", None, {})
-    with pytest.raises(NotKept, match="an earlier release made it; train again"):
-        stored.judged_file("acme", judgement.report.version, "report.html")
+    assert judgement.decision.verdict == "activate"
+    if stored.manifest("acme", version).format < COMPARED_SINCE_FORMAT:
+        assert (judgement.comparison, judgement.files) == (None, {})
+        with pytest.raises(NotKept, match="an earlier release made it; train again"):
+            stored.judged_file("acme", version, "report.html")
+    else:
+        assert judgement.comparison is not None
+        assert judgement.comparison.roc_auc.gain.value == 0
+        assert stored.judged_file("acme", version, "report.html") == b"<p>a report</p>\n"
 
 
 def test_an_older_version_can_be_rolled_back_to(stored: Registry) -> None:

@@ -64,7 +64,7 @@ def test_the_pool_is_trained_judged_and_activated_as_an_org_is(train: Any, setti
     )
     assert artifact.base_values is not None
     assert list(artifact.base_values.orgs) == ORGS
-    assert artifact.base_values.orgs["one-class"] < artifact.forest.base_value < artifact.base_values.orgs["sound"]
+    assert artifact.base_values.orgs["one-class"] < artifact.scorer.base_value < artifact.base_values.orgs["sound"]
 
 
 def test_what_the_assets_hand_over_says_whose_each_lead_is(train: Any, settings: Settings) -> None:
@@ -156,7 +156,7 @@ def test_an_orgs_first_version_is_compared_with_the_pooled_model_as_it_serves_th
     registry = Registry(settings.model_path)
     judgement, artifact = judgement_of(settings, "sound"), registry.load(POOLED, pooled)
     assert artifact.base_values is not None
-    served = shift_to_base_value(artifact.forest, artifact.base_values.orgs["sound"])
+    served = shift_to_base_value(artifact.scorer, artifact.base_values.orgs["sound"])
     rows = check_rows(Crm(settings).conversion_records("sound", window_from(settings)), CONTRACT).rows
     held_out = rows[rows["is_held_out"] == 1]
     probabilities = served.probabilities(feature_matrix(held_out, CONTRACT))
@@ -335,7 +335,7 @@ def test_each_orgs_own_base_rate_is_respected(two_rates: FeatureRows, database: 
     held_out = two_rates.rows[two_rates.holdout_mask()]
     for org_id, rows in held_out.groupby(ORG_COLUMN):
         matrix, rate = feature_matrix(rows, CONTRACT), float(np.mean(rows["converted"]))
-        shifted = shift_to_base_value(artifact.forest, artifact.base_values.orgs[org_id]).probabilities(matrix)
-        unshifted = artifact.forest.probabilities(matrix)
+        shifted = shift_to_base_value(artifact.scorer, artifact.base_values.orgs[org_id]).probabilities(matrix)
+        unshifted = artifact.scorer.probabilities(matrix)
         assert abs(shifted.mean() - rate) < 0.08
         assert abs(unshifted.mean() - rate) > 0.1

@@ -81,7 +81,7 @@ def test_requests_that_come_at_once_load_once(shelf, counting, started_threads):
 def test_memory_is_bounded_and_the_least_recently_used_leaves_first(shelf, counting):
     for org_id in ("a", "b", "c"):
         shelf.activated(org_id)
-    weight = weight_bytes(ModelCache(shelf.registry, 10**9, Metrics()).active("a").forest)
+    weight = weight_bytes(ModelCache(shelf.registry, 10**9, Metrics()).active("a").scorer)
     metrics = Metrics()
     cache = ModelCache(counting, 2 * weight + 1, metrics)
     for org_id in ("a", "b", "a", "c"):
@@ -107,18 +107,17 @@ def test_what_a_request_holds_stays_valid_when_it_leaves_the_cache(shelf):
     shelf.activated("b")
     cache = ModelCache(shelf.registry, 1, Metrics())
     artifact = cache.active("a")
-    before = artifact.forest.probabilities([[0.0] * 11])
+    before = artifact.scorer.probabilities([[0.0] * 11])
     cache.active("b")
-    assert artifact.forest.probabilities([[0.0] * 11]) == before
+    assert artifact.scorer.probabilities([[0.0] * 11]) == before
 
 
 def test_the_weight_counts_what_the_forest_derived(shelf):
     shelf.activated()
     artifact = shelf.registry.load("default", shelf.registry.versions("default")[0])
-    bare = weight_bytes(artifact.forest)
-    assert bare == artifact.byte_count
-    artifact.forest.contributions([[0.0] * 11])
-    assert weight_bytes(artifact.forest) > bare
+    bare = weight_bytes(artifact.scorer)
+    artifact.scorer.contributions([[0.0] * 11])
+    assert weight_bytes(artifact.scorer) > bare
 
 
 def test_what_happens_to_the_files_of_a_loaded_version_changes_no_answer(client, shelf, features):

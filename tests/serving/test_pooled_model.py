@@ -200,8 +200,8 @@ def test_orgs_that_share_a_model_share_its_arrays_and_each_is_weighed_once(shelf
     shelf.pooled(a=0.1, b=0.2)
     metrics = Metrics()
     cache = cache_of(shelf, metrics=metrics)
-    forests = [cache.active(org_id).forest for org_id in ("unknown", "a", "b")]
-    assert forests[0].threshold is forests[1].threshold is forests[2].threshold
+    forests = [cache.active(org_id).scorer for org_id in ("unknown", "a", "b")]
+    assert forests[0].nodes.words is forests[1].nodes.words is forests[2].nodes.words
     assert len(cache) == 3
     text = generate_latest(metrics.registry).decode()
     assert f"leadscore_model_cache_bytes {float(weight_bytes(tuple(forests)))}" in text
@@ -217,7 +217,7 @@ def test_an_org_is_moved_to_its_base_value_once(shelf):
 
 def test_memory_is_bounded_however_many_orgs_share_a_model(shelf):
     shelf.pooled(**{f"org-{number}": 0.1 + number / 1_000 for number in range(200)})
-    whole = weight_bytes(cache_of(shelf).active("nobody").forest)
+    whole = weight_bytes(cache_of(shelf).active("nobody").scorer)
     metrics = Metrics()
     cache = cache_of(shelf, 3 * whole, metrics)
     for number in range(200):
@@ -225,7 +225,7 @@ def test_memory_is_bounded_however_many_orgs_share_a_model(shelf):
         cache.active(f"unknown-{number}")
     held = float(generate_latest(metrics.registry).decode().split("\nleadscore_model_cache_bytes ")[1].split()[0])
     assert 2 * whole < held <= 3 * whole
-    kept = [artifact.forest for artifact, _ in vars(cache)["_models"].values()]
+    kept = [artifact.scorer for artifact, _ in vars(cache)["_models"].values()]
     assert held == weight_bytes(tuple(kept))
 
 

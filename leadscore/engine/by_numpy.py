@@ -1,0 +1,43 @@
+"""What the kernels do, done by numpy: slower, with the same results, for where nothing can be compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from leadscore.engine.boxes import Boxes, quadrature
+from leadscore.engine.nodes import Nodes
+
+Floats = npt.NDArray[np.float64]
+Float32s = npt.NDArray[np.float32]
+
+
+def tree_values(nodes: Nodes, table: Float32s) -> Floats:
+    """Return the value of the leaf that each row reaches in each tree, shape (rows, trees)."""
+    return np.concatenate([np.empty((0, nodes.trees)), *(nodes.values[ends] for ends in nodes.ends(table))])
+
+
+def contributions_by_numpy(boxes: Boxes, rows: Float32s) -> Floats:
+    """Return the sum of what all leaves give each feature, shape (rows, features), without compiled kernels."""
+    given = np.zeros(rows.shape)
+    for blocks, values, features in boxes.by_length():
+        low, high, share = np.moveaxis(blocks["boxes"], 2, 0)
+        lets_unknown = (
+            np.unpackbits(blocks["lets_unknown"][:, : features.shape[1], None], axis=2, bitorder="little") > 0
+        )
+        share = share.astype(np.float64)
+        for place, row in enumerate(rows):
+            known = row[features][:, :, None]
+            inside = ((known > low) & (known <= high) | np.isnan(known) & lets_unknown).astype(np.float64)
+            by_leaf = values[:, None, :] * (inside - share) * _integrals(inside, share)
+            given[place] += np.bincount(features.ravel(), by_leaf.sum(axis=2).ravel(), minlength=len(row))
+    return given
+
+
+def _integrals(inside: Floats, share: Floats) -> Floats:
+    """Return, for each feature on a leaf's path (axis 1), the integral over the product of the others' factors."""
+    integrals = np.zeros_like(share)
+    for node, weight in quadrature(share.shape[1]):
+        factors = inside * node + share * (1 - node)
+        integrals += weight * factors.prod(axis=1, keepdims=True) / factors
+    return integrals

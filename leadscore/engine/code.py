@@ -1,0 +1,104 @@
+"""A builder of LLVM's intermediate representation with the few steps that the kernels are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+
+from leadscore.engine.boxes import LANES
+
+# llvmlite has no types for the checker
+Value = Any
+Kind = Any
+
+I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+F32, F64, POINTER = ir.FloatType(), ir.DoubleType(), ir.PointerType()
+# sums may be reordered and fused with products; that a value is never unknown or infinite is not assumed
+MATHS = ("reassoc", "contract", "nsz")
+
+
+class Code(ir.IRBuilder):  # type: ignore[misc]  # llvmlite has no types
+    """A builder with the few steps that occur again and again."""
+
+    def at(self, array: Value, index: Value, kind: Kind) -> Value:
+        """Load item `index` of an array of `kind`."""
+        return self.load(self.gep(array, [index], source_etype=kind), typ=kind)
+
+    def bytes_behind(self, array: Value, count: Value) -> Value:
+        """Return the address so many bytes behind `array`."""
+        return self.gep(array, [count], source_etype=I8)
+
+    def lanes_at(self, array: Value, offset: int, kind: Kind) -> Value:
+        """Load a vector that starts so many bytes behind `array`."""
+        return self.load(self.bytes_behind(array, I64(offset)), typ=ir.VectorType(kind, LANES), align=4)
+
+    def spread(self, value: Value, lanes: int = LANES) -> Value:
+        """Return a vector whose lanes all hold `value`."""
+        undefined = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+        first = self.insert_element(undefined, value, I32(0))
+        return self.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
+
+    def gather(self, array: Value, index: Value, kind: Kind) -> Value:
+        """Load the items of `index`, a vector, of an array of `kind`."""
+        places = self.gep(array, [index], source_etype=kind)
+        places.type = ir.VectorType(POINTER, index.type.count)  # the builder takes every address for a single one
+        vector = ir.VectorType(kind, places.type.count)
+        name = f"llvm.masked.gather.v{vector.count}{kind.intrinsic_name}.v{vector.count}p0"
+        wanted = ir.VectorType(I1, vector.count)
+        gathering = self._intrinsic(name, vector, [places.type, I32, wanted, vector])
+        all_lanes, none = ir.Constant(wanted, [1] * vector.count), ir.Constant(vector, [0] * vector.count)
+        return self.call(gathering, [places, I32(4), all_lanes, none])
+
+    def add_lanes(self, lanes: int) -> ir.Function:
+        """Return the function that adds a vector's lanes to a number."""
+        return self._intrinsic(f"llvm.vector.reduce.fadd.v{lanes}f64", F64, [F64, ir.VectorType(F64, lanes)])
+
+    def _intrinsic(self, name: str, result: Kind, kinds: Sequence[Kind]) -> ir.Function:
+        return self.module.globals.get(name) or ir.Function(self.module, ir.FunctionType(result, kinds), name)
+
+    def plus(self, one: Value, other: Value) -> Value:
+        """Add, in whichever order is fastest."""
+        return self.fadd(one, other, flags=MATHS)
+
+    def times(self, one: Value, other: Value) -> Value:
+        """Multiply, fused with an addition where that is faster."""
+        return self.fmul(one, other, flags=MATHS)
+
+    def loop(self, count: Value, body: Callable[..., Sequence[Value]], *first: Value) -> list[Value]:
+        """Run `body(index, *carried)` `count` times; return what the last run carried on, or `first` without any."""
+        before = self.block
+        head, run, after = (self.append_basic_block() for _ in range(3))
+        self.branch(head)
+        self.position_at_end(head)
+        index, *carried = (self.phi(kind) for kind in (I64, *(value.type for value in first)))
+        for phi, value in zip((index, *carried), (I64(0), *first), strict=True):
+            phi.add_incoming(value, before)
+        self.cbranch(self.icmp_unsigned("<", index, count), run, after)
+        self.position_at_end(run)
+        given = body(index, *carried)
+        for phi, value in zip((index, *carried), (self.add(index, I64(1)), *given), strict=True):
+            phi.add_incoming(value, self.block)
+        self.branch(head)
+        self.position_at_end(after)
+        return carried
+
+
+def lanes(value: float) -> Value:
+    """Return a vector of LANES numbers, all `value`."""
+    return ir.Constant(ir.VectorType(F64, LANES), [value] * LANES)
+
+
+def new_function(module: ir.Module, name: str, kinds: Sequence[Kind]) -> tuple[Code, Sequence[Value]]:
+    """Add a function without a result; return what builds its body, and its arguments."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
+    return Code(function.append_basic_block()), function.args
+
+
+def new_internal_function(module: ir.Module, name: str, kinds: Sequence[Kind]) -> tuple[Code, Sequence[Value]]:
+    """Add one that only this module calls, and that is not copied into whoever calls it."""
+    code, arguments = new_function(module, name, kinds)
+    code.function.linkage = "internal"
+    code.function.attributes.add("noinline")
+    return code, arguments

@@ -1,0 +1,176 @@
+"""A forest's nodes as the engine walks them: one word of 64 bits for each, so that a step loads one place of memory.
+
+    bits  0 to 31   the threshold, a float32: a value that is not above it goes left
+    bits 32 to 38   the feature
+    bit  39         set where an unknown value goes left
+    bits 40 to 63   the place of the left child; the right child stands behind it
+
+A leaf leads to itself: its threshold is infinite, an unknown value goes left, and left is where it stands. So every
+walker of a pack takes the same number of steps, the forest's depth, and none is ever asked whether it has arrived.
+The nodes of a tree stand together, level by level. Behind the last tree stands a leaf of value 0 that belongs to none,
+and the roots are filled up with it to whole packs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+WALKERS = 16
+MOST_FEATURES_IN_WORDS = (1 << 7) - 1
+MOST_NODES = 1 << 24
+AGREEMENT = 0.5
+ROWS_AT_A_TIME = 4_096
+
+Words = npt.NDArray[np.uint64]
+Floats = npt.NDArray[np.float64]
+Float32s = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int32]
+
+_INFINITE = 0x7F800000
+FEATURE_BITS, MISSING_BIT, LEFT_SHIFT = 0x7F, 0x80, 8
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The nodes of all trees; `words` and `values`, shape (nodes,), and the places of the roots, in whole packs.
+
+    `values` has a leaf's share of converted leads, and 0 at all other nodes.
+    """
+
+    words: Words
+    values: Floats
+    roots: Places
+    trees: int
+    depth: int
+
+    def is_sound(self, feature_count: int) -> bool:
+        """Return whether a walk stays inside these arrays, comes to an end, and reads only so many features."""
+        count, roots, values = len(self.words), self.roots, self.values
+        if not (0 < count <= MOST_NODES and count == len(values) and 0 < self.trees <= len(roots)):
+            return False
+        if len(roots) % WALKERS or not 0 <= self.depth < count or roots.min() < 0 or roots.max() >= count:
+            return False
+        threshold, rest = self._halves()
+        left, is_leaf = rest >> LEFT_SHIFT, self.is_leaf
+        leads_on = (left > np.arange(count, dtype=np.uint32)) & (left < count - 2)
+        is_share = values.min() >= 0 and values.max() <= 1 and values[-1] == 0
+        return bool(
+            (is_leaf | leads_on).all()
+            and is_leaf[-1]
+            and (rest & FEATURE_BITS).max() < feature_count
+            and is_share
+            and not np.isnan(threshold.min())
+        )
+
+    @property
+    def is_leaf(self) -> npt.NDArray[np.bool_]:
+        """Which nodes lead to themselves, whatever comes."""
+        found: npt.NDArray[np.bool_] = self.words == _leaf_words(np.arange(len(self.words)))
+        return found
+
+    @property
+    def lone_roots(self) -> npt.NDArray[np.int64]:
+        """The places of the trees' roots that are leaves."""
+        roots = self.roots[: self.trees].astype(np.int64)
+        lone: npt.NDArray[np.int64] = roots[self.words[roots] == _leaf_words(roots)]
+        return lone
+
+    def unpacked(self) -> tuple[Float32s, npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        """Return, of each node, the threshold, the feature, whether an unknown value goes left, and the left child."""
+        threshold, rest = self._halves()
+        return (
+            threshold,
+            (rest & FEATURE_BITS).astype(np.int64),
+            (rest & MISSING_BIT) > 0,
+            (rest >> LEFT_SHIFT).astype(np.int64),
+        )
+
+    def _halves(self) -> tuple[Float32s, npt.NDArray[np.uint32]]:
+        thresholds, rest = self.words.view(np.uint32).reshape(-1, 2).T
+        return thresholds.copy().view(np.float32), rest.copy()
+
+    def ends(self, table: Float32s) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield where each row ends in each tree, shape (rows, trees), some thousand rows at a time; by numpy."""
+        steps = self.unpacked()
+        for start in range(0, len(table), ROWS_AT_A_TIME):
+            yield self._walked(table[start : start + ROWS_AT_A_TIME], *steps)
+
+    def _walked(
+        self,
+        table: Float32s,
+        threshold: Float32s,
+        feature: npt.NDArray[np.int64],
+        missing_goes_left: npt.NDArray[np.bool_],
+        left: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.int64]:
+        at = np.broadcast_to(self.roots[: self.trees].astype(np.int64), (len(table), self.trees))
+        of_row = np.arange(len(table))[:, None]
+        for _ in range(self.depth):
+            values = table[of_row, feature[at]]
+            goes_left = (values <= threshold[at]) | np.isnan(values) & missing_goes_left[at]
+            at = left[at] + ~goes_left
+        return at
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Nodes as a training leaves them, shape (nodes,) each; a leaf's feature is negative."""
+
+    feature: npt.NDArray[np.int16]
+    threshold: Float32s
+    left: Places
+    right: Places
+    missing_goes_left: npt.NDArray[np.bool_]
+    value: Floats
+
+    def levels(self, roots: Places) -> Iterator[Places]:
+        """Yield the nodes of each level, the roots' first; children side by side, in the order of their parents."""
+        level = roots
+        while len(level):
+            yield level
+            parents = level[self.feature[level] >= 0]
+            level = np.stack([self.left[parents], self.right[parents]], axis=1).ravel()
+
+
+def pack(branches: Branches, roots: Places) -> Nodes:
+    """Return the nodes below `roots` as words. Raises ValueError when they are too many, or use too many features."""
+    nodes, features = len(branches.feature), int(branches.feature.max()) + 1
+    if nodes >= MOST_NODES or features > MOST_FEATURES_IN_WORDS:
+        raise ValueError(
+            f"a forest of {nodes:,} nodes over {features} features is too large to be served: fewer than"
+            f" {MOST_NODES:,} nodes over at most {MOST_FEATURES_IN_WORDS} features are expected; train a smaller one"
+        )
+    levels, trees, tree = [], [], np.arange(len(roots))
+    for level in branches.levels(roots):
+        levels.append(level)
+        trees.append(tree)
+        tree = np.repeat(tree[branches.feature[level] >= 0], 2)
+    by_tree = np.argsort(np.concatenate(trees), kind="stable")
+    order = np.concatenate(levels)[by_tree]
+    place = np.empty(len(order) + 1, np.int64)
+    place[order] = np.arange(len(order))
+    padding = np.full(-len(roots) % WALKERS, len(order))
+    return Nodes(
+        words=np.append(_words(branches, order, place), _leaf_words(np.array([len(order)]))),
+        values=np.append(np.where(branches.feature[order] < 0, branches.value[order], 0.0), 0.0),
+        roots=np.append(place[roots], padding).astype(np.int32),
+        trees=len(roots),
+        depth=len(levels) - 1,
+    )
+
+
+def _words(branches: Branches, order: Places, place: npt.NDArray[np.int64]) -> Words:
+    feature, left = branches.feature[order], place[branches.left[order]]
+    words = branches.threshold[order].view(np.uint32).astype(np.uint64)
+    words |= feature.astype(np.uint64) << np.uint64(32)
+    words |= branches.missing_goes_left[order].astype(np.uint64) << np.uint64(39)
+    words |= left.astype(np.uint64) << np.uint64(40)
+    return np.where(feature < 0, _leaf_words(np.arange(len(order))), words)
+
+
+def _leaf_words(places: npt.NDArray[np.int64]) -> Words:
+    return (places.astype(np.uint64) << np.uint64(40)) | np.uint64(MISSING_BIT << 32 | _INFINITE)
