@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.shared.goals import Goal, Row
 from benchmarks.shared.load import LOOPBACK, Failed, percentile
 from benchmarks.shared.processes import Running, running
-from benchmarks.shared.served import PREDICT, Served, body, version_bytes, with_many_orgs, with_many_versions
+from benchmarks.shared.served import PREDICT, Served, body, engine_file_bytes, with_many_orgs, with_many_versions
 from benchmarks.shared.services import WORKERS, empty, ours
 
 TIMED_ORGS = 300
@@ -61,7 +61,7 @@ def org_rows(served: Served, folder: Path, count: int) -> list[Row]:
         rows = first_request_rows(our, bodies[:TIMED_ORGS])
         calls = ask_everywhere(our, bodies)
         ask(plain, "/predict", bodies, calls)
-        return [*rows, _memory_row(our, plain, count, len(org_ids) * version_bytes(models, org_ids[0]))]
+        return [*rows, _memory_row(our, plain, count, len(org_ids) * engine_file_bytes(models, org_ids[0]))]
 
 
 def first_request_rows(our: Running, bodies: Sequence[bytes]) -> list[Row]:

@@ -16,7 +16,16 @@ from sklearn.ensemble import RandomForestClassifier
 from benchmarks.quality import features_of
 from benchmarks.shared.load import post
 from leadscore.activation import roll_back
-from leadscore.artifact import ESTIMATOR_FILE, FOREST_FILE, MANIFEST_FILE, Manifest, encode_arrays, sha256_of
+from leadscore.artifact import (
+    ENGINE_FILE,
+    ESTIMATOR_FILE,
+    FOREST_FILE,
+    MANIFEST_FILE,
+    Manifest,
+    encode_arrays,
+    sha256_of,
+)
+from leadscore.engine.scorer import Scorer
 from leadscore.features import CONTRACT
 from leadscore.forest import LEAF, Floats, Forest
 from leadscore.registry import POINTER_FILE, Pointer, Registry
@@ -44,7 +53,6 @@ ONE_SPLIT = Forest(
     cover=np.array([8.0, 4.0, 4.0]),
     roots=np.array([0], np.int32),
 )
-SERVED_FILES = (FOREST_FILE,)
 PREDICT, BATCH = "/api/v1/predict", "/api/v1/predict/batch"
 
 
@@ -112,45 +120,46 @@ def simulated(records: int) -> FeatureRows:
 
 def with_many_orgs(models: Path, like: Served, count: int) -> list[str]:
     """Give `models` as many orgs, each with a version of its own that is as large as `like`; return their ids."""
+    forest, scorer = encode_arrays(like.forest.to_arrays()), like.forest.scorer
     org_ids = [f"org-{number:05d}" for number in range(count)]
     for number, org_id in enumerate(org_ids):
-        forest = like.forest.with_moved_leaves(lambda values, share=1 - number * 1e-6: values * share)
-        _write(models, like.manifest, org_id, number, forest)
+        moved = scorer.with_moved_leaves(lambda values, share=1 - number * 1e-6: values * share)
+        _write(models, like.manifest, org_id, number, {FOREST_FILE: forest, ENGINE_FILE: engine_bytes(moved)})
     return org_ids
 
 
 def with_many_versions(models: Path, like: Served, count: int) -> list[str]:
     """Give `models` as many orgs, each with a tiny version of another number; return their ids."""
+    files = {FOREST_FILE: encode_arrays(ONE_SPLIT.to_arrays()), ENGINE_FILE: engine_bytes(ONE_SPLIT.scorer)}
     org_ids = [f"org-{number:05d}" for number in range(count)]
     for number, org_id in enumerate(org_ids):
-        _write(models, like.manifest, org_id, number, ONE_SPLIT)
+        _write(models, like.manifest, org_id, number, files)
     return org_ids
 
 
-def _write(models: Path, manifest: Manifest, org_id: str, number: int, forest: Forest) -> None:
+def engine_bytes(scorer: Scorer) -> bytes:
+    """Return the file from which a version is served."""
+    return encode_arrays(scorer.to_arrays())
+
+
+def _write(models: Path, manifest: Manifest, org_id: str, number: int, files: dict[str, bytes]) -> None:
     """Write a version and the pointer to it, as the registry would, without waiting for the disk each time."""
     version = (NOW + timedelta(seconds=number)).strftime("%Y%m%d%H%M%S")
-    files = version_files(forest)
     hashes = {name: sha256_of(content) for name, content in files.items()}
     described = msgspec.structs.replace(manifest, org_id=org_id, version=version, files=hashes)
-    files[MANIFEST_FILE] = msgspec.json.encode(described)
+    manifest_bytes = msgspec.json.encode(described)
     folder = models / org_id / version
     folder.mkdir(parents=True)
-    for name, content in files.items():
+    for name, content in {**files, MANIFEST_FILE: manifest_bytes}.items():
         (folder / name).write_bytes(content)
-    pointer = Pointer(version, None, NOW.isoformat(), "benchmark", "to be measured", sha256_of(files[MANIFEST_FILE]))
+    pointer = Pointer(version, None, NOW.isoformat(), "benchmark", "to be measured", sha256_of(manifest_bytes))
     (models / org_id / POINTER_FILE).write_bytes(msgspec.json.encode(pointer))
 
 
-def version_files(forest: Forest) -> dict[str, bytes]:
-    """Return the files from which a version is served."""
-    return {FOREST_FILE: encode_arrays(forest.to_arrays())}
-
-
-def version_bytes(models: Path, org_id: str) -> int:
-    """Return the bytes of the files from which an org's one version is served."""
-    [folder] = (entry for entry in (models / org_id).iterdir() if entry.is_dir())
-    return sum((folder / name).stat().st_size for name in SERVED_FILES)
+def engine_file_bytes(models: Path, org_id: str) -> int:
+    """Return how large the file is from which an org's one version is served."""
+    [file] = (models / org_id).glob(f"*/{ENGINE_FILE}")
+    return file.stat().st_size
 
 
 def body(row: Floats, org_id: str = ORG) -> bytes:
