@@ -28,7 +28,7 @@ from serving.problems import CODES, Refusal
 LARGE_BYTES = 65_536
 LARGE_BODIES = 16
 # how long a body may take from its first byte to its last
-BODY_SECONDS = 15.0
+BODY_SECONDS = 10.0
 # how long what is sent after a refusal is thrown away
 DISCARD_SECONDS = 2.0
 

@@ -105,22 +105,27 @@ def _require_free(host: str, port: int) -> None:
 def _bridge(target: str, settings: Settings, folder: Path, reader: Connection, writer: Connection) -> Bridge:
     """Return what a process serves; called in that process."""
     writer.close()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # the supervisor's own, inherited, would swallow a stop that comes before granian sets its handlers here
+        signal.signal(number, signal.SIG_DFL)
     write_json_lines(settings.log_level)
     kernels()  # now, so that no request waits for it
     module, _, name = target.partition(":")
     is_stopping = threading.Event()
     app: Flask = getattr(importlib.import_module(module), name)(settings, folder=folder, is_stopping=is_stopping)
-    threading.Thread(target=_watch, args=(reader, os.getppid(), is_stopping), daemon=True).start()
+    threading.Thread(target=_watch, args=(reader, is_stopping), daemon=True).start()
     return Bridge(app, threads=settings.server_threads, max_body_bytes=settings.max_body_bytes)
 
 
-def _watch(reader: Connection, supervisor: int, is_stopping: threading.Event) -> None:
-    """Wait for the supervisor to stop, or to die: its end of the pipe closes either way. An orphan ends itself."""
+def _watch(reader: Connection, is_stopping: threading.Event) -> None:
+    """Wait until the supervisor stops or dies, which closes its end of the pipe; then see to it that this process ends.
+
+    A supervisor that stops has sent the signal before; one that was killed could not.
+    """
     reader.poll(None)
     is_stopping.set()
     time.sleep(ORPHAN_SECONDS)
-    if os.getppid() != supervisor:
-        os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _log_when_listening(settings: Settings) -> None:

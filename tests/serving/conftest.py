@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from leadscore.activation import activate, roll_back
-from leadscore.artifact import BASE_VALUES_FILE, FOREST_FILE, FORMAT, Importance, Manifest, Split, encode_arrays
+from leadscore.artifact import (
+    BASE_VALUES_FILE,
+    ENGINE_FILE,
+    FOREST_FILE,
+    FORMAT,
+    Importance,
+    Manifest,
+    Split,
+    encode_arrays,
+)
 from leadscore.comparison import BASE_RATE, Comparison, Difference, Estimate
 from leadscore.evaluation import ConfusionMatrix, EvaluationReport, Metrics
 from leadscore.features import CONTRACT
@@ -28,7 +41,6 @@ from leadscore.records import RecordCounts, Window
 from leadscore.registry import Registry
 from leadscore.settings import Settings
 from serving.app import create_app
-from serving.http_server import HttpServer
 from serving.services import EXTENSION, Services
 
 DEAD_PORT = 9
@@ -98,7 +110,12 @@ class Shelf:
         self, org_id: str = "default", *, high: float = 0.75, forest: Forest | None = None, **files: bytes
     ) -> str:
         """Add a version that nobody judged, with other `files` than the usual ones too, and return its id."""
-        files |= {FOREST_FILE: encode_arrays((forest or _forest(high)).to_arrays()), "model.joblib": b"an estimator"}
+        forest = forest or _forest(high)
+        files |= {
+            FOREST_FILE: encode_arrays(forest.to_arrays()),
+            ENGINE_FILE: encode_arrays(forest.scorer.to_arrays()),
+            "model.joblib": b"an estimator",
+        }
         return self.registry.publish(org_id, files, lambda version, hashes: _manifest(org_id, version, hashes)).version
 
     def judged(
@@ -187,30 +204,83 @@ def features() -> dict[str, Any]:
     }
 
 
+ROOT = Path(__file__).parents[2]
+
+
 @dataclass(frozen=True)
 class Live:
     """A server that listens, and a pool of connections to it."""
 
-    server: HttpServer
+    port: int
+    process: subprocess.Popen[str]
     http: urllib3.HTTPConnectionPool
 
     def post(self, path: str, body: Any) -> urllib3.BaseHTTPResponse:
         """Send `body` as JSON."""
         return self.http.request("POST", path, json=body)
 
+    def processes(self) -> set[int]:
+        """Return the processes that answer, without the one that supervises them."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
+        return {int(pid) for pid in children.split()}
+
+
+Starter = Callable[..., "subprocess.Popen[str]"]
+
 
 @pytest.fixture
-def live(settings: Settings, shelf: Shelf) -> Iterator[Live]:
-    """Give the real server on a free port, in a thread."""
-    four_threads = replace(settings, server_threads=4)
-    server = HttpServer(create_app(four_threads), four_threads, port=0)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    with urllib3.HTTPConnectionPool("127.0.0.1", server.port, maxsize=16, timeout=30, retries=False) as http:
-        yield Live(server, http)
-    server.stop()
-    thread.join(30)
-    assert not thread.is_alive()
+def start() -> Iterator[Starter]:
+    """Give a function that starts the server as people do, with settings from the environment."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start_with(**environment: Any) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving"],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], **{name: str(value) for name, value in environment.items()}},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start_with
+    for process in started:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+@pytest.fixture
+def live(settings: Settings, shelf: Shelf, start: Starter, free_port: Callable[[], int]) -> Iterator[Live]:
+    """Give the real server, of two processes, on a free port."""
+    port = free_port()
+    process = start(
+        PORT=port,
+        MODEL_PATH=shelf.registry.root,
+        DB_PORT=settings.db_port,
+        DAGSTER_URL=settings.dagster_url,
+        MAX_BODY_BYTES=settings.max_body_bytes,
+        MAX_BATCH_SIZE=settings.max_batch_size,
+        SERVER_THREADS=4,
+        LOG_LEVEL="WARNING",
+    )
+    with urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=16, timeout=30, retries=False) as http:
+        until_it_answers(process, http)
+        yield Live(port, process, http)
+
+
+def until_it_answers(process: subprocess.Popen[str], http: urllib3.HTTPConnectionPool) -> None:
+    """Wait until the server listens, or fail with what it said instead."""
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            assert http.request("GET", "/health/live", retries=False).status == 200
+        except urllib3.exceptions.HTTPError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError(process.communicate()[1])
 
 
 @pytest.fixture

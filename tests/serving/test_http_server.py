@@ -1,4 +1,4 @@
-"""The real server: what waitress sees before Flask does, clients that stall, and a stop that loses no answer."""
+"""The real server: what Flask never sees, clients that stall, processes that die, and a stop that loses no answer."""
 
 from __future__ import annotations
 
@@ -8,27 +8,22 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
 
-from leadscore.errors import CannotRun
-from serving.app import create_app
-from serving.http_server import HttpServer
+from serving.bridge import BODY_SECONDS
 
-ROOT = Path(__file__).parents[2]
 PREDICT = b"POST /api/v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
-def exchange(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
+def exchange(port: int, sent: bytes, timeout_seconds: float = 10) -> tuple[int, dict[str, str], bytes]:
     """Send bytes, and return the status, the headers and the body of what comes until the server closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(sent)
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout_seconds) as connection:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(sent)
         received = b""
         while part := connection.recv(65_536):
             received += part
@@ -38,13 +33,16 @@ def exchange(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
     return int(first.split()[1]), headers, body
 
 
+CHUNKED = PREDICT + b"Transfer-Encoding: chunked\r\n"
 REFUSED = [
-    ("a chunked body", PREDICT + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 411),
-    ("chunked and a length", PREDICT + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n", 411),
-    ("chunked twice", PREDICT + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 411),
-    ("another encoding", PREDICT + b"Transfer-Encoding: gzip\r\n\r\n", 501),
-    ("no length", PREDICT + b"Connection: close\r\n\r\n", 411),
+    ("a chunked body", CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\n", 411),
+    ("chunked and a length", CHUNKED + b"Content-Length: 2\r\n\r\n0\r\n\r\n", 411),
+    ("a chunked body that never ends", CHUNKED + b"\r\n" + b"5\r\nabcde\r\n" * 50_000, 411),
     ("a huge length", PREDICT + b"Content-Length: 10000000000\r\n\r\n{", 413),
+]
+MALFORMED = [
+    ("chunked twice", PREDICT + b"Transfer-Encoding: chunked, chunked, gzip\r\n\r\n0\r\n\r\n", 400),
+    ("another encoding", PREDICT + b"Transfer-Encoding: gzip\r\n\r\n", 400),
     ("a negative length", PREDICT + b"Content-Length: -1\r\n\r\n{}", 400),
     ("a signed length", PREDICT + b"Content-Length: +2\r\n\r\n{}", 400),
     ("two lengths", PREDICT + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}x", 400),
@@ -55,25 +53,37 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "sent", "status"), REFUSED, ids=[name for name, _, _ in REFUSED])
-def test_what_is_no_proper_request_is_refused_as_a_problem_and_the_connection_closed(live, name, sent, status):
-    answered, headers, body = exchange(live.server.port, sent)
+def test_a_body_of_no_length_or_too_long_a_one_is_refused_as_a_problem_and_the_connection_closed(
+    live, name, sent, status
+):
+    answered, headers, body = exchange(live.port, sent)
     assert answered == status
     assert headers["content-type"] == "application/problem+json"
     assert json.loads(body)["request_id"] == headers["x-request-id"]
     assert live.http.request("GET", "/health/live").status == 200
 
 
+def test_what_is_no_http_is_refused_without_a_word_and_the_connection_closed(live):
+    for name, sent, status in MALFORMED:
+        assert (name, *exchange(live.port, sent)[::2]) == (name, status, b"")
+    assert live.http.request("GET", "/health/live").status == 200
+
+
 def test_a_second_request_hidden_behind_a_refused_one_is_not_answered(live):
     hidden = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
-    _, _, body = exchange(live.server.port, PREDICT + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden)
+    _, _, body = exchange(live.port, CHUNKED + b"\r\n0\r\n\r\n" + hidden)
     assert b"HTTP/1.1" not in body
+
+
+def test_a_request_without_a_length_has_no_body(live):
+    assert exchange(live.port, PREDICT + b"Connection: close\r\n\r\n")[0] == 411
 
 
 def test_the_largest_body_is_taken_and_one_byte_more_is_not(live, settings):
     for size, status in ((settings.max_body_bytes, 400), (settings.max_body_bytes + 1, 413)):
         body = b" " * size
         head = PREDICT + f"Content-Length: {size}\r\nConnection: close\r\n\r\n".encode()
-        assert exchange(live.server.port, head + body)[0] == status
+        assert exchange(live.port, head + body)[0] == status
 
 
 def send_for(connection: socket.socket, seconds: float) -> None:
@@ -84,7 +94,7 @@ def send_for(connection: socket.socket, seconds: float) -> None:
 
 
 def test_a_client_that_sends_on_after_the_refusal_is_cut_off(live):
-    with socket.create_connection(("127.0.0.1", live.server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=20) as connection:
         connection.sendall(PREDICT + b"Content-Length: 10000000000\r\n\r\n")
         with pytest.raises(OSError, match=r"reset|[Bb]roken"):
             send_for(connection, 20)
@@ -92,7 +102,7 @@ def test_a_client_that_sends_on_after_the_refusal_is_cut_off(live):
 
 def test_two_request_ids_are_none(live):
     sent = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-ID: a\r\nX-Request-ID: b\r\nConnection: close\r\n\r\n"
-    status, headers, _ = exchange(live.server.port, sent)
+    status, headers, _ = exchange(live.port, sent)
     assert status == 200
     assert len(headers["x-request-id"]) == 36
 
@@ -102,7 +112,7 @@ def test_clients_that_stall_hold_nobody_up(live, shelf, features):
     live.post("/api/v1/predict", {"features": features})
     with contextlib.ExitStack() as stack:
         for index in range(150):
-            stalled = stack.enter_context(socket.create_connection(("127.0.0.1", live.server.port), timeout=10))
+            stalled = stack.enter_context(socket.create_connection(("127.0.0.1", live.port), timeout=10))
             stalled.sendall(PREDICT + (b"Content-Length: 100\r\n\r\n{" if index % 2 else b"X-Slow: "))
         started = time.monotonic()
         for _ in range(5):
@@ -111,49 +121,67 @@ def test_clients_that_stall_hold_nobody_up(live, shelf, features):
 
 
 def test_a_connection_serves_many_requests(live):
+    with urllib3.HTTPConnectionPool("127.0.0.1", live.port) as http:
+        for _ in range(20):
+            assert http.request("GET", "/health/live").status == 200
+        assert http.num_connections == 1
+
+
+def test_a_body_that_does_not_come_is_refused(live):
+    started = time.monotonic()
+    status, _, body = exchange(live.port, PREDICT + b"Content-Length: 100\r\n\r\n{", timeout_seconds=60)
+    assert (status, json.loads(body)["code"]) == (408, "request_timeout")
+    assert time.monotonic() - started < 2 * BODY_SECONDS
+
+
+def test_a_header_that_would_pass_for_another_is_ignored(live):
+    sent = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX_Request_ID: mine\r\nConnection: close\r\n\r\n"
+    assert exchange(live.port, sent)[1]["x-request-id"] != "mine"
+
+
+def test_a_process_that_dies_is_replaced_and_its_counts_stay(live, shelf, features):
+    shelf.activated()
     for _ in range(20):
-        assert live.http.request("GET", "/health/live").status == 200
-    assert live.http.num_connections == 1
+        assert live.post("/api/v1/predict", {"features": features}).status == 200
+    victim = sorted(live.processes())[0]
+    os.kill(victim, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while victim in live.processes() or len(live.processes()) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    with urllib3.HTTPConnectionPool("127.0.0.1", live.port, retries=3) as http:
+        text = http.request("GET", "/metrics").data.decode()
+    assert "ml_predictions_total" in text
+    assert sum(float(line.split()[1]) for line in text.splitlines() if line.startswith("ml_predictions_total{")) == 20
 
 
-def test_a_server_may_be_told_to_stop_more_than_once(settings, shelf):
-    server = HttpServer(create_app(settings), settings, port=0)
-    server.stop()
-    server.run()
-    server.stop()
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", server.port), timeout=5)
+def is_listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
-def test_a_port_that_is_taken_is_said_so(settings, shelf, live):
-    with pytest.raises(CannotRun, match="PORT"):
-        HttpServer(create_app(settings), settings, port=live.server.port)
+def test_processes_whose_supervisor_is_killed_end_too(start, free_port, tmp_path):
+    port = free_port()
+    process = start(PORT=port, MODEL_PATH=tmp_path / "models")
+    until_listening(process)
+    process.kill()
+    process.wait(10)
+    deadline = time.monotonic() + 30
+    while is_listening(port):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
-Starter = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def start(tmp_path) -> Iterator[Starter]:
-    """Give a function that starts the server as people do, with settings from the environment."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start_with(**environment: Any) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serving"],
-            cwd=ROOT,
-            env={"PATH": os.environ["PATH"], **{name: str(value) for name, value in environment.items()}},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start_with
-    for process in started:
-        process.kill()
-        process.communicate()
+def test_all_processes_answer_and_any_of_them_counts_for_all(live):
+    for _ in range(40):
+        with urllib3.HTTPConnectionPool("127.0.0.1", live.port) as http:
+            assert http.request("GET", "/health/live").status == 200
+    counted = 'leadscore_http_requests_total{method="GET",route="/health/live",status="200"} '
+    text = live.http.request("GET", "/metrics").data.decode()
+    assert float(text.partition(counted)[2].split()[0]) >= 40
 
 
 def until_listening(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -188,6 +216,13 @@ def test_a_stop_finishes_what_is_under_way_and_exits_with_0(start, free_port, sh
     assert [json.loads(line)["message"] for line in out.splitlines()][-1] == "stopped"
 
 
+def test_a_port_that_is_taken_is_said_so(live, start, tmp_path):
+    process = start(PORT=live.port, MODEL_PATH=tmp_path / "models")
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "PORT" in err
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_server_stops_at_once(start, free_port, tmp_path, number):
     process = start(PORT=free_port(), MODEL_PATH=tmp_path / "models")
@@ -208,7 +243,12 @@ def test_the_server_makes_its_registry_and_is_ready(start, free_port, tmp_path):
 
 @pytest.mark.parametrize(
     ("environment", "said"),
-    [({"PORT": "x"}, "PORT"), ({"HOST": "203.0.113.1"}, "HOST"), ({"MODEL_PATH": "/dev/null/models"}, "MODEL_PATH")],
+    [
+        ({"PORT": "x"}, "PORT"),
+        ({"SERVER_WORKERS": 0}, "SERVER_WORKERS"),
+        ({"HOST": "203.0.113.1"}, "HOST"),
+        ({"MODEL_PATH": "/dev/null/models"}, "MODEL_PATH"),
+    ],
 )
 def test_a_server_that_cannot_start_says_why_in_a_line(start, free_port, tmp_path, environment, said):
     process = start(**{"PORT": free_port(), "MODEL_PATH": tmp_path / "models", **environment})

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+import urllib3
 
 
 def test_a_rollback_under_load_fails_no_request_and_mixes_no_answer(live, shelf, features, started_threads):
@@ -36,6 +37,28 @@ def test_a_rollback_under_load_fails_no_request_and_mixes_no_answer(live, shelf,
             assert entry["model_version"] == version == answer.headers["X-Model-Version"]
             assert entry["conversion_probability"] == pytest.approx(probability_of[version])
     assert seen == set(versions)
+
+
+def test_ten_versions_a_second_fail_no_request(live, shelf, features, started_threads):
+    versions, answers, is_over = [shelf.activated(high=0.9), shelf.activated(high=0.75)], [], threading.Event()
+
+    def ask() -> None:
+        with urllib3.HTTPConnectionPool("127.0.0.1", live.port, retries=False) as http:
+            while not is_over.is_set():
+                answers.append(http.request("POST", "/api/v1/predict", json={"features": features}))
+
+    # connections of their own, so that both processes are asked
+    threads = [started_threads(ask) for _ in range(8)]
+    for turn in range(30):
+        # another process moves the pointer: no request tells the server
+        shelf.roll_back(versions[turn % 2])
+        time.sleep(0.1)
+    is_over.set()
+    for thread in threads:
+        thread.join(30)
+    assert len(answers) > 100
+    assert {answer.status for answer in answers} == {200}
+    assert {answer.json()["model_version"] for answer in answers} == set(versions)
 
 
 def test_a_version_that_another_process_activates_is_served_within_a_second(live, shelf, features):
