@@ -15,7 +15,6 @@ import hashlib
 import math
 import os
 import stat
-from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +96,15 @@ class Artifact(msgspec.Struct, frozen=True):
     base_values: BaseValues | None = None
 
 
+class Served(msgspec.Struct, frozen=True):
+    """A version as the server holds it: `sha256` is that of the file whose copy it is mapped from, None without one."""
+
+    manifest: Manifest
+    scorer: Scorer
+    base_values: BaseValues | None
+    sha256: str | None
+
+
 def sha256_of(content: bytes) -> str:
     """Return the SHA-256 of `content` in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
@@ -129,7 +137,7 @@ def read_arrays(path: Path, expected_sha256: str) -> dict[str, npt.NDArray[Any]]
     return decode_arrays(read_verified(path, expected_sha256), path.name)
 
 
-def decode_arrays(content: bytes | mmap, name: str) -> dict[str, npt.NDArray[Any]]:
+def decode_arrays(content: bytes | memoryview, name: str) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays in the content of the file `name`, read-only. Raises Damaged when it is not in the layout."""
     try:
         start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
@@ -155,7 +163,7 @@ def read_verified(path: Path, expected_sha256: str) -> bytes:
     return content
 
 
-def _view(content: bytes | mmap, start: int, entry: dict[str, Any]) -> npt.NDArray[Any]:
+def _view(content: bytes | memoryview, start: int, entry: dict[str, Any]) -> npt.NDArray[Any]:
     kind = np.dtype(_TYPES[entry["dtype"]])
     first, last = entry["data_offsets"]
     shape = tuple(entry["shape"])
@@ -190,7 +198,7 @@ def scoring_file(files: dict[str, str]) -> str:
     return ENGINE_FILE if ENGINE_FILE in files else FOREST_FILE
 
 
-def decode_scorer(content: bytes | mmap, name: str, feature_count: int) -> Scorer:
+def decode_scorer(content: bytes | memoryview, name: str, feature_count: int) -> Scorer:
     """Return the scorer in the content of the file `name`, a version's scoring file. Raises Damaged.
 
     The engine's arrays are views of the content, a forest's are packed for the engine first.

@@ -20,20 +20,27 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
 import msgspec
 
 from leadscore.artifact import (
+    ENGINE_FILE,
     MANIFEST_FILE,
     Artifact,
     Manifest,
+    Served,
     decode_manifest,
+    decode_scorer,
     load_artifact,
+    load_base_values,
     read_verified,
+    scoring_file,
     sha256_of,
 )
+from leadscore.copies import VerifiedCopies
 from leadscore.errors import (
     AlreadyJudged,
     Damaged,
@@ -53,6 +60,7 @@ REPORT_FILE = "report.html"
 POINTER_FILE = "active.json"
 HISTORY_FILE = "activations.jsonl"
 LOCK_FILE = ".lock"
+MOST_PATHS = 4_096
 
 # 80 characters, each of which may take three in a folder's name, whose most is 255
 _ORG_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,79}", re.ASCII)
@@ -120,6 +128,8 @@ class Registry:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        # asked for with every request
+        self._pointer_path = lru_cache(MOST_PATHS)(lambda org_id: str(self._org_folder(org_id) / POINTER_FILE))
 
     # reading
 
@@ -157,6 +167,19 @@ class Registry:
         manifest = self.manifest(org_id, version, expected_sha256)
         return load_artifact(self._version_folder(org_id, version), manifest)
 
+    def load_served(self, org_id: str, version: str, expected_sha256: str, copies: VerifiedCopies) -> Served:
+        """Return a version as it is served, of which only the files that scoring needs are read and verified.
+
+        The others were verified when it was activated. Raises VersionNotFound or Damaged.
+        """
+        manifest, folder = self.manifest(org_id, version, expected_sha256), self._version_folder(org_id, version)
+        name = scoring_file(manifest.files)
+        is_mapped, recorded = name == ENGINE_FILE, manifest.files[name]
+        content = copies.map(folder / name, recorded) if is_mapped else read_verified(folder / name, recorded)
+        scorer = decode_scorer(content, name, len(manifest.contract.features))
+        base_values = load_base_values(folder, org_id, manifest.files)
+        return Served(manifest, scorer, base_values, recorded if is_mapped else None)
+
     def judgement(self, org_id: str, version: str) -> Judgement | None:
         """Return how a version was judged, or None when it was not. Raises Damaged when that cannot be read."""
         content = _read_if_there(self._version_folder(org_id, version) / EVALUATION_FILE)
@@ -190,8 +213,9 @@ class Registry:
 
     def pointer_stamp(self, org_id: str) -> tuple[int, int, int] | None:
         """Return what changes whenever the pointer is swapped, at the cost of one `stat`; None without a pointer."""
+        path = self._pointer_path(org_id if isinstance(org_id, str) else check_org_id(org_id))
         try:
-            status = (self._org_folder(org_id) / POINTER_FILE).stat()
+            status = os.stat(path)  # noqa: PTH116 (a Path takes longer than the call)
         except (FileNotFoundError, NotADirectoryError):
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 
+from leadscore.copies import private_folder
 from leadscore.errors import LeadscoreError
 from leadscore.settings import read_settings
 from serving.http_server import serve
 from serving.logs import write_json_lines
-from serving.preparation import prepare, private_folder
+from serving.preparation import prepare
 
 _log = logging.getLogger("serving")
 

@@ -7,6 +7,9 @@ remembered, so that a flood of requests does not read the damaged files again an
 
 An org without an active version of its own is served by the pooled model, if there is one, moved to the org's base
 value. Such forests share all arrays but the leaves' values, and each array is weighed once.
+
+Processes that serve from one folder of copies map the same pages, and only the first of them reads and verifies a
+version's arrays. A version that leaves one of them leaves the folder; whoever has mapped it keeps it.
 """
 
 from __future__ import annotations
@@ -17,13 +20,14 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from leadscore.artifact import Artifact
+from leadscore.artifact import Served
+from leadscore.copies import VerifiedCopies
 from leadscore.errors import Damaged, LeadscoreError, NoActiveModel, VersionNotFound
 from leadscore.pooling import POOLED, shift_to_base_value
 from leadscore.registry import Pointer, Registry
@@ -45,8 +49,7 @@ _log = logging.getLogger(__name__)
 Stamp = tuple[int, int, int]
 
 
-@dataclass(frozen=True)
-class _Key:
+class _Key(NamedTuple):
     """What is loaded: an org's version, tied to its files by the manifest's hash, or moved to another base value."""
 
     org_id: str
@@ -73,18 +76,20 @@ class ModelCache:
         registry: Registry,
         max_bytes: int,
         metrics: Metrics,
+        copies: VerifiedCopies,
         clock: Callable[[], float] = time.monotonic,
         *,
         is_pooling: bool = False,
     ) -> None:
         self._registry, self._max_bytes, self._metrics, self._clock = registry, max_bytes, metrics, clock
+        self._copies = copies
         self._is_pooling = is_pooling
         self._lock = threading.Lock()
         self._loads = threading.BoundedSemaphore(LOADS_AT_A_TIME)
         self._pointers: OrderedDict[str, tuple[Stamp, Pointer]] = OrderedDict()
-        self._models: OrderedDict[_Key, tuple[Artifact, dict[int, int]]] = OrderedDict()
+        self._models: OrderedDict[_Key, tuple[Served, dict[int, int]]] = OrderedDict()
         self._holders: Counter[int] = Counter()
-        self._flights: dict[_Key, Future[Artifact]] = {}
+        self._flights: dict[_Key, Future[Served]] = {}
         self._failures: dict[_Key, _Failure] = {}
         self._bytes = 0
 
@@ -121,20 +126,20 @@ class ModelCache:
                 raise
             return POOLED, self.pointer(POOLED)
 
-    def active(self, org_id: str) -> Artifact:
+    def active(self, org_id: str) -> Served:
         """Return the version that scores the org's leads, verified. Raises NoActiveModel or Damaged."""
         owner, pointer = self.serving(org_id)
         key = _Key(owner, pointer.version, pointer.manifest_sha256)
-        artifact = self._held(key, lambda: self._read(key))
-        base_value = artifact.base_values.orgs.get(org_id) if artifact.base_values else None
+        model = self._held(key, lambda: self._read(key))
+        base_value = model.base_values.orgs.get(org_id) if model.base_values else None
         if base_value is None:
-            return artifact
-        return self._held(replace(key, base_value=base_value), lambda: _moved(artifact, base_value))
+            return model
+        return self._held(key._replace(base_value=base_value), lambda: _moved(model, base_value))
 
     def _has_pooled_model(self) -> bool:
         return self._is_pooling and self._registry.pointer_stamp(POOLED) is not None
 
-    def _held(self, key: _Key, load: Callable[[], Artifact]) -> Artifact:
+    def _held(self, key: _Key, load: Callable[[], Served]) -> Served:
         """Return what is in memory under `key`, or what `load` gives, which is called once for all who wait."""
         with self._lock:
             if key in self._models:
@@ -155,9 +160,9 @@ class ModelCache:
         if failure and self._clock() < failure.until_seconds:
             raise failure.error.with_traceback(None)
 
-    def _load(self, key: _Key, load: Callable[[], Artifact], flight: Future[Artifact]) -> None:
+    def _load(self, key: _Key, load: Callable[[], Served], flight: Future[Served]) -> None:
         try:
-            artifact = load()
+            model = load()
         except BaseException as error:
             with self._lock:
                 self._remember(key, error)
@@ -165,22 +170,23 @@ class ModelCache:
             flight.set_exception(error)
         else:
             with self._lock:
-                self._keep(key, artifact)
+                self._keep(key, model)
                 del self._flights[key]
-            flight.set_result(artifact)
+            flight.set_result(model)
 
-    def _read(self, key: _Key) -> Artifact:
+    def _read(self, key: _Key) -> Served:
         with self._loads, self._metrics.load_seconds.time():
             try:
-                artifact = self._registry.load(key.org_id, key.version, key.manifest_sha256)
+                model = self._registry.load_served(key.org_id, key.version, key.manifest_sha256, self._copies)
             except VersionNotFound as error:
                 raise Damaged(f"the active version {key.version} is gone; roll back or train again") from error
             # derives what the first score would otherwise wait for, so that it is weighed too
-            if artifact.base_values:
-                artifact.scorer.mean_of_leaves()
-            artifact.scorer.probabilities(np.zeros((1, len(artifact.manifest.contract.features))))
+            if model.base_values:
+                model.scorer.mean_of_leaves()
+            model.scorer.explain([0.0] * model.scorer.width)
+        self._metrics.cache_loads.inc()
         _log.info("version loaded", extra={"org_id": key.org_id, "version": key.version})
-        return artifact
+        return model
 
     def _remember(self, key: _Key, error: BaseException) -> None:
         code = error.code if isinstance(error, LeadscoreError) else type(error).__name__
@@ -190,14 +196,16 @@ class ModelCache:
             self._failures = {other: kept for other, kept in self._failures.items() if now < kept.until_seconds}
             self._failures[key] = _Failure(error, now + FAILURE_SECONDS)
 
-    def _keep(self, key: _Key, artifact: Artifact) -> None:
-        arrays = arrays_in(artifact.scorer)
-        self._models[key] = (artifact, arrays)
+    def _keep(self, key: _Key, model: Served) -> None:
+        arrays = arrays_in(model.scorer)
+        self._models[key] = (model, arrays)
         self._bytes += sum(weight for array, weight in arrays.items() if array not in self._holders)
         self._holders.update(arrays.keys())
         while self._bytes > self._max_bytes and len(self._models) > 1:
-            _, (_, freed) = self._models.popitem(last=False)
+            _, (evicted, freed) = self._models.popitem(last=False)
             self._release(freed)
+            if evicted.sha256:
+                self._copies.forget(evicted.sha256)
             self._metrics.cache_evictions.inc()
         self._metrics.cache_bytes.set(self._bytes)
         self._metrics.cache_entries.set(len(self._models))
@@ -211,8 +219,8 @@ class ModelCache:
                 self._bytes -= weight
 
 
-def _moved(artifact: Artifact, base_value: float) -> Artifact:
-    return msgspec.structs.replace(artifact, scorer=shift_to_base_value(artifact.scorer, base_value))
+def _moved(model: Served, base_value: float) -> Served:
+    return msgspec.structs.replace(model, scorer=shift_to_base_value(model.scorer, base_value), sha256=None)
 
 
 def weight_bytes(value: Any) -> int:

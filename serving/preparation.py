@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from leadscore.engine.native import kernels
 from leadscore.errors import CannotRun
 from leadscore.settings import Settings
@@ -19,8 +16,3 @@ def prepare(settings: Settings) -> None:
             f"MODEL_PATH cannot be made a folder ({error.strerror}); name one that this user may read"
         ) from error
     kernels()  # now, so that no request waits for it, and in the process from which others are made
-
-
-def private_folder() -> Path:
-    """Return a new folder."""
-    return Path(tempfile.mkdtemp(prefix="leadscore-"))

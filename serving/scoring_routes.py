@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from flask import Blueprint, Response
 
-from leadscore.artifact import Artifact
+from leadscore.artifact import Served
 from leadscore.errors import Fault, InvalidFeatures
 from leadscore.features import CONTRACT, Contract
 from leadscore.forest import Floats
@@ -110,7 +110,7 @@ def vector_of(contract: Contract, features: Mapping[str, Any], pointer: str) -> 
     return contract.vector(finite, pointer)
 
 
-def _score(model: Artifact, rows: Floats, query: ScoringQuery) -> list[Score]:
+def _score(model: Served, rows: Floats, query: ScoringQuery) -> list[Score]:
     metrics = services().metrics
     with metrics.prediction_latency_seconds.time():
         scores = score_rows(model.scorer, rows, services().policy, with_contributions=query.contributions)
@@ -118,7 +118,7 @@ def _score(model: Artifact, rows: Floats, query: ScoringQuery) -> list[Score]:
     return scores
 
 
-def _score_fields(model: Artifact, org_id: str, features: Mapping[str, Any], score: Score) -> dict[str, Any]:
+def _score_fields(model: Served, org_id: str, features: Mapping[str, Any], score: Score) -> dict[str, Any]:
     return {
         "prediction": score.prediction,
         "conversion_probability": score.probability,
@@ -167,7 +167,7 @@ def _lead_id(given: Any, pointer: str) -> tuple[int | str | None, list[Fault]]:
         return None, [Fault(f"{pointer}/lead_id", "wrong_type", rule)]
 
 
-def _prediction(model: Artifact, org_id: str, item: Item, scores: Any) -> BatchScore | BatchFault:
+def _prediction(model: Served, org_id: str, item: Item, scores: Any) -> BatchScore | BatchFault:
     if item.vector is not None:
         return BatchScore(**_score_fields(model, org_id, item.features, next(scores)), lead_id=item.lead_id)
     refusal = refusal_of(InvalidFeatures(item.faults))

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from flask import current_app
 
+from leadscore.copies import VerifiedCopies, private_folder
 from leadscore.registry import Registry
 from leadscore.scoring import ActionPolicy, action_policy_from
 from leadscore.settings import Settings
 from serving.dagster_client import DagsterClient
 from serving.metrics import Metrics
 from serving.model_cache import ModelCache
-from serving.preparation import private_folder
 from serving.probes import Probe, is_database_up
 from serving.readiness import ReadinessSource
 from serving.started import Started
@@ -49,6 +49,7 @@ def build_services(settings: Settings, folder: Path | None, is_stopping: threadi
     """
     shared = cache(lambda: folder or private_folder())
     metrics, registry = Metrics(), Registry(settings.model_path)
+    copies = VerifiedCopies(lambda: shared() / "copies")
     dagster = DagsterClient(settings.dagster_url)
     database = Probe("database", lambda: is_database_up(settings), PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS)
     # of the threads a quarter is left to scoring, and another to those who only ask how a training stands
@@ -56,7 +57,7 @@ def build_services(settings: Settings, folder: Path | None, is_stopping: threadi
     return Services(
         settings=settings,
         registry=registry,
-        models=ModelCache(registry, settings.model_cache_bytes, metrics, is_pooling=settings.pooled_model),
+        models=ModelCache(registry, settings.model_cache_bytes, metrics, copies, is_pooling=settings.pooled_model),
         policy=action_policy_from(settings),
         trainings=Trainings(
             dagster,

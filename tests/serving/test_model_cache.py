@@ -9,6 +9,7 @@ import time
 import pytest
 from prometheus_client import generate_latest
 
+from leadscore.copies import VerifiedCopies
 from leadscore.errors import Damaged, NoActiveModel
 from serving import model_cache
 from serving.metrics import Metrics
@@ -25,10 +26,15 @@ class CountingRegistry:
     def __getattr__(self, name):
         return getattr(self._registry, name)
 
-    def load(self, org_id, version, sha256):
+    def load_served(self, org_id, version, sha256, copies):
         self.loads.append((org_id, version))
         assert self.gate.wait(10)
-        return self._registry.load(org_id, version, sha256)
+        return self._registry.load_served(org_id, version, sha256, copies)
+
+
+@pytest.fixture
+def copies(tmp_path):
+    return VerifiedCopies(lambda: tmp_path / "copies")
 
 
 @pytest.fixture
@@ -46,23 +52,23 @@ def held(cache: ModelCache, counting, *orgs: str) -> list[bool]:
     return found
 
 
-def test_a_version_is_loaded_once(shelf, counting):
+def test_a_version_is_loaded_once(copies, shelf, counting):
     shelf.activated()
-    cache = ModelCache(counting, 10**9, Metrics())
+    cache = ModelCache(counting, 10**9, Metrics(), copies)
     assert cache.active("default") is cache.active("default")
     assert len(counting.loads) == len(cache) == 1
 
 
-def test_a_new_pointer_is_seen_by_the_next_request(shelf, counting):
-    cache = ModelCache(counting, 10**9, Metrics())
+def test_a_new_pointer_is_seen_by_the_next_request(copies, shelf, counting):
+    cache = ModelCache(counting, 10**9, Metrics(), copies)
     for _ in range(3):
         version = shelf.activated()
         assert cache.active("default").manifest.version == version
 
 
-def test_requests_that_come_at_once_load_once(shelf, counting, started_threads):
+def test_requests_that_come_at_once_load_once(copies, shelf, counting, started_threads):
     shelf.activated()
-    cache, found, at_once = ModelCache(counting, 10**9, Metrics()), [], threading.Barrier(9)
+    cache, found, at_once = ModelCache(counting, 10**9, Metrics(), copies), [], threading.Barrier(9)
     counting.gate.clear()
 
     def ask() -> None:
@@ -78,12 +84,12 @@ def test_requests_that_come_at_once_load_once(shelf, counting, started_threads):
     assert len({id(artifact) for artifact in found}) == len(counting.loads) == 1
 
 
-def test_memory_is_bounded_and_the_least_recently_used_leaves_first(shelf, counting):
+def test_memory_is_bounded_and_the_least_recently_used_leaves_first(copies, shelf, counting):
     for org_id in ("a", "b", "c"):
         shelf.activated(org_id)
-    weight = weight_bytes(ModelCache(shelf.registry, 10**9, Metrics()).active("a").scorer)
+    weight = weight_bytes(ModelCache(shelf.registry, 10**9, Metrics(), copies).active("a").scorer)
     metrics = Metrics()
-    cache = ModelCache(counting, 2 * weight + 1, metrics)
+    cache = ModelCache(counting, 2 * weight + 1, metrics, copies)
     for org_id in ("a", "b", "a", "c"):
         cache.active(org_id)
     assert len(cache) == 2
@@ -93,26 +99,26 @@ def test_memory_is_bounded_and_the_least_recently_used_leaves_first(shelf, count
     assert "leadscore_model_cache_evictions_total 2.0" in text
 
 
-def test_a_version_larger_than_the_bound_is_served_and_kept_alone(shelf, counting):
+def test_a_version_larger_than_the_bound_is_served_and_kept_alone(copies, shelf, counting):
     shelf.activated("a")
     shelf.activated("b")
-    cache = ModelCache(counting, 1, Metrics())
+    cache = ModelCache(counting, 1, Metrics(), copies)
     cache.active("a")
     assert held(cache, counting, "a", "b", "b", "a") == [True, False, True, False]
     assert len(cache) == 1
 
 
-def test_what_a_request_holds_stays_valid_when_it_leaves_the_cache(shelf):
+def test_what_a_request_holds_stays_valid_when_it_leaves_the_cache(copies, shelf):
     shelf.activated("a")
     shelf.activated("b")
-    cache = ModelCache(shelf.registry, 1, Metrics())
+    cache = ModelCache(shelf.registry, 1, Metrics(), copies)
     artifact = cache.active("a")
     before = artifact.scorer.probabilities([[0.0] * 11])
     cache.active("b")
     assert artifact.scorer.probabilities([[0.0] * 11]) == before
 
 
-def test_the_weight_counts_what_the_forest_derived(shelf):
+def test_the_weight_counts_what_the_forest_derived(copies, shelf):
     shelf.activated()
     artifact = shelf.registry.load("default", shelf.registry.versions("default")[0])
     bare = weight_bytes(artifact.scorer)
@@ -121,7 +127,7 @@ def test_the_weight_counts_what_the_forest_derived(shelf):
 
 
 def test_what_happens_to_the_files_of_a_loaded_version_changes_no_answer(client, shelf, features):
-    forest = shelf.folder(shelf.activated()) / "forest.safetensors"
+    forest = shelf.folder(shelf.activated()) / "engine.safetensors"
     before = client.post("/api/v1/predict", json={"features": features}).json
     with forest.open("r+b") as file:
         file.write(b"\0" * forest.stat().st_size)
@@ -130,12 +136,12 @@ def test_what_happens_to_the_files_of_a_loaded_version_changes_no_answer(client,
     assert client.post("/api/v1/predict", json={"features": features}).json == before
 
 
-def test_a_failure_is_remembered_for_a_moment_and_forgotten_then(shelf, counting):
+def test_a_failure_is_remembered_for_a_moment_and_forgotten_then(copies, shelf, counting):
     version, now = shelf.activated(), [0.0]
-    forest = shelf.folder(version) / "forest.safetensors"
+    forest = shelf.folder(version) / "engine.safetensors"
     content = forest.read_bytes()
     forest.write_bytes(b"harm")
-    cache = ModelCache(counting, 10**9, Metrics(), clock=lambda: now[0])
+    cache = ModelCache(counting, 10**9, Metrics(), copies, clock=lambda: now[0])
     for _ in range(3):
         with pytest.raises(Damaged):
             cache.active("default")
@@ -145,36 +151,36 @@ def test_a_failure_is_remembered_for_a_moment_and_forgotten_then(shelf, counting
     assert cache.active("default").manifest.version == version
 
 
-def test_a_rollback_away_from_a_damaged_version_is_served_at_once(shelf):
+def test_a_rollback_away_from_a_damaged_version_is_served_at_once(copies, shelf):
     good, damaged = shelf.activated(), shelf.activated()
-    (shelf.folder(damaged) / "forest.safetensors").write_bytes(b"harm")
-    cache = ModelCache(shelf.registry, 10**9, Metrics())
+    (shelf.folder(damaged) / "engine.safetensors").write_bytes(b"harm")
+    cache = ModelCache(shelf.registry, 10**9, Metrics(), copies)
     with pytest.raises(Damaged):
         cache.active("default")
     shelf.roll_back(good)
     assert cache.active("default").manifest.version == good
 
 
-def test_a_new_version_that_is_damaged_is_not_replaced_by_the_old_one(shelf):
+def test_a_new_version_that_is_damaged_is_not_replaced_by_the_old_one(copies, shelf):
     shelf.activated()
-    cache = ModelCache(shelf.registry, 10**9, Metrics())
+    cache = ModelCache(shelf.registry, 10**9, Metrics(), copies)
     cache.active("default")
-    (shelf.folder(shelf.activated()) / "forest.safetensors").write_bytes(b"harm")
+    (shelf.folder(shelf.activated(high=0.9)) / "engine.safetensors").write_bytes(b"harm")
     with pytest.raises(Damaged):
         cache.active("default")
 
 
-def test_a_pointer_to_other_files_than_those_activated_is_refused(shelf):
+def test_a_pointer_to_other_files_than_those_activated_is_refused(copies, shelf):
     folder = shelf.folder(shelf.activated())
     manifest = folder / "manifest.json"
     manifest.write_bytes(manifest.read_bytes().replace(b'"abc"', b'"abd"'))
     with pytest.raises(Damaged):
-        ModelCache(shelf.registry, 10**9, Metrics()).active("default")
+        ModelCache(shelf.registry, 10**9, Metrics(), copies).active("default")
 
 
-def test_a_failed_load_frees_those_who_wait_for_it(shelf, counting, started_threads):
-    (shelf.folder(shelf.activated()) / "forest.safetensors").write_bytes(b"harm")
-    cache, errors = ModelCache(counting, 10**9, Metrics()), []
+def test_a_failed_load_frees_those_who_wait_for_it(copies, shelf, counting, started_threads):
+    (shelf.folder(shelf.activated()) / "engine.safetensors").write_bytes(b"harm")
+    cache, errors = ModelCache(counting, 10**9, Metrics(), copies), []
     counting.gate.clear()
 
     def ask() -> None:
@@ -193,30 +199,55 @@ def test_a_failed_load_frees_those_who_wait_for_it(shelf, counting, started_thre
     assert (len(errors), len(counting.loads)) == (4, 1)
 
 
-def test_orgs_without_a_model_leave_nothing_in_memory(shelf):
-    cache = ModelCache(shelf.registry, 10**9, Metrics())
+def test_orgs_without_a_model_leave_nothing_in_memory(copies, shelf):
+    cache = ModelCache(shelf.registry, 10**9, Metrics(), copies)
     for index in range(100):
         with pytest.raises(NoActiveModel):
             cache.active(f"org-{index}")
     assert vars(cache)["_pointers"] == {}
 
 
-def test_orgs_with_a_model_leave_bounded_memory(shelf, monkeypatch):
+def test_orgs_with_a_model_leave_bounded_memory(copies, shelf, monkeypatch):
     """Neither pointers nor versions pile up; an org whose pointer was dropped is served as before."""
     monkeypatch.setattr(model_cache, "MAX_POINTERS", 3)
     versions = {org_id: shelf.activated(org_id) for org_id in "abcdef"}
-    cache = ModelCache(shelf.registry, 1, Metrics())
+    cache = ModelCache(shelf.registry, 1, Metrics(), copies)
     for org_id in "abcdefa":
         assert cache.active(org_id).manifest.version == versions[org_id]
     assert list(vars(cache)["_pointers"]) == ["e", "f", "a"]
     assert len(cache) == 1
 
 
-def test_looking_at_the_pointer_is_cheap(shelf):
+def test_looking_at_the_pointer_is_cheap(copies, shelf):
     shelf.activated()
-    cache = ModelCache(shelf.registry, 10**9, Metrics())
+    cache = ModelCache(shelf.registry, 10**9, Metrics(), copies)
     cache.active("default")
     started = time.perf_counter()
     for _ in range(1_000):
         cache.active("default")
     assert time.perf_counter() - started < 1
+
+
+def test_caches_that_share_a_folder_map_one_copy_and_an_evicted_version_leaves_it(shelf, tmp_path, copies):
+    """As the processes of one server do; who still holds the version is not disturbed."""
+    for org_id, high in (("a", 0.75), ("b", 0.9)):
+        shelf.activated(org_id, high=high)
+    one, other = (ModelCache(shelf.registry, 1, Metrics(), copies) for _ in range(2))
+    held = [one.active("a"), other.active("a")]
+    [copy] = (tmp_path / "copies").iterdir()
+    assert copy.name == held[0].sha256 == held[1].sha256
+    one.active("b")
+    assert copy not in list((tmp_path / "copies").iterdir())
+    assert len({served.scorer.explain([99.0] * 11)[0] for served in held}) == 1
+    assert other.active("a") is held[1]
+
+
+def test_loads_are_counted(shelf, copies):
+    shelf.activated()
+    metrics = Metrics()
+    cache = ModelCache(shelf.registry, 10**9, metrics, copies)
+    cache.active("default")
+    cache.active("default")
+    text = generate_latest(metrics.registry).decode()
+    assert "leadscore_model_cache_loads_total 1.0" in text
+    assert "leadscore_model_cache_hits_total 1.0" in text

@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client import generate_latest
 
+from leadscore.copies import VerifiedCopies
 from leadscore.errors import Damaged, NoActiveModel
 from leadscore.pooling import POOLED
 from leadscore.settings import Settings
@@ -84,7 +85,7 @@ def test_a_new_pooled_version_serves_the_next_request(pooling, shelf, features):
         assert (body["model_version"], body["base_value"]) == (version, pytest.approx(base_value))
 
 
-@pytest.mark.parametrize("harmed", ["forest.safetensors", "manifest.json"])
+@pytest.mark.parametrize("harmed", ["engine.safetensors", "manifest.json"])
 def test_an_own_model_that_is_damaged_is_never_replaced_by_the_pooled_one(pooling, shelf, features, harmed):
     shelf.pooled(new=0.1)
     (shelf.folder(shelf.activated("new"), "new") / harmed).write_bytes(b"harm")
@@ -100,7 +101,7 @@ def test_an_own_pointer_that_is_damaged_is_never_replaced_by_the_pooled_model(po
     assert pooling.get("/health?org_id=new").json["model_version"] is None
 
 
-@pytest.mark.parametrize("harmed", ["forest.safetensors", "base_values.json", "model.joblib"])
+@pytest.mark.parametrize("harmed", ["engine.safetensors", "base_values.json"])
 def test_a_damaged_pooled_model_serves_nobody_and_harms_no_own_model(pooling, shelf, features, harmed):
     (shelf.folder(shelf.pooled(new=0.1), POOLED) / harmed).write_bytes(b"harm")
     shelf.activated("established")
@@ -193,7 +194,8 @@ def test_no_answer_names_another_org(pooling, shelf, features):
 
 
 def cache_of(shelf, max_bytes: int = 10**9, metrics: Metrics | None = None) -> ModelCache:
-    return ModelCache(shelf.registry, max_bytes, metrics or Metrics(), is_pooling=True)
+    copies = VerifiedCopies(lambda: shelf.registry.root.parent / "copies")
+    return ModelCache(shelf.registry, max_bytes, metrics or Metrics(), copies, is_pooling=True)
 
 
 def test_orgs_that_share_a_model_share_its_arrays_and_each_is_weighed_once(shelf):

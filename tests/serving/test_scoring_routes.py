@@ -160,18 +160,18 @@ def test_without_an_active_model_there_is_no_score(client, shelf, features, path
 
 
 def test_a_damaged_version_is_not_served_and_others_are(client, shelf, features):
-    damaged, _ = shelf.activated("acme"), shelf.activated("zeta")
-    forest = shelf.folder(damaged, "acme") / "forest.safetensors"
-    content = bytearray(forest.read_bytes())
+    damaged, _ = shelf.activated("acme"), shelf.activated("zeta", high=0.9)
+    engine = shelf.folder(damaged, "acme") / "engine.safetensors"
+    content = bytearray(engine.read_bytes())
     content[-1] ^= 1
-    forest.write_bytes(content)
+    engine.write_bytes(content)
     answer = client.post(PREDICT, json={"org_id": "acme", "features": features})
     assert (answer.status_code, answer.json["code"]) == (503, "model_unavailable")
     assert int(answer.headers["Retry-After"]) > 0
     assert client.post(PREDICT, json={"org_id": "zeta", "features": features}).status_code == 200
 
 
-@pytest.mark.parametrize("file", ["manifest.json", "forest.safetensors", "model.joblib"])
+@pytest.mark.parametrize("file", ["manifest.json", "engine.safetensors"])
 @pytest.mark.parametrize("harm", ["truncated", "removed", "a folder"])
 def test_no_harm_to_a_file_gives_anything_but_503(client, shelf, features, file, harm):
     path: Path = shelf.folder(shelf.activated()) / file

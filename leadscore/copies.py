@@ -1,0 +1,170 @@
+"""Verified copies of versions' files, in a folder of our own, from where the processes of one machine map them.
+
+A file of the registry is not mapped itself: what is written over it after its hash was checked would be served, and
+one cut short would kill the process. So it is read and hashed once, written to a folder that only we may enter, and
+mapped from there by this process and by all others that serve from the same folder: they share its pages, and find it
+verified. Nobody writes to a copy, and whoever has mapped it keeps it when it is removed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import fcntl
+import logging
+import mmap
+import os
+import re
+import secrets
+import shutil
+import stat
+import tempfile
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leadscore.artifact import read_verified
+from leadscore.errors import CannotRun, Damaged
+
+LOCK_FILE = ".lock"
+MAKING_SECONDS = 60
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+_log = logging.getLogger(__name__)
+
+
+class VerifiedCopies:
+    """The copies in one folder, each named after its SHA-256; the folder is asked for when it is first needed."""
+
+    def __init__(self, find_folder: Callable[[], Path]) -> None:
+        self._find_folder = find_folder
+        self._has_warned = False
+
+    def map(self, path: Path, sha256: str) -> memoryview:
+        """Return the content of `path`, mapped from its copy, which is made when there is none; read-only.
+
+        Where no copy can be kept, for want of space say, it is what was read. Raises Damaged when the file is missing
+        or has another hash; a copy that was made before is as good as the file.
+        """
+        if not _SHA256.fullmatch(sha256):
+            raise Damaged(f"the manifest has no SHA-256 of {path.name}; roll back to another version or train again")
+        with suppress(OSError, CannotRun):
+            return _mapped(self._find_folder() / sha256)
+        content = read_verified(path, sha256)
+        try:
+            copy = self._find_folder() / sha256
+            _write_whole(copy, content)
+            return _mapped(copy)
+        except (OSError, CannotRun) as error:
+            if not self._has_warned:
+                self._has_warned = True
+                _log.warning("versions are held in each process's own memory: no copy can be kept (%s)", error)
+            return memoryview(content)
+
+    def forget(self, sha256: str) -> None:
+        """Remove the copy, if there is one; who has mapped it keeps it."""
+        with suppress(OSError, CannotRun):
+            (self._find_folder() / sha256).unlink()
+
+
+class _Mapping:
+    """A file's pages as an array can hold them: they are given back when the last array over them is gone.
+
+    `mmap.mmap` would hold a descriptor for each file, and a process may have only so many.
+    """
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        address = _libc().mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
+        if address == ctypes.c_void_p(-1).value:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        self.__array_interface__ = {"data": (address, True), "shape": (size,), "typestr": "|u1", "version": 3}
+        # a thread may still score when the process ends
+        weakref.finalize(self, _libc().munmap, address, size).atexit = False
+
+
+@cache
+def _libc() -> Any:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    return libc
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write beside the place and link there; the first of several processes wins."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_name(f"partial-{secrets.token_hex(8)}")
+    try:
+        partial.write_bytes(content)
+        with suppress(FileExistsError):
+            path.hardlink_to(partial)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _mapped(path: Path) -> memoryview:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        return np.asarray(_Mapping(descriptor, os.fstat(descriptor).st_size)).data
+    finally:
+        os.close(descriptor)
+
+
+def private_folder() -> Path:
+    """Return a new folder for this process and those that it forks, which goes when this process ends.
+
+    Folders of processes that were killed are removed. Raises CannotRun when none can be made.
+    """
+    prefix = f"leadscore-{os.getuid()}-"
+    try:
+        base = Path(tempfile.gettempdir())
+        for other in base.glob(f"{prefix}*"):
+            _remove_if_left(other)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+        _hold(folder)
+    except OSError as error:
+        raise CannotRun(
+            f"no folder for what the server's processes share can be made ({error.strerror});"
+            " set TMPDIR to a folder with free space that this user may write"
+        ) from error
+    atexit.register(_remove_at_exit, folder, os.getpid())
+    return folder
+
+
+def _hold(folder: Path) -> None:
+    """Lock the folder for as long as this process or one that it forked lives; it has its lock's name once locked."""
+    partial = folder / f"{LOCK_FILE}-new"
+    descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    partial.rename(folder / LOCK_FILE)
+
+
+def _remove_if_left(folder: Path) -> None:
+    """Remove a folder of ours whose lock nobody holds; one without a lock is being made, unless it is old."""
+    with suppress(OSError):
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+            return
+        try:
+            descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            if time.time() - status.st_mtime > MAKING_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_at_exit(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
