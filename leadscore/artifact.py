@@ -3,8 +3,7 @@
 The arrays are stored in the safetensors layout: the length of a header (8 bytes, little-endian), the header as
 JSON (name, type, shape, place of each array), then the arrays' bytes. Loading it can run no code, and any
 safetensors reader opens it. The bytes whose hash was verified are the very bytes that are served: the file is read
-once, hashed, and the arrays are views of what was read. (Views of a mapped file would follow it when it is
-overwritten after the hash was checked, and a file cut short would kill the process.)
+once, hashed, and the arrays are views of what was read, or of a copy of it that nobody writes to: see `copies`.
 
 How the layout may change is written in `formats`, whose number the manifest carries.
 """

@@ -1,6 +1,7 @@
 """models/: where versions are kept and found. A folder that `ls` and `cat` explain; nothing in it is Python.
 
     models/<org>/<version>/manifest.json, forest.safetensors, model.joblib, records.safetensors
+                           engine.safetensors             the forest as it is served
                            evaluation.json, report.html   added when the version is judged
     models/<org>/active.json            the pointer: which version is active
     models/<org>/activations.jsonl      its history

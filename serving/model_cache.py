@@ -20,11 +20,10 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from leadscore.artifact import Served
 from leadscore.copies import VerifiedCopies
@@ -32,6 +31,7 @@ from leadscore.errors import Damaged, LeadscoreError, NoActiveModel, VersionNotF
 from leadscore.pooling import POOLED, shift_to_base_value
 from leadscore.registry import Pointer, Registry
 from serving.metrics import Metrics
+from serving.weight import arrays_in
 
 FAILURE_SECONDS = 5.0
 # loading takes several times a version's own memory for a moment
@@ -56,6 +56,14 @@ class _Key(NamedTuple):
     version: str
     manifest_sha256: str
     base_value: float | None = None
+
+
+class _Known(NamedTuple):
+    """A pointer as it was read, the stamp that it had then, and the key of its version."""
+
+    stamp: Stamp
+    pointer: Pointer
+    key: _Key
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ class ModelCache:
         self._is_pooling = is_pooling
         self._lock = threading.Lock()
         self._loads = threading.BoundedSemaphore(LOADS_AT_A_TIME)
-        self._pointers: OrderedDict[str, tuple[Stamp, Pointer]] = OrderedDict()
+        self._pointers: OrderedDict[str, _Known] = OrderedDict()
         self._models: OrderedDict[_Key, tuple[Served, dict[int, int]]] = OrderedDict()
         self._holders: Counter[int] = Counter()
         self._flights: dict[_Key, Future[Served]] = {}
@@ -98,53 +106,68 @@ class ModelCache:
 
     def pointer(self, org_id: str) -> Pointer:
         """Return the org's own pointer as it is now. Raises NoActiveModel or Damaged."""
-        stamp = self._registry.pointer_stamp(org_id)
-        if stamp is None:
-            with self._lock:
-                self._pointers.pop(org_id, None)
-            raise NoActiveModel(_NO_MODEL_BUT_POOLED if org_id != POOLED and self._has_pooled_model() else _NO_MODEL)
-        known = self._pointers.get(org_id)
-        if known is None or known[0] != stamp:
-            # the stamp is older than what is read here, so a swap in between is noticed by the next request
-            known = (stamp, self._registry.require_active(org_id))
-        with self._lock:
-            self._pointers[org_id] = known
-            self._pointers.move_to_end(org_id)
-            if len(self._pointers) > MAX_POINTERS:
-                self._pointers.popitem(last=False)
-        return known[1]
+        return self._known(org_id).pointer
 
     def serving(self, org_id: str) -> tuple[str, Pointer]:
         """Return whose model scores the org's leads, its own or POOLED, and that one's pointer.
 
         Raises NoActiveModel, or Damaged when the org's own pointer is: another model never takes its place.
         """
-        try:
-            return org_id, self.pointer(org_id)
-        except NoActiveModel:
-            if not self._has_pooled_model():
-                raise
-            return POOLED, self.pointer(POOLED)
+        known = self._serving(org_id)
+        return known.key.org_id, known.pointer
 
     def active(self, org_id: str) -> Served:
         """Return the version that scores the org's leads, verified. Raises NoActiveModel or Damaged."""
-        owner, pointer = self.serving(org_id)
-        key = _Key(owner, pointer.version, pointer.manifest_sha256)
-        model = self._held(key, lambda: self._read(key))
-        base_value = model.base_values.orgs.get(org_id) if model.base_values else None
-        if base_value is None:
+        key = self._serving(org_id).key
+        model = self._in_memory(key) or self._loaded(key, lambda: self._read(key))
+        if model.base_values is None or org_id not in model.base_values.orgs:
             return model
-        return self._held(key._replace(base_value=base_value), lambda: _moved(model, base_value))
+        base_value = model.base_values.orgs[org_id]
+        moved_key = key._replace(base_value=base_value)
+        return self._in_memory(moved_key) or self._loaded(moved_key, lambda: _moved(model, base_value))
+
+    def _known(self, org_id: str) -> _Known:
+        stamp = self._registry.pointer_stamp(org_id)
+        if stamp is None:
+            with self._lock:
+                self._pointers.pop(org_id, None)
+            raise NoActiveModel(_NO_MODEL_BUT_POOLED if org_id != POOLED and self._has_pooled_model() else _NO_MODEL)
+        known = self._pointers.get(org_id)
+        if known is None or known.stamp != stamp:
+            # the stamp is older than what is read here, so a swap in between is noticed by the next request
+            pointer = self._registry.require_active(org_id)
+            known = _Known(stamp, pointer, _Key(org_id, pointer.version, pointer.manifest_sha256))
+        with self._lock:
+            self._pointers[org_id] = known
+            self._pointers.move_to_end(org_id)
+            if len(self._pointers) > MAX_POINTERS:
+                self._pointers.popitem(last=False)
+        return known
+
+    def _serving(self, org_id: str) -> _Known:
+        try:
+            return self._known(org_id)
+        except NoActiveModel:
+            if not self._has_pooled_model():
+                raise
+            return self._known(POOLED)
 
     def _has_pooled_model(self) -> bool:
         return self._is_pooling and self._registry.pointer_stamp(POOLED) is not None
 
-    def _held(self, key: _Key, load: Callable[[], Served]) -> Served:
-        """Return what is in memory under `key`, or what `load` gives, which is called once for all who wait."""
+    def _in_memory(self, key: _Key) -> Served | None:
+        with self._lock:
+            found = self._models.get(key)
+            if found is None:
+                return None
+            self._models.move_to_end(key)
+        self._metrics.cache_hits.inc()
+        return found[0]
+
+    def _loaded(self, key: _Key, load: Callable[[], Served]) -> Served:
+        """Return what `load` gives, which is called once for all who wait."""
         with self._lock:
             if key in self._models:
-                self._models.move_to_end(key)
-                self._metrics.cache_hits.inc()
                 return self._models[key][0]
             self._raise_remembered(key)
             flight, is_first = self._flights.get(key), False
@@ -221,27 +244,3 @@ class ModelCache:
 
 def _moved(model: Served, base_value: float) -> Served:
     return msgspec.structs.replace(model, scorer=shift_to_base_value(model.scorer, base_value), sha256=None)
-
-
-def weight_bytes(value: Any) -> int:
-    """Return the bytes of all arrays that `value` holds."""
-    return sum(arrays_in(value).values())
-
-
-def arrays_in(value: Any) -> dict[int, int]:
-    """Return the bytes, by identity, of all arrays in `value`: in fields, in what it derived and kept, in tuples."""
-    arrays: dict[int, int] = {}
-    _weigh(value, arrays)
-    return arrays
-
-
-def _weigh(value: Any, arrays: dict[int, int]) -> None:
-    if isinstance(value, np.ndarray):
-        arrays[id(value)] = value.nbytes
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            _weigh(part, arrays)
-    elif is_dataclass(value) and not isinstance(value, type):
-        parts = vars(value) if hasattr(value, "__dict__") else {f.name: getattr(value, f.name) for f in fields(value)}
-        for part in parts.values():
-            _weigh(part, arrays)

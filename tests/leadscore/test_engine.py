@@ -196,6 +196,21 @@ def test_the_quadrature_is_exact_below_its_degree(degree: int) -> None:
         assert sum(weight * node**power for node, weight in quadrature(degree)) == pytest.approx(1 / (power + 1))
 
 
+def test_every_source_of_the_engine_is_part_of_the_name_of_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import llvmlite.binding as llvm  # noqa: PLC0415 (only this test asks it)
+
+    names = []
+    for source in sorted(native.SOURCES.glob("*.py")):
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    monkeypatch.setattr(native, "SOURCES", tmp_path)
+    for source in sorted(tmp_path.iterdir()):
+        names.append(native._key(llvm))
+        source.write_bytes(source.read_bytes() + b"# changed")
+    assert len(set(names)) == len(names) > 5
+
+
 def test_the_processor_is_part_of_the_name_of_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     import llvmlite.binding as llvm  # noqa: PLC0415 (only this test asks it)
 

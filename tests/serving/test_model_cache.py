@@ -13,7 +13,8 @@ from leadscore.copies import VerifiedCopies
 from leadscore.errors import Damaged, NoActiveModel
 from serving import model_cache
 from serving.metrics import Metrics
-from serving.model_cache import FAILURE_SECONDS, ModelCache, weight_bytes
+from serving.model_cache import FAILURE_SECONDS, ModelCache
+from serving.weight import weight_bytes
 
 
 class CountingRegistry:

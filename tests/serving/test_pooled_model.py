@@ -16,7 +16,8 @@ from leadscore.pooling import POOLED
 from leadscore.settings import Settings
 from serving.app import create_app
 from serving.metrics import Metrics
-from serving.model_cache import ModelCache, weight_bytes
+from serving.model_cache import ModelCache
+from serving.weight import weight_bytes
 
 PREDICT = "/api/v1/predict"
 BATCH = "/api/v1/predict/batch"
