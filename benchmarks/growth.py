@@ -154,11 +154,12 @@ def load_us(content: bytes) -> float:
 def where_it_goes(points: list[Point]) -> str:
     """Return what grows with what, fitted to all forests."""
     leaves = np.log([point.leaves for point in points])
-    powers = {way: np.polyfit(leaves, np.log([point.microseconds[way] for point in points]), 1)[0] for way in WAYS}
+    times = {way: np.log([point.microseconds[way] for point in points]) for way in WAYS}
+    powers = {way: np.polyfit(leaves, taken, 1)[0] for way, taken in times.items()}
     walks = [point.microseconds["score"] / point.microseconds["explain"] for point in points]
     read = [point.explained_bytes / (point.nanoseconds_per_leaf * point.leaves) for point in points]
     return (
-        f"Time grows as leaves^{powers['explain']:.2f} with reasons, as leaves^{powers['score']:.2f} for the probability"
+        f"Time grows as leaves^{powers['explain']:.2f} with reasons, as leaves^{powers['score']:.2f} for a probability"
         f" alone, as leaves^{powers['shap']:.2f} in shap.\nOf a lead with reasons, the walk through the trees takes"
         f" {min(walks):.0%} to {max(walks):.0%}; the rest goes to the leaves,\nall of which are read once, front to"
         f" back: {min(read):.1f} to {max(read):.1f} GB/s."

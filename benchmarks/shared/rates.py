@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
@@ -48,14 +49,21 @@ class Contender:
 Rates = dict[tuple[str, int], Figures]
 
 
-def measure_rates(contenders: list[Contender], generator: ProcessPoolExecutor, *, rounds: int, seconds: float) -> Rates:
+def measure_rates(
+    contenders: list[Contender],
+    generator: ProcessPoolExecutor,
+    *,
+    rounds: int,
+    seconds: float,
+    connections: Sequence[int] = CONNECTIONS,
+) -> Rates:
     """Return the figures by service's name and number of connections."""
-    found = {(one.running.name, count): Figures() for one in contenders for count in CONNECTIONS}
+    found = {(one.running.name, count): Figures() for one in contenders for count in connections}
     for number in range(rounds):
-        for connections in CONNECTIONS:
+        for count in connections:
             for one in contenders:
-                say(f"round {number + 1} of {rounds}: {one.running.name}, {connections} connections")
-                _measure(one, connections, generator, seconds, found[one.running.name, connections])
+                say(f"round {number + 1} of {rounds}: {one.running.name}, {count} connections")
+                _measure(one, count, generator, seconds, found[one.running.name, count])
     return found
 
 
