@@ -11,8 +11,8 @@ import difflib
 import hashlib
 import math
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any, Literal
+from functools import cached_property, lru_cache
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -44,6 +44,14 @@ class Feature(msgspec.Struct, frozen=True):
         msgspec.structs.force_setattr(self, "maximum", float(self.maximum))
 
     @property
+    def value_type(self) -> Any:
+        """The type of the values that surely have no fault, for msgspec; what it lets through may be used as it is."""
+        whole = Annotated[int, msgspec.Meta(ge=math.ceil(self.minimum), le=math.floor(self.maximum))]
+        number = Annotated[float, msgspec.Meta(ge=self.minimum, le=self.maximum)]
+        kind = whole | number if self.kind == "number" else whole
+        return kind | None if self.nullable else kind
+
+    @property
     def rule(self) -> str:
         """The sentence that says which values are allowed."""
         if self.kind == "flag":
@@ -67,15 +75,28 @@ class Feature(msgspec.Struct, frozen=True):
         return None
 
 
-class Contract(msgspec.Struct, frozen=True):
+class Contract(msgspec.Struct, frozen=True, dict=True):
     """The features of a version, in the order of its vectors' columns."""
 
     features: tuple[Feature, ...]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The features' names, in order."""
         return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def lead_type(self) -> type[msgspec.Struct]:
+        """A struct of a lead's values, in order, for msgspec: what can be converted to it has no fault.
+
+        The reverse does not hold: only `vector` decides that there is a fault, and names it.
+        """
+        fields = [
+            (feature.name, feature.value_type, None) if feature.nullable else (feature.name, feature.value_type)
+            for feature in self.features
+        ]
+        # without the garbage collector's book-keeping, since there may be thousands and none holds another
+        return msgspec.defstruct("Lead", fields, kw_only=True, frozen=True, forbid_unknown_fields=True, gc=False)
 
     @property
     def fingerprint(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -59,11 +61,20 @@ class Score(msgspec.Struct, frozen=True):
     """
 
     probability: float
-    prediction: int
+    prediction: Literal[0, 1]
     confidence: float
     action: Action
     base_value: float
-    contributions: tuple[float, ...] | None
+    contributions: Sequence[float] | None
+
+
+def score_row(scorer: Scorer, row: Sequence[float], policy: ActionPolicy) -> Score:
+    """Return one row's score with its contributions, as `score_rows` does, in less time. NaN is unknown."""
+    probability, votes, contributions = scorer.explain(row)
+    prediction = probability >= DECISION_THRESHOLD
+    confidence = (votes if prediction else scorer.trees - votes) / scorer.trees
+    action = policy.action(probability, confidence)
+    return Score(probability, 1 if prediction else 0, confidence, action, scorer.base_value, contributions)
 
 
 def score_rows(scorer: Scorer, rows: Floats, policy: ActionPolicy, *, with_contributions: bool = True) -> list[Score]:
@@ -72,16 +83,9 @@ def score_rows(scorer: Scorer, rows: Floats, policy: ActionPolicy, *, with_contr
     predictions, trees = probabilities >= DECISION_THRESHOLD, scorer.trees
     confidences = np.where(predictions, votes, trees - votes) / trees
     contributions = scorer.contributions(rows).tolist() if with_contributions else [None] * len(rows)
+    of_rows = zip(probabilities.tolist(), predictions.tolist(), confidences.tolist(), contributions, strict=True)
+    action, base_value = policy.action, scorer.base_value
     return [
-        Score(
-            probability=probability,
-            prediction=int(prediction),
-            confidence=confidence,
-            action=policy.action(probability, confidence),
-            base_value=scorer.base_value,
-            contributions=None if given is None else tuple(given),
-        )
-        for probability, prediction, confidence, given in zip(
-            probabilities.tolist(), np.asarray(predictions).tolist(), confidences.tolist(), contributions, strict=True
-        )
+        Score(probability, 1 if prediction else 0, confidence, action(probability, confidence), base_value, given)
+        for probability, prediction, confidence, given in of_rows
     ]

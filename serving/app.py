@@ -30,7 +30,7 @@ def create_app(settings: Settings, *, folder: Path | None = None, is_stopping: t
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     # `//health` is no other way to write `/health`: one address per thing
     app.url_map.merge_slashes = False
-    app.extensions[EXTENSION] = build_services(settings, folder, is_stopping or threading.Event())
+    app.extensions[EXTENSION] = build_services(settings, folder, is_stopping)
     observe_requests(app)
     answer_errors(app)
     for routes in (

@@ -42,12 +42,15 @@ class Services:
     is_stopping: threading.Event
 
 
-def build_services(settings: Settings, folder: Path | None, is_stopping: threading.Event) -> Services:
+def build_services(
+    settings: Settings, folder: Path | None = None, is_stopping: threading.Event | None = None
+) -> Services:
     """Return the parts that `settings` ask for. Opens no connection and reads no file.
 
     Without a `folder` that several processes share, one of our own is made when something is first kept in it.
     """
     shared = cache(lambda: folder or private_folder())
+    is_stopping = is_stopping or threading.Event()
     metrics, registry = Metrics(), Registry(settings.model_path)
     copies = VerifiedCopies(lambda: shared() / "copies")
     dagster = DagsterClient(settings.dagster_url)

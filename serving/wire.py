@@ -30,7 +30,14 @@ RunId = Annotated[str, msgspec.Meta(description="a Dagster run's id: a UUID")]
 Origin = Annotated[str, msgspec.Meta(max_length=64, description="only versions that were made by or from this")]
 LeadId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(max_length=128)]
 Features = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"$ref": "#/components/schemas/Features"})]
-Item = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"$ref": "#/components/schemas/BatchItem"})]
+Items = Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
+# Items, left as they came until the version is known, whose contract says how to read them
+Batch = Annotated[
+    msgspec.Raw,
+    msgspec.Meta(
+        extra_json_schema={"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/BatchItem"}}
+    ),
+]
 # a union of two structs can be described and encoded, but not be declared: it could not be decoded
 _SCORE_REF, _FAULT_REF = "#/components/schemas/BatchScore", "#/components/schemas/BatchFault"
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -83,10 +90,10 @@ class BatchRequest(Request, frozen=True, kw_only=True):
     """Leads to score with one version. An item is {features, lead_id?} or the features themselves."""
 
     org_id: OrgId = "default"
-    batch: Annotated[list[Item], msgspec.Meta(min_length=1)]
+    batch: Batch
 
 
-class Contribution(Answer, frozen=True, kw_only=True):
+class Contribution(Answer, frozen=True, gc=False):
     """What one feature added to the probability; `value` as given, null when unknown."""
 
     feature: str

@@ -25,8 +25,8 @@ from leadscore.errors import LeadscoreError
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.setup import set_up
 from serving import dagster_client, dagster_queries
-from serving.app import create_app
 from serving import trainings as trainings_module
+from serving.app import create_app
 from serving.services import EXTENSION, build_services
 from serving.training_failures import WORDS
 from serving.trainings import MAX_FAILED_POLLS, TooManyTrainings

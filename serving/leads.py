@@ -1,0 +1,116 @@
+"""The leads of a request: JSON in, values in the order of the version's contract out, and every fault by name.
+
+What is right, as nearly all is, is checked while it is parsed, by a type made of the contract. Whatever that type does
+not take is judged by the contract itself, which alone decides and finds words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import Annotated, Any
+
+import msgspec
+from msgspec.structs import astuple
+
+from leadscore.errors import Fault, InvalidFeatures
+from leadscore.features import CONTRACT, Contract
+from serving.boundary import MAX_UNKNOWN_NAMES, text_of
+from serving.problems import invalid
+from serving.wire import Items, LeadId
+
+# beyond every feature's range, and the last for which no caller's integer is too long for a float
+BIGGEST_INTEGER = 2**63
+
+Values = tuple[float | int | None, ...]
+
+
+class Lead(msgspec.Struct, frozen=True, gc=False):
+    """One lead of a batch: its place, its id, and its values as given; None instead of them when it has `faults`."""
+
+    index: int
+    lead_id: int | str | None
+    values: Values | None
+    faults: tuple[Fault, ...] = ()
+
+
+def row_of(values: Values) -> list[float]:
+    """Return the values as they are scored, NaN for what is unknown."""
+    return [math.nan if value is None else value for value in values]
+
+
+def values_of(contract: Contract, features: Mapping[str, Any], pointer: str) -> Values:
+    """Return the values that `features` give, in the contract's order. Raises InvalidFeatures with every fault."""
+    try:
+        return astuple(msgspec.convert(features, contract.lead_type))
+    except msgspec.ValidationError:
+        return _judged(contract, features, pointer)
+
+
+def leads_of(contract: Contract, batch: msgspec.Raw) -> list[Lead]:
+    """Return the leads of a batch: a JSON array of objects, each {features, lead_id?} or the features themselves."""
+    nested, flat = _item_types(contract)
+    with suppress(msgspec.ValidationError):
+        items = _items(batch, nested)
+        return [Lead(index, item.lead_id, astuple(item.features)) for index, item in enumerate(items)]
+    with suppress(msgspec.ValidationError):
+        items = _items(batch, flat)
+        return [Lead(index, item.lead_id, astuple(item)[:-1]) for index, item in enumerate(items)]
+    try:
+        given = msgspec.json.decode(batch, type=Items)
+    except msgspec.ValidationError as error:
+        raise invalid((Fault("/batch", "wrong_type", text_of(error)),), 422, "invalid_request") from error
+    return [_lead(contract, index, item) for index, item in enumerate(given)]
+
+
+def _items(batch: msgspec.Raw, kind: type[Any]) -> Any:
+    return msgspec.json.decode(batch, type=Annotated[list[kind], msgspec.Meta(min_length=1)])  # type: ignore[valid-type]  # it is made at run time
+
+
+@lru_cache(maxsize=16)
+def _item_types(contract: Contract) -> tuple[type[Any], type[Any]]:
+    """Return the types of a batch's items: with the features apart, and with the lead's id as the last of them."""
+    options: dict[str, Any] = {"kw_only": True, "frozen": True, "forbid_unknown_fields": True, "gc": False}
+    lead_id = ("lead_id", LeadId | None, None)
+    nested = msgspec.defstruct("Nested", [("features", contract.lead_type), lead_id], **options)
+    return nested, msgspec.defstruct("Flat", [lead_id], bases=(contract.lead_type,), **options)
+
+
+def _lead(contract: Contract, index: int, given: Mapping[str, Any]) -> Lead:
+    """Return a lead with its faults, if it has any; the item is nested when it has `features`, else flat."""
+    pointer = f"/batch/{index}"
+    is_nested = "features" in given
+    lead_id, faults = _lead_id(given.get("lead_id"), pointer)
+    features = given["features"] if is_nested else {name: given[name] for name in given if name != "lead_id"}
+    if is_nested and not given.keys() <= {"features", "lead_id"}:
+        faults.append(Fault(pointer, "unknown", "next to features there may be lead_id and nothing else"))
+    if not isinstance(features, dict):
+        return Lead(index, lead_id, None, (*faults, Fault(f"{pointer}/features", "wrong_type", "an object")))
+    try:
+        values = values_of(contract, features, f"{pointer}/features" if is_nested else pointer)
+    except InvalidFeatures as error:
+        return Lead(index, lead_id, None, (*faults, *error.faults))
+    return Lead(index, lead_id, None if faults else values, tuple(faults))
+
+
+def _lead_id(given: Any, pointer: str) -> tuple[int | str | None, list[Fault]]:
+    try:
+        return (None if given is None else msgspec.convert(given, LeadId)), []
+    except msgspec.ValidationError:
+        rule = "a string of at most 128 characters or an integer of 64 bits"
+        return None, [Fault(f"{pointer}/lead_id", "wrong_type", rule)]
+
+
+def _judged(contract: Contract, features: Mapping[str, Any], pointer: str) -> Values:
+    most = len({*contract.names, *CONTRACT.names}) + MAX_UNKNOWN_NAMES
+    if len(features) > most:
+        raise InvalidFeatures((Fault(pointer, "too_many", f"at most {most} features"),))
+    # an integer may be too long for a float; as infinity it is as far out of range
+    finite = {
+        name: math.inf if isinstance(value, int) and abs(value) > BIGGEST_INTEGER else value
+        for name, value in features.items()
+    }
+    contract.vector(finite, pointer)
+    return tuple(features.get(name) for name in contract.names)
