@@ -34,6 +34,7 @@ PARTS = (FLASK, PARSE, FIND, SCORE, BUILD, ENCODE, METRICS, LOG, IDENTIFY)
 PART_OF_MODULE = {
     "serving.boundary": PARSE,
     "serving.operation": PARSE,
+    "serving.leads": PARSE,
     "serving.scoring_routes": BUILD,
     "serving.wire": ENCODE,
     "serving.model_cache": FIND,
@@ -48,7 +49,7 @@ PART_OF_MODULE = {
     "pythonjsonlogger": LOG,
     "logging": LOG,
 }
-PART_OF_FUNCTION = {"serving.operation.answer": ENCODE, "serving.scoring_routes.vector_of": PARSE}
+PART_OF_FUNCTION = {"serving.operation.answer": ENCODE}
 
 
 @dataclass(frozen=True)
