@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from flask import Flask
+from flask import Flask, Request
+from werkzeug.routing import MapAdapter
 
 from leadscore.settings import Settings
 from serving.docs_routes import routes as docs_routes
@@ -20,18 +23,36 @@ from serving.services import EXTENSION, build_services
 from serving.training_routes import routes as training_routes
 
 
+class _App(Flask):
+    """Flask without what no route here needs, and every request would pay for."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `func`: no view and no hook is asynchronous."""
+        return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return what matches the path; the host that the caller names decides nothing."""
+        if request is None:
+            return super().create_url_adapter(request)
+        environ = request.environ
+        return self.url_map.bind(
+            "localhost", path_info=request.path, default_method=environ["REQUEST_METHOD"], query_args=""
+        )
+
+
 def create_app(settings: Settings, *, folder: Path | None = None, is_stopping: threading.Event | None = None) -> Flask:
     """Return the app that serves the models below `settings.model_path`. Nothing is opened or loaded yet.
 
     `folder` is what several processes that serve together share; `is_stopping` is set when they are told to stop.
     """
-    app = Flask(__name__, static_folder=None)
+    app = _App(__name__, static_folder=None)
     # the largest body is refused by us, with our words; this holds whatever gets past that
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     # `//health` is no other way to write `/health`: one address per thing
     app.url_map.merge_slashes = False
-    app.extensions[EXTENSION] = build_services(settings, folder, is_stopping)
-    observe_requests(app)
+    parts = build_services(settings, folder, is_stopping)
+    app.extensions[EXTENSION] = parts
+    observe_requests(app, parts.journal)
     answer_errors(app)
     for routes in (
         scoring_routes,

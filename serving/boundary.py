@@ -42,11 +42,25 @@ _ID_RULES: dict[str, Callable[[object], str]] = {
 
 def read_query(kind: type[Kind]) -> Kind:
     """Return the query string as `kind`. Raises Refusal 400."""
+    if not request.environ.get("QUERY_STRING"):
+        return _without_query(kind)
     check = _Check("?", is_text=True)
     for name, values in request.args.lists():
         if len(values) > 1 and len(check.faults) < MAX_UNKNOWN_NAMES:
             check.faults.append(Fault(f"?{_shown(name)}", "repeated", "given more than once"))
     return check.taken(kind, request.args.to_dict(), 400, "invalid_query")
+
+
+def _without_query(kind: type[Kind]) -> Kind:
+    query: Kind = _defaults_of(kind)
+    if hasattr(query, "org_id"):
+        g.org_id = query.org_id
+    return query
+
+
+@cache
+def _defaults_of(kind: type[Kind]) -> Kind:
+    return kind()
 
 
 def read_body(kind: type[Kind], max_bytes: int) -> Kind:
@@ -124,7 +138,7 @@ class _Check:
         """Return `given` as `kind`. Raises Refusal with every fault."""
         types = _types_of(kind)
         self._find_unknown(given, types)
-        fields = msgspec.structs.fields(kind)
+        fields = _fields_of(kind)
         values = {field.name: self._value(field.name, types, given) for field in fields if field.name in given}
         missing = [field.name for field in fields if field.required and field.name not in given]
         self.faults += [Fault(self._prefix + name, "missing", "required") for name in missing]
@@ -159,6 +173,9 @@ class _Check:
 def text_of(error: msgspec.ValidationError) -> str:
     """Return what was expected, without the place, which a fault names in its own way."""
     return str(error).split(" - at ")[0]
+
+
+_fields_of = cache(msgspec.structs.fields)
 
 
 @cache

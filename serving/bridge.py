@@ -22,7 +22,9 @@ from granian.rsgi import (  # type: ignore[attr-defined]  # two are imported the
     Scope,
 )
 
+from serving.journal import Journal
 from serving.problems import CODES, Refusal
+from serving.services import EXTENSION
 
 # beyond this a body is large: so many may be held at a time, the others wait unread
 LARGE_BYTES = 65_536
@@ -31,6 +33,7 @@ LARGE_BODIES = 16
 BODY_SECONDS = 10.0
 # how long what is sent after a refusal is thrown away
 DISCARD_SECONDS = 2.0
+JOURNAL_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -60,11 +63,30 @@ class Bridge:
 
     def __init__(self, app: Flask, *, threads: int, max_body_bytes: int) -> None:
         self._call, self._max_body_bytes = app.wsgi_app, max_body_bytes
+        parts = app.extensions.get(EXTENSION)
+        self._journal: Journal | None = parts.journal if parts else None
         self._quick = frozenset(
             rule.rule for rule in app.url_map.iter_rules() if getattr(app.view_functions[rule.endpoint], "is_quick", 0)
         )
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._large = asyncio.Semaphore(LARGE_BODIES)
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to write the journal from time to time; called by the server before the first request."""
+        if self._journal:
+            self._journal.is_deferred = True
+            self._write(loop)
+
+    def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
+        """Write what is left; called by the server after the last request."""
+        self._threads.shutdown()
+        if self._journal:
+            self._journal.write()
+
+    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._journal:
+            self._journal.write()
+        loop.call_later(JOURNAL_SECONDS, self._write, loop)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request."""

@@ -67,6 +67,7 @@ def metrics() -> Response:
     """Return the metrics in Prometheus' text format."""
     for name, is_up in _dependencies().items():
         services().metrics.dependency_up.labels(name).set(is_up)
+    services().journal.write()
     return Response(services().metrics.text(), content_type=CONTENT_TYPE_LATEST)
 
 

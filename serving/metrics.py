@@ -63,8 +63,9 @@ class Metrics:
         self._of_version: dict[str, Counter] = {}
         self._of_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
-    def count_predictions(self, version: str, probabilities: Sequence[float]) -> None:
-        """Count leads scored by `version`, with their probabilities."""
+    def count_predictions(self, version: str, probabilities: Sequence[float], duration_seconds: float) -> None:
+        """Count the leads of a request, scored by `version` in so much time, with their probabilities."""
+        self.prediction_latency_seconds.observe(duration_seconds)
         for probability in probabilities:
             self.scores.observe(probability)
         (self._of_version.get(version) or self._label_version(version)).inc(len(probabilities))

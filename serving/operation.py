@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import update_wrapper
+from functools import cached_property, update_wrapper
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from serving.wire import Answer, Request
 
 View = Callable[..., Response]
 
+EVERYTHING = "*/*"
 PAGE_TYPE = "text/html; charset=utf-8"
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -41,8 +42,8 @@ class Operation:
 
     def __call__(self, **path: str) -> Response:
         """Check what the request says of itself, parse it, and run the view."""
-        if self.answers_json and request.accept_mimetypes and not request.accept_mimetypes.quality(JSON_TYPE):
-            raise Refusal(406, "not_acceptable", CODES["not_acceptable"])
+        if self.answers_json and request.environ.get("HTTP_ACCEPT", EVERYTHING) not in (EVERYTHING, JSON_TYPE):
+            _check_accepted()
         arguments: dict[str, Any] = dict(path)
         query = read_query(self.query or Request)
         if self.query is not None:
@@ -51,10 +52,15 @@ class Operation:
             arguments["body"] = read_body(self.body, services().settings.max_body_bytes)
         return self.view(**arguments)
 
-    @property
+    @cached_property
     def answers_json(self) -> bool:
         """Whether the answer is JSON; else `answers` holds the content type."""
         return not any(isinstance(kind, str) for kind in self.answers.values())
+
+
+def _check_accepted() -> None:
+    if request.accept_mimetypes and not request.accept_mimetypes.quality(JSON_TYPE):
+        raise Refusal(406, "not_acceptable", CODES["not_acceptable"])
 
 
 def operation(
@@ -71,11 +77,10 @@ def operation(
 
 def answer(content: msgspec.Struct, status: int = 200, *, version: str | None = None) -> Response:
     """Return `content` as JSON; `version` is the model version that it speaks of."""
-    response = Response(msgspec.json.encode(content), status, content_type=JSON_TYPE)
-    if version is not None:
-        g.version = version
-        response.headers["X-Model-Version"] = version
-    return response
+    if version is None:
+        return Response(msgspec.json.encode(content), status, content_type=JSON_TYPE)
+    g.version = version
+    return Response(msgspec.json.encode(content), status, {"X-Model-Version": version}, content_type=JSON_TYPE)
 
 
 def page(content: str | bytes) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -80,15 +81,15 @@ def predict_batch(query: ScoringQuery, body: BatchRequest) -> Response:
 
 
 def _score(model: Served, values: list[Values], query: ScoringQuery) -> list[Score]:
-    parts = services()
-    with parts.metrics.prediction_latency_seconds.time():
-        if len(values) == 1 and query.contributions:
-            scores = [score_row(model.scorer, row_of(values[0]), parts.policy)]
-        else:
-            # numpy takes None for NaN
-            rows = np.array(values, dtype=np.float64)
-            scores = score_rows(model.scorer, rows, parts.policy, with_contributions=query.contributions)
-    parts.metrics.count_predictions(model.manifest.version, [score.probability for score in scores])
+    parts, started_seconds = services(), time.perf_counter()
+    if len(values) == 1 and query.contributions:
+        scores = [score_row(model.scorer, row_of(values[0]), parts.policy)]
+    else:
+        # numpy takes None for NaN
+        rows = np.array(values, dtype=np.float64)
+        scores = score_rows(model.scorer, rows, parts.policy, with_contributions=query.contributions)
+    duration_seconds = time.perf_counter() - started_seconds
+    parts.journal.scored(model.manifest.version, [score.probability for score in scores], duration_seconds)
     return scores
 
 

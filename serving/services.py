@@ -14,6 +14,7 @@ from leadscore.registry import Registry
 from leadscore.scoring import ActionPolicy, action_policy_from
 from leadscore.settings import Settings
 from serving.dagster_client import DagsterClient
+from serving.journal import Journal
 from serving.metrics import Metrics
 from serving.model_cache import ModelCache
 from serving.probes import Probe, is_database_up
@@ -39,6 +40,7 @@ class Services:
     dagster: Probe
     readiness: ReadinessSource
     metrics: Metrics
+    journal: Journal
     is_stopping: threading.Event
 
 
@@ -75,6 +77,7 @@ def build_services(
         dagster=Probe("dagster", dagster.is_up, PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS),
         readiness=ReadinessSource(settings, database, most_at_a_time=settings.server_threads // 8),
         metrics=metrics,
+        journal=Journal(metrics),
         is_stopping=is_stopping,
     )
 

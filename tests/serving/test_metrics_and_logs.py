@@ -91,7 +91,7 @@ def test_no_caller_can_make_the_metrics_grow(client):
 def test_versions_beyond_the_first_hundred_are_counted_together():
     metrics = Metrics()
     for index in range(MAX_VERSION_LABELS + 50):
-        metrics.count_predictions(f"{index:014}", [0.5])
+        metrics.count_predictions(f"{index:014}", [0.5], 0.001)
     labels = [line for line in metrics.text().decode().splitlines() if line.startswith("ml_predictions_total{")]
     assert len(labels) == MAX_VERSION_LABELS + 1
     assert 'ml_predictions_total{model_version="other"} 50.0' in labels

@@ -1,0 +1,79 @@
+"""What was answered: noted in passing, and written down together, as log lines and as metrics.
+
+Writing takes longer than answering does, most of all when it is done anew for each request. So a server notes, and
+writes some times a second; whoever kills its process loses what was noted since. Without a server, as in a test, every
+note is written at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from serving.logs import write_lines
+from serving.metrics import Metrics
+
+_log = logging.getLogger("serving.requests")
+
+
+class Answered(NamedTuple):
+    """A request that was answered; `known` has its id, and the org and the version as far as they are known."""
+
+    method: str
+    route: str
+    status: int
+    duration_seconds: float
+    known: dict[str, Any]
+
+
+class Journal:
+    """The notes of one process. `is_deferred` when somebody calls `write` again and again."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.is_deferred = False
+        self._metrics = metrics
+        self._under_way: list[None] = []
+        self._answered: deque[tuple[float, Answered]] = deque()
+        self._scored: deque[tuple[str, Sequence[float], float]] = deque()
+
+    def begin(self) -> None:
+        """Note that a request has come."""
+        self._under_way.append(None)
+
+    def scored(self, version: str, probabilities: Sequence[float], duration_seconds: float) -> None:
+        """Note the leads of a request, which one version scored."""
+        self._scored.append((version, probabilities, duration_seconds))
+
+    def end(self, answered: Answered) -> None:
+        """Note that a request was answered."""
+        self._under_way.pop()
+        self._answered.append((time.time(), answered))
+        if not self.is_deferred:
+            self.write()
+
+    def write(self) -> None:
+        """Write down what was noted."""
+        metrics, is_logged, lines = self._metrics, _log.isEnabledFor(logging.INFO), []
+        for version, probabilities, duration_seconds in _taken(self._scored):
+            metrics.count_predictions(version, probabilities, duration_seconds)
+        for at_seconds, answered in _taken(self._answered):
+            metrics.count_request(answered.method, answered.route, answered.status, answered.duration_seconds)
+            if is_logged:
+                lines.append((at_seconds, *_line(answered)))
+        metrics.requests_in_progress.set(len(self._under_way))
+        if lines:
+            write_lines(_log, logging.INFO, lines)
+
+
+def _taken(notes: deque[Any]) -> list[Any]:
+    """Return the notes, and forget them; one that comes meanwhile is of the next turn."""
+    return [notes.popleft() for _ in range(len(notes))]
+
+
+def _line(answered: Answered) -> tuple[str, dict[str, Any]]:
+    method, route, status, duration_seconds, known = answered
+    fields = {"method": method, "route": route, "status": status, "duration_ms": round(duration_seconds * 1000, 3)}
+    return f"{method} {route} {status}", fields | known
