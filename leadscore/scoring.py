@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Literal
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -53,39 +53,39 @@ def action_policy_from(settings: Settings) -> ActionPolicy:
     )
 
 
-class Score(msgspec.Struct, frozen=True):
-    """One lead's score. `contributions` are in the contract's order, None when they were not asked for.
+class Scores(NamedTuple):
+    """The scores of some rows, column by column, each in the rows' order.
 
-    `probability` is in [0, 1], `confidence` the share of trees that agree with `prediction`; `base_value` plus the
-    sum of the contributions is the probability.
+    A probability is in [0, 1], a confidence the share of trees that agree with the prediction. A row's contributions
+    are in the contract's order; the scorer's base value plus their sum is the probability. There are none when they
+    were not asked for.
     """
 
-    probability: float
-    prediction: Literal[0, 1]
-    confidence: float
-    action: Action
-    base_value: float
-    contributions: Sequence[float] | None
+    probabilities: list[float]
+    predictions: list[int]
+    confidences: list[float]
+    actions: list[Action]
+    contributions: list[list[float]]
 
 
-def score_row(scorer: Scorer, row: Sequence[float], policy: ActionPolicy) -> Score:
-    """Return one row's score with its contributions, as `score_rows` does, in less time. NaN is unknown."""
+def score_row(scorer: Scorer, row: Sequence[float], policy: ActionPolicy) -> Scores:
+    """Return the scores of a single row, NaN for what is unknown: those of `score_rows`, in less time."""
     probability, votes, contributions = scorer.explain(row)
     prediction = probability >= DECISION_THRESHOLD
     confidence = (votes if prediction else scorer.trees - votes) / scorer.trees
     action = policy.action(probability, confidence)
-    return Score(probability, 1 if prediction else 0, confidence, action, scorer.base_value, contributions)
+    return Scores([probability], [int(prediction)], [confidence], [action], [contributions])
 
 
-def score_rows(scorer: Scorer, rows: Floats, policy: ActionPolicy, *, with_contributions: bool = True) -> list[Score]:
-    """Return a score for each of `rows`, shape (rows, features), in order."""
+def score_rows(scorer: Scorer, rows: Floats, policy: ActionPolicy, *, with_contributions: bool = True) -> Scores:
+    """Return the scores of `rows`, shape (rows, features)."""
     probabilities, votes = scorer.verdicts(rows)
     predictions, trees = probabilities >= DECISION_THRESHOLD, scorer.trees
-    confidences = np.where(predictions, votes, trees - votes) / trees
-    contributions = scorer.contributions(rows).tolist() if with_contributions else [None] * len(rows)
-    of_rows = zip(probabilities.tolist(), predictions.tolist(), confidences.tolist(), contributions, strict=True)
-    action, base_value = policy.action, scorer.base_value
-    return [
-        Score(probability, 1 if prediction else 0, confidence, action(probability, confidence), base_value, given)
-        for probability, prediction, confidence, given in of_rows
-    ]
+    given, confidences = probabilities.tolist(), (np.where(predictions, votes, trees - votes) / trees).tolist()
+    return Scores(
+        probabilities=given,
+        predictions=predictions.astype(int).tolist(),
+        confidences=confidences,
+        actions=list(map(policy.action, given, confidences)),
+        contributions=scorer.contributions(rows).tolist() if with_contributions else [],
+    )

@@ -6,6 +6,7 @@ process has an app, a loop and threads of its own. What they share lies in a fol
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import multiprocessing
@@ -114,6 +115,8 @@ def _bridge(target: str, settings: Settings, folder: Path, reader: Connection, w
     is_stopping = threading.Event()
     app: Flask = getattr(importlib.import_module(module), name)(settings, folder=folder, is_stopping=is_stopping)
     threading.Thread(target=_watch, args=(reader, is_stopping), daemon=True).start()
+    gc.collect()
+    gc.freeze()  # what is there now stays; the collector need not look at it again and again
     return Bridge(app, threads=settings.server_threads, max_body_bytes=settings.max_body_bytes)
 
 

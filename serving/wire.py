@@ -5,6 +5,7 @@ Fields are never renamed, retyped or dropped: callers exist. How bytes become th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -101,7 +102,7 @@ class Contribution(Answer, frozen=True, gc=False):
     contribution: float
 
 
-class PredictAnswer(Answer, frozen=True, kw_only=True):
+class PredictAnswer(Answer, frozen=True, gc=False):
     """A lead's score. `base_value` plus the sum of all contributions is the probability."""
 
     prediction: Literal[0, 1]
@@ -111,13 +112,13 @@ class PredictAnswer(Answer, frozen=True, kw_only=True):
     model_scope: ModelScope
     recommended_action: Action
     feature_contributions: Annotated[
-        list[Contribution], msgspec.Meta(description="every feature, the strongest contribution first")
+        Sequence[Contribution], msgspec.Meta(description="every feature, the strongest contribution first")
     ]
     org_id: OrgId
     base_value: Share
 
 
-class BatchScore(PredictAnswer, frozen=True, kw_only=True):
+class BatchScore(PredictAnswer, frozen=True, gc=False):
     """An item's score, with its lead id as given."""
 
     lead_id: LeadId | None

@@ -154,7 +154,7 @@ def _by_prediction(probabilities: Floats) -> Iterator[tuple[str, Flags]]:
 
 def _by_action(artifact: Artifact, rows: Floats, policy: ActionPolicy) -> Iterator[tuple[str, Flags]]:
     scores = score_rows(artifact.scorer, rows, policy, with_contributions=False)
-    actions = np.array([score.action.value for score in scores], dtype=str)
+    actions = np.array([action.value for action in scores.actions], dtype=str)
     for action in Action:
         yield action.value, actions == action.value
 

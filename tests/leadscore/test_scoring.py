@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 
 from leadscore.engine.scorer import Scorer
 from leadscore.forest import Forest
-from leadscore.scoring import Action, action_policy_from, score_rows
+from leadscore.scoring import Action, action_policy_from, score_row, score_rows
 from leadscore.settings import Settings
 
 POLICY = action_policy_from(Settings())
@@ -61,34 +62,50 @@ def _three_trees(make_forest: Callable[..., Forest]) -> Scorer:
     return trees.scorer
 
 
+ONE_ROW = np.array([[2.0, *[0.0] * 10]])
+
+
 def test_a_score_says_how_probable_how_sure_and_why(make_forest: Callable[..., Forest]) -> None:
-    score = score_rows(_three_trees(make_forest), np.array([[2.0, *[0.0] * 10]]), POLICY)[0]
-    assert score.probability == pytest.approx(0.7)
-    assert score.prediction == 1
-    assert score.confidence == pytest.approx(2 / 3)
-    assert score.action is Action.NURTURE
-    assert score.base_value == pytest.approx(0.4)
-    assert score.contributions == pytest.approx((0.3, *[0.0] * 10))
+    scorer = _three_trees(make_forest)
+    scores = score_rows(scorer, ONE_ROW, POLICY)
+    assert scores.probabilities == pytest.approx([0.7])
+    assert scores.predictions == [1]
+    assert scores.confidences == pytest.approx([2 / 3])
+    assert scores.actions == [Action.NURTURE]
+    assert scorer.base_value == pytest.approx(0.4)
+    assert scores.contributions[0] == pytest.approx([0.3, *[0.0] * 10])
+
+
+def test_a_row_alone_is_scored_as_among_others(make_forest: Callable[..., Forest]) -> None:
+    scorer = _three_trees(make_forest)
+    for value in (1.0, 2.0, math.nan):
+        row = [value, *[0.0] * 10]
+        for one, among_others in zip(
+            score_row(scorer, row, POLICY), score_rows(scorer, np.array([row]), POLICY), strict=True
+        ):
+            if isinstance(one[0], list):
+                assert one[0] == pytest.approx(among_others[0], abs=1e-15)
+            else:
+                assert one == among_others
 
 
 def test_confidence_counts_the_trees_that_agree_with_a_prediction_of_no(make_forest: Callable[..., Forest]) -> None:
-    score = score_rows(_three_trees(make_forest), np.array([[1.0, *[0.0] * 10]]), POLICY)[0]
-    assert (score.prediction, score.confidence, score.action) == (0, 1.0, Action.LOW_PRIORITY)
+    scores = score_rows(_three_trees(make_forest), np.array([[1.0, *[0.0] * 10]]), POLICY)
+    assert (scores.predictions, scores.confidences, scores.actions) == ([0], [1.0], [Action.LOW_PRIORITY])
 
 
 def test_a_probability_of_one_half_predicts_a_conversion(make_forest: Callable[..., Forest]) -> None:
-    score = score_rows(make_forest(value_on_the_right=0.5).scorer, np.array([[2.0, *[0.0] * 10]]), POLICY)[0]
-    assert (score.probability, score.prediction, score.confidence) == (0.5, 1, 1.0)
+    scores = score_rows(make_forest(value_on_the_right=0.5).scorer, ONE_ROW, POLICY)
+    assert (scores.probabilities, scores.predictions, scores.confidences) == ([0.5], [1], [1.0])
 
 
 def test_scores_keep_the_rows_order_and_are_the_same_without_contributions(make_forest: Callable[..., Forest]) -> None:
     rows = np.array([[source, *[0.0] * 10] for source in (2.0, 1.0, 2.0)])
     explained = score_rows(make_forest().scorer, rows, POLICY)
     plain = score_rows(make_forest().scorer, rows, POLICY, with_contributions=False)
-    assert [score.probability for score in explained] == [0.75, 0.25, 0.75]
-    assert [score.probability for score in plain] == [0.75, 0.25, 0.75]
-    assert [score.contributions for score in plain] == [None] * 3
+    assert explained.probabilities == plain.probabilities == [0.75, 0.25, 0.75]
+    assert plain == explained._replace(contributions=[])
 
 
 def test_no_rows_give_no_scores(make_forest: Callable[..., Forest]) -> None:
-    assert score_rows(make_forest().scorer, np.empty((0, 11)), POLICY) == []
+    assert score_rows(make_forest().scorer, np.empty((0, 11)), POLICY) == ([], [], [], [], [])
