@@ -13,6 +13,7 @@ from werkzeug.routing import MapAdapter
 from leadscore.settings import Settings
 from serving.docs_routes import routes as docs_routes
 from serving.health_routes import routes as health_routes
+from serving.journal import Journal
 from serving.model_routes import routes as model_routes
 from serving.problems import answer_errors
 from serving.readiness_routes import routes as readiness_routes
@@ -24,7 +25,9 @@ from serving.training_routes import routes as training_routes
 
 
 class _App(Flask):
-    """Flask without what no route here needs, and every request would pay for."""
+    """Flask without what no route here needs, and every request would pay for; with the journal, for the server."""
+
+    journal: Journal
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return `func`: no view and no hook is asynchronous."""
@@ -51,7 +54,7 @@ def create_app(settings: Settings, *, folder: Path | None = None, is_stopping: t
     # `//health` is no other way to write `/health`: one address per thing
     app.url_map.merge_slashes = False
     parts = build_services(settings, folder, is_stopping)
-    app.extensions[EXTENSION] = parts
+    app.extensions[EXTENSION], app.journal = parts, parts.journal
     observe_requests(app, parts.journal)
     answer_errors(app)
     for routes in (

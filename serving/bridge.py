@@ -13,7 +13,7 @@ import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from granian.rsgi import (  # type: ignore[attr-defined]  # two are imported there from its compiled part
@@ -22,9 +22,11 @@ from granian.rsgi import (  # type: ignore[attr-defined]  # two are imported the
     Scope,
 )
 
-from serving.journal import Journal
 from serving.problems import CODES, Refusal
-from serving.services import EXTENSION
+
+if TYPE_CHECKING:
+    # it imports prometheus_client, which must not be imported before a process knows where its figures go
+    from serving.journal import Journal
 
 # beyond this a body is large: so many may be held at a time, the others wait unread
 LARGE_BYTES = 65_536
@@ -63,8 +65,8 @@ class Bridge:
 
     def __init__(self, app: Flask, *, threads: int, max_body_bytes: int) -> None:
         self._call, self._max_body_bytes = app.wsgi_app, max_body_bytes
-        parts = app.extensions.get(EXTENSION)
-        self._journal: Journal | None = parts.journal if parts else None
+        # the app that only measures what a server costs has none
+        self._journal: Journal | None = getattr(app, "journal", None)
         self._quick = frozenset(
             rule.rule for rule in app.url_map.iter_rules() if getattr(app.view_functions[rule.endpoint], "is_quick", 0)
         )
