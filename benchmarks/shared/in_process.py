@@ -33,6 +33,7 @@ PARTS = (FLASK, PARSE, FIND, SCORE, BUILD, ENCODE, METRICS, LOG, IDENTIFY)
 # the longest module name that fits decides; a function that is named so decides before its module
 PART_OF_MODULE = {
     "serving.boundary": PARSE,
+    "serving.leads": PARSE,
     "serving.operation": PARSE,
     "serving.leads": PARSE,
     "serving.scoring_routes": BUILD,
@@ -46,7 +47,7 @@ PART_OF_MODULE = {
     "leadscore.engine": SCORE,
     "leadscore.scoring": SCORE,
     "prometheus_client": METRICS,
-    "pythonjsonlogger": LOG,
+    "serving.journal": LOG,
     "logging": LOG,
 }
 PART_OF_FUNCTION = {"serving.operation.answer": ENCODE}

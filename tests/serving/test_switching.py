@@ -19,12 +19,14 @@ def test_a_rollback_under_load_fails_no_request_and_mixes_no_answer(live, shelf,
             answers.append(live.post("/api/v1/predict/batch", {"batch": [features] * 5}))
 
     threads = [started_threads(ask) for _ in range(3)]
-    for turn in range(20):
-        done = live.post("/api/v1/model/rollback", {"version": versions[turn % 2]})
-        assert done.status == 200
-        # what is asked after the rollback was answered is scored by that version
-        assert live.post("/api/v1/predict", {"features": features}).json()["model_version"] == versions[turn % 2]
-    is_over.set()
+    try:
+        for turn in range(20):
+            done = live.post("/api/v1/model/rollback", {"version": versions[turn % 2]})
+            assert done.status == 200
+            # what is asked after the rollback was answered is scored by that version
+            assert live.post("/api/v1/predict", {"features": features}).json()["model_version"] == versions[turn % 2]
+    finally:
+        is_over.set()
     for thread in threads:
         thread.join(30)
     assert {answer.status for answer in answers} == {200}
@@ -49,11 +51,13 @@ def test_ten_versions_a_second_fail_no_request(live, shelf, features, started_th
 
     # connections of their own, so that both processes are asked
     threads = [started_threads(ask) for _ in range(8)]
-    for turn in range(30):
-        # another process moves the pointer: no request tells the server
-        shelf.roll_back(versions[turn % 2])
-        time.sleep(0.1)
-    is_over.set()
+    try:
+        for turn in range(30):
+            # another process moves the pointer: no request tells the server
+            shelf.roll_back(versions[turn % 2])
+            time.sleep(0.1)
+    finally:
+        is_over.set()
     for thread in threads:
         thread.join(30)
     assert len(answers) > 100
