@@ -136,7 +136,9 @@ class Settings:
     max_body_bytes: int = _setting(8_000_000, _whole(1_000, 1_000_000_000, "bytes"), "largest request body")
     max_batch_size: int = _setting(1_000, _whole(1, 100_000), "largest number of leads in one batch")
     model_cache_bytes: int = _setting(
-        512_000_000, _whole(1_000_000, 1_000_000_000_000, "bytes"), "memory for loaded versions, all orgs together; processes share it"
+        512_000_000,
+        _whole(1_000_000, 1_000_000_000_000, "bytes"),
+        "memory for loaded versions, all orgs together; processes share it",
     )
     train_wait_seconds: int = _setting(
         600, _whole(0, 3_600, "seconds"), "how long a training request waits for the result unless it says otherwise"

@@ -50,6 +50,12 @@ class _Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the
     """granian's supervisor, which tells the processes that it stops by closing `writer`."""
 
     writer: Connection
+    settings: Settings
+
+    def startup(self, *arguments: Any) -> None:
+        super().startup(*arguments)
+        # not before the processes are made: a thread's locks would be copied as they are at that moment
+        threading.Thread(target=_log_when_listening, args=(self.settings,), daemon=True).start()
 
     def shutdown(self, exit_code: int = 0) -> None:
         self.writer.close()
@@ -62,7 +68,7 @@ def serve(target: str, settings: Settings, folder: Path) -> None:
     `target` names the function that makes each process's app, as `module:function`; it is called with `settings` and
     with `folder`, which the processes share. Raises CannotRun when the port cannot be listened on.
     """
-    _require_free(settings.host, settings.port)
+    taken = _take(settings.host, settings.port)
     # prometheus_client reads this when it is imported, which each process does for itself
     metrics = folder / "metrics"
     metrics.mkdir()
@@ -86,21 +92,28 @@ def serve(target: str, settings: Settings, folder: Path) -> None:
         respawn_interval=RESPAWN_SECONDS,
         workers_kill_timeout=STOP_SECONDS,
     )
-    server.writer = writer
-    server.on_startup(threading.Thread(target=_log_when_listening, args=(settings,), daemon=True).start)
-    server.serve(target_loader=partial(_bridge, target, settings, folder, reader, writer), wrap_loader=False)
+    server.writer, server.settings = writer, settings
+    with taken:
+        server.serve(target_loader=partial(_bridge, target, settings, folder, reader, writer), wrap_loader=False)
 
 
-def _require_free(host: str, port: int) -> None:
-    """Refuse a port on which somebody listens: the processes' sockets share it, and would share it with a stranger."""
+def _take(host: str, port: int) -> socket.socket:
+    """Return a socket that holds the port until it is closed. Raises CannotRun when somebody else has it.
+
+    The processes' sockets share the port, and would share it with a stranger's, too.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         socket.create_server((host, port), family=family).close()
+        taken = socket.socket(family, socket.SOCK_STREAM)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind((host, port))
     except OSError as error:
         raise CannotRun(
             f"cannot listen on {host}:{port} ({error.strerror}); set PORT to a free port, HOST to an address"
             " of this machine"
         ) from error
+    return taken
 
 
 def _bridge(target: str, settings: Settings, folder: Path, reader: Connection, writer: Connection) -> Bridge:

@@ -33,7 +33,6 @@ PARTS = (FLASK, PARSE, FIND, SCORE, BUILD, ENCODE, METRICS, LOG, IDENTIFY)
 # the longest module name that fits decides; a function that is named so decides before its module
 PART_OF_MODULE = {
     "serving.boundary": PARSE,
-    "serving.leads": PARSE,
     "serving.operation": PARSE,
     "serving.leads": PARSE,
     "serving.scoring_routes": BUILD,

@@ -280,7 +280,8 @@ def until_it_answers(process: subprocess.Popen[str], http: urllib3.HTTPConnectio
             time.sleep(0.02)
         else:
             return
-    raise AssertionError(process.communicate()[1])
+    process.kill()
+    raise AssertionError(process.communicate(timeout=60)[1])
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_ten_versions_a_second_fail_no_request(live, shelf, features, started_th
     versions, answers, is_over = [shelf.activated(high=0.9), shelf.activated(high=0.75)], [], threading.Event()
 
     def ask() -> None:
-        with urllib3.HTTPConnectionPool("127.0.0.1", live.port, retries=False) as http:
+        with urllib3.HTTPConnectionPool("127.0.0.1", live.port, timeout=30, retries=False) as http:
             while not is_over.is_set():
                 answers.append(http.request("POST", "/api/v1/predict", json={"features": features}))
 
