@@ -34,6 +34,8 @@ from leadscore.errors import CannotRun, Damaged
 
 LOCK_FILE = ".lock"
 MAKING_SECONDS = 60
+# the first score reads all pages: it takes less to have them at once, where that can be asked for
+_FLAGS = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 _log = logging.getLogger(__name__)
@@ -80,7 +82,7 @@ class _Mapping:
     """
 
     def __init__(self, descriptor: int, size: int) -> None:
-        address = _libc().mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
+        address = _libc().mmap(None, size, mmap.PROT_READ, _FLAGS, descriptor, 0)
         if address == ctypes.c_void_p(-1).value:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         self.__array_interface__ = {"data": (address, True), "shape": (size,), "typestr": "|u1", "version": 3}
