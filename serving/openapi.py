@@ -42,6 +42,7 @@ EXAMPLES: dict[type, Schema] = {
 _ALWAYS = {400: ("invalid_query", "invalid_id"), 406: ("not_acceptable",)}
 _WITH_BODY = {
     400: ("invalid_json", "invalid_query", "invalid_id"),
+    408: ("request_timeout",),
     411: ("length_required",),
     413: ("too_large",),
     415: ("unsupported_media_type",),
