@@ -5,10 +5,12 @@ the share z_j of the training rows that the splits on j let through. Leaves whos
 group, so that all of a group's contributions go to the same places. Groups stand in the order of the number d of their
 features; leaves stand in blocks of eight, a group's last block filled up with leaves of value 0. A block is
 
-    for each of its d features: 8 low, 8 high, 8 shares   (float32)
+    for each of its d features: 8 times the first rank inside, 8 times the last (uint16), 8 shares (float32)
     for each of its d features: a bit per leaf, set where an unknown value is let in; filled up to 8 bytes
 
-and beside the blocks stand their leaves' values, so that forests that differ in nothing else share the blocks.
+Each row reads all blocks, and what else stood in the processor's cache has to make room for them. So they hold ranks,
+see `ranks`, with which they are two thirds as large as with the intervals' bounds. Beside the blocks stand their
+leaves' values, so that forests that differ in nothing else share the blocks.
 
 The shares are rounded to float32, which moves contributions by about 1e-9; the base value is computed from the same
 rounded shares, so that it and the contributions add up to the probability as exactly as before.
@@ -24,10 +26,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from leadscore.engine.ranks import RankTable, Thresholds
+
 LANES = 8
 # a leaf with more features on its path has no kernel
 MOST_FEATURES = 16
-LOW, HIGH, SHARE = range(3)
+_FEATURE = np.dtype([("first", np.uint16, LANES), ("last", np.uint16, LANES), ("share", np.float32, LANES)])
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -37,13 +41,12 @@ _NONE: Parts = (np.empty(0, np.int64),) * 3 + (np.empty(0, np.uint8), np.empty(0
 
 def block_bytes(features: Ints) -> Ints:
     """Return the size of a block for leaves with so many features on their path."""
-    return features * (3 * LANES * 4) + (features + 7) // 8 * 8
+    return features * _FEATURE.itemsize + (features + 7) // 8 * 8
 
 
 def block_type(features: int) -> np.dtype[Any]:
     """Return the record that a block is, for leaves with so many features on their path."""
-    boxes = ("boxes", np.float32, (features, 3, LANES))
-    return np.dtype([boxes, ("lets_unknown", np.uint8, (-(-features // 8) * 8,))])
+    return np.dtype([("boxes", _FEATURE, (features,)), ("lets_unknown", np.uint8, (-(-features // 8) * 8,))])
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,22 @@ class Boxes:
     """Groups of leaves: which features, `path_features`, their blocks, and the leaves' values, eight for each block.
 
     `groups`, shape (groups, 4), has the place of a group's first feature, byte and value, and how many blocks it has.
+    `thresholds` are what the blocks' ranks count.
     """
 
     groups: Ints
     path_features: Ints
     blocks: npt.NDArray[np.uint8]
     values: Floats
+    thresholds: Thresholds
 
     def is_sound(self, feature_count: int) -> bool:
         """Return whether the groups fill these arrays exactly, and name features of a row of so many."""
-        lengths, counts = self.path_lengths, self.block_counts
-        is_known = (self.path_features >= 0) & (self.path_features < feature_count)
-        is_ordered = (np.diff(lengths, prepend=1) >= 0).all() and lengths.max(initial=0) <= feature_count
+        if not (self.thresholds.is_sound() and self.thresholds.features <= feature_count):
+            return False
+        features, lengths, counts = self.thresholds.features, self.path_lengths, self.block_counts
+        is_known = (self.path_features >= 0) & (self.path_features < features)
+        is_ordered = (np.diff(lengths, prepend=1) >= 0).all() and lengths.max(initial=0) <= features
         if not (is_known.all() and is_ordered and ((counts > 0) & (counts <= len(self.values))).all()):
             return False
         fills = (block_bytes(lengths) * counts).sum() == len(self.blocks) and counts.sum() * LANES == len(self.values)
@@ -115,7 +122,7 @@ class Boxes:
         """Return each leaf's share of its tree's training rows, in the order of the values; 1 where there is none."""
         parts = [np.empty(0)]
         for blocks, _, _ in self.by_length():
-            of_features = np.moveaxis(blocks["boxes"][:, :, SHARE].astype(np.float64), 1, 0)
+            of_features = np.moveaxis(blocks["boxes"]["share"].astype(np.float64), 1, 0)
             # one after the other, so that every processor rounds alike
             parts.append(reduce(np.multiply, of_features).ravel())
         return np.concatenate(parts)
@@ -128,14 +135,16 @@ def groups_of(path_lengths: Ints, block_counts: Ints) -> Ints:
 
 
 def lay_out(leaves: Leaves) -> Boxes:
-    """Return the leaves as the engine reads them."""
-    lengths = leaves.is_used.sum(axis=1)
-    parts = [_of_length(leaves, np.flatnonzero(lengths == d), d) for d in np.unique(lengths).tolist()]
+    """Return the leaves as the engine reads them. Raises ValueError when a feature has too many thresholds."""
+    lengths, thresholds = leaves.is_used.sum(axis=1), Thresholds.of(leaves.low, leaves.high)
+    intervals = thresholds.intervals(leaves.low, leaves.high)
+    parts = [_of_length(leaves, intervals, np.flatnonzero(lengths == d), d) for d in np.unique(lengths).tolist()]
     path_lengths, block_counts, *arrays = (np.concatenate(arrays) for arrays in zip(_NONE, *parts, strict=True))
-    return Boxes(groups_of(path_lengths, block_counts), *arrays)
+    path_features, blocks, values = arrays
+    return Boxes(groups_of(path_lengths, block_counts), path_features, blocks, values, thresholds)
 
 
-def _of_length(leaves: Leaves, which: Ints, features: int) -> Parts:
+def _of_length(leaves: Leaves, intervals: tuple[RankTable, RankTable], which: Ints, features: int) -> Parts:
     """Return path lengths, block counts, path features, blocks and values of the leaves `which`, of one length."""
     columns = np.nonzero(leaves.is_used[which])[1].reshape(-1, features)
     order = np.lexsort(columns.T[::-1])
@@ -153,9 +162,8 @@ def _of_length(leaves: Leaves, which: Ints, features: int) -> Parts:
         return table.reshape(-1, LANES, features).transpose(0, 2, 1)
 
     blocks = np.zeros(int(block_counts.sum()), block_type(features))
-    blocks["boxes"][:, :, LOW] = laid(leaves.low, 0)
-    blocks["boxes"][:, :, HIGH] = laid(leaves.high, 0)
-    blocks["boxes"][:, :, SHARE] = laid(leaves.share, 1)
+    blocks["boxes"]["first"], blocks["boxes"]["last"] = (laid(ranks, 0) for ranks in intervals)
+    blocks["boxes"]["share"] = laid(leaves.share, 1)
     blocks["lets_unknown"][:, :features] = np.packbits(laid(leaves.lets_unknown, 0), axis=2, bitorder="little")[:, :, 0]
     values = np.zeros(len(blocks) * LANES)
     values[places] = leaves.value[which]

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from leadscore.engine.boxes import Boxes, quadrature
 from leadscore.engine.nodes import Nodes
+from leadscore.engine.ranks import UNKNOWN
 
 Floats = npt.NDArray[np.float64]
 Float32s = npt.NDArray[np.float32]
@@ -19,18 +20,18 @@ def tree_values(nodes: Nodes, table: Float32s) -> Floats:
 
 def contributions_by_numpy(boxes: Boxes, rows: Float32s) -> Floats:
     """Return the sum of what all leaves give each feature, shape (rows, features), without compiled kernels."""
-    given = np.zeros(rows.shape)
+    given, ranks = np.zeros(rows.shape), boxes.thresholds.ranks(rows)
     for blocks, values, features in boxes.by_length():
-        low, high, share = np.moveaxis(blocks["boxes"], 2, 0)
+        first, last = blocks["boxes"]["first"], blocks["boxes"]["last"]
         lets_unknown = (
             np.unpackbits(blocks["lets_unknown"][:, : features.shape[1], None], axis=2, bitorder="little") > 0
         )
-        share = share.astype(np.float64)
-        for place, row in enumerate(rows):
-            known = row[features][:, :, None]
-            inside = ((known > low) & (known <= high) | np.isnan(known) & lets_unknown).astype(np.float64)
+        share = blocks["boxes"]["share"].astype(np.float64)
+        for place, row in enumerate(ranks):
+            rank = row[features[:, :, None]]
+            inside = ((first <= rank) & (rank <= last) | (rank == UNKNOWN) & lets_unknown).astype(np.float64)
             by_leaf = values[:, None, :] * (inside - share) * _integrals(inside, share)
-            given[place] += np.bincount(features.ravel(), by_leaf.sum(axis=2).ravel(), minlength=len(row))
+            given[place] += np.bincount(features.ravel(), by_leaf.sum(axis=2).ravel(), minlength=rows.shape[1])
     return given
 
 

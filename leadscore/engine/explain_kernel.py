@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from llvmlite import ir
 
 from leadscore.engine.boxes import LANES, MOST_FEATURES, block_type, quadrature
-from leadscore.engine.code import F32, F64, I1, I8, I64, MATHS, POINTER, Code, Value, lanes, new_internal_function
+from leadscore.engine.code import F32, F64, I1, I8, I16, I64, MATHS, POINTER, Code, Value, lanes, new_internal_function
+from leadscore.engine.ranks import UNKNOWN
 
 
 def add_explain(module: ir.Module) -> ir.Function:
-    """Add and return explain(segments, groups, path_features, blocks, values, rows, row_count, width, contributions).
+    """Add and return explain(segments, groups, path_features, blocks, values, ranks, row_count, width, contributions).
 
-    `contributions`, shape (rows, width), grows by what the leaves give. `segments` holds, for each number of features,
-    the first group and the one behind the last.
+    `ranks` and `contributions` are of shape (rows, width); `contributions` grows by what the leaves give. `segments`
+    holds, for each number of features, the first group and the one behind the last.
     """
     kinds = [*[POINTER] * 6, I64, I64, POINTER]
     kernels = [_leaf_kernel(module, features) for features in range(1, MOST_FEATURES + 1)]
@@ -36,7 +37,7 @@ def _leaf_kernel(module: ir.Module, features: int) -> ir.Function:
     """Add the kernel for `count` groups from `first` on, whose leaves have so many features on their path."""
     kinds = [I64, I64, *[POINTER] * 5, I64, I64, POINTER]
     code, arguments = new_internal_function(module, f"explain_{features}", kinds)
-    first, count, groups, path_features, blocks, values, rows, row_count, width, contributions = arguments
+    first, count, groups, path_features, blocks, values, ranks, row_count, width, contributions = arguments
 
     def group(number: Value) -> Sequence[Value]:
         at = code.mul(code.add(first, number), I64(4))
@@ -48,7 +49,7 @@ def _leaf_kernel(module: ir.Module, features: int) -> ir.Function:
 
         def row(number: Value) -> Sequence[Value]:
             offset = code.mul(number, width)
-            known = [code.spread(code.at(rows, code.add(offset, column), F32)) for column in columns]
+            known = [code.spread(code.at(ranks, code.add(offset, column), I16)) for column in columns]
 
             def block(number: Value, *sums: Value) -> Sequence[Value]:
                 eight = code.bytes_behind(leaves, code.mul(number, I64(block_type(features).itemsize)))
@@ -71,11 +72,11 @@ def _leaf_kernel(module: ir.Module, features: int) -> ir.Function:
 
 
 def _with_leaves(
-    code: Code, leaves: Value, leaf_value: Value, values: Sequence[Value], sums: Sequence[Value]
+    code: Code, leaves: Value, leaf_value: Value, ranks: Sequence[Value], sums: Sequence[Value]
 ) -> list[Value]:
-    """Return `sums` with what eight leaves give each feature on their path, where the row has `values`."""
-    share = [_share(code, leaves, j) for j in range(len(values))]
-    inside = [_is_inside(code, leaves, j, len(values), value) for j, value in enumerate(values)]
+    """Return `sums` with what eight leaves give each feature on their path, where the row has `ranks`."""
+    share = [_share(code, leaves, j) for j in range(len(ranks))]
+    inside = [_is_inside(code, leaves, j, len(ranks), rank) for j, rank in enumerate(ranks)]
     ones = [code.select(one, lanes(1.0), lanes(0.0)) for one in inside]
     gap = [code.fsub(one, z, flags=MATHS) for one, z in zip(ones, share, strict=True)]
     integrals = _integrals(code, share, gap, leaf_value)
@@ -105,13 +106,14 @@ def _products_of_others(code: Code, factors: Sequence[Value], scale: Value) -> l
 
 
 def _share(code: Code, leaves: Value, j: int) -> Value:
-    return code.fpext(code.lanes_at(leaves, (12 * j + 8) * LANES, F32), ir.VectorType(F64, LANES))
+    return code.fpext(code.lanes_at(leaves, (8 * j + 4) * LANES, F32), ir.VectorType(F64, LANES))
 
 
-def _is_inside(code: Code, leaves: Value, j: int, features: int, value: Value) -> Value:
-    """Return, per lane, whether the value lies in the interval of the path's feature j, or is unknown and let in."""
-    above = code.fcmp_ordered(">", value, code.lanes_at(leaves, 12 * j * LANES, F32))
-    within = code.and_(above, code.fcmp_ordered("<=", value, code.lanes_at(leaves, (12 * j + 4) * LANES, F32)))
-    bits = code.at(leaves, I64(12 * features * LANES + j), I8)
+def _is_inside(code: Code, leaves: Value, j: int, features: int, rank: Value) -> Value:
+    """Return, per lane, whether the rank lies in the interval of the path's feature j, or is UNKNOWN's and let in."""
+    from_first = code.icmp_unsigned("<=", code.lanes_at(leaves, 8 * j * LANES, I16), rank)
+    to_last = code.icmp_unsigned("<=", rank, code.lanes_at(leaves, (8 * j + 2) * LANES, I16))
+    bits = code.at(leaves, I64(8 * features * LANES + j), I8)
     lets_in = code.bitcast(bits, ir.VectorType(I1, LANES))
-    return code.or_(within, code.and_(code.fcmp_unordered("uno", value, value), lets_in))
+    is_unknown = code.icmp_unsigned("==", rank, ir.Constant(rank.type, [UNKNOWN] * LANES))
+    return code.or_(code.and_(from_first, to_last), code.and_(is_unknown, lets_in))

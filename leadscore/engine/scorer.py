@@ -32,6 +32,7 @@ from leadscore.engine.boxes import MOST_FEATURES, Boxes
 from leadscore.engine.by_numpy import contributions_by_numpy, tree_values
 from leadscore.engine.native import address, kernels
 from leadscore.engine.nodes import AGREEMENT, WALKERS, Nodes
+from leadscore.engine.ranks import Thresholds
 from leadscore.errors import Damaged
 
 Floats = npt.NDArray[np.float64]
@@ -46,6 +47,8 @@ _ARRAYS: dict[str, tuple[type, int]] = {
     "path_features": (np.int64, 1),
     "blocks": (np.uint8, 1),
     "leaf_values": (np.float64, 1),
+    "thresholds": (np.float32, 1),
+    "threshold_starts": (np.int64, 1),
     "base_value": (np.float64, 1),
 }
 _SHAPES = {"trees_and_depth": (2,), "base_value": (1,)}
@@ -82,7 +85,9 @@ class Scorer:
         if is_typed and arrays["groups"].shape[1] == _GROUP_NUMBERS:
             trees, depth = arrays["trees_and_depth"].tolist()
             nodes = Nodes(arrays["words"], arrays["node_values"], arrays["roots"], trees, depth)
-            boxes = Boxes(arrays["groups"], arrays["path_features"], arrays["blocks"], arrays["leaf_values"])
+            thresholds = Thresholds(arrays["thresholds"], arrays["threshold_starts"])
+            groups, blocks, values = arrays["groups"], arrays["blocks"], arrays["leaf_values"]
+            boxes = Boxes(groups, arrays["path_features"], blocks, values, thresholds)
             if nodes.is_sound(width) and boxes.is_sound(width):
                 return cls(nodes, boxes, float(arrays["base_value"][0]), width)
         raise Damaged("the engine's arrays do not fit each other; train again")
@@ -98,6 +103,8 @@ class Scorer:
             "path_features": self.boxes.path_features,
             "blocks": self.boxes.blocks,
             "leaf_values": self.boxes.values,
+            "thresholds": self.boxes.thresholds.values,
+            "threshold_starts": self.boxes.thresholds.starts,
             "base_value": np.array([self.base_value]),
         }
 
@@ -195,8 +202,9 @@ class Scorer:
         nodes, boxes = self.nodes, self.boxes
         segments = boxes.segments(MOST_FEATURES).ravel()
         before = [address(array) for array in (nodes.words, nodes.values, nodes.roots)]
-        after = [address(array) for array in (boxes.groups, boxes.path_features, boxes.blocks, boxes.values)]
-        numbers = [len(nodes.roots) // WALKERS, nodes.depth, nodes.trees]
+        leaves = (boxes.groups, boxes.path_features, boxes.blocks, boxes.values)
+        after = [address(array) for array in (*leaves, boxes.thresholds.values, boxes.thresholds.starts)]
+        numbers = [len(nodes.roots) // WALKERS, nodes.depth, nodes.trees, boxes.thresholds.features]
         model = np.array([*before, 0, *after, *numbers, *segments.tolist()], np.int64)
         model[len(before)] = address(model[-len(segments) :])
         return model

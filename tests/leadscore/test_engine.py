@@ -156,7 +156,7 @@ def test_arrays_of_other_names_types_or_shapes_are_no_scorer(make_forest: Callab
     with pytest.raises(Damaged, match="expected"):
         Scorer.from_arrays({name: array for name, array in arrays.items() if name != "words"}, 11)
     wrong = [{name: array[None]} for name, array in arrays.items()] + [
-        {name: array.astype(np.int16)} for name, array in arrays.items()
+        {name: np.zeros_like(array, np.int16)} for name, array in arrays.items()
     ]
     wrong += [{"trees_and_depth": np.array([1], np.int64)}, {"groups": arrays["groups"][:, :3]}]
     for changed in wrong:
@@ -185,9 +185,9 @@ def test_one_row_explained_is_the_row_of_a_batch(make_forest: Callable[..., Fore
 
 
 def test_a_block_is_as_large_as_the_kernels_believe() -> None:
-    """Three float32 for each of eight leaves and a byte of flags, for each feature; flags are filled up to eight."""
-    assert [block_type(features).itemsize for features in (1, 8, 9)] == [96 + 8, 768 + 8, 864 + 16]
-    assert block_bytes(np.array([1, 8, 9])).tolist() == [96 + 8, 768 + 8, 864 + 16]
+    """For each feature two uint16 and a float32 for each of eight leaves, and a byte of flags, filled up to eight."""
+    assert [block_type(features).itemsize for features in (1, 8, 9)] == [64 + 8, 512 + 8, 576 + 16]
+    assert block_bytes(np.array([1, 8, 9])).tolist() == [64 + 8, 512 + 8, 576 + 16]
 
 
 @pytest.mark.parametrize("degree", range(1, 17))
