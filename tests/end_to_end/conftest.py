@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,7 +41,7 @@ class Answer:
 
     status: int
     body: Any
-    headers: dict[str, str]
+    headers: Mapping[str, str]
 
 
 @dataclass
@@ -65,7 +65,7 @@ class System:
         """Return the server's answer; a body is sent as JSON."""
         content = {} if body is None else {"json": body}
         response = urllib3.request(method, self.address + path, timeout=180, retries=False, **content)
-        return Answer(response.status, response.json(), dict(response.headers))
+        return Answer(response.status, response.json(), response.headers)
 
     def query_dagster(self, query: str) -> Any:
         """Return the data of a GraphQL query to Dagster's webserver."""
