@@ -86,9 +86,10 @@ class Bridge:
             self._journal.write()
 
     def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+        # first, so that a failure to write is logged, and tried again
+        loop.call_later(JOURNAL_SECONDS, self._write, loop)
         if self._journal:
             self._journal.write()
-        loop.call_later(JOURNAL_SECONDS, self._write, loop)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request."""
@@ -111,8 +112,7 @@ class Bridge:
         if byte_count <= LARGE_BYTES and environ["PATH_INFO"] in self._quick:
             status, headers, content = self._answer(environ)
         else:
-            loop = asyncio.get_running_loop()
-            status, headers, content = await loop.run_in_executor(self._threads, self._answer, environ)
+            status, headers, content = await self._answer_in_thread(environ)
         protocol.response_bytes(status, headers, content)
 
     async def _refuse(self, environ: Environ, protocol: HTTPProtocol) -> None:
@@ -121,12 +121,15 @@ class Bridge:
         What is sent of it is thrown away for a while: closing the connection under a client that still sends would
         destroy the answer.
         """
-        status, headers, content = self._answer(environ)
+        status, headers, content = await self._answer_in_thread(environ)
         with suppress(TimeoutError):
             async with asyncio.timeout(DISCARD_SECONDS):
                 async for _ in protocol:
                     pass
         protocol.response_bytes(status, [*headers, ("Connection", "close")], content)
+
+    async def _answer_in_thread(self, environ: Environ) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, environ)
 
     def _answer(self, environ: Environ) -> Answer:
         started: list[Any] = []
