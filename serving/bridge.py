@@ -39,7 +39,7 @@ JOURNAL_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
 
-_OF_EVERY_REQUEST = {
+OF_EVERY_REQUEST = {
     "SCRIPT_NAME": "",
     "SERVER_NAME": "localhost",
     "SERVER_PORT": "80",
@@ -170,7 +170,7 @@ def environ_of(scope: Scope) -> Environ:
         "PATH_INFO": scope.path if scope.path.isascii() else scope.path.encode().decode("latin-1"),
         "QUERY_STRING": scope.query_string,
         "wsgi.input": io.BytesIO(),
-        **_OF_EVERY_REQUEST,
+        **OF_EVERY_REQUEST,
     }
     for name, value in scope.headers.items():
         key = _KEYS.get(name) or f"HTTP_{name.upper().replace('-', '_')}"

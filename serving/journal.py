@@ -8,6 +8,7 @@ note is written at once.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ class Journal:
     def __init__(self, metrics: Metrics) -> None:
         self.is_deferred = False
         self._metrics = metrics
+        self._writing = threading.Lock()
         self._under_way: list[None] = []
         self._answered: deque[tuple[float, Answered]] = deque()
         self._scored: deque[tuple[str, Sequence[float], float]] = deque()
@@ -55,7 +57,11 @@ class Journal:
             self.write()
 
     def write(self) -> None:
-        """Write down what was noted."""
+        """Write down what was noted; one thread at a time, so that nothing is taken twice."""
+        with self._writing:
+            self._write()
+
+    def _write(self) -> None:
         metrics, is_logged, lines = self._metrics, _log.isEnabledFor(logging.INFO), []
         for version, probabilities, duration_seconds in _taken(self._scored):
             metrics.count_predictions(version, probabilities, duration_seconds)

@@ -46,7 +46,7 @@ class Started:
     def remember(self, run_id: str) -> None:
         """Note a run whose end is to be counted; of too many, the oldest are forgotten."""
         (self._runs / run_id).touch()
-        noted = sorted(self._runs.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        noted = sorted(self._runs.iterdir(), key=_noted_at)
         for path in noted[:-MAX_REMEMBERED]:
             path.unlink(missing_ok=True)
 
@@ -75,6 +75,14 @@ class Started:
         folder = self._folder() / "runs"
         folder.mkdir(exist_ok=True)
         return folder
+
+
+def _noted_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        # another process took it just now
+        return 0
 
 
 def _place(org_id: str) -> int:

@@ -39,7 +39,7 @@ def empty(*_: Any, **__: Any) -> Flask:
 def naive(*_: Any, **__: Any) -> Flask:
     """Return the usual service: scikit-learn's probability and shap's reasons, anew for each request."""
     import joblib  # noqa: PLC0415  # the empty app must not hold what only this one needs
-    import shap  # noqa: PLC0415
+    import shap  # noqa: PLC0415  # likewise
 
     app = Flask(__name__, static_folder=None)
     model = joblib.load(os.environ["NAIVE_MODEL"])

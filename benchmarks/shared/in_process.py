@@ -12,7 +12,6 @@ import os
 import random
 import signal
 import statistics
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from serving.bridge import OF_EVERY_REQUEST
 
 MEAN_INTERVAL_SECONDS = 0.001
 WARM_UP_CALLS = 500
@@ -93,10 +94,10 @@ def combined(profiles: Sequence[InProcess]) -> InProcess:
 
 def _app(name: str, models: Path, folder: Path, log: io.TextIOBase) -> Any:
     from benchmarks.shared.apps import empty  # noqa: PLC0415  # see `profiled`
-    from leadscore.engine.native import kernels  # noqa: PLC0415
-    from leadscore.settings import Settings  # noqa: PLC0415
-    from serving.app import create_app  # noqa: PLC0415
-    from serving.logs import write_json_lines  # noqa: PLC0415
+    from leadscore.engine.native import kernels  # noqa: PLC0415  # likewise
+    from leadscore.settings import Settings  # noqa: PLC0415  # likewise
+    from serving.app import create_app  # noqa: PLC0415  # likewise
+    from serving.logs import write_json_lines  # noqa: PLC0415  # likewise
 
     kernels()
     with redirect_stdout(log):
@@ -129,17 +130,8 @@ def _environ(path: str, content: bytes) -> dict[str, Any]:
         "CONTENT_TYPE": "application/json",
         "CONTENT_LENGTH": str(len(content)),
         "HTTP_HOST": "localhost",
-        "SCRIPT_NAME": "",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.errors": sys.stderr,
         "wsgi.input": io.BytesIO(content),
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
+        **OF_EVERY_REQUEST,
     }
 
 
