@@ -25,7 +25,7 @@ from leadscore.engine.scorer import Scorer
 from leadscore.errors import Damaged
 from leadscore.features import Contract
 from leadscore.forest import Forest
-from leadscore.formats import FORMAT, UNDECODABLE, decode_document
+from leadscore.formats import ENGINE_SINCE_FORMAT, FORMAT, UNDECODABLE, decode_document
 from leadscore.pooling import POOLED, BaseValues
 from leadscore.records import RecordCounts, Window
 
@@ -39,6 +39,7 @@ _TYPES = {
     "BOOL": np.bool_,
     "U8": np.uint8,
     "I16": np.int16,
+    "U16": np.uint16,
     "I32": np.int32,
     "I64": np.int64,
     "U64": np.uint64,
@@ -178,7 +179,7 @@ def decode_manifest(content: bytes) -> Manifest:
 
 def load_artifact(folder: Path, manifest: Manifest) -> Artifact:
     """Return the verified version stored in `folder`. Raises Damaged when any of its files is not as recorded."""
-    scored_by = scoring_file(manifest.files)
+    scored_by = scoring_file(manifest)
     for name, recorded in manifest.files.items():
         if name not in (scored_by, BASE_VALUES_FILE):
             read_verified(folder / name, recorded)
@@ -187,14 +188,15 @@ def load_artifact(folder: Path, manifest: Manifest) -> Artifact:
     return Artifact(manifest, scorer, load_base_values(folder, manifest.org_id, manifest.files))
 
 
-def scoring_file(files: dict[str, str]) -> str:
-    """Return which of a version's files it is scored by; until format 3 there is none for the engine.
+def scoring_file(manifest: Manifest) -> str:
+    """Return which of a version's files it is scored by: what the engine reads, where that is as it is written now.
 
-    Raises Damaged when there is none at all.
+    Raises Damaged when there is none.
     """
-    if FOREST_FILE not in files:
-        raise Damaged(f"the manifest records no {FOREST_FILE}; roll back to another version or train again")
-    return ENGINE_FILE if ENGINE_FILE in files else FOREST_FILE
+    name = FOREST_FILE if manifest.format < ENGINE_SINCE_FORMAT else ENGINE_FILE
+    if name not in manifest.files:
+        raise Damaged(f"the manifest records no {name}; roll back to another version or train again")
+    return name
 
 
 def decode_scorer(content: bytes | memoryview, name: str, feature_count: int) -> Scorer:

@@ -6,8 +6,9 @@ raise the number, keep a reader of the older number here, and add a stored versi
 1  the first.
 2  an evaluation has the comparison and its files' hashes, a version the rows that it was trained on; the pooled model
    came, with its base values. What is new has a default, so the reader of 2 reads 1.
-3  a version has its forest once more, as the engine reads it. Without that file the engine's arrays are derived from
-   the forest, so the reader of 3 reads 1 and 2.
+3  a version has its forest once more, as the engine of that release read it.
+4  as the engine reads it now. For older versions the engine's arrays are derived from the forest, so the reader of 4
+   reads 1 to 3.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import msgspec
 
 from leadscore.errors import Damaged, UnsupportedFormat
 
-FORMAT = 3
+FORMAT = 4
 COMPARED_SINCE_FORMAT = 2
-READABLE = (1, 2, 3)
+ENGINE_SINCE_FORMAT = 4
+READABLE = (1, 2, 3, 4)
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 Document = TypeVar("Document", bound=msgspec.Struct)

@@ -174,7 +174,7 @@ class Registry:
         The others were verified when it was activated. Raises VersionNotFound or Damaged.
         """
         manifest, folder = self.manifest(org_id, version, expected_sha256), self._version_folder(org_id, version)
-        name = scoring_file(manifest.files)
+        name = scoring_file(manifest)
         is_mapped, recorded = name == ENGINE_FILE, manifest.files[name]
         content = copies.map(folder / name, recorded) if is_mapped else read_verified(folder / name, recorded)
         scorer = decode_scorer(content, name, len(manifest.contract.features))

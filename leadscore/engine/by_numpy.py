@@ -21,12 +21,8 @@ def tree_values(nodes: Nodes, table: Float32s) -> Floats:
 def contributions_by_numpy(boxes: Boxes, rows: Float32s) -> Floats:
     """Return the sum of what all leaves give each feature, shape (rows, features), without compiled kernels."""
     given, ranks = np.zeros(rows.shape), boxes.thresholds.ranks(rows)
-    for blocks, values, features in boxes.by_length():
-        first, last = blocks["boxes"]["first"], blocks["boxes"]["last"]
-        lets_unknown = (
-            np.unpackbits(blocks["lets_unknown"][:, : features.shape[1], None], axis=2, bitorder="little") > 0
-        )
-        share = blocks["boxes"]["share"].astype(np.float64)
+    for parts, lets_unknown, values, features in boxes.by_length():
+        first, last, share = parts["first"], parts["last"], parts["share"].astype(np.float64)
         for place, row in enumerate(ranks):
             rank = row[features[:, :, None]]
             inside = ((first <= rank) & (rank <= last) | (rank == UNKNOWN) & lets_unknown).astype(np.float64)

@@ -40,6 +40,14 @@ class Code(ir.IRBuilder):  # type: ignore[misc]  # llvmlite has no types
         first = self.insert_element(undefined, value, I32(0))
         return self.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
 
+    def halves(self, vector: Value) -> tuple[Value, Value]:
+        """Return the vector's first lanes, and its last."""
+        undefined, half = ir.Constant(vector.type, ir.Undefined), vector.type.count // 2
+        kind = ir.VectorType(I32, half)
+        parts = (list(range(start, start + half)) for start in (0, half))
+        first, last = (self.shuffle_vector(vector, undefined, ir.Constant(kind, part)) for part in parts)
+        return first, last
+
     def gather(self, array: Value, index: Value, kind: Kind) -> Value:
         """Load the items of `index`, a vector, of an array of `kind`."""
         places = self.gep(array, [index], source_etype=kind)
@@ -66,6 +74,23 @@ class Code(ir.IRBuilder):  # type: ignore[misc]  # llvmlite has no types
         """Multiply, fused with an addition where that is faster."""
         return self.fmul(one, other, flags=MATHS)
 
+    def replaced_if(
+        self, condition: Value, values: Sequence[Value], replace: Callable[[], Sequence[Value]]
+    ) -> list[Value]:
+        """Return what `replace()` gives where the condition holds, else `values`."""
+        before = self.block
+        run, after = (self.append_basic_block() for _ in range(2))
+        self.cbranch(condition, run, after)
+        self.position_at_end(run)
+        given, run = replace(), self.block
+        self.branch(after)
+        self.position_at_end(after)
+        found = [self.phi(value.type) for value in values]
+        for phi, kept, new in zip(found, values, given, strict=True):
+            phi.add_incoming(kept, before)
+            phi.add_incoming(new, run)
+        return found
+
     def loop(self, count: Value, body: Callable[..., Sequence[Value]], *first: Value) -> list[Value]:
         """Run `body(index, *carried)` `count` times; return what the last run carried on, or `first` without any."""
         before = self.block
@@ -86,8 +111,8 @@ class Code(ir.IRBuilder):  # type: ignore[misc]  # llvmlite has no types
 
 
 def lanes(value: float) -> Value:
-    """Return a vector of LANES numbers, all `value`."""
-    return ir.Constant(ir.VectorType(F64, LANES), [value] * LANES)
+    """Return a vector of LANES float32, all `value`."""
+    return ir.Constant(ir.VectorType(F32, LANES), [value] * LANES)
 
 
 def new_function(module: ir.Module, name: str, kinds: Sequence[Kind]) -> tuple[Code, Sequence[Value]]:

@@ -1,66 +1,117 @@
 """Machine code for contributions: `scorer` has the formula, `boxes` what is read.
 
-There is one kernel for each number d of features on a leaf's path. Its inner loop has neither a branch nor a store:
-for eight leaves at once, one per lane of a vector, it computes the factors f_j = z_j + (o_j - z_j) t at each quadrature
-node t, their products before and behind each feature, and the sums. Rows stand inside groups of leaves, so that a
-batch reads each group from memory once.
+There is one kernel for each number d of features on a leaf's path. Its inner loop stores nothing:
+for sixteen leaves at once, one per lane of a vector, it computes the factors f_j = z_j + (o_j - z_j) t at each
+quadrature node t, their products before and behind each feature, and the sums. Rows stand inside groups of leaves, so
+that some rows read each group from memory once. What is let in when it is unknown is only read where it is unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
 
 from llvmlite import ir
 
-from leadscore.engine.boxes import LANES, MOST_FEATURES, block_type, quadrature
-from leadscore.engine.code import F32, F64, I1, I8, I16, I64, MATHS, POINTER, Code, Value, lanes, new_internal_function
+from leadscore.engine.boxes import LANES, MOST_FEATURES, PART, quadrature
+from leadscore.engine.code import (
+    F32,
+    F64,
+    I1,
+    I8,
+    I16,
+    I32,
+    I64,
+    MATHS,
+    POINTER,
+    Code,
+    Value,
+    lanes,
+    new_internal_function,
+)
 from leadscore.engine.ranks import UNKNOWN
+
+# a sum over groups is kept in as many parts as a vector has lanes for float64
+SUMS = LANES // 2
+_PARTS_OF_SUM = ir.VectorType(F64, SUMS)
+_FIRST, _LAST, _SHARE = (PART.fields[name][1] for name in ("first", "last", "share"))  # type: ignore[index]  # it has
 
 
 def add_explain(module: ir.Module) -> ir.Function:
-    """Add and return explain(segments, groups, path_features, blocks, values, ranks, row_count, width, contributions).
+    """Add and return explain(segments, groups, path_features, blocks, lets_unknown, values, ...).
 
-    `ranks` and `contributions` are of shape (rows, width); `contributions` grows by what the leaves give. `segments`
-    holds, for each number of features, the first group and the one behind the last.
+    The others are ranks, row_count, features, sums, contributions, width: `ranks` is of shape (rows, features), `sums`
+    room for (rows, features, SUMS); `contributions`, shape (rows, width), grows by what the leaves give. `segments`
+    holds, for each number of features on a path, the first group and the one behind the last.
     """
-    kinds = [*[POINTER] * 6, I64, I64, POINTER]
-    kernels = [_leaf_kernel(module, features) for features in range(1, MOST_FEATURES + 1)]
-    code, (segments, *others) = new_internal_function(module, "explain", kinds)
-    for features, kernel in enumerate(kernels, start=1):
-        first, behind = (code.at(segments, I64(2 * features + end), I64) for end in (0, 1))
+    kinds = [*[POINTER] * 7, I64, I64, POINTER, POINTER, I64]
+    kernels = [_leaf_kernel(module, length) for length in range(1, MOST_FEATURES + 1)]
+    code, (segments, *others, contributions, width) = new_internal_function(module, "explain", kinds)
+    row_count, features, sums = others[-3:]
+    _clear(code, sums, code.mul(row_count, features))
+    for length, kernel in enumerate(kernels, start=1):
+        first, behind = (code.at(segments, I64(2 * length + end), I64) for end in (0, 1))
         code.call(kernel, [first, code.sub(behind, first), *others])
+
+    def row(number: Value) -> Sequence[Value]:
+        def feature(column: Value) -> Sequence[Value]:
+            place = code.gep(contributions, [code.add(code.mul(number, width), column)], source_etype=F64)
+            parts = _sum_at(code, sums, code.add(code.mul(number, features), column))
+            total = code.call(code.add_lanes(SUMS), [F64(0.0), _loaded(code, parts)], fastmath=MATHS)
+            code.store(code.fadd(code.load(place, typ=F64), total), place)
+            return ()
+
+        code.loop(features, feature)
+        return ()
+
+    code.loop(row_count, row)
     code.ret_void()
     return code.function
 
 
-def _leaf_kernel(module: ir.Module, features: int) -> ir.Function:
-    """Add the kernel for `count` groups from `first` on, whose leaves have so many features on their path."""
-    kinds = [I64, I64, *[POINTER] * 5, I64, I64, POINTER]
-    code, arguments = new_internal_function(module, f"explain_{features}", kinds)
-    first, count, groups, path_features, blocks, values, ranks, row_count, width, contributions = arguments
+def _clear(code: Code, sums: Value, count: Value) -> None:
+    def clear(place: Value) -> Sequence[Value]:
+        code.store(ir.Constant(_PARTS_OF_SUM, [0.0] * SUMS), _sum_at(code, sums, place), align=8)
+        return ()
+
+    code.loop(count, clear)
+
+
+def _sum_at(code: Code, sums: Value, place: Value) -> Value:
+    return code.gep(sums, [code.mul(place, I64(SUMS))], source_etype=F64)
+
+
+def _loaded(code: Code, place: Value) -> Value:
+    return code.load(place, typ=_PARTS_OF_SUM, align=8)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A group of leaves with `length` features on their path: these features, where its bytes begin, its blocks."""
+
+    code: Code
+    length: int
+    columns: Sequence[Value]
+    parts: Value
+    flags: Value
+    values: Value
+    block_count: Value
+
+
+def _leaf_kernel(module: ir.Module, length: int) -> ir.Function:
+    """Add the kernel for `count` groups from `first` on, whose leaves have `length` features on their path."""
+    kinds = [I64, I64, *[POINTER] * 6, I64, I64, POINTER]
+    code, (first, count, *arrays, ranks, row_count, features, sums) = new_internal_function(
+        module, f"explain_{length}", kinds
+    )
 
     def group(number: Value) -> Sequence[Value]:
-        at = code.mul(code.add(first, number), I64(4))
-        path, first_byte, first_value, block_count = (
-            code.at(groups, code.add(at, I64(part)), I64) for part in range(4)
-        )
-        columns = [code.at(path_features, code.add(path, I64(place)), I64) for place in range(features)]
-        leaves, leaf_values = code.bytes_behind(blocks, first_byte), code.gep(values, [first_value], source_etype=F64)
+        found = _group_at(code, length, code.add(first, number), *arrays)
 
         def row(number: Value) -> Sequence[Value]:
-            offset = code.mul(number, width)
-            known = [code.spread(code.at(ranks, code.add(offset, column), I16)) for column in columns]
-
-            def block(number: Value, *sums: Value) -> Sequence[Value]:
-                eight = code.bytes_behind(leaves, code.mul(number, I64(block_type(features).itemsize)))
-                place = code.gep(leaf_values, [code.mul(number, I64(LANES))], source_etype=F64)
-                return _with_leaves(code, eight, code.lanes_at(place, 0, F64), known, sums)
-
-            totals = code.loop(block_count, block, *[lanes(0.0)] * features)
-            for column, total in zip(columns, totals, strict=True):
-                place = code.gep(contributions, [code.add(offset, column)], source_etype=F64)
-                given = code.call(code.add_lanes(LANES), [F64(0.0), total], fastmath=MATHS)
-                code.store(code.fadd(code.load(place, typ=F64), given), place)
+            places = [code.add(code.mul(number, features), column) for column in found.columns]
+            _with_row(found, [code.at(ranks, place, I16) for place in places], sums, places)
             return ()
 
         code.loop(row_count, row)
@@ -71,12 +122,61 @@ def _leaf_kernel(module: ir.Module, features: int) -> ir.Function:
     return code.function
 
 
+def _group_at(code: Code, length: int, number: Value, *arrays: Value) -> _Group:
+    groups, path_features, blocks, lets_unknown, values = arrays
+    path, part, block, block_count = (
+        code.sext(code.at(groups, code.add(code.mul(number, I64(4)), I64(place)), I32), I64) for place in range(4)
+    )
+    return _Group(
+        code,
+        length,
+        [code.zext(code.at(path_features, code.add(path, I64(j)), I8), I64) for j in range(length)],
+        code.bytes_behind(blocks, code.mul(part, I64(PART.itemsize))),
+        code.gep(lets_unknown, [part], source_etype=I16),
+        code.gep(values, [code.mul(block, I64(LANES))], source_etype=F32),
+        block_count,
+    )
+
+
+def _with_row(group: _Group, ranks: Sequence[Value], sums: Value, places: Sequence[Value]) -> None:
+    """Add what the group's leaves give a row of these `ranks` to its `sums`, at these `places`."""
+    code, length = group.code, group.length
+    spread = [code.spread(rank) for rank in ranks]
+    is_unknown = [code.icmp_unsigned("==", rank, I16(UNKNOWN)) for rank in ranks]
+    any_unknown = reduce(code.or_, is_unknown)
+
+    def block(number: Value, *totals: Value) -> Sequence[Value]:
+        first = code.mul(number, I64(length))
+        numbers = [code.add(first, I64(j)) for j in range(length)]
+        parts = [code.bytes_behind(group.parts, code.mul(part, I64(PART.itemsize))) for part in numbers]
+        flags = [code.gep(group.flags, [part], source_etype=I16) for part in numbers]
+        values = code.lanes_at(code.gep(group.values, [code.mul(number, I64(LANES))], source_etype=F32), 0, F32)
+        inside = [_is_inside(code, part, rank) for part, rank in zip(parts, spread, strict=True)]
+        inside = code.replaced_if(any_unknown, inside, lambda: _or_let_in(code, inside, is_unknown, flags))
+        return _with_leaves(code, [code.lanes_at(part, _SHARE, F32) for part in parts], inside, values, totals)
+
+    for place, total in zip(places, code.loop(group.block_count, block, *[lanes(0.0)] * length), strict=True):
+        at = _sum_at(code, sums, place)
+        given = code.fpext(code.plus(*code.halves(total)), _PARTS_OF_SUM)
+        code.store(code.fadd(_loaded(code, at), given), at, align=8)
+
+
+def _is_inside(code: Code, part: Value, rank: Value) -> Value:
+    """Return, per lane, whether the rank is inside of the part's interval."""
+    from_first = code.icmp_unsigned("<=", code.lanes_at(part, _FIRST, I16), rank)
+    return code.and_(from_first, code.icmp_unsigned("<=", rank, code.lanes_at(part, _LAST, I16)))
+
+
+def _or_let_in(code: Code, inside: Sequence[Value], is_unknown: Sequence[Value], flags: Sequence[Value]) -> list[Value]:
+    """Return, for each part and per lane, whether the row is inside, or its value unknown and let in."""
+    lets_in = [code.bitcast(code.load(flag, typ=I16), ir.VectorType(I1, LANES)) for flag in flags]
+    return [code.select(*three) for three in zip(is_unknown, lets_in, inside, strict=True)]
+
+
 def _with_leaves(
-    code: Code, leaves: Value, leaf_value: Value, ranks: Sequence[Value], sums: Sequence[Value]
+    code: Code, share: Sequence[Value], inside: Sequence[Value], leaf_value: Value, sums: Sequence[Value]
 ) -> list[Value]:
-    """Return `sums` with what eight leaves give each feature on their path, where the row has `ranks`."""
-    share = [_share(code, leaves, j) for j in range(len(ranks))]
-    inside = [_is_inside(code, leaves, j, len(ranks), rank) for j, rank in enumerate(ranks)]
+    """Return `sums` with what a block of leaves gives each feature on their path."""
     ones = [code.select(one, lanes(1.0), lanes(0.0)) for one in inside]
     gap = [code.fsub(one, z, flags=MATHS) for one, z in zip(ones, share, strict=True)]
     integrals = _integrals(code, share, gap, leaf_value)
@@ -103,17 +203,3 @@ def _products_of_others(code: Code, factors: Sequence[Value], scale: Value) -> l
         products.append(code.times(product, behind))
         behind = code.times(behind, factor)
     return products[::-1]
-
-
-def _share(code: Code, leaves: Value, j: int) -> Value:
-    return code.fpext(code.lanes_at(leaves, (8 * j + 4) * LANES, F32), ir.VectorType(F64, LANES))
-
-
-def _is_inside(code: Code, leaves: Value, j: int, features: int, rank: Value) -> Value:
-    """Return, per lane, whether the rank lies in the interval of the path's feature j, or is UNKNOWN's and let in."""
-    from_first = code.icmp_unsigned("<=", code.lanes_at(leaves, 8 * j * LANES, I16), rank)
-    to_last = code.icmp_unsigned("<=", rank, code.lanes_at(leaves, (8 * j + 2) * LANES, I16))
-    bits = code.at(leaves, I64(8 * features * LANES + j), I8)
-    lets_in = code.bitcast(bits, ir.VectorType(I1, LANES))
-    is_unknown = code.icmp_unsigned("==", rank, ir.Constant(rank.type, [UNKNOWN] * LANES))
-    return code.or_(code.and_(from_first, to_last), code.and_(is_unknown, lets_in))

@@ -11,18 +11,19 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from leadscore.engine.code import F64, I64, POINTER, Code, Value, new_function
-from leadscore.engine.explain_kernel import add_explain
+from leadscore.engine.code import F32, F64, I16, I64, POINTER, Code, Value, new_function
+from leadscore.engine.explain_kernel import SUMS, add_explain
 from leadscore.engine.rank_kernel import add_rank
 from leadscore.engine.walk_kernel import add_walk
 
-# what a model is to the kernels: these numbers, 64 bits each, of which the first ten are addresses
+# what a model is to the kernels: these numbers, 64 bits each, of which the first eleven are addresses
 MODEL = (
-    *("words", "node_values", "roots"),
-    *("segments", "groups", "path_features", "blocks", "leaf_values", "thresholds", "threshold_starts"),
-    *("packs", "depth", "trees", "features"),
+    *("words", "node_values", "roots", "segments", "groups", "path_features", "blocks", "lets_unknown", "leaf_values"),
+    *("thresholds", "threshold_starts", "packs", "depth", "trees", "features"),
 )
-_ADDRESSES = 10
+_ADDRESSES = 11
+# rows that are explained together, so that their sums and ranks stay near
+ROWS_TOGETHER = 16
 
 
 def module_text() -> str:
@@ -33,25 +34,35 @@ def module_text() -> str:
 
 
 def _add_score(module: ir.Module, walk: ir.Function, rank: ir.Function, explain: ir.Function) -> None:
-    """Add score(model, rows, row_count, width, verdicts, ranks, contributions), where both results begin as zeros.
+    """Add score(model, rows, row_count, width, verdicts, contributions), where both results begin as zeros.
 
     `verdicts`, shape (rows, 2), becomes each row's probability and how many trees agree with a conversion;
-    `contributions`, shape (rows, width), its contributions; `ranks` is room for as many uint16. Either
-    result may be no address, and is not computed then.
+    `contributions`, shape (rows, width), its contributions. Either may be no address, and is not computed then.
     """
-    kinds = [POINTER, POINTER, I64, I64, *[POINTER] * 3]
-    code, (model, rows, row_count, width, verdicts, ranks, contributions) = new_function(module, "score", kinds)
+    kinds = [POINTER, POINTER, I64, I64, POINTER, POINTER]
+    code, (model, rows, row_count, width, verdicts, contributions) = new_function(module, "score", kinds)
     words, node_values, roots, *boxes, thresholds, starts, packs, depth, trees, features = (
         code.at(model, I64(place), POINTER if place < _ADDRESSES else I64) for place in range(len(MODEL))
     )
-    table = (rows, row_count, width)
     share = code.uitofp(trees, F64)
     with code.if_then(_is_wanted(code, verdicts)):
-        code.call(walk, [words, node_values, roots, packs, depth, *table, verdicts])
+        code.call(walk, [words, node_values, roots, packs, depth, rows, row_count, width, verdicts])
         _divide_each(code, verdicts, row_count, share, step=2)
     with code.if_then(_is_wanted(code, contributions)):
-        code.call(rank, [thresholds, starts, features, *table, ranks])
-        code.call(explain, [*boxes, ranks, row_count, width, contributions])
+        most = code.mul(features, I64(ROWS_TOGETHER))
+        ranks, sums = code.alloca(I16, most), code.alloca(F64, code.mul(most, I64(SUMS)))
+
+        def some(number: Value) -> Sequence[Value]:
+            first = code.mul(number, I64(ROWS_TOGETHER))
+            left = code.sub(row_count, first)
+            count = code.select(code.icmp_unsigned("<", left, I64(ROWS_TOGETHER)), left, I64(ROWS_TOGETHER))
+            offset = code.mul(first, width)
+            row, given = (code.gep(a, [offset], source_etype=k) for a, k in ((rows, F32), (contributions, F64)))
+            code.call(rank, [thresholds, starts, features, row, count, width, ranks])
+            code.call(explain, [*boxes, ranks, count, features, sums, given, width])
+            return ()
+
+        code.loop(code.udiv(code.add(row_count, I64(ROWS_TOGETHER - 1)), I64(ROWS_TOGETHER)), some)
         _divide_each(code, contributions, code.mul(row_count, width), share, step=1)
     code.ret_void()
 

@@ -24,7 +24,7 @@ import numpy.typing as npt
 SOURCES = Path(__file__).parent
 KEPT_IN = SOURCES / "__pycache__"
 ADDRESS, COUNT = ctypes.c_void_p, ctypes.c_int64
-SCORE = (ADDRESS, ADDRESS, COUNT, COUNT, ADDRESS, ADDRESS, ADDRESS)
+SCORE = (ADDRESS, ADDRESS, COUNT, COUNT, ADDRESS, ADDRESS)
 _VERDICT_BYTES = 16
 
 _log = logging.getLogger(__name__)
@@ -51,29 +51,29 @@ class Kernels:
         `model` is the address of what `kernels` calls a model.
         """
         verdicts = np.zeros((len(rows), 2))
-        self.score(model, address(rows), *rows.shape, address(verdicts), None, None)
+        self.score(model, address(rows), *rows.shape, address(verdicts), None)
         return verdicts
 
     def contributions(self, model: int, rows: Rows) -> Floats:
         """Return the contributions, shape (rows, features)."""
-        contributions, ranks = np.zeros(rows.shape), np.empty(rows.shape, np.uint16)
-        self.score(model, address(rows), *rows.shape, None, address(ranks), address(contributions))
+        contributions = np.zeros(rows.shape)
+        self.score(model, address(rows), *rows.shape, None, address(contributions))
         return contributions
 
     def explain(self, model: int, row: Sequence[float]) -> tuple[float, float, list[float]]:
         """Return the row's probability, the number of trees that agree with a conversion, and its contributions."""
         width = len(row)
-        row_type, ranks_type, result_type = _types(width)
+        row_type, result_type = _types(width)
         result = result_type()
         contributions = ctypes.addressof(result) + _VERDICT_BYTES
-        self.score_one(model, row_type(*row), 1, width, result, ranks_type(), contributions)
+        self.score_one(model, row_type(*row), 1, width, result, contributions)
         return result[0], result[1], result[2:]
 
 
 @cache
-def _types(width: int) -> tuple[Any, Any, Any]:
-    """Return the types of a row, its ranks, and its results: the two numbers of its verdict, and the contributions."""
-    return ctypes.c_float * width, ctypes.c_uint16 * width, ctypes.c_double * (2 + width)
+def _types(width: int) -> tuple[Any, Any]:
+    """Return the types of a row, and of its results: the two numbers of its verdict, and the contributions."""
+    return ctypes.c_float * width, ctypes.c_double * (2 + width)
 
 
 def address(array: npt.NDArray[Any]) -> int:

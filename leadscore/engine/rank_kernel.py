@@ -16,22 +16,21 @@ from leadscore.engine.ranks import UNKNOWN
 def add_rank(module: ir.Module) -> ir.Function:
     """Add and return rank(thresholds, starts, features, rows, row_count, width, ranks).
 
-    `ranks`, shape (rows, width), gets the ranks of each row's first `features` values.
+    `ranks`, shape (rows, features), gets the ranks of the first `features` of each row's `width` values.
     """
     kinds = [POINTER, POINTER, I64, POINTER, I64, I64, POINTER]
     code, arguments = new_internal_function(module, "rank", kinds)
     thresholds, starts, features, rows, row_count, width, ranks = arguments
 
     def row(number: Value) -> Sequence[Value]:
-        offset = code.mul(number, width)
+        given, found = code.mul(number, width), code.mul(number, features)
 
         def feature(column: Value) -> Sequence[Value]:
-            place = code.add(offset, column)
             start, end = (code.at(starts, at, I64) for at in (column, code.add(column, I64(1))))
-            value, first = code.at(rows, place, F32), code.gep(thresholds, [start], source_etype=F32)
+            value, first = code.at(rows, code.add(given, column), F32), code.gep(thresholds, [start], source_etype=F32)
             below = code.trunc(_count_below(code, first, code.sub(end, start), value), I16)
             rank = code.select(code.fcmp_unordered("uno", value, value), I16(UNKNOWN), below)
-            code.store(rank, code.gep(ranks, [place], source_etype=I16))
+            code.store(rank, code.gep(ranks, [code.add(found, column)], source_etype=I16))
             return ()
 
         code.loop(features, feature)

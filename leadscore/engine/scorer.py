@@ -43,10 +43,11 @@ _ARRAYS: dict[str, tuple[type, int]] = {
     "node_values": (np.float64, 1),
     "roots": (np.int32, 1),
     "trees_and_depth": (np.int64, 1),
-    "groups": (np.int64, 2),
-    "path_features": (np.int64, 1),
+    "groups": (np.int32, 2),
+    "path_features": (np.uint8, 1),
     "blocks": (np.uint8, 1),
-    "leaf_values": (np.float64, 1),
+    "lets_unknown": (np.uint16, 1),
+    "leaf_values": (np.float32, 1),
     "thresholds": (np.float32, 1),
     "threshold_starts": (np.int64, 1),
     "base_value": (np.float64, 1),
@@ -86,8 +87,8 @@ class Scorer:
             trees, depth = arrays["trees_and_depth"].tolist()
             nodes = Nodes(arrays["words"], arrays["node_values"], arrays["roots"], trees, depth)
             thresholds = Thresholds(arrays["thresholds"], arrays["threshold_starts"])
-            groups, blocks, values = arrays["groups"], arrays["blocks"], arrays["leaf_values"]
-            boxes = Boxes(groups, arrays["path_features"], blocks, values, thresholds)
+            groups, path_features, blocks = arrays["groups"], arrays["path_features"], arrays["blocks"]
+            boxes = Boxes(groups, path_features, blocks, arrays["lets_unknown"], arrays["leaf_values"], thresholds)
             if nodes.is_sound(width) and boxes.is_sound(width):
                 return cls(nodes, boxes, float(arrays["base_value"][0]), width)
         raise Damaged("the engine's arrays do not fit each other; train again")
@@ -102,6 +103,7 @@ class Scorer:
             "groups": self.boxes.groups,
             "path_features": self.boxes.path_features,
             "blocks": self.boxes.blocks,
+            "lets_unknown": self.boxes.lets_unknown,
             "leaf_values": self.boxes.values,
             "thresholds": self.boxes.thresholds.values,
             "threshold_starts": self.boxes.thresholds.starts,
@@ -182,7 +184,8 @@ class Scorer:
         Both share every array but the values.
         """
         nodes = replace(self.nodes, values=move(self.nodes.values))
-        scorer = Scorer(nodes, replace(self.boxes, values=move(self.boxes.values)), 0.0, self.width)
+        values = move(self.boxes.values.astype(np.float64)).astype(np.float32)
+        scorer = Scorer(nodes, replace(self.boxes, values=values), 0.0, self.width)
         mean = math.fsum((self.leaf_shares * move(self.leaf_values)).tolist())
         return replace(scorer, base_value=mean)
 
@@ -202,7 +205,7 @@ class Scorer:
         nodes, boxes = self.nodes, self.boxes
         segments = boxes.segments(MOST_FEATURES).ravel()
         before = [address(array) for array in (nodes.words, nodes.values, nodes.roots)]
-        leaves = (boxes.groups, boxes.path_features, boxes.blocks, boxes.values)
+        leaves = (boxes.groups, boxes.path_features, boxes.blocks, boxes.lets_unknown, boxes.values)
         after = [address(array) for array in (*leaves, boxes.thresholds.values, boxes.thresholds.starts)]
         numbers = [len(nodes.roots) // WALKERS, nodes.depth, nodes.trees, boxes.thresholds.features]
         model = np.array([*before, 0, *after, *numbers, *segments.tolist()], np.int64)

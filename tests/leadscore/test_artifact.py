@@ -193,7 +193,7 @@ def test_the_estimator_for_notebooks_is_verified_and_never_unpickled(
 ) -> None:
     evidence = tmp_path / "executed"
     files = {FOREST_FILE: encode_arrays(arrays), "model.joblib": pickle.dumps(Boom(evidence))}
-    manifest = registry.publish("acme", files, lambda version, hashes: make_manifest("acme", version, hashes))
+    manifest = registry.publish("acme", files, lambda version, hashes: make_manifest("acme", version, hashes, format=2))
     registry.load("acme", manifest.version)
     assert not evidence.exists()
 
@@ -280,7 +280,7 @@ def test_a_manifest_without_one_of_its_fields_is_damaged(make_manifest: MakeMani
     ],
 )
 def test_a_manifest_with_a_mistyped_field_is_damaged(name: str, value: object, make_manifest: MakeManifest) -> None:
-    with pytest.raises(Damaged, match=f"does not hold what format 3 needs.*{name}"):
+    with pytest.raises(Damaged, match=f"does not hold what format {FORMAT} needs.*{name}"):
         decode_manifest(json.dumps(_document(make_manifest) | {name: value}).encode())
 
 
@@ -295,9 +295,11 @@ def test_what_is_no_manifest_is_damaged(content: bytes) -> None:
         decode_manifest(content)
 
 
-def test_a_manifest_that_records_no_forest_is_damaged(tmp_path: Path, make_manifest: MakeManifest) -> None:
-    with pytest.raises(Damaged, match="records no forest"):
+def test_a_manifest_that_records_nothing_to_score_by_is_damaged(tmp_path: Path, make_manifest: MakeManifest) -> None:
+    with pytest.raises(Damaged, match="records no engine"):
         load_artifact(tmp_path, make_manifest("acme", "20260315060000", {}))
+    with pytest.raises(Damaged, match="records no forest"):
+        load_artifact(tmp_path, make_manifest("acme", "20260315060000", {}, format=3))
 
 
 def test_a_forest_over_more_features_than_the_contract_has_is_damaged(
@@ -306,21 +308,26 @@ def test_a_forest_over_more_features_than_the_contract_has_is_damaged(
     arrays["feature"] = np.array([11, -1, -1], np.int16)
     _, recorded = _stored(tmp_path, encode_arrays(arrays))
     with pytest.raises(Damaged, match="do not form trees"):
-        load_artifact(tmp_path, make_manifest("acme", "20260315060000", {FOREST_FILE: recorded}))
+        load_artifact(tmp_path, make_manifest("acme", "20260315060000", {FOREST_FILE: recorded}, format=2))
 
 
-def test_a_version_is_scored_by_the_engines_file_and_by_the_forest_where_there_is_none(
-    registry: Registry, publish: Publish, make_forest: Callable[..., Forest], make_manifest: MakeManifest
+@pytest.mark.parametrize(("written_as", "probability"), [(2, 0.75), (3, 0.75), (FORMAT, 0.5)])
+def test_a_version_is_scored_by_the_engines_file_if_this_release_wrote_it_and_by_the_forest_if_not(
+    written_as: int,
+    probability: float,
+    registry: Registry,
+    make_forest: Callable[..., Forest],
+    make_manifest: MakeManifest,
 ) -> None:
-    other = encode_arrays(make_forest(0.5).scorer.to_arrays())
-    forest = encode_arrays(make_forest().to_arrays())
-    found = []
-    for files in ({FOREST_FILE: forest}, {FOREST_FILE: forest, ENGINE_FILE: other}):
-        version = registry.publish(
-            "acme", files, lambda version, hashes: make_manifest("acme", version, hashes)
-        ).version
-        found += registry.load("acme", version).scorer.probabilities([[2.0, *[0.0] * 10]]).tolist()
-    assert found == [0.75, 0.5]
+    files = {
+        FOREST_FILE: encode_arrays(make_forest().to_arrays()),
+        ENGINE_FILE: encode_arrays(make_forest(0.5).scorer.to_arrays()),
+    }
+    manifest = registry.publish(
+        "acme", files, lambda version, hashes: make_manifest("acme", version, hashes, format=written_as)
+    )
+    rows = [[2.0, *[0.0] * 10]]
+    assert registry.load("acme", manifest.version).scorer.probabilities(rows).tolist() == [probability]
 
 
 def test_the_engines_arrays_read_back_as_the_same_scorer(make_forest: Callable[..., Forest]) -> None:

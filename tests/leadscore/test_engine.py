@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from leadscore.engine import native
-from leadscore.engine.boxes import Boxes, block_bytes, block_type, quadrature
+from leadscore.engine.boxes import LANES, PART, Boxes, quadrature
 from leadscore.engine.nodes import Nodes
 from leadscore.engine.scorer import Scorer
 from leadscore.errors import Damaged
@@ -102,11 +102,13 @@ def test_boxes_that_do_not_fill_their_arrays_are_no_boxes(make_forest: Callable[
     wrong += [
         dataclasses.replace(boxes, groups=np.repeat(boxes.groups, 2, axis=0)),
         dataclasses.replace(boxes, groups=boxes.groups * [1, 1, 1, 0]),
-        dataclasses.replace(boxes, groups=boxes.groups * [1, 1, 1, 2**61]),
-        dataclasses.replace(boxes, path_features=boxes.path_features - 1),
-        dataclasses.replace(boxes, path_features=np.zeros(0, np.int64)),
-        dataclasses.replace(boxes, path_features=np.zeros(12, np.int64)),
+        dataclasses.replace(boxes, groups=boxes.groups * [1, 1, 1, 2**30]),
+        dataclasses.replace(boxes, groups=boxes.groups * [1, 1, 1, -1]),
+        dataclasses.replace(boxes, path_features=boxes.path_features + np.uint8(1)),
+        dataclasses.replace(boxes, path_features=np.zeros(0, np.uint8)),
+        dataclasses.replace(boxes, path_features=np.zeros(12, np.uint8)),
         dataclasses.replace(boxes, blocks=boxes.blocks[:-1]),
+        dataclasses.replace(boxes, lets_unknown=boxes.lets_unknown[:-1]),
         dataclasses.replace(boxes, values=boxes.values[:-1]),
     ]
     assert not any(some.is_sound(11) for some in wrong)
@@ -184,10 +186,10 @@ def test_one_row_explained_is_the_row_of_a_batch(make_forest: Callable[..., Fore
         scorer.explain([])
 
 
-def test_a_block_is_as_large_as_the_kernels_believe() -> None:
-    """For each feature two uint16 and a float32 for each of eight leaves, and a byte of flags, filled up to eight."""
-    assert [block_type(features).itemsize for features in (1, 8, 9)] == [64 + 8, 512 + 8, 576 + 16]
-    assert block_bytes(np.array([1, 8, 9])).tolist() == [64 + 8, 512 + 8, 576 + 16]
+def test_a_part_is_as_large_as_the_kernels_believe() -> None:
+    """Two uint16 and a float32 for each of its leaves, one after the other."""
+    assert (LANES, PART.itemsize) == (16, 128)
+    assert [PART.fields[name][1] for name in ("first", "last", "share")] == [0, 32, 64]  # type: ignore[index]  # it has
 
 
 @pytest.mark.parametrize("degree", range(1, 17))

@@ -41,7 +41,7 @@ def test_contributions_name_every_feature_with_its_value_and_add_up(client, shel
     sizes = [abs(entry["contribution"]) for entry in contributions]
     assert sizes == sorted(sizes, reverse=True)
     total = body["base_value"] + sum(entry["contribution"] for entry in contributions)
-    assert total == pytest.approx(body["conversion_probability"], abs=1e-9)
+    assert total == pytest.approx(body["conversion_probability"], abs=1e-6)
 
 
 def test_an_org_that_is_not_named_is_default(client, shelf, features):
