@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -53,13 +53,23 @@ def action_policy_from(settings: Settings) -> ActionPolicy:
     )
 
 
-class Scores(NamedTuple):
-    """The scores of some rows, column by column, each in the rows' order.
+class Score(NamedTuple):
+    """A row's score.
 
-    A probability is in [0, 1], a confidence the share of trees that agree with the prediction. A row's contributions
+    The probability is in [0, 1], the confidence the share of trees that agree with the prediction. The contributions
     are in the contract's order; the scorer's base value plus their sum is the probability. There are none when they
     were not asked for.
     """
+
+    probability: float
+    prediction: Literal[0, 1]
+    confidence: float
+    action: Action
+    contributions: list[float]
+
+
+class Scores(NamedTuple):
+    """The scores of some rows, column by column, each in the rows' order; what they are is written at `Score`."""
 
     probabilities: list[float]
     predictions: list[int]
@@ -68,13 +78,14 @@ class Scores(NamedTuple):
     contributions: list[list[float]]
 
 
-def score_row(scorer: Scorer, row: Sequence[float], policy: ActionPolicy) -> Scores:
-    """Return the scores of a single row, NaN for what is unknown: those of `score_rows`, in less time."""
-    probability, votes, contributions = scorer.explain(row)
-    prediction = probability >= DECISION_THRESHOLD
-    confidence = (votes if prediction else scorer.trees - votes) / scorer.trees
-    action = policy.action(probability, confidence)
-    return Scores([probability], [int(prediction)], [confidence], [action], [contributions])
+def score_row(scorer: Scorer, row: Sequence[float], policy: ActionPolicy, *, with_contributions: bool = True) -> Score:
+    """Return the score of a single row, NaN for what is unknown: that of `score_rows`, in less time."""
+    probability, votes, contributions = scorer.explain(row, with_contributions=with_contributions)
+    is_positive = probability >= DECISION_THRESHOLD
+    confidence = (votes if is_positive else scorer.trees - votes) / scorer.trees
+    return Score(
+        probability, 1 if is_positive else 0, confidence, policy.action(probability, confidence), contributions
+    )
 
 
 def score_rows(scorer: Scorer, rows: Floats, policy: ActionPolicy, *, with_contributions: bool = True) -> Scores:

@@ -8,26 +8,62 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Request
+from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
 from leadscore.settings import Settings
 from serving.docs_routes import routes as docs_routes
+from serving.encoded import Encoded
 from serving.health_routes import routes as health_routes
 from serving.journal import Journal
 from serving.model_routes import routes as model_routes
 from serving.problems import answer_errors
 from serving.readiness_routes import routes as readiness_routes
 from serving.report_routes import routes as report_routes
-from serving.request_log import observe_requests
+from serving.request_log import begin, finish
 from serving.scoring_routes import routes as scoring_routes
 from serving.services import EXTENSION, build_services
 from serving.training_routes import routes as training_routes
 
 
+class _NoSessions(SessionInterface):
+    """Sessions for an app that has none: all requests get the same, which can be neither written nor sent."""
+
+    def __init__(self) -> None:
+        self._none = NullSession()
+
+    def open_session(self, *_: Any) -> NullSession:
+        return self._none
+
+
 class _App(Flask):
-    """Flask without what no route here needs, and every request would pay for; with the journal, for the server."""
+    """Flask without what no route here needs, and every request would pay for.
+
+    There are no hooks: what happens around a request is in `request_log`. No view is asynchronous, and none has a
+    session.
+    """
 
     journal: Journal
+    session_interface = _NoSessions()
+
+    def preprocess_request(self) -> None:
+        """Begin a request."""
+        begin(self.journal)
+
+    def make_response(self, rv: Any) -> Any:
+        """Return what a view gave, as it is where it is ready."""
+        return rv if type(rv) is Encoded else super().make_response(rv)
+
+    def process_response(self, response: Any) -> Any:
+        """Finish a request, whatever was answered."""
+        finish(self.journal, response)
+        return response
+
+    def do_teardown_request(self, *_: Any) -> None:
+        """Do nothing: no route registers anything for the end of a request."""
+
+    def do_teardown_appcontext(self, *_: Any) -> None:
+        """Do nothing, likewise."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return `func`: no view and no hook is asynchronous."""
@@ -55,7 +91,6 @@ def create_app(settings: Settings, *, folder: Path | None = None, is_stopping: t
     app.url_map.merge_slashes = False
     parts = build_services(settings, folder, is_stopping)
     app.extensions[EXTENSION], app.journal = parts, parts.journal
-    observe_requests(app, parts.journal)
     answer_errors(app)
     for routes in (
         scoring_routes,

@@ -11,50 +11,58 @@ from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
-from flask import g, request
+from flask import request
 
 from leadscore.errors import Fault, InvalidId
 from leadscore.registry import check_crm_org_id, check_org_id, check_version_id
+from leadscore.settings import Settings
+from serving.encoded import JSON_TYPE
+from serving.known import KNOWN
 from serving.problems import Refusal, invalid
-from serving.services import services
-from serving.wire import Batch, Items, Request
+from serving.wire import Batch, Features, Items, Request
 
 Kind = TypeVar("Kind", bound=Request)
 
-JSON_TYPE = "application/json"
+Environ = dict[str, Any]
+# what is parsed when the version is known, whose contract says how: until then it must be of this type
+_LEFT_AS_THEY_CAME: dict[Any, Any] = {Batch: Items, Features: dict[str, Any]}
 # names beyond these are counted, not listed: finding the nearest name of each takes time
 MAX_UNKNOWN_NAMES = 20
 MAX_NAME_LENGTH = 64
 
 
-def _check_org_id(value: object) -> str:
+def _check_org_id(value: object, settings: Settings) -> str:
     """Return `value` when it is an org id; the pooled model's is one while the settings ask for that model."""
-    return (check_org_id if services().settings.pooled_model else check_crm_org_id)(value)
+    return (check_org_id if settings.pooled_model else check_crm_org_id)(value)
 
 
-_ID_RULES: dict[str, Callable[[object], str]] = {
+def _check_version_id(value: object, _: Settings) -> str:
+    return check_version_id(value)
+
+
+_ID_RULES: dict[str, Callable[[object, Settings], str]] = {
     "org_id": _check_org_id,
-    "version": check_version_id,
-    "expected_active": check_version_id,
-    "cursor": check_version_id,
+    "version": _check_version_id,
+    "expected_active": _check_version_id,
+    "cursor": _check_version_id,
 }
 
 
-def read_query(kind: type[Kind]) -> Kind:
+def read_query(kind: type[Kind], environ: Environ, settings: Settings) -> Kind:
     """Return the query string as `kind`. Raises Refusal 400."""
-    if not request.environ.get("QUERY_STRING"):
-        return _without_query(kind)
-    check = _Check("?", is_text=True)
+    if not environ.get("QUERY_STRING"):
+        return _without_query(kind, environ)
+    check = _Check("?", environ, settings, is_text=True)
     for name, values in request.args.lists():
         if len(values) > 1 and len(check.faults) < MAX_UNKNOWN_NAMES:
             check.faults.append(Fault(f"?{_shown(name)}", "repeated", "given more than once"))
     return check.taken(kind, request.args.to_dict(), 400, "invalid_query")
 
 
-def _without_query(kind: type[Kind]) -> Kind:
+def _without_query(kind: type[Kind], environ: Environ) -> Kind:
     query: Kind = _defaults_of(kind)
     if hasattr(query, "org_id"):
-        g.org_id = query.org_id
+        environ[KNOWN]["org_id"] = query.org_id
     return query
 
 
@@ -63,17 +71,18 @@ def _defaults_of(kind: type[Kind]) -> Kind:
     return kind()
 
 
-def read_body(kind: type[Kind], max_bytes: int) -> Kind:
+def read_body(kind: type[Kind], environ: Environ, settings: Settings) -> Kind:
     """Return the JSON body as `kind`. Raises Refusal 400, 411, 413, 415 or 422."""
-    body = _read_bytes(max_bytes)
+    body = _read_bytes(environ, settings.max_body_bytes)
     # what is hidden in a part that is left as it came must be JSON in UTF-8, too
     is_plain = body.isascii() and b"\\" not in body
     given = None if is_plain else parse_object(body)
     try:
         decoded: Kind = _decoder_of(kind).decode(body)
-        return _trusted(decoded)
+        return _trusted(decoded, environ, settings)
     except (msgspec.MsgspecError, InvalidId, RecursionError):
-        return _Check("/", is_text=False).taken(kind, given or parse_object(body), 422, "invalid_request")
+        check = _Check("/", environ, settings, is_text=False)
+        return check.taken(kind, given or parse_object(body), 422, "invalid_request")
 
 
 @cache
@@ -81,18 +90,22 @@ def _decoder_of(kind: type[Kind]) -> msgspec.json.Decoder[Kind]:
     return msgspec.json.Decoder(kind)
 
 
-def _trusted(body: Kind) -> Kind:
+@cache
+def _ids_of(kind: type[Kind]) -> list[str]:
+    return [name for name in kind.__struct_fields__ if name in _ID_RULES]
+
+
+def _trusted(body: Kind, environ: Environ, settings: Settings) -> Kind:
     """Return `body` when its ids are ids. Raises InvalidId."""
-    for name in body.__struct_fields__:
-        value = getattr(body, name) if name in _ID_RULES else None
+    for name in _ids_of(type(body)):
+        value = getattr(body, name)
         if value is not None:
-            _ID_RULES[name](value)
-    g.org_id = getattr(body, "org_id", None)
+            _ID_RULES[name](value, settings)
+    environ[KNOWN]["org_id"] = getattr(body, "org_id", None)
     return body
 
 
-def _read_bytes(max_bytes: int) -> bytes:
-    environ = request.environ
+def _read_bytes(environ: Environ, max_bytes: int) -> bytes:
     is_json = environ.get("CONTENT_TYPE") == JSON_TYPE or request.mimetype == JSON_TYPE
     if not is_json or environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
         raise Refusal(
@@ -130,9 +143,9 @@ def _not_json(detail: str) -> Refusal:
 class _Check:
     """Gathers the faults of one object, field by field. `is_text` is a query string, whose numbers are text."""
 
-    def __init__(self, prefix: str, *, is_text: bool) -> None:
+    def __init__(self, prefix: str, environ: Environ, settings: Settings, *, is_text: bool) -> None:
         self.faults: list[Fault] = []
-        self._prefix, self._is_text = prefix, is_text
+        self._prefix, self._known, self._settings, self._is_text = prefix, environ[KNOWN], settings, is_text
 
     def taken(self, kind: type[Kind], given: Mapping[str, Any], status: int, code: str) -> Kind:
         """Return `given` as `kind`. Raises Refusal with every fault."""
@@ -143,7 +156,7 @@ class _Check:
         missing = [field.name for field in fields if field.required and field.name not in given]
         self.faults += [Fault(self._prefix + name, "missing", "required") for name in missing]
         if "org_id" in types:
-            g.org_id = values.get("org_id", "default")
+            self._known["org_id"] = values.get("org_id", "default")
         if self.faults:
             raise invalid(tuple(self.faults), status, code)
         return kind(**values)
@@ -151,10 +164,10 @@ class _Check:
     def _value(self, name: str, types: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
         """Return the field's value; what stands for one that has a fault is never used."""
         try:
-            if types[name] is Batch:
-                return msgspec.Raw(msgspec.json.encode(msgspec.convert(given[name], Items)))
+            if types[name] in _LEFT_AS_THEY_CAME:
+                return msgspec.Raw(msgspec.json.encode(msgspec.convert(given[name], _LEFT_AS_THEY_CAME[types[name]])))
             value = msgspec.convert(given[name], types[name], strict=not self._is_text)
-            return value if value is None or name not in _ID_RULES else _ID_RULES[name](value)
+            return value if value is None or name not in _ID_RULES else _ID_RULES[name](value, self._settings)
         except InvalidId as error:
             self.faults.append(Fault(self._prefix + name, error.code, error.message))
         except msgspec.ValidationError as error:

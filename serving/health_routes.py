@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from leadscore.errors import Damaged, NoActiveModel
 from leadscore.pooling import Scope, scope_of
+from serving.encoded import Encoded
 from serving.operation import answer, operation
 from serving.problems import CODES, Refusal
 from serving.services import services
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @routes.get("/health")
 @operation({200: HealthAnswer}, query=OrgQuery)
-def health(query: OrgQuery) -> Response:
+def health(query: OrgQuery) -> Encoded:
     """Say how the server and what it leans on are, and which version scores the org's leads."""
     dependencies = _dependencies()
     version, scope, is_registry_up = _serving_version(query.org_id)
@@ -47,14 +48,14 @@ def health(query: OrgQuery) -> Response:
 
 @routes.get("/health/live")
 @operation({200: StatusAnswer}, is_quick=True)
-def live() -> Response:
+def live() -> Encoded:
     """Say that the process answers. Nothing is looked at."""
     return answer(StatusAnswer(status="live"))
 
 
 @routes.get("/health/ready")
 @operation({200: StatusAnswer}, refusals={503: ("not_ready",)})
-def ready() -> Response:
+def ready() -> Encoded:
     """Say whether requests should be sent here: the registry can be read, and the server is not stopping."""
     if services().is_stopping.is_set() or not _is_registry_readable():
         raise Refusal(503, "not_ready", CODES["not_ready"])

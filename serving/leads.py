@@ -17,7 +17,7 @@ from msgspec.structs import astuple
 
 from leadscore.errors import Fault, InvalidFeatures
 from leadscore.features import CONTRACT, Contract
-from serving.boundary import MAX_UNKNOWN_NAMES, text_of
+from serving.boundary import MAX_UNKNOWN_NAMES, parse_object, text_of
 from serving.problems import invalid
 from serving.wire import Items, LeadId
 
@@ -41,12 +41,15 @@ def row_of(values: Values) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 
-def values_of(contract: Contract, features: Mapping[str, Any], pointer: str) -> Values:
-    """Return the values that `features` give, in the contract's order. Raises InvalidFeatures with every fault."""
+def values_of(contract: Contract, features: msgspec.Raw) -> Values:
+    """Return the values in a JSON object of features, in the contract's order.
+
+    Raises InvalidFeatures with every fault, Refusal 400 for what is no JSON after all, such as a number of 5,000 digits.
+    """
     try:
-        return astuple(msgspec.convert(features, contract.lead_type))
+        return astuple(msgspec.json.decode(features, type=contract.lead_type))
     except msgspec.ValidationError:
-        return _judged(contract, features, pointer)
+        return _judged(contract, parse_object(bytes(features)), "/features")
 
 
 def leads_of(contract: Contract, batch: msgspec.Raw) -> list[Lead]:
@@ -89,7 +92,7 @@ def _lead(contract: Contract, index: int, given: Mapping[str, Any]) -> Lead:
     if not isinstance(features, dict):
         return Lead(index, lead_id, None, (*faults, Fault(f"{pointer}/features", "wrong_type", "an object")))
     try:
-        values = values_of(contract, features, f"{pointer}/features" if is_nested else pointer)
+        values = _judged(contract, features, f"{pointer}/features" if is_nested else pointer)
     except InvalidFeatures as error:
         return Lead(index, lead_id, None, (*faults, *error.faults))
     return Lead(index, lead_id, None if faults else values, tuple(faults))

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from flask import g, has_app_context
 
-_REQUEST_FIELDS = ("request_id", "org_id", "version")
+from serving.known import known_if_any
+
 # what every record has; anything else was given as `extra`
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 # what several processes write to one pipe is not mixed up as long as a write is no longer (PIPE_BUF)
@@ -24,8 +24,8 @@ class JsonLines(logging.StreamHandler[Any]):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON, with what is known of the request that it belongs to."""
         fields = {name: value for name, value in vars(record).items() if name not in _USUAL}
-        if "request_id" not in fields and has_app_context():
-            fields |= known_of_request()
+        if "request_id" not in fields:
+            fields |= known_if_any()
         if record.exc_info:
             fields["exc_info"] = logging.Formatter().formatException(record.exc_info)
         return _encoded(record.created, record.levelname, record.getMessage(), fields, record.name)
@@ -52,12 +52,6 @@ def write_lines(logger: logging.Logger, level: int, lines: Sequence[tuple[float,
     if not ours:
         for _, message, fields in lines:
             logger.log(level, message, extra=fields)
-
-
-def known_of_request() -> dict[str, Any]:
-    """Return what is known so far of the request that is being answered."""
-    known = vars(g._get_current_object())  # noqa: SLF001 (one look at the context in place of three)
-    return {name: known[name] for name in _REQUEST_FIELDS if name in known}
 
 
 def write_json_lines(level: str) -> None:

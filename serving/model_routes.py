@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, g
+from flask import Blueprint
 
 from leadscore.activation import roll_back
 from leadscore.artifact import Manifest
 from leadscore.errors import Damaged, Fault
 from leadscore.gate import Judgement
 from leadscore.registry import REPORT_FILE, Pointer
+from serving.encoded import Encoded
+from serving.known import request_id
 from serving.operation import answer, operation
 from serving.problems import Refusal, invalid
 from serving.services import services
@@ -44,7 +46,7 @@ _log = logging.getLogger(__name__)
     query=VersionQuery,
     refusals={404: ("no_active_model", "version_not_found"), 503: ("model_unavailable", "registry_unavailable")},
 )
-def info(query: VersionQuery) -> Response:
+def info(query: VersionQuery) -> Encoded:
     """Return a version's quality and where it comes from; the active one unless `version` names another."""
     registry = services().registry
     pointer = registry.active(query.org_id) if query.version else services().models.pointer(query.org_id)
@@ -60,7 +62,7 @@ def info(query: VersionQuery) -> Response:
     query=OrgQuery,
     refusals={404: ("no_active_model",), 503: ("model_unavailable", "registry_unavailable")},
 )
-def feature_importance(query: OrgQuery) -> Response:
+def feature_importance(query: OrgQuery) -> Encoded:
     """Rank the active version's features by their mean absolute contribution."""
     pointer = services().models.pointer(query.org_id)
     manifest = services().registry.manifest(query.org_id, pointer.version, pointer.manifest_sha256)
@@ -75,7 +77,7 @@ def feature_importance(query: OrgQuery) -> Response:
 
 @routes.get("/versions")
 @operation({200: VersionsAnswer}, query=VersionsQuery, refusals={503: ("model_unavailable", "registry_unavailable")})
-def versions(query: VersionsQuery) -> Response:
+def versions(query: VersionsQuery) -> Encoded:
     """List the org's versions, newest first, the held and refused ones too; none for an org without versions.
 
     With a run, a records' fingerprint, an SQL's hash or a code version, only what was made by it is listed; a page then
@@ -100,7 +102,7 @@ def versions(query: VersionsQuery) -> Response:
         503: ("registry_unavailable",),
     },
 )
-def rollback(body: RollbackRequest) -> Response:
+def rollback(body: RollbackRequest) -> Encoded:
     """Make another version active. One that did not pass the gate needs `force` and a reason."""
     if body.force and not body.reason.strip():
         raise invalid((Fault("/reason", "missing", "required with force"),), 422, "invalid_request")
@@ -112,7 +114,7 @@ def rollback(body: RollbackRequest) -> Response:
             registry,
             body.org_id,
             body.version,
-            by=f"api request {g.request_id}",
+            by=f"api request {request_id()}",
             reason=body.reason.strip() or DEFAULT_REASON,
             expected_active=body.expected_active,
             is_forced=body.force,

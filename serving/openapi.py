@@ -11,7 +11,7 @@ import msgspec
 from flask import Flask
 
 from leadscore.features import CONTRACT, Feature
-from serving.boundary import JSON_TYPE
+from serving.encoded import JSON_TYPE
 from serving.operation import Operation
 from serving.problems import CODES, PROBLEM_TYPE
 from serving.wire import (

@@ -8,14 +8,16 @@ from functools import cached_property, update_wrapper
 from typing import Any
 
 import msgspec
-from flask import Response, g, request
+from flask import Response, request
 
-from serving.boundary import JSON_TYPE, read_body, read_query
+from serving.boundary import read_body, read_query
+from serving.encoded import JSON_TYPE, Encoded
+from serving.known import known
 from serving.problems import CODES, Refusal
 from serving.services import services
 from serving.wire import Answer, Request
 
-View = Callable[..., Response]
+View = Callable[..., Response | Encoded]
 
 EVERYTHING = "*/*"
 PAGE_TYPE = "text/html; charset=utf-8"
@@ -40,16 +42,16 @@ class Operation:
     def __post_init__(self) -> None:
         update_wrapper(self, self.view)
 
-    def __call__(self, **path: str) -> Response:
+    def __call__(self, **arguments: Any) -> Response | Encoded:
         """Check what the request says of itself, parse it, and run the view."""
-        if self.answers_json and request.environ.get("HTTP_ACCEPT", EVERYTHING) not in (EVERYTHING, JSON_TYPE):
+        environ, settings = request.environ, services().settings
+        if self.answers_json and environ.get("HTTP_ACCEPT", EVERYTHING) not in (EVERYTHING, JSON_TYPE):
             _check_accepted()
-        arguments: dict[str, Any] = dict(path)
-        query = read_query(self.query or Request)
+        query = read_query(self.query or Request, environ, settings)
         if self.query is not None:
             arguments["query"] = query
         if self.body is not None:
-            arguments["body"] = read_body(self.body, services().settings.max_body_bytes)
+            arguments["body"] = read_body(self.body, environ, settings)
         return self.view(**arguments)
 
     @cached_property
@@ -75,12 +77,15 @@ def operation(
     return lambda view: Operation(view, query, body, answers, refusals or {}, is_quick)
 
 
-def answer(content: msgspec.Struct, status: int = 200, *, version: str | None = None) -> Response:
+def answer(
+    content: msgspec.Struct, status: int = 200, *, version: str | None = None, content_type: str = JSON_TYPE
+) -> Encoded:
     """Return `content` as JSON; `version` is the model version that it speaks of."""
-    if version is None:
-        return Response(msgspec.json.encode(content), status, content_type=JSON_TYPE)
-    g.version = version
-    return Response(msgspec.json.encode(content), status, {"X-Model-Version": version}, content_type=JSON_TYPE)
+    encoded = Encoded(msgspec.json.encode(content), status, content_type)
+    if version is not None:
+        known()["version"] = version
+        encoded.headers.append(("X-Model-Version", version))
+    return encoded
 
 
 def page(content: str | bytes) -> Response:

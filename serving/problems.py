@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
-from flask import Flask, Response, g
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from leadscore.errors import (
@@ -25,6 +25,7 @@ from leadscore.errors import (
     NotFound,
     RegistryUnavailable,
 )
+from serving.known import request_id
 from serving.wire import Problem
 
 PROBLEM_TYPE = "application/problem+json"
@@ -160,7 +161,7 @@ def invalid(faults: tuple[Fault, ...], status: int, code: str) -> Refusal:
 
 def answer_refusal(refusal: Refusal) -> Response:
     """Return the HTTP answer to a refusal."""
-    response = Response(msgspec.json.encode(problem_of(refusal, g.request_id)), refusal.status)
+    response = Response(msgspec.json.encode(problem_of(refusal, request_id())), refusal.status)
     response.content_type = PROBLEM_TYPE
     if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_SECONDS)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from leadscore.errors import NoActiveModel
 from leadscore.readiness import Readiness
+from serving.encoded import Encoded
 from serving.operation import answer, operation
 from serving.services import services
 from serving.wire import OrgQuery, ReadinessAnswer
@@ -19,7 +20,7 @@ routes = Blueprint("readiness", __name__, url_prefix="/api/v1/model")
     query=OrgQuery,
     refusals={503: ("database_unavailable", "model_unavailable", "registry_unavailable")},
 )
-def readiness(query: OrgQuery) -> Response:
+def readiness(query: OrgQuery) -> Encoded:
     """Say whether the org has enough data for a training, and if not, what is missing and when it is expected."""
     return answer(readiness_answer(query.org_id, services().readiness.readiness(query.org_id)))
 

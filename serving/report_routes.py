@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, request
 
 from leadscore.artifact import sha256_of
 from leadscore.errors import NotKept
 from leadscore.registry import REPORT_FILE
+from serving.known import known
 from serving.operation import PAGE_TYPE, operation, page
 from serving.problems import Refusal
 from serving.services import services
@@ -35,7 +36,7 @@ def report(query: VersionQuery) -> Response:
         content = services().registry.judged_file(query.org_id, version, REPORT_FILE)
     except NotKept as error:
         raise Refusal(404, "report_not_found", _not_kept(version)) from error
-    g.version = version
+    known()["version"] = version
     response = page(content)
     response.headers["X-Model-Version"] = version
     # it is an org's own, and which version is active may change at any time

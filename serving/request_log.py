@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import re
 import time
+from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Response, request
 
+from serving.encoded import Encoded
 from serving.journal import Answered, Journal
-from serving.logs import known_of_request
+from serving.known import KNOWN
 from serving.metrics import OTHER
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_STARTED = "leadscore.started_seconds"
+_NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
+_NO_STORE = ("Cache-Control", "no-store")
 
 
 def request_id_from(header: str | None) -> str:
@@ -27,38 +32,36 @@ def _new_id() -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
-def observe_requests(app: Flask, journal: Journal) -> None:
-    """Make `app` identify every request, and note it."""
+def begin(journal: Journal) -> None:
+    """Note that the present request has come, and give it its id."""
+    environ = request.environ
+    environ[_STARTED] = time.perf_counter()
+    environ[KNOWN] = {"request_id": request_id_from(environ.get("HTTP_X_REQUEST_ID"))}
+    journal.begin()
 
-    def begin() -> None:
-        g.started_seconds = time.perf_counter()
-        g.request_id = request_id_from(request.environ.get("HTTP_X_REQUEST_ID"))
-        journal.begin()
 
-    def finish(response: Response) -> Response:
-        duration_seconds = time.perf_counter() - g.started_seconds
-        method, rule = request.environ["REQUEST_METHOD"], request.url_rule
-        known = known_of_request()
-        _name(response, known["request_id"])
-        journal.end(
-            Answered(
-                method if method in _METHODS else OTHER,
-                rule.rule if rule else OTHER,
-                response.status_code,
-                duration_seconds,
-                known,
-            )
+def finish(journal: Journal, response: Response | Encoded) -> None:
+    """Give `response` the headers that every answer has, and note that the present request is answered."""
+    asked: Any = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (Flask documents it)
+    environ, rule = asked.environ, asked.url_rule
+    duration_seconds = time.perf_counter() - environ[_STARTED]
+    known, method = environ[KNOWN], environ["REQUEST_METHOD"]
+    _name(response, known["request_id"])
+    journal.end(
+        Answered(
+            method if method in _METHODS else OTHER,
+            rule.rule if rule else OTHER,
+            response.status_code,
+            duration_seconds,
+            known,
         )
-        return response
-
-    app.before_request(begin)
-    app.after_request(finish)
+    )
 
 
-def _name(response: Response, request_id: str) -> None:
-    """Give the headers that every answer has."""
+def _name(response: Response | Encoded, request_id: str) -> None:
+    if isinstance(response, Encoded):
+        response.headers += (("X-Request-ID", request_id), _NO_SNIFFING, _NO_STORE)
+        return
     headers = response.headers
-    headers.add("X-Request-ID", request_id)
-    headers.add("X-Content-Type-Options", "nosniff")
-    if "Cache-Control" not in headers:
-        headers.add("Cache-Control", "no-store")
+    headers.extend([("X-Request-ID", request_id), _NO_SNIFFING])
+    headers.setdefault(*_NO_STORE)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from itertools import repeat
-from typing import Any, TypeVar
 
 import numpy as np
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from leadscore.artifact import Served
 from leadscore.errors import InvalidFeatures
 from leadscore.pooling import scope_of
 from leadscore.scoring import Scores, score_row, score_rows
+from serving.encoded import Encoded
 from serving.leads import Lead, Values, leads_of, row_of, values_of
 from serving.operation import answer, operation
 from serving.problems import Refusal, refusal_of
@@ -29,8 +29,6 @@ from serving.wire import (
     ScoringQuery,
 )
 
-Scored = TypeVar("Scored", bound=PredictAnswer)
-
 routes = Blueprint("scoring", __name__)
 
 _REFUSALS = {
@@ -42,12 +40,27 @@ _REFUSALS = {
 
 @routes.post("/api/v1/predict")
 @operation({200: PredictAnswer}, query=ScoringQuery, body=PredictRequest, refusals=_REFUSALS, is_quick=True)
-def predict(query: ScoringQuery, body: PredictRequest) -> Response:
+def predict(query: ScoringQuery, body: PredictRequest) -> Encoded:
     """Score one lead."""
-    model = services().models.active(body.org_id)
-    values = values_of(model.manifest.contract, body.features, "/features")
-    [scored] = _scored(PredictAnswer, model, body.org_id, [values], query)
-    return answer(scored, version=model.manifest.version)
+    parts = services()
+    model = parts.models.active(body.org_id)
+    manifest, scorer = model.manifest, model.scorer
+    values = values_of(manifest.contract, body.features)
+    started_seconds = time.perf_counter()
+    score = score_row(scorer, row_of(values), parts.policy, with_contributions=query.contributions)
+    parts.journal.scored(manifest.version, [score.probability], time.perf_counter() - started_seconds)
+    scored = PredictAnswer(
+        prediction=score.prediction,
+        conversion_probability=score.probability,
+        confidence=score.confidence,
+        model_version=manifest.version,
+        model_scope=scope_of(manifest.org_id),
+        recommended_action=score.action,
+        feature_contributions=_reasons(manifest.contract.names, values, score.contributions),
+        org_id=body.org_id,
+        base_value=scorer.base_value,
+    )
+    return answer(scored, version=manifest.version)
 
 
 @routes.post("/api/v1/predict/batch")
@@ -57,7 +70,7 @@ def predict(query: ScoringQuery, body: PredictRequest) -> Response:
     body=BatchRequest,
     refusals={**_REFUSALS, 413: ("too_large",), 422: ("invalid_request", "nothing_scorable")},
 )
-def predict_batch(query: ScoringQuery, body: BatchRequest) -> Response:
+def predict_batch(query: ScoringQuery, body: BatchRequest) -> Encoded:
     """Score many leads with one version, in order; an item that cannot be scored gives its faults in its place."""
     model = services().models.active(body.org_id)
     leads = leads_of(model.manifest.contract, body.batch)
@@ -70,7 +83,7 @@ def predict_batch(query: ScoringQuery, body: BatchRequest) -> Response:
         faults = tuple(fault for lead in leads for fault in lead.faults)
         raise Refusal(422, "nothing_scorable", "no item of the batch could be scored", faults=faults)
     lead_ids = [lead.lead_id for lead in leads if lead.values is not None]
-    scored = _scored(BatchScore, model, body.org_id, values, query, lead_ids)
+    scored = _scored(model, body.org_id, values, lead_ids, query)
     batch = BatchAnswer(
         predictions=scored if len(values) == len(leads) else _with_faults(leads, iter(scored)),
         count=len(leads),
@@ -82,30 +95,24 @@ def predict_batch(query: ScoringQuery, body: BatchRequest) -> Response:
 
 
 def _scored(
-    kind: type[Scored],
-    model: Served,
-    org_id: str,
-    values: Sequence[Values],
-    query: ScoringQuery,
-    *others: Sequence[Any],
-) -> list[Scored]:
-    """Return an answer of `kind` for each lead, by `values`; `others` are what it has beyond a lead's score."""
-    scores = _score(model, values, query)
-    version, scope = repeat(model.manifest.version), repeat(scope_of(model.manifest.org_id))
-    names, shares = repeat(model.manifest.contract.names), scores.contributions
-    reasons = map(_reasons, names, values, shares) if query.contributions else repeat(())
-    columns = (scores.predictions, scores.probabilities, scores.confidences, version, scope, scores.actions, reasons)
-    return list(map(kind, *columns, repeat(org_id), repeat(model.scorer.base_value), *others))
+    model: Served, org_id: str, values: Sequence[Values], lead_ids: Sequence[int | str | None], query: ScoringQuery
+) -> list[BatchScore]:
+    """Return the answer for each lead, by `values`."""
+    scores, manifest = _scores(model, values, query), model.manifest
+    version, scope = repeat(manifest.version), repeat(scope_of(manifest.org_id))
+    reasons = map(_reasons, repeat(manifest.contract.names), values, scores.contributions)
+    columns = (
+        *(scores.predictions, scores.probabilities, scores.confidences, version, scope, scores.actions),
+        *(reasons if query.contributions else repeat(()), repeat(org_id), repeat(model.scorer.base_value), lead_ids),
+    )
+    return list(map(BatchScore, *columns))
 
 
-def _score(model: Served, values: Sequence[Values], query: ScoringQuery) -> Scores:
+def _scores(model: Served, values: Sequence[Values], query: ScoringQuery) -> Scores:
     parts, started_seconds = services(), time.perf_counter()
-    if len(values) == 1 and query.contributions:
-        scores = score_row(model.scorer, row_of(values[0]), parts.policy)
-    else:
-        # numpy takes None for NaN
-        rows = np.array(values, dtype=np.float64)
-        scores = score_rows(model.scorer, rows, parts.policy, with_contributions=query.contributions)
+    # numpy takes None for NaN
+    rows = np.array(values, dtype=np.float64)
+    scores = score_rows(model.scorer, rows, parts.policy, with_contributions=query.contributions)
     parts.journal.scored(model.manifest.version, scores.probabilities, time.perf_counter() - started_seconds)
     return scores
 

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import msgspec
-from flask import Blueprint, Response, g
+from flask import Blueprint
 
 from leadscore.errors import LeadscoreError
 from serving.dagster_client import DagsterUnavailable
+from serving.encoded import Encoded
+from serving.known import known, request_id
 from serving.operation import answer, operation
 from serving.problems import CODES, PROBLEM_TYPE, Refusal, problem_of
 from serving.readiness_routes import readiness_answer
@@ -33,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @routes.post("")
 @operation(_ANSWERS, query=TrainQuery, body=TrainRequest, refusals={**_REFUSALS, 409: ("already_training",)})
-def train(query: TrainQuery, body: TrainRequest) -> Response:
+def train(query: TrainQuery, body: TrainRequest) -> Encoded:
     """Train the org's model and judge it; it becomes active when it is better. Answers when the run has ended.
 
     When `wait` seconds pass first, the answer is 202 and names the address that has the result later.
@@ -52,7 +54,7 @@ def train(query: TrainQuery, body: TrainRequest) -> Response:
 
 @routes.get("/<run_id>")
 @operation(_ANSWERS, refusals={**_REFUSALS, 404: ("run_not_found",)})
-def training(run_id: str) -> Response:
+def training(run_id: str) -> Encoded:
     """Return how a training stands that was started earlier, with the same answers as the request that starts one."""
     if not _RUN_ID.fullmatch(run_id):
         raise Refusal(400, "invalid_id", "a run id is a UUID in lower case")
@@ -61,13 +63,13 @@ def training(run_id: str) -> Response:
 
 def _start(org_id: str) -> str:
     try:
-        return services().trainings.start(org_id, g.request_id)
+        return services().trainings.start(org_id, request_id())
     except AlreadyTraining as error:
         headers = {"Location": _address(error.run_id)} if error.run_id and error.is_followable else {}
         raise Refusal(409, error.code, error.message, headers=headers, run_id=error.run_id) from error
 
 
-def _answer(slot: AbstractContextManager[None], ask: Callable[[], Outcome]) -> Response:
+def _answer(slot: AbstractContextManager[None], ask: Callable[[], Outcome]) -> Encoded:
     try:
         with slot:
             return _answer_outcome(ask())
@@ -84,8 +86,8 @@ def _unavailable(error: DagsterUnavailable, run_id: str | None) -> Refusal:
     return Refusal(503, "dagster_unavailable", CODES["dagster_unavailable"], headers=headers, run_id=run_id)
 
 
-def _answer_outcome(outcome: Outcome) -> Response:
-    g.org_id = outcome.org_id
+def _answer_outcome(outcome: Outcome) -> Encoded:
+    known()["org_id"] = outcome.org_id
     if isinstance(outcome, Running):
         return _answer_running(outcome)
     if isinstance(outcome, Insufficient):
@@ -105,17 +107,16 @@ def _answer_outcome(outcome: Outcome) -> Response:
     return answer(trained, version=outcome.version)
 
 
-def _answer_running(outcome: Running) -> Response:
-    response = answer(TrainRunning(status="running", org_id=outcome.org_id, run_id=outcome.run_id), 202)
-    response.headers["Location"] = _address(outcome.run_id)
-    response.headers["Retry-After"] = str(POLL_AGAIN_SECONDS)
-    return response
+def _answer_running(outcome: Running) -> Encoded:
+    running = answer(TrainRunning(status="running", org_id=outcome.org_id, run_id=outcome.run_id), 202)
+    running.headers += [("Location", _address(outcome.run_id)), ("Retry-After", str(POLL_AGAIN_SECONDS))]
+    return running
 
 
-def _answer_insufficient(outcome: Insufficient) -> Response:
+def _answer_insufficient(outcome: Insufficient) -> Encoded:
     """Answer a problem whose `status` is the word that callers read, in place of the number."""
     message, readiness = _with_plan(outcome)
-    problem = problem_of(Refusal(422, "insufficient_data", message), g.request_id)
+    problem = problem_of(Refusal(422, "insufficient_data", message), request_id())
     members = msgspec.structs.asdict(problem) | {
         "status": "insufficient_data",
         "message": message,
@@ -123,9 +124,7 @@ def _answer_insufficient(outcome: Insufficient) -> Response:
         "run_id": outcome.run_id,
         "readiness": readiness,
     }
-    response = answer(InsufficientData(**members), 422)
-    response.content_type = PROBLEM_TYPE
-    return response
+    return answer(InsufficientData(**members), 422, content_type=PROBLEM_TYPE)
 
 
 def _with_plan(outcome: Insufficient) -> tuple[str, ReadinessAnswer | msgspec.UnsetType]:

@@ -30,9 +30,9 @@ VersionId = Annotated[str, msgspec.Meta(description="14 digits, YYYYMMDDHHMMSS",
 RunId = Annotated[str, msgspec.Meta(description="a Dagster run's id: a UUID")]
 Origin = Annotated[str, msgspec.Meta(max_length=64, description="only versions that were made by or from this")]
 LeadId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(max_length=128)]
-Features = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"$ref": "#/components/schemas/Features"})]
 Items = Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
-# Items, left as they came until the version is known, whose contract says how to read them
+# both are left as they came until the version is known, whose contract says how to read them
+Features = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"$ref": "#/components/schemas/Features"})]
 Batch = Annotated[
     msgspec.Raw,
     msgspec.Meta(
@@ -85,6 +85,11 @@ class PredictRequest(Request, frozen=True, kw_only=True):
 
     org_id: OrgId = "default"
     features: Features
+
+    def __post_init__(self) -> None:
+        """Refuse what is no object; its members are judged when the version is known."""
+        if bytes(memoryview(self.features)[:1]) != b"{":
+            raise ValueError("Expected `object`")
 
 
 class BatchRequest(Request, frozen=True, kw_only=True):

@@ -60,14 +60,16 @@ class Kernels:
         self.score(model, address(rows), *rows.shape, None, address(contributions))
         return contributions
 
-    def explain(self, model: int, row: Sequence[float]) -> tuple[float, float, list[float]]:
-        """Return the row's probability, the number of trees that agree with a conversion, and its contributions."""
+    def explain(
+        self, model: int, row: Sequence[float], *, with_contributions: bool
+    ) -> tuple[float, float, list[float]]:
+        """Return what `Scorer.explain` does."""
         width = len(row)
         row_type, result_type = _types(width)
         result = result_type()
-        contributions = ctypes.addressof(result) + _VERDICT_BYTES
+        contributions = ctypes.addressof(result) + _VERDICT_BYTES if with_contributions else None
         self.score_one(model, row_type(*row), 1, width, result, contributions)
-        return result[0], result[1], result[2:]
+        return result[0], result[1], result[2:] if with_contributions else []
 
 
 @cache

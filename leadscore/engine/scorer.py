@@ -115,8 +115,8 @@ class Scorer:
         """How many trees there are."""
         return self.nodes.trees
 
-    def explain(self, row: Sequence[float]) -> tuple[float, float, list[float]]:
-        """Return one row's probability, the number of trees that say 0.5 or more, and its contributions.
+    def explain(self, row: Sequence[float], *, with_contributions: bool = True) -> tuple[float, float, list[float]]:
+        """Return one row's probability, the number of trees that say 0.5 or more, and its contributions, if asked for.
 
         `row` has `width` numbers or more, NaN for what is unknown. The fastest way to all three.
         """
@@ -126,8 +126,9 @@ class Scorer:
         if compiled is None or self.boxes.most_features > MOST_FEATURES:
             table = np.array([row], np.float64)
             (probability,), (votes,) = self.verdicts(table)
-            return float(probability), float(votes), self.contributions(table)[0].tolist()
-        return compiled.explain(self._model_address, row)
+            given = self.contributions(table)[0].tolist() if with_contributions else []
+            return float(probability), float(votes), given
+        return compiled.explain(self._model_address, row, with_contributions=with_contributions)
 
     def verdicts(self, rows: npt.ArrayLike) -> tuple[Floats, Floats]:
         """Return, both of shape (rows,), the probability of conversion and the number of trees that say 0.5 or more."""
