@@ -44,7 +44,7 @@ def row_of(values: Values) -> list[float]:
 def values_of(contract: Contract, features: msgspec.Raw) -> Values:
     """Return the values in a JSON object of features, in the contract's order.
 
-    Raises InvalidFeatures with every fault, Refusal 400 for what is no JSON after all, such as a number of 5,000 digits.
+    Raises InvalidFeatures with every fault, Refusal 400 for what is no JSON after all, such as a number too long.
     """
     try:
         return astuple(msgspec.json.decode(features, type=contract.lead_type))

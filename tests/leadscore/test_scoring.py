@@ -80,13 +80,10 @@ def test_a_row_alone_is_scored_as_among_others(make_forest: Callable[..., Forest
     scorer = _three_trees(make_forest)
     for value in (1.0, 2.0, math.nan):
         row = [value, *[0.0] * 10]
-        for one, among_others in zip(
-            score_row(scorer, row, POLICY), score_rows(scorer, np.array([row]), POLICY), strict=True
-        ):
-            if isinstance(one[0], list):
-                assert one[0] == pytest.approx(among_others[0], abs=1e-15)
-            else:
-                assert one == among_others
+        alone, among_others = score_row(scorer, row, POLICY), score_rows(scorer, np.array([row]), POLICY)
+        assert list(alone[:-1]) == [column[0] for column in among_others[:-1]]
+        assert alone.contributions == pytest.approx(among_others.contributions[0])
+        assert score_row(scorer, row, POLICY, with_contributions=False) == (*alone[:-1], [])
 
 
 def test_confidence_counts_the_trees_that_agree_with_a_prediction_of_no(make_forest: Callable[..., Forest]) -> None:
