@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from serving.logs import write_lines
+from serving.logs import Line, write_lines
 from serving.metrics import Metrics
 
 _log = logging.getLogger("serving.requests")
@@ -30,6 +30,14 @@ class Answered(NamedTuple):
     known: dict[str, Any]
 
 
+class Scored(NamedTuple):
+    """The leads of a request, all scored by one version: their probabilities, and how long that took."""
+
+    version: str
+    probabilities: Sequence[float]
+    duration_seconds: float
+
+
 class Journal:
     """The notes of one process. `is_deferred` when somebody calls `write` again and again."""
 
@@ -39,7 +47,7 @@ class Journal:
         self._writing = threading.Lock()
         self._under_way: list[None] = []
         self._answered: deque[tuple[float, Answered]] = deque()
-        self._scored: deque[tuple[str, Sequence[float], float]] = deque()
+        self._scored: deque[Scored] = deque()
 
     def begin(self) -> None:
         """Note that a request has come."""
@@ -47,7 +55,7 @@ class Journal:
 
     def scored(self, version: str, probabilities: Sequence[float], duration_seconds: float) -> None:
         """Note the leads of a request, which one version scored."""
-        self._scored.append((version, probabilities, duration_seconds))
+        self._scored.append(Scored(version, probabilities, duration_seconds))
 
     def end(self, answered: Answered) -> None:
         """Note that a request was answered."""
@@ -62,16 +70,13 @@ class Journal:
             self._write()
 
     def _write(self) -> None:
-        metrics, is_logged, lines = self._metrics, _log.isEnabledFor(logging.INFO), []
-        for version, probabilities, duration_seconds in _taken(self._scored):
-            metrics.count_predictions(version, probabilities, duration_seconds)
-        for at_seconds, answered in _taken(self._answered):
-            metrics.count_request(answered.method, answered.route, answered.status, answered.duration_seconds)
-            if is_logged:
-                lines.append((at_seconds, *_line(answered)))
-        metrics.requests_in_progress.set(len(self._under_way))
-        if lines:
-            write_lines(_log, logging.INFO, lines)
+        scored, answered = _taken(self._scored), _taken(self._answered)
+        self._metrics.count_scored(scored)
+        self._metrics.count_answered([one for _, one in answered])
+        self._metrics.write_hits()
+        self._metrics.requests_in_progress.set(len(self._under_way))
+        if answered and _log.isEnabledFor(logging.INFO):
+            write_lines(_log, logging.INFO, [_line(at_seconds, one) for at_seconds, one in answered])
 
 
 def _taken(notes: deque[Any]) -> list[Any]:
@@ -79,7 +84,7 @@ def _taken(notes: deque[Any]) -> list[Any]:
     return [notes.popleft() for _ in range(len(notes))]
 
 
-def _line(answered: Answered) -> tuple[str, dict[str, Any]]:
+def _line(at_seconds: float, answered: Answered) -> Line:
     method, route, status, duration_seconds, known = answered
     fields = {"method": method, "route": route, "status": status, "duration_ms": round(duration_seconds * 1000, 3)}
-    return f"{method} {route} {status}", fields | known
+    return Line(at_seconds, f"{method} {route} {status}", fields | known)

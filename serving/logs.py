@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,15 @@ from serving.known import known_if_any
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 # what several processes write to one pipe is not mixed up as long as a write is no longer (PIPE_BUF)
 _BYTES_AT_A_TIME = 4_096
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
+
+
+class Line(NamedTuple):
+    """A message: when (seconds since 1970), its text, and its fields."""
+
+    created_seconds: float
+    message: str
+    fields: dict[str, Any]
 
 
 class JsonLines(logging.StreamHandler[Any]):
@@ -28,14 +37,15 @@ class JsonLines(logging.StreamHandler[Any]):
             fields |= known_if_any()
         if record.exc_info:
             fields["exc_info"] = logging.Formatter().formatException(record.exc_info)
-        return _encoded(record.created, record.levelname, record.getMessage(), fields, record.name)
+        line = Line(record.created, record.getMessage(), fields)
+        return _encoded(line, record.levelname, record.name).decode()
 
-    def write(self, lines: Iterable[str]) -> None:
+    def write(self, lines: Iterable[bytes]) -> None:
         """Write lines that are formatted already, some of them at a time."""
         self.acquire()
         try:
             for some in _in_parts(lines):
-                self.stream.write(some)
+                self.stream.write(some.decode())
                 self.stream.flush()
         except OSError:
             self.handleError(logging.makeLogRecord({}))
@@ -43,15 +53,15 @@ class JsonLines(logging.StreamHandler[Any]):
             self.release()
 
 
-def write_lines(logger: logging.Logger, level: int, lines: Sequence[tuple[float, str, dict[str, Any]]]) -> None:
-    """Log many messages at once: each is a time, a text and its fields."""
+def write_lines(logger: logging.Logger, level: int, lines: Sequence[Line]) -> None:
+    """Log many messages at once."""
     ours = [handler for handler in logging.getLogger().handlers if isinstance(handler, JsonLines)]
     for handler in ours:
         name = logging.getLevelName(level)
-        handler.write(_encoded(created, name, message, fields, logger.name) for created, message, fields in lines)
+        handler.write(_encoded(line, name, logger.name) for line in lines)
     if not ours:
-        for _, message, fields in lines:
-            logger.log(level, message, extra=fields)
+        for line in lines:
+            logger.log(level, line.message, extra=line.fields)
 
 
 def write_json_lines(level: str) -> None:
@@ -65,22 +75,22 @@ def write_json_lines(level: str) -> None:
     logging.raiseExceptions = False
 
 
-def _encoded(created: float, level: str, message: str, fields: Mapping[str, Any], logger: str) -> str:
-    at = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
-    line = {"timestamp": at, "level": level, "message": message, **fields, "logger": logger}
-    return msgspec.json.encode(line, enc_hook=str).decode()
+def _encoded(line: Line, level: str, logger: str) -> bytes:
+    created_seconds, message, fields = line
+    at = datetime.fromtimestamp(created_seconds, UTC).isoformat(timespec="milliseconds")
+    return _ENCODER.encode({"timestamp": at, "level": level, "message": message, **fields, "logger": logger})
 
 
-def _in_parts(lines: Iterable[str]) -> Iterator[str]:
-    """Yield texts of whole lines, none longer than what is written undivided, unless a single line is."""
-    part: list[str] = []
+def _in_parts(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield whole lines joined, none longer than what is written undivided, unless a single line is."""
+    part: list[bytes] = []
     size = 0
     for line in lines:
-        byte_count = len(line.encode()) + 1
+        byte_count = len(line) + 1
         if size + byte_count > _BYTES_AT_A_TIME and part:
-            yield "".join(part)
+            yield b"".join(part)
             part, size = [], 0
-        part.append(f"{line}\n")
+        part += (line, b"\n")
         size += byte_count
     if part:
-        yield "".join(part)
+        yield b"".join(part)

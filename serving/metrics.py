@@ -8,18 +8,36 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+if TYPE_CHECKING:
+    from serving.journal import Answered, Scored
 
 MAX_VERSION_LABELS = 100
 OTHER = "other"
 
 _FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SHARES = tuple(step / 20 for step in range(1, 21))
+
+
+class Distribution(Histogram):
+    """A histogram that takes many values at once."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        """Do what `observe` does for each, with one write for each bucket in place of two for each amount."""
+        if amounts:
+            self._sum.inc(sum(amounts))
+            places, counts = np.unique(np.searchsorted(self._upper_bounds, amounts), return_counts=True)
+            for place, count in zip(places.tolist(), counts.tolist(), strict=True):
+                self._buckets[place].inc(count)
 
 
 class Metrics:
@@ -29,13 +47,13 @@ class Metrics:
         self.registry = CollectorRegistry()
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)
-        seconds = partial(Histogram, registry=self.registry, buckets=_FAST_SECONDS)
+        seconds = partial(Distribution, registry=self.registry, buckets=_FAST_SECONDS)
         self._predictions = counter("ml_predictions", "Leads scored; `other`: beyond 100 versions", ["model_version"])
         self.prediction_latency_seconds = seconds("ml_prediction_latency_seconds", "Time to score a request's leads")
         self.model_training = counter(
             "ml_model_training", "Trainings asked for here that ended, by outcome", ["status"]
         )
-        self.scores = Histogram("leadscore_score", "Probabilities answered", buckets=_SHARES, registry=self.registry)
+        self.scores = Distribution("leadscore_score", "Probabilities answered", buckets=_SHARES, registry=self.registry)
         self.invalid_items = counter("leadscore_invalid_leads", "Leads of batches that could not be scored")
         self._requests = counter("leadscore_http_requests", "Requests answered", ["method", "route", "status"])
         self._request_seconds = seconds("leadscore_http_request_duration_seconds", "Time to answer", ["route"])
@@ -48,7 +66,7 @@ class Metrics:
             ["dependency"],
             multiprocess_mode="livemostrecent",
         )
-        self.cache_hits = counter(
+        self._cache_hits = counter(
             "leadscore_model_cache_hits", "Look-ups that found a loaded version; an org of the pool takes two"
         )
         self.cache_loads = counter("leadscore_model_cache_loads", "Versions loaded")
@@ -61,27 +79,44 @@ class Metrics:
         self.load_failures = counter("leadscore_model_load_failures", "Versions that could not be loaded", ["code"])
         self._lock = threading.Lock()
         self._of_version: dict[str, Counter] = {}
-        self._of_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._of_request: dict[tuple[str, str, int], tuple[Counter, Distribution]] = {}
+        self._hits = 0
 
-    def count_predictions(self, version: str, probabilities: Sequence[float], duration_seconds: float) -> None:
-        """Count the leads of a request, scored by `version` in so much time, with their probabilities."""
-        self.prediction_latency_seconds.observe(duration_seconds)
-        for probability in probabilities:
-            self.scores.observe(probability)
-        (self._of_version.get(version) or self._label_version(version)).inc(len(probabilities))
+    def count_hit(self) -> None:
+        """Count a look-up that found a loaded version; `write_hits` writes it down."""
+        with self._lock:
+            self._hits += 1
 
-    def count_request(self, method: str, route: str, status: int, duration_seconds: float) -> None:
-        """Count an answered request."""
-        key = (method, route, status)
-        found = self._of_request.get(key)
-        if found is None:
-            found = (self._requests.labels(method, route, str(status)), self._request_seconds.labels(route))
-            self._of_request[key] = found
-        found[0].inc()
-        found[1].observe(duration_seconds)
+    def write_hits(self) -> None:
+        """Write down the look-ups that were counted."""
+        with self._lock:
+            hits, self._hits = self._hits, 0
+        if hits:
+            self._cache_hits.inc(hits)
+
+    def count_scored(self, scored: Sequence[Scored]) -> None:
+        """Count the leads of some requests, with their probabilities and the time that it took to score them."""
+        leads: dict[str, int] = defaultdict(int)
+        for one in scored:
+            leads[one.version] += len(one.probabilities)
+        for version, count in leads.items():
+            (self._of_version.get(version) or self._label_version(version)).inc(count)
+        self.scores.observe_all([probability for one in scored for probability in one.probabilities])
+        self.prediction_latency_seconds.observe_all([one.duration_seconds for one in scored])
+
+    def count_answered(self, answered: Sequence[Answered]) -> None:
+        """Count some answered requests."""
+        durations: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+        for one in answered:
+            durations[one.method, one.route, one.status].append(one.duration_seconds)
+        for key, seconds in durations.items():
+            requests, distribution = self._of_request.get(key) or self._label_request(*key)
+            requests.inc(len(seconds))
+            distribution.observe_all(seconds)
 
     def text(self) -> bytes:
         """Return the exposition, of all processes that share a folder of figures."""
+        self.write_hits()
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         if folder is None:
             return generate_latest(self.registry)
@@ -89,6 +124,11 @@ class Metrics:
         registry = CollectorRegistry()
         MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]  # it has no types
         return generate_latest(registry)
+
+    def _label_request(self, method: str, route: str, status: int) -> tuple[Counter, Distribution]:
+        found = (self._requests.labels(method, route, str(status)), self._request_seconds.labels(route))
+        self._of_request[method, route, status] = found
+        return found
 
     def _label_version(self, version: str) -> Counter:
         with self._lock:

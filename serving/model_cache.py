@@ -161,7 +161,7 @@ class ModelCache:
             if found is None:
                 return None
             self._models.move_to_end(key)
-        self._metrics.cache_hits.inc()
+        self._metrics.count_hit()
         return found[0]
 
     def _loaded(self, key: _Key, load: Callable[[], Served]) -> Served:

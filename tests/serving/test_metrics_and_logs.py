@@ -8,11 +8,13 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.app import create_app
+from serving.journal import Scored
 from serving.logs import write_json_lines
-from serving.metrics import MAX_VERSION_LABELS, Metrics
+from serving.metrics import MAX_VERSION_LABELS, Distribution, Metrics
 
 
 def samples(client) -> dict[str, float]:
@@ -91,10 +93,26 @@ def test_no_caller_can_make_the_metrics_grow(client):
 def test_versions_beyond_the_first_hundred_are_counted_together():
     metrics = Metrics()
     for index in range(MAX_VERSION_LABELS + 50):
-        metrics.count_predictions(f"{index:014}", [0.5], 0.001)
+        metrics.count_scored([Scored(f"{index:014}", [0.5], 0.001)])
     labels = [line for line in metrics.text().decode().splitlines() if line.startswith("ml_predictions_total{")]
     assert len(labels) == MAX_VERSION_LABELS + 1
     assert 'ml_predictions_total{model_version="other"} 50.0' in labels
+
+
+@pytest.mark.parametrize("amounts", [[], [0.5], [0.0, 0.1, 0.25, 0.2500001, 0.5, 0.75, 1.0, 7.0, 0.1]])
+def test_a_distribution_of_many_amounts_is_that_of_each_alone(amounts: list[float]):
+    """On a bound, beside it, below the first and above the last."""
+    registries = CollectorRegistry(), CollectorRegistry()
+    together, alone = (
+        Distribution("seconds", "Time", ["route"], buckets=(0.1, 0.25, 0.5), registry=registry).labels("/x")
+        for registry in registries
+    )
+    together.observe_all(amounts)
+    for amount in amounts:
+        alone.observe(amount)
+    texts = [generate_latest(registry).decode().splitlines() for registry in registries]
+    said, expected = ([line for line in text if "created" not in line] for text in texts)
+    assert said == expected
 
 
 def test_two_apps_of_one_process_count_apart(settings, shelf):

@@ -7,7 +7,6 @@ import threading
 import time
 
 import pytest
-from prometheus_client import generate_latest
 
 from leadscore.copies import VerifiedCopies
 from leadscore.errors import Damaged, NoActiveModel
@@ -95,7 +94,7 @@ def test_memory_is_bounded_and_the_least_recently_used_leaves_first(copies, shel
         cache.active(org_id)
     assert len(cache) == 2
     assert held(cache, counting, "a", "c", "b") == [True, True, False]
-    text = generate_latest(metrics.registry).decode()
+    text = metrics.text().decode()
     assert f"leadscore_model_cache_bytes {float(2 * weight)}" in text
     assert "leadscore_model_cache_evictions_total 2.0" in text
 
@@ -249,6 +248,6 @@ def test_loads_are_counted(shelf, copies):
     cache = ModelCache(shelf.registry, 10**9, metrics, copies)
     cache.active("default")
     cache.active("default")
-    text = generate_latest(metrics.registry).decode()
+    text = metrics.text().decode()
     assert "leadscore_model_cache_loads_total 1.0" in text
     assert "leadscore_model_cache_hits_total 1.0" in text
