@@ -15,7 +15,7 @@ import math
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -105,7 +105,7 @@ class Served(msgspec.Struct, frozen=True):
     sha256: str | None
 
 
-def sha256_of(content: bytes) -> str:
+def sha256_of(content: bytes | memoryview) -> str:
     """Return the SHA-256 of `content` in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
@@ -149,18 +149,38 @@ def decode_arrays(content: bytes | memoryview, name: str) -> dict[str, npt.NDArr
 
 def read_verified(path: Path, expected_sha256: str) -> bytes:
     """Return what is stored at `path`. Raises Damaged when it is no plain file with that hash."""
-    try:
-        # a link out of the registry is refused, and a pipe in a file's place must not make the reader wait
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 (a descriptor is no path)
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError("not a plain file")
+    with open_plain(path) as file:
+        try:
             content = file.read()
-    except OSError as error:
-        raise Damaged(f"{path.name} cannot be read; roll back to another version or train again") from error
-    if sha256_of(content) != expected_sha256:
-        raise Damaged(f"{path.name} is not what was written: its SHA-256 differs; roll back or train again")
+        except OSError as error:
+            raise _unreadable(path) from error
+    verify(content, expected_sha256, path.name)
     return content
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file to be read, which must be a plain one. Raises Damaged.
+
+    A link out of the registry is refused, and a pipe in a file's place must not make the reader wait.
+    """
+    try:
+        file: BinaryIO = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")  # noqa: PTH123, SIM115
+    except OSError as error:
+        raise _unreadable(path) from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise _unreadable(path)
+    return file
+
+
+def _unreadable(path: Path) -> Damaged:
+    return Damaged(f"{path.name} cannot be read; roll back to another version or train again")
+
+
+def verify(content: bytes | memoryview, expected_sha256: str, name: str) -> None:
+    """Raise Damaged when the content of the file `name` has another hash."""
+    if sha256_of(content) != expected_sha256:
+        raise Damaged(f"{name} is not what was written: its SHA-256 differs; roll back or train again")
 
 
 def _view(content: bytes | memoryview, start: int, entry: dict[str, Any]) -> npt.NDArray[Any]:

@@ -25,15 +25,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from leadscore.artifact import read_verified
+from leadscore.artifact import open_plain, read_verified, verify
 from leadscore.errors import CannotRun, Damaged
 
 LOCK_FILE = ".lock"
 MAKING_SECONDS = 60
+_CHUNK_BYTES = 2**24
 # the first score reads all pages: it takes less to have them at once, where that can be asked for
 _FLAGS = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -58,16 +59,35 @@ class VerifiedCopies:
             raise Damaged(f"the manifest has no SHA-256 of {path.name}; roll back to another version or train again")
         with suppress(OSError, CannotRun):
             return _mapped(self._find_folder() / sha256)
-        content = read_verified(path, sha256)
         try:
-            copy = self._find_folder() / sha256
-            _write_whole(copy, content)
-            return _mapped(copy)
+            return self._copied(path, sha256)
         except (OSError, CannotRun) as error:
+            content = read_verified(path, sha256)
             if not self._has_warned:
                 self._has_warned = True
                 _log.warning("versions are held in each process's own memory: no copy can be kept (%s)", error)
             return memoryview(content)
+
+    def _copied(self, path: Path, sha256: str) -> memoryview:
+        """Return the content of `path`, mapped from a copy that is made beside its place, verified, and linked there.
+
+        The first of several processes that do so wins. Raises OSError, CannotRun, or Damaged.
+        """
+        folder = self._find_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial = folder / f"partial-{secrets.token_hex(8)}"
+        try:
+            with open_plain(path) as source, partial.open("xb") as target:
+                _copy(source, target)
+            content = _mapped(partial)
+            verify(content, sha256, path.name)
+            try:
+                (folder / sha256).hardlink_to(partial)
+            except FileExistsError:
+                return _mapped(folder / sha256)
+            return content
+        finally:
+            partial.unlink(missing_ok=True)
 
     def forget(self, sha256: str) -> None:
         """Remove the copy, if there is one; who has mapped it keeps it."""
@@ -99,16 +119,13 @@ def _libc() -> Any:
     return libc
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside the place and link there; the first of several processes wins."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = path.with_name(f"partial-{secrets.token_hex(8)}")
-    try:
-        partial.write_bytes(content)
-        with suppress(FileExistsError):
-            path.hardlink_to(partial)
-    finally:
-        partial.unlink(missing_ok=True)
+def _copy(source: BinaryIO, target: BinaryIO) -> None:
+    """Copy what is left of a file, without the detour through this process's memory where the system can do so."""
+    with suppress(OSError):
+        while os.sendfile(target.fileno(), source.fileno(), None, _CHUNK_BYTES):
+            pass
+    # where it can, nothing is left
+    shutil.copyfileobj(source, target)
 
 
 def _mapped(path: Path) -> memoryview:

@@ -75,6 +75,17 @@ class Feature(msgspec.Struct, frozen=True):
         return None
 
 
+@lru_cache(maxsize=64)
+def _lead_type(contract: Contract) -> type[msgspec.Struct]:
+    """Return `Contract.lead_type`, the same for equal contracts: making one takes longer than scoring does."""
+    fields = [
+        (feature.name, feature.value_type, None) if feature.nullable else (feature.name, feature.value_type)
+        for feature in contract.features
+    ]
+    # without the garbage collector's book-keeping, since there may be thousands and none holds another
+    return msgspec.defstruct("Lead", fields, kw_only=True, frozen=True, forbid_unknown_fields=True, gc=False)
+
+
 class Contract(msgspec.Struct, frozen=True, dict=True):
     """The features of a version, in the order of its vectors' columns."""
 
@@ -91,12 +102,7 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
 
         The reverse does not hold: only `vector` decides that there is a fault, and names it.
         """
-        fields = [
-            (feature.name, feature.value_type, None) if feature.nullable else (feature.name, feature.value_type)
-            for feature in self.features
-        ]
-        # without the garbage collector's book-keeping, since there may be thousands and none holds another
-        return msgspec.defstruct("Lead", fields, kw_only=True, frozen=True, forbid_unknown_fields=True, gc=False)
+        return _lead_type(self)
 
     @property
     def fingerprint(self) -> str:

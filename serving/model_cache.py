@@ -203,10 +203,10 @@ class ModelCache:
                 model = self._registry.load_served(key.org_id, key.version, key.manifest_sha256, self._copies)
             except VersionNotFound as error:
                 raise Damaged(f"the active version {key.version} is gone; roll back or train again") from error
-            # derives what the first score would otherwise wait for, so that it is weighed too
+            # now, so that what is derived is weighed too
             if model.base_values:
                 model.scorer.mean_of_leaves()
-            model.scorer.explain([0.0] * model.scorer.width)
+            model.scorer.prepare()
         self._metrics.cache_loads.inc()
         _log.info("version loaded", extra={"org_id": key.org_id, "version": key.version})
         return model

@@ -37,7 +37,7 @@ def empty(*_: Any, **__: Any) -> Flask:
 
 
 def naive(*_: Any, **__: Any) -> Flask:
-    """Return the usual service: scikit-learn's probability and shap's reasons, anew for each request."""
+    """Return the usual service: scikit-learn's prediction and probability, and shap's reasons, for each request."""
     import joblib  # noqa: PLC0415  # the empty app must not hold what only this one needs
     import shap  # noqa: PLC0415  # likewise
 
@@ -49,10 +49,10 @@ def naive(*_: Any, **__: Any) -> Flask:
     def predict() -> dict[str, Any]:
         features = request.get_json()["features"]
         row = np.array([[features[name] for name in CONTRACT.names]], dtype=np.float64)
-        [probability] = model.predict_proba(row)[:, 1].tolist()
+        [prediction], [probability] = model.predict(row).tolist(), model.predict_proba(row)[:, 1].tolist()
         [reasons] = explainer.shap_values(row, check_additivity=False)[:, :, 1].tolist()
         return {
-            "prediction": int(probability >= 0.5),
+            "prediction": prediction,
             "conversion_probability": probability,
             "feature_contributions": dict(zip(CONTRACT.names, reasons, strict=True)),
         }

@@ -89,13 +89,13 @@ class Boxes:
         fills = sizes == (parts * PART.itemsize, parts, blocks * LANES)
         return fills and np.array_equal(self.groups, groups_of(lengths, counts))
 
-    @property
+    @cached_property
     def path_lengths(self) -> Ints:
         """How many features each group's leaves have on their path."""
         starts: Ints = np.append(self.groups[:, 0].astype(np.int64), len(self.path_features))
         return starts[1:] - starts[:-1]
 
-    @property
+    @cached_property
     def block_counts(self) -> Ints:
         """How many blocks each group has."""
         return self.groups[:, 3].astype(np.int64)

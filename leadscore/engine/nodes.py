@@ -32,6 +32,8 @@ Places = npt.NDArray[np.int32]
 
 _INFINITE = 0x7F800000
 FEATURE_BITS, MISSING_BIT, LEFT_SHIFT = 0x7F, 0x80, 8
+# a leaf's word but for its place, and the smallest step from one place to the next
+_LEAF, _ONE_FURTHER = np.uint64(MISSING_BIT << 32 | _INFINITE), np.uint64(1 << 40)
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,19 @@ class Nodes:
             return False
         if len(roots) % WALKERS or not 0 <= self.depth < count or roots.min() < 0 or roots.max() >= count:
             return False
-        threshold, rest = self._halves()
-        left, is_leaf = rest >> LEFT_SHIFT, self.is_leaf
-        leads_on = (left > np.arange(count, dtype=np.uint32)) & (left < count - 2)
+        # the left child is what a word begins with, so words compare as left children do
+        own = np.arange(count, dtype=np.uint64) << np.uint64(40)
+        leads_on = (self.words >= own + _ONE_FURTHER) & (self.words < np.uint64((count - 2) << 40 if count > 1 else 0))
+        is_leaf = self.words == own | _LEAF
+        features = (self.words >> np.uint64(32)) & np.uint64(FEATURE_BITS)
+        thresholds = self.words.view(np.float32)[::2]
         is_share = values.min() >= 0 and values.max() <= 1 and values[-1] == 0
         return bool(
             (is_leaf | leads_on).all()
             and is_leaf[-1]
-            and (rest & FEATURE_BITS).max() < feature_count
+            and features.max() < feature_count
             and is_share
-            and not np.isnan(threshold.min())
+            and not np.isnan(thresholds.min())
         )
 
     @property
@@ -173,4 +178,4 @@ def _words(branches: Branches, order: Places, place: npt.NDArray[np.int64]) -> W
 
 
 def _leaf_words(places: npt.NDArray[np.int64]) -> Words:
-    return (places.astype(np.uint64) << np.uint64(40)) | np.uint64(MISSING_BIT << 32 | _INFINITE)
+    return (places.astype(np.uint64) << np.uint64(40)) | _LEAF

@@ -54,7 +54,8 @@ class Thresholds:
         is_filled = len(self.starts) > 0 and self.starts[0] == 0 and self.starts[-1] == len(values)
         if not (is_filled and ((counts > 0) & (counts <= MOST_THRESHOLDS)).all()):
             return False
-        is_last = np.isin(np.arange(1, len(values) + 1), self.starts)
+        is_last = np.zeros(len(values), bool)
+        is_last[self.starts[1:] - 1] = True
         rises = values[1:] > values[:-1]
         return bool((rises | is_last[:-1]).all() and (values[is_last] == np.inf).all())
 

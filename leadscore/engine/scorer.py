@@ -130,6 +130,11 @@ class Scorer:
             return float(probability), float(votes), given
         return compiled.explain(self._model_address, row, with_contributions=with_contributions)
 
+    def prepare(self) -> None:
+        """Derive what the first row would otherwise wait for."""
+        if kernels() is not None:
+            _ = self._model_address, self.boxes.most_features
+
     def verdicts(self, rows: npt.ArrayLike) -> tuple[Floats, Floats]:
         """Return, both of shape (rows,), the probability of conversion and the number of trees that say 0.5 or more."""
         table, compiled = self._table(rows), kernels()

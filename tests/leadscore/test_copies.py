@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -114,7 +115,7 @@ def test_a_file_of_another_content_is_damaged_and_leaves_no_copy(
     path.write_bytes(CONTENT[:-1])
     with pytest.raises(Damaged, match="its SHA-256 differs"):
         copies.map(path, SHA256)
-    assert not folder.exists()
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("recorded", ["", "../file", SHA256.upper(), f"{SHA256}\n"])
@@ -159,12 +160,11 @@ def test_on_a_full_disk_the_bytes_that_were_read_are_served_and_the_log_says_so_
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def full(path: Path, content: bytes) -> int:
-        with path.open("wb") as file:
-            file.write(content[:10])
+    def full(source: BinaryIO, target: BinaryIO) -> None:
+        target.write(source.read(10))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(copies_module, "_copy", full)
     with caplog.at_level(logging.WARNING):
         assert copies.map(path, SHA256) == copies.map(path, SHA256) == CONTENT
     assert [record.message.count("No space left on device") for record in caplog.records] == [1]
@@ -183,18 +183,29 @@ def test_a_folder_that_cannot_be_made_is_done_without(path: Path) -> None:
 def test_a_copy_that_another_process_made_meanwhile_is_taken(
     copies: VerifiedCopies, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, made = copies_module.read_verified, []
+    copy, made = copies_module._copy, []
 
-    def while_another_is_quicker(path: Path, sha256: str) -> bytes:
+    def while_another_is_quicker(source: BinaryIO, target: BinaryIO) -> None:
         if not made:
             made.append(1)
-            VerifiedCopies(lambda: folder).map(path, sha256)
+            VerifiedCopies(lambda: folder).map(path, SHA256)
             made.append((folder / SHA256).stat().st_ino)
-        return read(path, sha256)
+        copy(source, target)
 
-    monkeypatch.setattr(copies_module, "read_verified", while_another_is_quicker)
+    monkeypatch.setattr(copies_module, "_copy", while_another_is_quicker)
     assert copies.map(path, SHA256) == CONTENT
     assert [path.stat().st_ino for path in folder.iterdir()] == made[1:]
+
+
+def test_where_the_system_cannot_copy_by_itself_the_content_is_read_and_written(
+    copies: VerifiedCopies, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK))
+
+    monkeypatch.setattr(os, "sendfile", refuse)
+    assert copies.map(path, SHA256) == CONTENT
+    assert [path.read_bytes() for path in folder.iterdir()] == [CONTENT]
 
 
 def test_a_private_folder_goes_with_its_process(temporary: Path) -> None:
