@@ -24,6 +24,9 @@ class Action(StrEnum):
     LOW_PRIORITY = "LOW_PRIORITY"
 
 
+_BY_URGENCY = np.array(list(Action), object)
+
+
 class ActionPolicy(msgspec.Struct, frozen=True):
     """The thresholds of the recommended action; all are shares from 0 to 1, and a threshold itself qualifies."""
 
@@ -40,6 +43,15 @@ class ActionPolicy(msgspec.Struct, frozen=True):
         if probability >= self.medium_probability and confidence >= self.medium_confidence:
             return Action.MEDIUM_PRIORITY
         return Action.NURTURE if probability >= self.nurture_probability else Action.LOW_PRIORITY
+
+    def actions(self, probabilities: Floats, confidences: Floats) -> list[Action]:
+        """Return `action` for each lead, shape (leads,) both, in less time."""
+        is_high = (probabilities >= self.high_probability) & (confidences >= self.high_confidence)
+        is_medium = (probabilities >= self.medium_probability) & (confidences >= self.medium_confidence)
+        is_nurtured = probabilities >= self.nurture_probability
+        place = np.select([is_high, is_medium, is_nurtured], [0, 1, 2], 3)
+        found: list[Action] = _BY_URGENCY[place].tolist()
+        return found
 
 
 def action_policy_from(settings: Settings) -> ActionPolicy:
@@ -92,11 +104,11 @@ def score_rows(scorer: Scorer, rows: Floats, policy: ActionPolicy, *, with_contr
     """Return the scores of `rows`, shape (rows, features)."""
     probabilities, votes = scorer.verdicts(rows)
     predictions, trees = probabilities >= DECISION_THRESHOLD, scorer.trees
-    given, confidences = probabilities.tolist(), (np.where(predictions, votes, trees - votes) / trees).tolist()
+    confidences = np.where(predictions, votes, trees - votes) / trees
     return Scores(
-        probabilities=given,
+        probabilities=probabilities.tolist(),
         predictions=predictions.astype(int).tolist(),
-        confidences=confidences,
-        actions=list(map(policy.action, given, confidences)),
+        confidences=confidences.tolist(),
+        actions=policy.actions(probabilities, confidences),
         contributions=scorer.contributions(rows).tolist() if with_contributions else [],
     )

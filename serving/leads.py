@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec.structs import astuple
@@ -27,13 +27,25 @@ BIGGEST_INTEGER = 2**63
 Values = tuple[float | int | None, ...]
 
 
-class Lead(msgspec.Struct, frozen=True, gc=False):
-    """One lead of a batch: its place, its id, and its values as given; None instead of them when it has `faults`."""
+class Faulty(NamedTuple):
+    """A lead of a batch that cannot be scored: its place, its id, and all of its faults."""
 
     index: int
     lead_id: int | str | None
-    values: Values | None
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Fault, ...]
+
+
+class Leads(NamedTuple):
+    """A batch in its order: the ids and the values, as given, of leads that can be scored, and those that cannot."""
+
+    lead_ids: list[int | str | None]
+    values: list[Values]
+    faulty: list[Faulty]
+
+    @property
+    def size(self) -> int:
+        """How many leads there are."""
+        return len(self.values) + len(self.faulty)
 
 
 def row_of(values: Values) -> list[float]:
@@ -52,20 +64,28 @@ def values_of(contract: Contract, features: msgspec.Raw) -> Values:
         return _judged(contract, parse_object(bytes(features)), "/features")
 
 
-def leads_of(contract: Contract, batch: msgspec.Raw) -> list[Lead]:
+def leads_of(contract: Contract, batch: msgspec.Raw) -> Leads:
     """Return the leads of a batch: a JSON array of objects, each {features, lead_id?} or the features themselves."""
     nested, flat = _item_types(contract)
     with suppress(msgspec.ValidationError):
         items = _items(batch, nested)
-        return [Lead(index, item.lead_id, astuple(item.features)) for index, item in enumerate(items)]
+        return Leads([item.lead_id for item in items], [astuple(item.features) for item in items], [])
     with suppress(msgspec.ValidationError):
         items = _items(batch, flat)
-        return [Lead(index, item.lead_id, astuple(item)[:-1]) for index, item in enumerate(items)]
+        return Leads([item.lead_id for item in items], [astuple(item)[:-1] for item in items], [])
     try:
         given = msgspec.json.decode(batch, type=Items)
     except msgspec.ValidationError as error:
         raise invalid((Fault("/batch", "wrong_type", text_of(error)),), 422, "invalid_request") from error
-    return [_lead(contract, index, item) for index, item in enumerate(given)]
+    leads = Leads([], [], [])
+    for index, item in enumerate(given):
+        lead_id, values, faults = _judged_item(contract, index, item)
+        if values is None or faults:
+            leads.faulty.append(Faulty(index, lead_id, faults))
+        else:
+            leads.lead_ids.append(lead_id)
+            leads.values.append(values)
+    return leads
 
 
 def _items(batch: msgspec.Raw, kind: type[Any]) -> Any:
@@ -81,8 +101,10 @@ def _item_types(contract: Contract) -> tuple[type[Any], type[Any]]:
     return nested, msgspec.defstruct("Flat", [lead_id], bases=(contract.lead_type,), **options)
 
 
-def _lead(contract: Contract, index: int, given: Mapping[str, Any]) -> Lead:
-    """Return a lead with its faults, if it has any; the item is nested when it has `features`, else flat."""
+def _judged_item(
+    contract: Contract, index: int, given: Mapping[str, Any]
+) -> tuple[int | str | None, Values | None, tuple[Fault, ...]]:
+    """Return a lead's id, values and faults; the item is nested when it has `features`, else flat."""
     pointer = f"/batch/{index}"
     is_nested = "features" in given
     lead_id, faults = _lead_id(given.get("lead_id"), pointer)
@@ -90,12 +112,12 @@ def _lead(contract: Contract, index: int, given: Mapping[str, Any]) -> Lead:
     if is_nested and not given.keys() <= {"features", "lead_id"}:
         faults.append(Fault(pointer, "unknown", "next to features there may be lead_id and nothing else"))
     if not isinstance(features, dict):
-        return Lead(index, lead_id, None, (*faults, Fault(f"{pointer}/features", "wrong_type", "an object")))
+        return lead_id, None, (*faults, Fault(f"{pointer}/features", "wrong_type", "an object"))
     try:
         values = _judged(contract, features, f"{pointer}/features" if is_nested else pointer)
     except InvalidFeatures as error:
-        return Lead(index, lead_id, None, (*faults, *error.faults))
-    return Lead(index, lead_id, None if faults else values, tuple(faults))
+        return lead_id, None, (*faults, *error.faults)
+    return lead_id, values, tuple(faults)
 
 
 def _lead_id(given: Any, pointer: str) -> tuple[int | str | None, list[Fault]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import repeat
 
 import numpy as np
@@ -14,7 +14,7 @@ from leadscore.errors import InvalidFeatures
 from leadscore.pooling import scope_of
 from leadscore.scoring import Scores, score_row, score_rows
 from serving.encoded import Encoded
-from serving.leads import Lead, Values, leads_of, row_of, values_of
+from serving.leads import Faulty, Leads, Values, leads_of, row_of, values_of
 from serving.operation import answer, operation
 from serving.problems import Refusal, refusal_of
 from serving.services import services
@@ -72,40 +72,37 @@ def predict(query: ScoringQuery, body: PredictRequest) -> Encoded:
 )
 def predict_batch(query: ScoringQuery, body: BatchRequest) -> Encoded:
     """Score many leads with one version, in order; an item that cannot be scored gives its faults in its place."""
-    model = services().models.active(body.org_id)
+    parts = services()
+    model = parts.models.active(body.org_id)
     leads = leads_of(model.manifest.contract, body.batch)
-    most = services().settings.max_batch_size
-    if len(leads) > most:
+    if leads.size > parts.settings.max_batch_size:
+        most = parts.settings.max_batch_size
         raise Refusal(413, "too_large", f"a batch may have {most} items; send fewer at a time")
-    values = [lead.values for lead in leads if lead.values is not None]
-    services().metrics.invalid_items.inc(len(leads) - len(values))
-    if not values:
-        faults = tuple(fault for lead in leads for fault in lead.faults)
+    parts.metrics.invalid_items.inc(len(leads.faulty))
+    if not leads.values:
+        faults = tuple(fault for faulty in leads.faulty for fault in faulty.faults)
         raise Refusal(422, "nothing_scorable", "no item of the batch could be scored", faults=faults)
-    lead_ids = [lead.lead_id for lead in leads if lead.values is not None]
-    scored = _scored(model, body.org_id, values, lead_ids, query)
+    scored = _scored(model, body.org_id, leads, query)
     batch = BatchAnswer(
-        predictions=scored if len(values) == len(leads) else _with_faults(leads, iter(scored)),
-        count=len(leads),
-        failed=len(leads) - len(values),
+        predictions=_in_order(scored, leads.faulty) if leads.faulty else scored,
+        count=leads.size,
+        failed=len(leads.faulty),
         model_version=model.manifest.version,
         model_scope=scope_of(model.manifest.org_id),
     )
     return answer(batch, version=model.manifest.version)
 
 
-def _scored(
-    model: Served, org_id: str, values: Sequence[Values], lead_ids: Sequence[int | str | None], query: ScoringQuery
-) -> list[BatchScore]:
-    """Return the answer for each lead, by `values`."""
-    scores, manifest = _scores(model, values, query), model.manifest
+def _scored(model: Served, org_id: str, leads: Leads, query: ScoringQuery) -> list[BatchScore]:
+    """Return the answer for each lead that can be scored."""
+    scores, manifest = _scores(model, leads.values, query), model.manifest
     version, scope = repeat(manifest.version), repeat(scope_of(manifest.org_id))
-    reasons = map(_reasons, repeat(manifest.contract.names), values, scores.contributions)
+    reasons = map(_reasons, repeat(manifest.contract.names), leads.values, scores.contributions)
     columns = (
         *(scores.predictions, scores.probabilities, scores.confidences, version, scope, scores.actions),
-        *(reasons if query.contributions else repeat(()), repeat(org_id), repeat(model.scorer.base_value), lead_ids),
+        *(reasons if query.contributions else repeat(()), repeat(org_id), repeat(model.scorer.base_value)),
     )
-    return list(map(BatchScore, *columns))
+    return list(map(BatchScore, *columns, leads.lead_ids))
 
 
 def _scores(model: Served, values: Sequence[Values], query: ScoringQuery) -> Scores:
@@ -127,12 +124,15 @@ def _strength(entry: Contribution) -> float:
     return abs(entry.contribution)
 
 
-def _with_faults(leads: Sequence[Lead], scored: Iterator[BatchScore]) -> list[BatchScore | BatchFault]:
-    return [next(scored) if lead.values is not None else _fault(lead) for lead in leads]
+def _in_order(scored: list[BatchScore], faulty: list[Faulty]) -> list[BatchScore | BatchFault]:
+    """Return both, each in its place in the batch."""
+    faults, rest = {one.index: one for one in faulty}, iter(scored)
+    places = range(len(scored) + len(faulty))
+    return [_fault(faults[place]) if place in faults else next(rest) for place in places]
 
 
-def _fault(lead: Lead) -> BatchFault:
-    refusal = refusal_of(InvalidFeatures(lead.faults))
+def _fault(faulty: Faulty) -> BatchFault:
+    refusal = refusal_of(InvalidFeatures(faulty.faults))
     return BatchFault(
-        error=refusal.detail, index=lead.index, lead_id=lead.lead_id, code=refusal.code, errors=lead.faults
+        error=refusal.detail, index=faulty.index, lead_id=faulty.lead_id, code=refusal.code, errors=faulty.faults
     )

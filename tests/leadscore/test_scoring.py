@@ -39,6 +39,7 @@ def test_a_threshold_itself_qualifies_and_anything_below_it_does_not(
     probability: float, confidence: float, action: str
 ) -> None:
     assert POLICY.action(probability, confidence) is Action(action)
+    assert POLICY.actions(np.array([probability, 0.0]), np.array([confidence, 0.0])) == [action, "LOW_PRIORITY"]
 
 
 def test_the_policy_is_the_settings() -> None:
