@@ -30,7 +30,7 @@ Values = tuple[float | int | None, ...]
 class Faulty(NamedTuple):
     """A lead of a batch that cannot be scored: its place, its id, and all of its faults."""
 
-    index: int
+    place: int
     lead_id: int | str | None
     faults: tuple[Fault, ...]
 

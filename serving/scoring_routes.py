@@ -126,7 +126,7 @@ def _strength(entry: Contribution) -> float:
 
 def _in_order(scored: list[BatchScore], faulty: list[Faulty]) -> list[BatchScore | BatchFault]:
     """Return both, each in its place in the batch."""
-    faults, rest = {one.index: one for one in faulty}, iter(scored)
+    faults, rest = {one.place: one for one in faulty}, iter(scored)
     places = range(len(scored) + len(faulty))
     return [_fault(faults[place]) if place in faults else next(rest) for place in places]
 
@@ -134,5 +134,5 @@ def _in_order(scored: list[BatchScore], faulty: list[Faulty]) -> list[BatchScore
 def _fault(faulty: Faulty) -> BatchFault:
     refusal = refusal_of(InvalidFeatures(faulty.faults))
     return BatchFault(
-        error=refusal.detail, index=faulty.index, lead_id=faulty.lead_id, code=refusal.code, errors=faulty.faults
+        error=refusal.detail, index=faulty.place, lead_id=faulty.lead_id, code=refusal.code, errors=faulty.faults
     )
