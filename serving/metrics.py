@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_VERSION_LABELS = 100
 OTHER = "other"
+# so many amounts take less time one by one
+FEW = 8
 
 _FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SHARES = tuple(step / 20 for step in range(1, 21))
@@ -33,11 +35,14 @@ class Distribution(Histogram):
 
     def observe_all(self, amounts: Sequence[float]) -> None:
         """Do what `observe` does for each, with one write for each bucket in place of two for each amount."""
-        if amounts:
-            self._sum.inc(sum(amounts))
-            places, counts = np.unique(np.searchsorted(self._upper_bounds, amounts), return_counts=True)
-            for place, count in zip(places.tolist(), counts.tolist(), strict=True):
-                self._buckets[place].inc(count)
+        if len(amounts) <= FEW:
+            for amount in amounts:
+                self.observe(amount)
+            return
+        self._sum.inc(sum(amounts))
+        places, counts = np.unique(np.searchsorted(self._upper_bounds, amounts), return_counts=True)
+        for place, count in zip(places.tolist(), counts.tolist(), strict=True):
+            self._buckets[place].inc(count)
 
 
 class Metrics:

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from serving.bridge import OF_EVERY_REQUEST
+from serving.bridge import JOURNAL_SECONDS, OF_EVERY_REQUEST
 
 MEAN_INTERVAL_SECONDS = 0.001
 WARM_UP_CALLS = 500
@@ -38,6 +38,8 @@ PART_OF_MODULE = {
     "serving.leads": PARSE,
     "serving.scoring_routes": BUILD,
     "serving.wire": ENCODE,
+    "serving.encoded": ENCODE,
+    "serving.known": IDENTIFY,
     "serving.model_cache": FIND,
     "serving.metrics": METRICS,
     "serving.request_log": IDENTIFY,
@@ -106,18 +108,28 @@ def _app(name: str, models: Path, folder: Path, log: io.TextIOBase) -> Any:
 
 
 def _caller(app: Any, path: str, bodies: Sequence[bytes]) -> Callable[[], None]:
-    """Return a function that sends the next body to the app, as the server would. It must be answered with 200."""
-    turns = itertools.cycle(bodies)
+    """Return a function that sends the next body to the app, as the server would, and lets it write its journal.
+
+    The body must be answered with 200.
+    """
+    turns, journal = itertools.cycle(bodies), getattr(app, "journal", None)
+    written = time.monotonic()
+    if journal:
+        journal.is_deferred = True
 
     def start(status: str, _headers: Any, _exc_info: Any = None) -> None:
         if not status.startswith("200"):
             raise RuntimeError(f"{path} was answered with {status}")
 
     def call() -> None:
-        content = next(turns)
-        parts = app.wsgi_app(_environ(path, content), start)
+        nonlocal written
+        parts = app.wsgi_app(_environ(path, next(turns)), start)
         b"".join(parts)
-        parts.close()
+        if hasattr(parts, "close"):
+            parts.close()
+        if journal and time.monotonic() - written > JOURNAL_SECONDS:
+            journal.write()
+            written = time.monotonic()
 
     return call
 

@@ -99,7 +99,7 @@ def test_versions_beyond_the_first_hundred_are_counted_together():
     assert 'ml_predictions_total{model_version="other"} 50.0' in labels
 
 
-@pytest.mark.parametrize("amounts", [[], [0.5], [0.0, 0.1, 0.25, 0.2500001, 0.5, 0.75, 1.0, 7.0, 0.1]])
+@pytest.mark.parametrize("amounts", [[], [0.5], [0.0, 0.1, 0.25, 0.2500001, 0.5, 0.75, 1.0, 7.0, 0.1] * 2])
 def test_a_distribution_of_many_amounts_is_that_of_each_alone(amounts: list[float]):
     """On a bound, beside it, below the first and above the last."""
     registries = CollectorRegistry(), CollectorRegistry()
