@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.shared import services
 from benchmarks.shared.batches import batch_rows
-from benchmarks.shared.goals import Goal, Row, load_average, print_rows
+from benchmarks.shared.goals import Goal, Row, Stolen, load_average, print_rows
 from benchmarks.shared.load import generator, own_limit
 from benchmarks.shared.many_orgs import org_rows, scrape_rows
 from benchmarks.shared.processes import Running, running
@@ -59,7 +59,7 @@ def main() -> None:
 
 def measure(records: int, folder: Path, effort: Effort) -> None:
     """Print the table of a forest trained on so many records."""
-    served = trained(folder / "models", records)
+    served, stolen = trained(folder / "models", records), Stolen()
     print(
         f"\n{served.in_words()}\n{load_average()}; median of {effort.rounds} rounds of {effort.seconds:g} s", flush=True
     )
@@ -68,7 +68,7 @@ def measure(records: int, folder: Path, effort: Effort) -> None:
     rows += org_rows(served, folder, LARGE_ORGS if is_large else ORGS)
     rows += [] if is_large else scrape_rows(served, folder)
     print_rows(rows, has_goals=not is_large)
-    print("\n".join([*notes, load_average()]), flush=True)
+    print("\n".join([*notes, load_average(), str(stolen)]), flush=True)
 
 
 def served_rows(served: Served, folder: Path, effort: Effort) -> tuple[list[Row], list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 HEADINGS = ("what", "ours", "other", "ratio", "goal", "met")
 
@@ -55,6 +56,25 @@ def print_rows(rows: list[Row], *, has_goals: bool) -> None:
     """Print the table, at most 100 columns wide."""
     for what, *numbers, met in (HEADINGS, *(row.cells(has_goals=has_goals) for row in rows)):
         print(f"{what:<60}" + "".join(f"{number:>9}" for number in numbers) + f"{met:>4}", flush=True)
+
+
+class Stolen:
+    """How much of the processors' time other guests of the machine's host were given, since this was made."""
+
+    def __init__(self) -> None:
+        self._before = _ticks()
+
+    def __str__(self) -> str:
+        ticks = [after - before for after, before in zip(_ticks(), self._before, strict=True)]
+        return f"{ticks[_STEAL] / max(sum(ticks), 1):.0%} of the processors' time went to other guests of the host"
+
+
+_STEAL = 7  # the column of /proc/stat, behind user, nice, system, idle, iowait, irq and softirq
+
+
+def _ticks() -> list[int]:
+    """Return the processors' time by what it went to; guests' own time, which the first columns hold, is left out."""
+    return [int(ticks) for ticks in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
 
 
 def load_average() -> str:
