@@ -47,9 +47,10 @@ class Feature(msgspec.Struct, frozen=True):
     def value_type(self) -> Any:
         """The type of the values that surely have no fault, for msgspec; what it lets through may be used as it is."""
         whole = Annotated[int, msgspec.Meta(ge=math.ceil(self.minimum), le=math.floor(self.maximum))]
-        number = Annotated[float, msgspec.Meta(ge=self.minimum, le=self.maximum)]
-        kind = whole | number if self.kind == "number" else whole
-        return kind | None if self.nullable else kind
+        # many programs write every number with a point, so a whole number may come as 3.0
+        step = None if self.kind == "number" else 1
+        number = Annotated[float, msgspec.Meta(ge=self.minimum, le=self.maximum, multiple_of=step)]
+        return whole | number | None if self.nullable else whole | number
 
     @property
     def rule(self) -> str:
