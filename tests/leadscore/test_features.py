@@ -192,7 +192,9 @@ def test_columns_without_a_fault_give_no_reasons() -> None:
 
 
 @pytest.mark.parametrize("name", [feature.name for feature in CONTRACT.features if feature.kind != "number"])
-@pytest.mark.parametrize(("value", "is_taken"), [(1, True), (1.0, True), (0.5, False), (True, False), (math.nan, False)])
+@pytest.mark.parametrize(
+    ("value", "is_taken"), [(1, True), (1.0, True), (0.5, False), (True, False), (math.nan, False)]
+)
 def test_a_whole_number_may_be_written_with_a_point(name: str, value: object, *, is_taken: bool) -> None:
     """What the type takes is not looked at again, so it takes nothing that has a fault."""
     values = dict.fromkeys(CONTRACT.names, 0) | {name: value}
