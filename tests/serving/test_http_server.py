@@ -205,19 +205,21 @@ def test_a_stop_finishes_what_is_under_way_and_exits_with_0(start, free_port, sh
     port = free_port()
     process = start(PORT=port, MODEL_PATH=shelf.registry.root, MAX_BATCH_SIZE=20_000)
     until_listening(process)
-    body = json.dumps({"batch": [features] * 5_000}).encode()
+    body = json.dumps({"batch": [features] * 20_000}).encode()
     head = b"POST /api/v1/predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         with urllib3.HTTPConnectionPool("127.0.0.1", port) as http:
             deadline = time.monotonic() + 30
-            while b"leadscore_http_requests_in_progress 2.0" not in http.request("GET", "/metrics").data:
+            # not too often, and not for ever: nobody reads the log meanwhile, and a server waits when its log is full
+            while b"leadscore_http_requests_in_progress 2.0" not in http.request("GET", "/metrics", timeout=10).data:
                 assert time.monotonic() < deadline
+                time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
         received = b""
         while part := connection.recv(1_000_000):
             received += part
-    assert json.loads(received.partition(b"\r\n\r\n")[2])["count"] == 5_000
+    assert json.loads(received.partition(b"\r\n\r\n")[2])["count"] == 20_000
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
     assert [json.loads(line)["message"] for line in out.splitlines()][-1] == "stopped"
