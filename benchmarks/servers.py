@@ -90,8 +90,7 @@ def candidates(folder: Path) -> dict[str, Candidate]:
         found[name] = Candidate(*[lambda name=name, command=command: plain(name, command)] * 2)
     models = folder / "models"
     limited = {"MAX_BODY_BYTES": str(MAX_BODY_BYTES)}
-    real: Callable[[], Service] = lambda: _with(services.ours(models), limited)  # noqa: E731 (a name for what is passed on twice)
-    found["ours: RSGI, bridge, 2"] = Candidate(services.empty, real, PREDICT)
+    found["ours: RSGI, bridge, 2"] = Candidate(services.empty, lambda: _with(services.ours(models), limited), PREDICT)
     return found
 
 

@@ -164,7 +164,7 @@ def open_plain(path: Path) -> BinaryIO:
     A link out of the registry is refused, and a pipe in a file's place must not make the reader wait.
     """
     try:
-        file: BinaryIO = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")  # noqa: PTH123, SIM115
+        file: BinaryIO = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")  # noqa: PTH123, SIM115 (a descriptor is no path, and who asks closes it)
     except OSError as error:
         raise _unreadable(path) from error
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -31,7 +31,7 @@ _SHARES = tuple(step / 20 for step in range(1, 21))
 
 
 class Distribution(Histogram):
-    """A histogram that takes many values at once."""
+    """A histogram that takes many values at once, with the library's own fields; a test holds it to `observe`."""
 
     def observe_all(self, amounts: Sequence[float]) -> None:
         """Do what `observe` does for each, with one write for each bucket in place of two for each amount."""

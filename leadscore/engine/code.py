@@ -109,6 +109,19 @@ class Code(ir.IRBuilder):  # type: ignore[misc]  # llvmlite has no types
         self.position_at_end(after)
         return carried
 
+    def cells(self, rows: Value, columns: Value, body: Callable[[Value, Value], None]) -> None:
+        """Run `body(row, column)` for each cell of a table."""
+
+        def row(number: Value) -> Sequence[Value]:
+            def cell(column: Value) -> Sequence[Value]:
+                body(number, column)
+                return ()
+
+            self.loop(columns, cell)
+            return ()
+
+        self.loop(rows, row)
+
 
 def lanes(value: float) -> Value:
     """Return a vector of LANES float32, all `value`."""

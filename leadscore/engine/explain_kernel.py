@@ -35,7 +35,8 @@ from leadscore.engine.ranks import UNKNOWN
 # a sum over groups is kept in as many parts as a vector has lanes for float64
 SUMS = LANES // 2
 _PARTS_OF_SUM = ir.VectorType(F64, SUMS)
-_FIRST, _LAST, _SHARE = (PART.fields[name][1] for name in ("first", "last", "share"))  # type: ignore[index]  # it has
+# where they stand in a part
+_FIRST, _LAST, _SHARE = 0, 2 * LANES, 4 * LANES
 
 
 def add_explain(module: ir.Module) -> ir.Function:
@@ -54,18 +55,13 @@ def add_explain(module: ir.Module) -> ir.Function:
         first, behind = (code.at(segments, I64(2 * length + end), I64) for end in (0, 1))
         code.call(kernel, [first, code.sub(behind, first), *others])
 
-    def row(number: Value) -> Sequence[Value]:
-        def feature(column: Value) -> Sequence[Value]:
-            place = code.gep(contributions, [code.add(code.mul(number, width), column)], source_etype=F64)
-            parts = _sum_at(code, sums, code.add(code.mul(number, features), column))
-            total = code.call(code.add_lanes(SUMS), [F64(0.0), _loaded(code, parts)], fastmath=MATHS)
-            code.store(code.fadd(code.load(place, typ=F64), total), place)
-            return ()
+    def cell(row: Value, column: Value) -> None:
+        place = code.gep(contributions, [code.add(code.mul(row, width), column)], source_etype=F64)
+        parts = _sum_at(code, sums, code.add(code.mul(row, features), column))
+        total = code.call(code.add_lanes(SUMS), [F64(0.0), _loaded(code, parts)], fastmath=MATHS)
+        code.store(code.fadd(code.load(place, typ=F64), total), place)
 
-        code.loop(features, feature)
-        return ()
-
-    code.loop(row_count, row)
+    code.cells(row_count, features, cell)
     code.ret_void()
     return code.function
 

@@ -22,21 +22,15 @@ def add_rank(module: ir.Module) -> ir.Function:
     code, arguments = new_internal_function(module, "rank", kinds)
     thresholds, starts, features, rows, row_count, width, ranks = arguments
 
-    def row(number: Value) -> Sequence[Value]:
-        given, found = code.mul(number, width), code.mul(number, features)
+    def cell(row: Value, column: Value) -> None:
+        start, end = (code.at(starts, at, I64) for at in (column, code.add(column, I64(1))))
+        value = code.at(rows, code.add(code.mul(row, width), column), F32)
+        first = code.gep(thresholds, [start], source_etype=F32)
+        below = code.trunc(_count_below(code, first, code.sub(end, start), value), I16)
+        rank = code.select(code.fcmp_unordered("uno", value, value), I16(UNKNOWN), below)
+        code.store(rank, code.gep(ranks, [code.add(code.mul(row, features), column)], source_etype=I16))
 
-        def feature(column: Value) -> Sequence[Value]:
-            start, end = (code.at(starts, at, I64) for at in (column, code.add(column, I64(1))))
-            value, first = code.at(rows, code.add(given, column), F32), code.gep(thresholds, [start], source_etype=F32)
-            below = code.trunc(_count_below(code, first, code.sub(end, start), value), I16)
-            rank = code.select(code.fcmp_unordered("uno", value, value), I16(UNKNOWN), below)
-            code.store(rank, code.gep(ranks, [code.add(found, column)], source_etype=I16))
-            return ()
-
-        code.loop(features, feature)
-        return ()
-
-    code.loop(row_count, row)
+    code.cells(row_count, features, cell)
     code.ret_void()
     return code.function
 

@@ -189,7 +189,7 @@ def test_one_row_explained_is_the_row_of_a_batch(make_forest: Callable[..., Fore
 def test_a_part_is_as_large_as_the_kernels_believe() -> None:
     """Two uint16 and a float32 for each of its leaves, one after the other."""
     assert (LANES, PART.itemsize) == (16, 128)
-    assert [PART.fields[name][1] for name in ("first", "last", "share")] == [0, 32, 64]  # type: ignore[index]  # it has
+    assert {name: offset for name, (_, offset) in (PART.fields or {}).items()} == {"first": 0, "last": 32, "share": 64}
 
 
 @pytest.mark.parametrize("degree", range(1, 17))
