@@ -48,23 +48,23 @@ class Code(ir.IRBuilder):  # type: ignore[misc]  # llvmlite has no types
         first, last = (self.shuffle_vector(vector, undefined, ir.Constant(kind, part)) for part in parts)
         return first, last
 
-    def gather(self, array: Value, index: Value, kind: Kind) -> Value:
-        """Load the items of `index`, a vector, of an array of `kind`."""
-        places = self.gep(array, [index], source_etype=kind)
-        places.type = ir.VectorType(POINTER, index.type.count)  # the builder takes every address for a single one
-        vector = ir.VectorType(kind, places.type.count)
-        name = f"llvm.masked.gather.v{vector.count}{kind.intrinsic_name}.v{vector.count}p0"
-        wanted = ir.VectorType(I1, vector.count)
-        gathering = self._intrinsic(name, vector, [places.type, I32, wanted, vector])
-        all_lanes, none = ir.Constant(wanted, [1] * vector.count), ir.Constant(vector, [0] * vector.count)
-        return self.call(gathering, [places, I32(4), all_lanes, none])
+    def pair(self, first: Value, second: Value) -> Value:
+        """Return the vector of two values."""
+        nothing = ir.Constant(ir.VectorType(first.type, 2), ir.Undefined)
+        return self.insert_element(self.insert_element(nothing, first, I32(0)), second, I32(1))
+
+    def at_most(self, count: Value, most: int) -> Value:
+        """Return the smaller of both."""
+        return self.select(self.icmp_unsigned("<", count, I64(most)), count, I64(most))
+
+    def in_parts(self, count: Value, most: int) -> Value:
+        """Return into how many parts of at most `most` so many fall."""
+        return self.udiv(self.add(count, I64(most - 1)), I64(most))
 
     def add_lanes(self, lanes: int) -> ir.Function:
         """Return the function that adds a vector's lanes to a number."""
-        return self._intrinsic(f"llvm.vector.reduce.fadd.v{lanes}f64", F64, [F64, ir.VectorType(F64, lanes)])
-
-    def _intrinsic(self, name: str, result: Kind, kinds: Sequence[Kind]) -> ir.Function:
-        return self.module.globals.get(name) or ir.Function(self.module, ir.FunctionType(result, kinds), name)
+        name, kinds = f"llvm.vector.reduce.fadd.v{lanes}f64", [F64, ir.VectorType(F64, lanes)]
+        return self.module.globals.get(name) or ir.Function(self.module, ir.FunctionType(F64, kinds), name)
 
     def plus(self, one: Value, other: Value) -> Value:
         """Add, in whichever order is fastest."""

@@ -5,8 +5,11 @@
     bit  39         set where an unknown value goes left
     bits 40 to 63   the place of the left child; the right child stands behind it
 
+Bits 32 to 39 together are a place in a table of a row's values, whose second half has them for nodes that send an
+unknown value left.
+
 A leaf leads to itself: its threshold is infinite, an unknown value goes left, and left is where it stands. So every
-walker of a pack takes the same number of steps, the forest's depth, and none is ever asked whether it has arrived.
+walker takes the same number of steps, the forest's depth, and none is ever asked whether it has arrived.
 The nodes of a tree stand together, level by level. Behind the last tree stands a leaf of value 0 that belongs to none,
 and the roots are filled up with it to whole packs.
 """
@@ -32,6 +35,7 @@ Places = npt.NDArray[np.int32]
 
 _INFINITE = 0x7F800000
 FEATURE_BITS, MISSING_BIT, LEFT_SHIFT = 0x7F, 0x80, 8
+PLACE_BITS, PLACES_OF_KNOWN = FEATURE_BITS | MISSING_BIT, MISSING_BIT
 # a leaf's word but for its place, and the smallest step from one place to the next
 _LEAF, _ONE_FURTHER = np.uint64(MISSING_BIT << 32 | _INFINITE), np.uint64(1 << 40)
 

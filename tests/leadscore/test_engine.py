@@ -73,13 +73,40 @@ def test_without_the_compiler_the_scores_are_the_same_and_the_log_says_why(
     assert forest.base_value + forest.contributions(ROWS).sum(axis=1) == pytest.approx(SCORES)
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 33])
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 16, 17, 33])
 def test_any_number_of_rows_is_scored_in_order(make_forest: Callable[..., Forest], count: int) -> None:
     assert native.kernels() is not None
     rows = np.resize(ROWS, (count, 11))
     probabilities, votes = make_forest().verdicts(rows)
     assert probabilities.tolist() == np.resize(SCORES, count).tolist()
     assert votes.tolist() == np.resize([0.0, 1.0, 0.0], count).tolist()
+
+
+def test_columns_beyond_all_features_change_nothing(make_forest: Callable[..., Forest]) -> None:
+    """A row's values have room for as many as a forest may have features, and may be followed by more."""
+    assert native.kernels() is not None
+    wide = np.full((5, 300), 9.0)
+    wide[:3, 0] = ROWS[:, 0]
+    assert make_forest().probabilities(wide)[:3].tolist() == SCORES
+
+
+@pytest.mark.parametrize("unknown_goes_left", [False, True])
+def test_a_split_of_unknown_values_from_all_others_is_exact(unknown_goes_left: bool) -> None:
+    """scikit-learn writes an infinite threshold where knowing the value is all that matters."""
+    forest = Forest(
+        feature=np.array([0, -1, -1], np.int16),
+        threshold=np.array([-np.inf if unknown_goes_left else np.inf, 0, 0], np.float32),
+        left=np.array([1, -1, -1], np.int32),
+        right=np.array([2, -1, -1], np.int32),
+        missing_goes_left=np.array([unknown_goes_left, False, False]),
+        value=np.array([0.5, 0.25, 0.75]),
+        cover=np.array([8.0, 4.0, 4.0]),
+        roots=np.array([0], np.int32),
+    )
+    assert native.kernels() is not None
+    known, unknown = (0.75, 0.25) if unknown_goes_left else (0.25, 0.75)
+    rows = np.array([[-3e38], [np.nan], [0.0], [3e38], [np.nan]])
+    assert forest.probabilities(rows).tolist() == [known, unknown, known, known, unknown]
 
 
 def test_rows_without_a_column_for_every_feature_are_refused(make_forest: Callable[..., Forest]) -> None:
