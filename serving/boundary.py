@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
@@ -71,15 +72,21 @@ def _defaults_of(kind: type[Kind]) -> Kind:
     return kind()
 
 
-def read_body(kind: type[Kind], environ: Environ, settings: Settings) -> Kind:
-    """Return the JSON body as `kind`. Raises Refusal 400, 411, 413, 415 or 422."""
+def read_body(kind: type[Kind], environ: Environ, settings: Settings, usual: type[Request] | None = None) -> Any:
+    """Return the JSON body as `usual`, if there is such a type and it fits, else as `kind`.
+
+    Raises Refusal 400, 411, 413, 415 or 422.
+    """
     body = _read_bytes(environ, settings.max_body_bytes)
+    if usual is not None:
+        # no reason to refuse it yet
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, InvalidId, RecursionError):
+            return _trusted(_decoder_of(usual).decode(body), environ, settings)
     # what is hidden in a part that is left as it came must be JSON in UTF-8, too
     is_plain = body.isascii() and b"\\" not in body
     given = None if is_plain else parse_object(body)
     try:
-        decoded: Kind = _decoder_of(kind).decode(body)
-        return _trusted(decoded, environ, settings)
+        return _trusted(_decoder_of(kind).decode(body), environ, settings)
     except (msgspec.MsgspecError, InvalidId, RecursionError):
         check = _Check("/", environ, settings, is_text=False)
         return check.taken(kind, given or parse_object(body), 422, "invalid_request")

@@ -1,25 +1,29 @@
 """The leads of a request: JSON in, values in the order of the version's contract out, and every fault by name.
 
 What is right, as nearly all is, is checked while it is parsed, by a type made of the contract. Whatever that type does
-not take is judged by the contract itself, which alone decides and finds words.
+not take is judged by the contract itself, which alone decides and finds words. Before the version is known, a request
+is read by today's contract, which is that of most versions; for another's, what was read is read again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from itertools import chain
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 from msgspec.structs import astuple
 
 from leadscore.errors import Fault, InvalidFeatures
 from leadscore.features import CONTRACT, Contract
 from serving.boundary import MAX_UNKNOWN_NAMES, parse_object, text_of
 from serving.problems import invalid
-from serving.wire import Items, LeadId
+from serving.wire import Items, LeadId, OrgId, Request
 
 # beyond every feature's range, and the last for which no caller's integer is too long for a float
 BIGGEST_INTEGER = 2**63
@@ -36,16 +40,30 @@ class Faulty(NamedTuple):
 
 
 class Leads(NamedTuple):
-    """A batch in its order: the ids and the values, as given, of leads that can be scored, and those that cannot."""
+    """A batch in its order: ids and leads of those that can be scored, and those that cannot.
+
+    `read` gives the values of one of the `leads`, as given. They are many, so each is read when it is its turn.
+    """
 
     lead_ids: list[int | str | None]
-    values: list[Values]
+    leads: list[Any]
     faulty: list[Faulty]
+    read: Callable[[Any], Values]
 
     @property
     def size(self) -> int:
         """How many leads there are."""
-        return len(self.values) + len(self.faulty)
+        return len(self.leads) + len(self.faulty)
+
+    def values(self) -> Iterator[Values]:
+        """Return the values of each lead that can be scored."""
+        return map(self.read, self.leads)
+
+    def rows(self, features: int) -> npt.NDArray[np.float64]:
+        """Return the values as they are scored, shape (leads, features), NaN for what is unknown."""
+        # numpy takes None for NaN
+        numbers = np.fromiter(chain.from_iterable(self.values()), np.float64, len(self.leads) * features)
+        return numbers.reshape(-1, features)
 
 
 def row_of(values: Values) -> list[float]:
@@ -53,43 +71,72 @@ def row_of(values: Values) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 
-def values_of(contract: Contract, features: msgspec.Raw) -> Values:
-    """Return the values in a JSON object of features, in the contract's order.
+def values_of(contract: Contract, features: msgspec.Raw | msgspec.Struct) -> Values:
+    """Return a lead's values, in the contract's order; `features` is a JSON object, or what today's contract read.
 
     Raises InvalidFeatures with every fault, Refusal 400 for what is no JSON after all, such as a number too long.
     """
+    if isinstance(features, contract.lead_type):
+        return astuple(features)
+    raw = _as_it_came(features)
     try:
-        return astuple(msgspec.json.decode(features, type=contract.lead_type))
+        return astuple(msgspec.json.decode(raw, type=contract.lead_type))
     except msgspec.ValidationError:
-        return _judged(contract, parse_object(bytes(features)), "/features")
+        return _judged(contract, parse_object(bytes(raw)), "/features")
 
 
-def leads_of(contract: Contract, batch: msgspec.Raw) -> Leads:
-    """Return the leads of a batch: a JSON array of objects, each {features, lead_id?} or the features themselves."""
+def leads_of(contract: Contract, batch: msgspec.Raw | list[Any]) -> Leads:
+    """Return the leads of a batch: a JSON array of objects, or the list that today's contract made of it.
+
+    An object is {features, lead_id?}, or the features themselves.
+    """
     nested, flat = _item_types(contract)
+    if isinstance(batch, list) and isinstance(batch[0], nested):
+        return _nested(batch)
+    raw = _as_it_came(batch)
     with suppress(msgspec.ValidationError):
-        items = _items(batch, nested)
-        return Leads([item.lead_id for item in items], [astuple(item.features) for item in items], [])
+        return _nested(_items(raw, nested))
     with suppress(msgspec.ValidationError):
-        items = _items(batch, flat)
-        return Leads([item.lead_id for item in items], [astuple(item)[:-1] for item in items], [])
+        items = _items(raw, flat)
+        return Leads([item.lead_id for item in items], items, [], _values_of_flat)
+    return _judged_items(contract, raw)
+
+
+def _as_it_came(read: Any) -> msgspec.Raw:
+    """Return the JSON of what was read by today's contract; the same when it was not."""
+    return read if isinstance(read, msgspec.Raw) else msgspec.Raw(msgspec.json.encode(read))
+
+
+def _nested(items: list[Any]) -> Leads:
+    return Leads([item.lead_id for item in items], [item.features for item in items], [], astuple)
+
+
+def _values_of_flat(item: Any) -> Values:
+    return astuple(item)[:-1]
+
+
+def _judged_items(contract: Contract, batch: msgspec.Raw) -> Leads:
     try:
         given = msgspec.json.decode(batch, type=Items)
     except msgspec.ValidationError as error:
         raise invalid((Fault("/batch", "wrong_type", text_of(error)),), 422, "invalid_request") from error
-    leads = Leads([], [], [])
+    leads = Leads([], [], [], tuple)
     for index, item in enumerate(given):
         lead_id, values, faults = _judged_item(contract, index, item)
         if values is None or faults:
             leads.faulty.append(Faulty(index, lead_id, faults))
         else:
             leads.lead_ids.append(lead_id)
-            leads.values.append(values)
+            leads.leads.append(values)
     return leads
 
 
 def _items(batch: msgspec.Raw, kind: type[Any]) -> Any:
-    return msgspec.json.decode(batch, type=Annotated[list[kind], msgspec.Meta(min_length=1)])  # type: ignore[valid-type]  # it is made at run time
+    return msgspec.json.decode(batch, type=_list_of(kind))
+
+
+def _list_of(kind: type[Any]) -> Any:
+    return Annotated[list[kind], msgspec.Meta(min_length=1)]  # type: ignore[valid-type]  # it is made at run time
 
 
 @lru_cache(maxsize=16)
@@ -139,3 +186,14 @@ def _judged(contract: Contract, features: Mapping[str, Any], pointer: str) -> Va
     }
     contract.vector(finite, pointer)
     return tuple(features.get(name) for name in contract.names)
+
+
+def _read_by_today(name: str, kind: Any) -> type[Any]:
+    """Return the type of a request whose field `name` is read as `kind`."""
+    org_id: Any = ("org_id", OrgId, "default")
+    return msgspec.defstruct("Read", [(name, kind), org_id], bases=(Request,), kw_only=True, frozen=True)
+
+
+# PredictRequest and BatchRequest as today's contract reads them
+PREDICT_BY_TODAY = _read_by_today("features", CONTRACT.lead_type)
+BATCH_BY_TODAY = _read_by_today("batch", _list_of(_item_types(CONTRACT)[0]))

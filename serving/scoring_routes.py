@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from itertools import repeat
 
-import numpy as np
 from flask import Blueprint
 
 from leadscore.artifact import Served
@@ -14,7 +13,7 @@ from leadscore.errors import InvalidFeatures
 from leadscore.pooling import scope_of
 from leadscore.scoring import Scores, score_row, score_rows
 from serving.encoded import Encoded
-from serving.leads import Faulty, Leads, Values, leads_of, row_of, values_of
+from serving.leads import BATCH_BY_TODAY, PREDICT_BY_TODAY, Faulty, Leads, Values, leads_of, row_of, values_of
 from serving.operation import answer, operation
 from serving.problems import Refusal, refusal_of
 from serving.services import services
@@ -39,7 +38,14 @@ _REFUSALS = {
 
 
 @routes.post("/api/v1/predict")
-@operation({200: PredictAnswer}, query=ScoringQuery, body=PredictRequest, refusals=_REFUSALS, is_quick=True)
+@operation(
+    {200: PredictAnswer},
+    query=ScoringQuery,
+    body=PredictRequest,
+    usual_body=PREDICT_BY_TODAY,
+    refusals=_REFUSALS,
+    is_quick=True,
+)
 def predict(query: ScoringQuery, body: PredictRequest) -> Encoded:
     """Score one lead."""
     parts = services()
@@ -68,6 +74,7 @@ def predict(query: ScoringQuery, body: PredictRequest) -> Encoded:
     {200: BatchAnswer},
     query=ScoringQuery,
     body=BatchRequest,
+    usual_body=BATCH_BY_TODAY,
     refusals={**_REFUSALS, 413: ("too_large",), 422: ("invalid_request", "nothing_scorable")},
 )
 def predict_batch(query: ScoringQuery, body: BatchRequest) -> Encoded:
@@ -79,7 +86,7 @@ def predict_batch(query: ScoringQuery, body: BatchRequest) -> Encoded:
         most = parts.settings.max_batch_size
         raise Refusal(413, "too_large", f"a batch may have {most} items; send fewer at a time")
     parts.metrics.invalid_items.inc(len(leads.faulty))
-    if not leads.values:
+    if not leads.leads:
         faults = tuple(fault for faulty in leads.faulty for fault in faulty.faults)
         raise Refusal(422, "nothing_scorable", "no item of the batch could be scored", faults=faults)
     scored = _scored(model, body.org_id, leads, query)
@@ -95,9 +102,9 @@ def predict_batch(query: ScoringQuery, body: BatchRequest) -> Encoded:
 
 def _scored(model: Served, org_id: str, leads: Leads, query: ScoringQuery) -> list[BatchScore]:
     """Return the answer for each lead that can be scored."""
-    scores, manifest = _scores(model, leads.values, query), model.manifest
+    scores, manifest = _scores(model, leads, query), model.manifest
     version, scope = repeat(manifest.version), repeat(scope_of(manifest.org_id))
-    reasons = map(_reasons, repeat(manifest.contract.names), leads.values, scores.contributions)
+    reasons = map(_reasons, repeat(manifest.contract.names), leads.values(), scores.contributions)
     columns = (
         *(scores.predictions, scores.probabilities, scores.confidences, version, scope, scores.actions),
         *(reasons if query.contributions else repeat(()), repeat(org_id), repeat(model.scorer.base_value)),
@@ -105,10 +112,9 @@ def _scored(model: Served, org_id: str, leads: Leads, query: ScoringQuery) -> li
     return list(map(BatchScore, *columns, leads.lead_ids))
 
 
-def _scores(model: Served, values: Sequence[Values], query: ScoringQuery) -> Scores:
+def _scores(model: Served, leads: Leads, query: ScoringQuery) -> Scores:
     parts, started_seconds = services(), time.perf_counter()
-    # numpy takes None for NaN
-    rows = np.array(values, dtype=np.float64)
+    rows = leads.rows(len(model.manifest.contract.features))
     scores = score_rows(model.scorer, rows, parts.policy, with_contributions=query.contributions)
     parts.journal.scored(model.manifest.version, scores.probabilities, time.perf_counter() - started_seconds)
     return scores

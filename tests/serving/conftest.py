@@ -33,7 +33,7 @@ from leadscore.artifact import (
 )
 from leadscore.comparison import BASE_RATE, Comparison, Difference, Estimate
 from leadscore.evaluation import ConfusionMatrix, EvaluationReport, Metrics
-from leadscore.features import CONTRACT
+from leadscore.features import CONTRACT, Contract
 from leadscore.forest import LEAF, Forest
 from leadscore.gate import Decision, Judgement, Reason, Verdict
 from leadscore.pooling import POOLED, BaseValues
@@ -62,15 +62,15 @@ def _forest(high: float) -> Forest:
     )
 
 
-def _manifest(org_id: str, version: str, files: dict[str, str]) -> Manifest:
+def _manifest(org_id: str, version: str, files: dict[str, str], contract: Contract) -> Manifest:
     return Manifest(
         format=FORMAT,
         org_id=org_id,
         version=version,
         created_at="2026-03-15T06:00:00+00:00",
         run_id="9c2c8a3e-0000-4000-8000-000000000000",
-        contract=CONTRACT,
-        contract_fingerprint=CONTRACT.fingerprint,
+        contract=contract,
+        contract_fingerprint=contract.fingerprint,
         window=Window(datetime(2026, 3, 15, tzinfo=UTC), 183, 90, ("WON",), (0, 1, 3)),
         counts=RecordCounts(200, 80, 500, {"still_open": 7}, "c0ffee", {"null": 1}, "f00d"),
         split=Split(0.2, 160, 400, 40, 100),
@@ -107,7 +107,13 @@ class Shelf:
     registry: Registry
 
     def publish(
-        self, org_id: str = "default", *, high: float = 0.75, forest: Forest | None = None, **files: bytes
+        self,
+        org_id: str = "default",
+        *,
+        high: float = 0.75,
+        forest: Forest | None = None,
+        contract: Contract = CONTRACT,
+        **files: bytes,
     ) -> str:
         """Add a version that nobody judged, with other `files` than the usual ones too, and return its id."""
         forest = forest or _forest(high)
@@ -116,19 +122,20 @@ class Shelf:
             ENGINE_FILE: encode_arrays(forest.scorer.to_arrays()),
             "model.joblib": b"an estimator",
         }
-        return self.registry.publish(org_id, files, lambda version, hashes: _manifest(org_id, version, hashes)).version
+        described = self.registry.publish(
+            org_id, files, lambda version, hashes: _manifest(org_id, version, hashes, contract)
+        )
+        return described.version
 
-    def judged(
-        self, org_id: str = "default", verdict: Verdict = "activate", *, high: float = 0.75, **files: bytes
-    ) -> str:
+    def judged(self, org_id: str = "default", verdict: Verdict = "activate", **published: Any) -> str:
         """Add a version that was judged, and return its id."""
-        version = self.publish(org_id, high=high, **files)
+        version = self.publish(org_id, **published)
         self.registry.record_judgement(org_id, version, _judgement(self.registry, org_id, version, verdict))
         return version
 
-    def activated(self, org_id: str = "default", *, high: float = 0.75, **files: bytes) -> str:
+    def activated(self, org_id: str = "default", **published: Any) -> str:
         """Add a version, make it active, and return its id."""
-        version, pointer = self.judged(org_id, high=high, **files), self.registry.active(org_id)
+        version, pointer = self.judged(org_id, **published), self.registry.active(org_id)
         activate(self.registry, org_id, version, expected_active=pointer.version if pointer else None, by="a test")
         return version
 

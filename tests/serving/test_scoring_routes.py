@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from leadscore.features import CONTRACT
+from leadscore.features import CONTRACT, Contract
 from leadscore_assets.training.fit import flatten
 
 PREDICT = "/api/v1/predict"
@@ -126,6 +127,47 @@ def test_a_batch_item_is_scored_as_the_lead_alone(client, shelf, features):
     alone = client.post(PREDICT, json={"features": features}).json
     [in_batch] = client.post(BATCH, json={"batch": [features]}).json["predictions"]
     assert in_batch == alone | {"lead_id": None}
+
+
+NARROWER = msgspec.structs.replace(CONTRACT.features[0], maximum=90)
+VISITS = msgspec.structs.replace(CONTRACT.features[0], name="visits_count", kind="count", maximum=9)
+OTHER_CONTRACTS = {
+    "without today's last feature": Contract(CONTRACT.features[:-1]),
+    "with one that is no longer known": Contract((*CONTRACT.features, VISITS)),
+    "with a narrower range": Contract(
+        (msgspec.structs.replace(CONTRACT.features[0], maximum=90), *CONTRACT.features[1:])
+    ),
+}
+
+
+@pytest.mark.parametrize("contract", OTHER_CONTRACTS.values(), ids=OTHER_CONTRACTS)
+@pytest.mark.parametrize("is_flat", [False, True])
+def test_a_version_is_served_by_its_own_contract(client, shelf, features, contract, is_flat):
+    """Today's contract reads the request first; what it reads is judged by the version's alone."""
+    shelf.activated(contract=contract)
+    lead = features | ({"visits_count": 3} if VISITS in contract.features else {})
+    out_of_range = lead | {"lead_source_score": 101 if contract.features[0].maximum == 100 else 95}
+    leads = [lead, out_of_range, lead | {"response_time_minutes": 2}]
+    batch = [one | {"lead_id": "é"} if is_flat else {"features": one, "lead_id": "é"} for one in leads]
+    alone = [client.post(PREDICT, json={"features": one}) for one in leads]
+    assert [answer.status_code for answer in alone] == [200, 422, 200]
+    first, faulty, last = client.post(BATCH, json={"batch": batch}).json["predictions"]
+    assert [first, last] == [answer.json | {"lead_id": "é"} for answer in (alone[0], alone[2])]
+    where = "/batch/1" if is_flat else "/batch/1/features"
+    assert [fault["pointer"] for fault in faulty["errors"]] == [f"{where}/lead_source_score"]
+    named = {entry["feature"]: entry["value"] for entry in first["feature_contributions"]}
+    assert named == {name: lead[name] for name in contract.names}
+    missing = {name: value for name, value in lead.items() if name != contract.names[-1]}
+    [fault] = client.post(PREDICT, json={"features": missing}).json["errors"]
+    assert (fault["pointer"], fault["code"]) == (f"/features/{contract.names[-1]}", "missing")
+
+
+def test_a_batch_of_another_contracts_leads_alone_is_scored(client, shelf, features):
+    contract = OTHER_CONTRACTS["without today's last feature"]
+    shelf.activated(contract=contract)
+    batch = [{"features": features}, {"features": features}]
+    body = client.post(BATCH, json={"batch": batch}).json
+    assert (body["count"], body["failed"]) == (2, 0)
 
 
 def test_a_flat_items_fault_points_to_where_it_stands(client, shelf, features):
