@@ -11,6 +11,7 @@ import asyncio
 import io
 import logging
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from granian.rsgi import (  # type: ignore[attr-defined]  # two are imported the
     Scope,
 )
 
+from serving.logs import flush_lines
 from serving.problems import CODES, Refusal
 
 if TYPE_CHECKING:
@@ -31,11 +33,15 @@ if TYPE_CHECKING:
 # beyond this a body is large: so many may be held at a time, the others wait unread
 LARGE_BYTES = 65_536
 LARGE_BODIES = 16
+# and so many are answered: one computes without Python's lock while the other's JSON is read or written, and more
+# would only push each other's data out of the processor's caches
+LARGE_AT_A_TIME = 2
 # how long a body may take from its first byte to its last
 BODY_SECONDS = 10.0
 # how long what is sent after a refusal is thrown away
 DISCARD_SECONDS = 2.0
-JOURNAL_SECONDS = 0.1
+# how often the journal is written, and bodies that are late are given up
+TICK_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -71,23 +77,28 @@ class Bridge:
             rule.rule for rule in app.url_map.iter_rules() if getattr(app.view_functions[rule.endpoint], "is_quick", 0)
         )
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
+        self._large_threads = ThreadPoolExecutor(LARGE_AT_A_TIME, thread_name_prefix="large-request")
         self._large = asyncio.Semaphore(LARGE_BODIES)
+        self._bodies = _Bodies()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to write the journal from time to time; called by the server before the first request."""
+        """Begin what is done from time to time; called by the server before the first request."""
         if self._journal:
             self._journal.is_deferred = True
-            self._write(loop)
+        self._tick(loop)
 
     def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
         """Write what is left; called by the server after the last request."""
+        self._large_threads.shutdown()
         self._threads.shutdown()
         if self._journal:
             self._journal.write()
+        flush_lines()
 
-    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
-        # first, so that a failure to write is logged, and tried again
-        loop.call_later(JOURNAL_SECONDS, self._write, loop)
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        # first, so that a failure is logged, and tried again
+        loop.call_later(TICK_SECONDS, self._tick, loop)
+        self._bodies.give_up_late()
         if self._journal:
             self._journal.write()
 
@@ -108,11 +119,13 @@ class Bridge:
 
     async def _exchange(self, environ: Environ, protocol: HTTPProtocol, byte_count: int) -> None:
         if byte_count:
-            environ["wsgi.input"] = await _body(protocol)
-        if byte_count <= LARGE_BYTES and environ["PATH_INFO"] in self._quick:
+            environ["wsgi.input"] = await self._bodies.receive(protocol)
+        if byte_count > LARGE_BYTES:
+            status, headers, content = await self._answer_in(self._large_threads, environ)
+        elif environ["PATH_INFO"] in self._quick:
             status, headers, content = self._answer(environ)
         else:
-            status, headers, content = await self._answer_in_thread(environ)
+            status, headers, content = await self._answer_in(self._threads, environ)
         protocol.response_bytes(status, headers, content)
 
     async def _refuse(self, environ: Environ, protocol: HTTPProtocol) -> None:
@@ -121,15 +134,15 @@ class Bridge:
         What is sent of it is thrown away for a while: closing the connection under a client that still sends would
         destroy the answer.
         """
-        status, headers, content = await self._answer_in_thread(environ)
+        status, headers, content = await self._answer_in(self._threads, environ)
         with suppress(TimeoutError):
             async with asyncio.timeout(DISCARD_SECONDS):
                 async for _ in protocol:
                     pass
         protocol.response_bytes(status, [*headers, ("Connection", "close")], content)
 
-    async def _answer_in_thread(self, environ: Environ) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, environ)
+    async def _answer_in(self, threads: ThreadPoolExecutor, environ: Environ) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(threads, self._answer, environ)
 
     def _answer(self, environ: Environ) -> Answer:
         started: list[Any] = []
@@ -142,13 +155,35 @@ class Bridge:
                 parts.close()
 
 
-async def _body(protocol: HTTPProtocol) -> Any:
-    """Return the body as a file; when it does not come, one whose reading is refused."""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
+class _Bodies:
+    """The bodies that are on their way. One look at all of them takes less than a timer for each."""
+
+    def __init__(self) -> None:
+        # when each began, the oldest first
+        self._began_seconds: dict[asyncio.Task[Any], float] = {}
+
+    async def receive(self, protocol: HTTPProtocol) -> Any:
+        """Return the body as a file; when it does not come, one whose reading is refused."""
+        task: Any = asyncio.current_task()
+        self._began_seconds[task] = time.monotonic()
+        try:
             return io.BytesIO(await protocol())
-    except TimeoutError:
-        return _Late()
+        except asyncio.CancelledError:
+            if task in self._began_seconds:
+                raise
+            task.uncancel()
+            return _Late()
+        finally:
+            self._began_seconds.pop(task, None)
+
+    def give_up_late(self) -> None:
+        """Stop waiting for the bodies that have had their time."""
+        late_seconds = time.monotonic() - BODY_SECONDS
+        for task, began_seconds in list(self._began_seconds.items()):
+            if began_seconds > late_seconds:
+                break
+            del self._began_seconds[task]
+            task.cancel()
 
 
 class _Late:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from serving.logs import Line, write_lines
+from serving.logs import Line, take_dropped_lines, write_lines
 from serving.metrics import Metrics
 
 _log = logging.getLogger("serving.requests")
@@ -75,6 +75,8 @@ class Journal:
         self._metrics.count_answered([one for _, one in answered])
         self._metrics.write_hits()
         self._metrics.requests_in_progress.set(len(self._under_way))
+        if dropped := take_dropped_lines():
+            self._metrics.log_lines_dropped.inc(dropped)
         if answered and _log.isEnabledFor(logging.INFO):
             write_lines(_log, logging.INFO, [_line(at_seconds, one) for at_seconds, one in answered])
 

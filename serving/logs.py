@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import msgspec
 
 from serving.known import known_if_any
+from serving.spool import Spool
 
 # what every record has; anything else was given as `extra`
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-# what several processes write to one pipe is not mixed up as long as a write is no longer (PIPE_BUF)
-_BYTES_AT_A_TIME = 4_096
+FLUSH_SECONDS = 2.0
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -27,38 +28,33 @@ class Line(NamedTuple):
     fields: dict[str, Any]
 
 
-class JsonLines(logging.StreamHandler[Any]):
+class JsonLines(logging.Handler):
     """Writes each record as a JSON object; what a line was given as `extra` follows in order."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as JSON, with what is known of the request that it belongs to."""
+    def __init__(self, stream: IO[Any]) -> None:
+        super().__init__()
+        self.spool = Spool(stream.fileno(), _line_of_dropped)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have the record written, with what is known of the request that it belongs to."""
         fields = {name: value for name, value in vars(record).items() if name not in _USUAL}
         if "request_id" not in fields:
             fields |= known_if_any()
         if record.exc_info:
             fields["exc_info"] = logging.Formatter().formatException(record.exc_info)
-        line = Line(record.created, record.getMessage(), fields)
-        return _encoded(line, record.levelname, record.name).decode()
+        self.spool.put([_encoded(Line(record.created, record.getMessage(), fields), record.levelname, record.name)])
 
-    def write(self, lines: Iterable[bytes]) -> None:
-        """Write lines that are formatted already, some of them at a time."""
-        self.acquire()
-        try:
-            for some in _in_parts(lines):
-                self.stream.write(some.decode())
-                self.stream.flush()
-        except OSError:
-            self.handleError(logging.makeLogRecord({}))
-        finally:
-            self.release()
+    def flush(self) -> None:
+        """Wait a moment for what is still to be written."""
+        self.spool.flush(FLUSH_SECONDS)
 
 
 def write_lines(logger: logging.Logger, level: int, lines: Sequence[Line]) -> None:
     """Log many messages at once."""
-    ours = [handler for handler in logging.getLogger().handlers if isinstance(handler, JsonLines)]
+    ours = _ours()
     for handler in ours:
         name = logging.getLevelName(level)
-        handler.write(_encoded(line, name, logger.name) for line in lines)
+        handler.spool.put([_encoded(line, name, logger.name) for line in lines])
     if not ours:
         for line in lines:
             logger.log(level, line.message, extra=line.fields)
@@ -75,22 +71,28 @@ def write_json_lines(level: str) -> None:
     logging.raiseExceptions = False
 
 
+def flush_lines() -> None:
+    """Wait a moment for what is still to be written."""
+    for handler in _ours():
+        handler.flush()
+
+
+def take_dropped_lines() -> int:
+    """Return how many lines were dropped, since nobody read the log, after this was asked last."""
+    return sum(handler.spool.take_dropped() for handler in _ours())
+
+
+def _ours() -> list[JsonLines]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, JsonLines)]
+
+
+def _line_of_dropped(count: int) -> bytes:
+    line = Line(time.time(), "log lines were dropped, since nobody read them in time", {"lines": count})
+    return _encoded(line, "WARNING", __name__)
+
+
 def _encoded(line: Line, level: str, logger: str) -> bytes:
     created_seconds, message, fields = line
     at = datetime.fromtimestamp(created_seconds, UTC).isoformat(timespec="milliseconds")
-    return _ENCODER.encode({"timestamp": at, "level": level, "message": message, **fields, "logger": logger})
-
-
-def _in_parts(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield whole lines joined, none longer than what is written undivided, unless a single line is."""
-    part: list[bytes] = []
-    size = 0
-    for line in lines:
-        byte_count = len(line) + 1
-        if size + byte_count > _BYTES_AT_A_TIME and part:
-            yield b"".join(part)
-            part, size = [], 0
-        part += (line, b"\n")
-        size += byte_count
-    if part:
-        yield b"".join(part)
+    text = _ENCODER.encode({"timestamp": at, "level": level, "message": message, **fields, "logger": logger})
+    return text + b"\n"

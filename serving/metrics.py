@@ -82,6 +82,10 @@ class Metrics:
         self.cache_entries = most("leadscore_model_cache_entries", "Loaded versions, in the process that has most")
         self.load_seconds = seconds("leadscore_model_load_seconds", "Time to load and verify a version")
         self.load_failures = counter("leadscore_model_load_failures", "Versions that could not be loaded", ["code"])
+        self.log_lines_dropped = counter(
+            "leadscore_log_lines_dropped",
+            "Log lines that nobody read in time, or that could not be written",
+        )
         self._lock = threading.Lock()
         self._of_version: dict[str, Counter] = {}
         self._of_request: dict[tuple[str, str, int], tuple[Counter, Distribution]] = {}

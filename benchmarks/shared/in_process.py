@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from serving.bridge import JOURNAL_SECONDS, OF_EVERY_REQUEST
+from serving.bridge import OF_EVERY_REQUEST, TICK_SECONDS
 
 MEAN_INTERVAL_SECONDS = 0.001
 WARM_UP_CALLS = 500
@@ -127,7 +127,7 @@ def _caller(app: Any, path: str, bodies: Sequence[bytes]) -> Callable[[], None]:
         b"".join(parts)
         if hasattr(parts, "close"):
             parts.close()
-        if journal and time.monotonic() - written > JOURNAL_SECONDS:
+        if journal and time.monotonic() - written > TICK_SECONDS:
             journal.write()
             written = time.monotonic()
 

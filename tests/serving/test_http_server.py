@@ -225,6 +225,18 @@ def test_a_stop_finishes_what_is_under_way_and_exits_with_0(start, free_port, sh
     assert [json.loads(line)["message"] for line in out.splitlines()][-1] == "stopped"
 
 
+def test_nobody_reads_the_log_and_the_server_answers_and_stops_all_the_same(start, free_port, tmp_path):
+    """Its lines fill a pipe (65,536 bytes, which are fewer than 500 lines) several times over."""
+    port = free_port()
+    process = start(PORT=port, MODEL_PATH=tmp_path, SERVER_WORKERS=1)
+    until_listening(process)
+    with urllib3.HTTPConnectionPool("127.0.0.1", port, timeout=30, retries=False) as http:
+        statuses = {http.request("GET", "/health/live").status for _ in range(2_000)}
+    assert statuses == {200}
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+
+
 def test_a_port_that_is_taken_is_said_so(live, start, tmp_path):
     process = start(PORT=live.port, MODEL_PATH=tmp_path / "models")
     _, err = process.communicate(timeout=30)

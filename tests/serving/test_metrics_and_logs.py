@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.app import create_app
 from serving.journal import Scored
-from serving.logs import write_json_lines
+from serving.logs import flush_lines, write_json_lines
 from serving.metrics import MAX_VERSION_LABELS, Distribution, Metrics
 
 
@@ -29,19 +29,32 @@ def samples(client) -> dict[str, float]:
     }
 
 
+class Lines:
+    """The log that was written to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def getvalue(self) -> str:
+        flush_lines()
+        return self._path.read_text(encoding="utf-8")
+
+
 @pytest.fixture
-def lines(monkeypatch) -> Iterator[io.StringIO]:
-    """Write the log to a buffer, and put logging back as it was."""
+def lines(monkeypatch, tmp_path) -> Iterator[Lines]:
+    """Write the log to a file, and put logging back as it was."""
     root, raises = logging.getLogger(), logging.raiseExceptions
-    handlers, level, buffer = root.handlers[:], root.level, io.StringIO()
-    monkeypatch.setattr("sys.stdout", buffer)
-    write_json_lines("DEBUG")
-    yield buffer
+    handlers, level, path = root.handlers[:], root.level, tmp_path / "log.jsonl"
+    with path.open("w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        write_json_lines("DEBUG")
+        yield Lines(path)
+        flush_lines()
     root.handlers, logging.raiseExceptions = handlers, raises
     root.setLevel(level)
 
 
-def entries(lines: io.StringIO) -> list[dict]:
+def entries(lines: Lines) -> list[dict]:
     return [json.loads(line) for line in lines.getvalue().splitlines()]
 
 
