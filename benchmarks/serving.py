@@ -29,7 +29,8 @@ from benchmarks.shared.served import Served, peer_requests, predict_requests, tr
 
 GOAL_RECORDS, LARGE_RECORDS = 1_500, 50_000
 ORGS, LARGE_ORGS = 1_000, 200
-BATCH_SECONDS = 4.0
+BATCH_SECONDS = 3.0
+ONE_PROCESS = "ours, one process"
 RATE_GOALS = {"empty": Goal(0.6), "naive": Goal(40), "mlflow": Goal(40), "BentoML": Goal(30)}
 
 
@@ -75,6 +76,7 @@ def served_rows(served: Served, folder: Path, effort: Effort) -> tuple[list[Row]
     """Return the lines for which all services are up at once, and notes on where the processors' time went."""
     started = [
         services.ours(served.models),
+        services.ours(served.models, ONE_PROCESS, workers=1),
         services.empty(),
         services.naive(served.model_file),
         services.mlflow(served.model_file, folder),
@@ -83,7 +85,8 @@ def served_rows(served: Served, folder: Path, effort: Effort) -> tuple[list[Row]
     with running(started, folder) as by_name, generator() as process:
         contenders = contenders_of(served, by_name)
         rates = measure_rates(contenders, process, rounds=effort.rounds, seconds=effort.seconds)
-        batches = batch_rows(served, by_name["ours"], process, effort.rounds, BATCH_SECONDS)
+        servers = {1: by_name[ONE_PROCESS], services.WORKERS: by_name["ours"]}
+        batches = batch_rows(served, servers, process, effort.rounds, BATCH_SECONDS)
     return [*rate_rows(rates), *latency_rows(rates), *batches], notes_of(rates)
 
 

@@ -1,11 +1,15 @@
-"""Leads a second in batches: ours over HTTP, and scikit-learn and shap without a server, in as many processes."""
+"""Leads a second in batches: ours over HTTP, and scikit-learn and shap without a server, in as many processes.
+
+Over eight connections a server always has a batch to work on. Over one, it waits while an answer is sent and read, and
+the next batch comes, which those without a server never do.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
@@ -21,8 +25,7 @@ from leadscore.forest import Floats
 
 REASONED_LEADS, SCORED_LEADS = 1_000, 10_000
 SHAP_LEADS = 100  # of the batch, since shap takes a time per lead that hardly depends on their number
-# more connections than processes, so that each process surely gets one
-CONNECTIONS_OF_PROCESSES = {1: 1, 2: 8}
+CONNECTIONS = 8
 
 
 @dataclass(frozen=True)
@@ -57,40 +60,57 @@ def batches_of(served: Served) -> list[Batch]:
 
 
 def batch_rows(
-    served: Served, server: Running, generator: ProcessPoolExecutor, rounds: int, seconds: float
+    served: Served, servers: Mapping[int, Running], generator: ProcessPoolExecutor, rounds: int, seconds: float
 ) -> list[Row]:
-    """Return a line per kind of batch and number of processes; both sides take turns."""
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+    """Return the lines per kind of batch and number of processes, which `servers` have; all take turns."""
+    with ProcessPoolExecutor(max(servers), mp_context=multiprocessing.get_context("spawn")) as pool:
+        turns = _Turns(served.model_file, generator, pool, rounds, seconds)
         return [
-            _row(batch, processes, served.model_file, server, (generator, pool), rounds=rounds, seconds=seconds)
+            row
             for batch in batches_of(served)
-            for processes in CONNECTIONS_OF_PROCESSES
+            for processes, server in servers.items()
+            for row in turns.rows(batch, processes, server)
         ]
 
 
-def _row(
-    batch: Batch,
-    processes: int,
-    model_file: Path,
-    server: Running,
-    pools: tuple[ProcessPoolExecutor, ProcessPoolExecutor],
-    *,
-    rounds: int,
-    seconds: float,
-) -> Row:
-    generator, pool = pools
-    ours, other = [], []
-    connections = CONNECTIONS_OF_PROCESSES[processes]
-    name = "shap" if batch.other is explain else "predict_proba"
-    for number in range(rounds):
-        say(f"round {number + 1} of {rounds}: batch of {batch.what}")
-        found = generator.submit(load, server.port, [batch.request], connections, seconds, seconds).result()
+@dataclass(frozen=True)
+class _Turns:
+    """Who makes the load, who does the same without a server, how often in turns, and for how long."""
+
+    model_file: Path
+    generator: ProcessPoolExecutor
+    pool: ProcessPoolExecutor
+    rounds: int
+    seconds: float
+
+    def rows(self, batch: Batch, processes: int, server: Running) -> list[Row]:
+        """Return the line of a kind of batch, and for one process another for a single connection."""
+        counts = (CONNECTIONS, 1) if processes == 1 else (CONNECTIONS,)
+        ours: dict[int, list[float]] = {count: [] for count in counts}
+        other = []
+        for number in range(self.rounds):
+            say(f"round {number + 1} of {self.rounds}: batch of {batch.what}, {processes} to {processes}")
+            for count in counts:
+                ours[count].append(self._ours(batch, server, count))
+            other.append(_leads_per_second(self.pool, processes, batch, self.model_file))
+        name = "shap" if batch.other is explain else "predict_proba"
+        what = {CONNECTIONS: f"batch, {batch.what} / {name}, {processes} to {processes}", 1: "    over one connection"}
+        return [
+            Row(
+                what[count],
+                statistics.median(ours[count]),
+                statistics.median(other),
+                batch.goal if count == CONNECTIONS else None,
+                statistics.median(a / b for a, b in zip(ours[count], other, strict=True)),
+            )
+            for count in counts
+        ]
+
+    def _ours(self, batch: Batch, server: Running, connections: int) -> float:
+        arguments = (server.port, [batch.request], connections, self.seconds, self.seconds)
+        found = self.generator.submit(load, *arguments).result()
         # so few answers come that the last, unfinished ones would count; each connection always waits for one
-        ours.append(connections / found.mean_ms * 1e3 * batch.leads)
-        other.append(_leads_per_second(pool, processes, batch, model_file))
-    ratio = statistics.median(a / b for a, b in zip(ours, other, strict=True))
-    what = f"batch, {batch.what} / {name}, {processes} to {processes}"
-    return Row(what, statistics.median(ours), statistics.median(other), batch.goal, ratio)
+        return connections / found.mean_ms * 1e3 * batch.leads
 
 
 def _leads_per_second(pool: ProcessPoolExecutor, processes: int, batch: Batch, model_file: Path) -> float:
