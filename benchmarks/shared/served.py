@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -125,6 +126,7 @@ def with_many_orgs(models: Path, like: Served, count: int) -> list[str]:
     for number, org_id in enumerate(org_ids):
         moved = scorer.with_moved_leaves(lambda values, share=1 - number * 1e-6: values * share)
         _write(models, like.manifest, org_id, number, {FOREST_FILE: forest, ENGINE_FILE: engine_bytes(moved)})
+    os.sync()
     return org_ids
 
 
@@ -134,6 +136,7 @@ def with_many_versions(models: Path, like: Served, count: int) -> list[str]:
     org_ids = [f"org-{number:05d}" for number in range(count)]
     for number, org_id in enumerate(org_ids):
         _write(models, like.manifest, org_id, number, files)
+    os.sync()
     return org_ids
 
 
