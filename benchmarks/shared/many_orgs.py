@@ -57,9 +57,9 @@ def org_rows(served: Served, folder: Path, count: int) -> list[Row]:
     org_ids = with_many_orgs(models, served, count)
     [row] = served.leads(1)
     bodies = [body(row, org_id) for org_id in org_ids]
-    use_memory(TIMED_ORGS * engine_file_bytes(models, org_ids[0]))
     with running([ours(models, "ours with many orgs"), empty()], folder) as services:
         our, plain = services.values()
+        use_memory(TIMED_ORGS * engine_file_bytes(models, org_ids[0]))
         rows = first_request_rows(our, bodies[:TIMED_ORGS])
         calls = ask_everywhere(our, bodies)
         ask(plain, "/predict", bodies, calls)
