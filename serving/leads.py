@@ -2,7 +2,7 @@
 
 What is right, as nearly all is, is checked while it is parsed, by a type made of the contract. Whatever that type does
 not take is judged by the contract itself, which alone decides and finds words. Before the version is known, a request
-is read by today's contract, which is that of most versions; for another's, what was read is read again.
+is read by the current contract, which is that of most versions; for another's, what was read is read again.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def row_of(values: Values) -> list[float]:
 
 
 def values_of(contract: Contract, features: msgspec.Raw | msgspec.Struct) -> Values:
-    """Return a lead's values, in the contract's order; `features` is a JSON object, or what today's contract read.
+    """Return a lead's values, in the contract's order; `features` is a JSON object, or what the current contract read.
 
     Raises InvalidFeatures with every fault, Refusal 400 for what is no JSON after all, such as a number too long.
     """
@@ -86,7 +86,7 @@ def values_of(contract: Contract, features: msgspec.Raw | msgspec.Struct) -> Val
 
 
 def leads_of(contract: Contract, batch: msgspec.Raw | list[Any]) -> Leads:
-    """Return the leads of a batch: a JSON array of objects, or the list that today's contract made of it.
+    """Return the leads of a batch: a JSON array of objects, or the list that the current contract made of it.
 
     An object is {features, lead_id?}, or the features themselves.
     """
@@ -103,7 +103,7 @@ def leads_of(contract: Contract, batch: msgspec.Raw | list[Any]) -> Leads:
 
 
 def _as_it_came(read: Any) -> msgspec.Raw:
-    """Return the JSON of what was read by today's contract; the same when it was not."""
+    """Return the JSON of what was read by the current contract; the same when it was not."""
     return read if isinstance(read, msgspec.Raw) else msgspec.Raw(msgspec.json.encode(read))
 
 
@@ -188,12 +188,12 @@ def _judged(contract: Contract, features: Mapping[str, Any], pointer: str) -> Va
     return tuple(features.get(name) for name in contract.names)
 
 
-def _read_by_today(name: str, kind: Any) -> type[Any]:
+def _read_by_current(name: str, kind: Any) -> type[Any]:
     """Return the type of a request whose field `name` is read as `kind`."""
     org_id: Any = ("org_id", OrgId, "default")
     return msgspec.defstruct("Read", [(name, kind), org_id], bases=(Request,), kw_only=True, frozen=True)
 
 
-# PredictRequest and BatchRequest as today's contract reads them
-PREDICT_BY_TODAY = _read_by_today("features", CONTRACT.lead_type)
-BATCH_BY_TODAY = _read_by_today("batch", _list_of(_item_types(CONTRACT)[0]))
+# PredictRequest and BatchRequest as the current contract reads them
+CURRENT_PREDICT = _read_by_current("features", CONTRACT.lead_type)
+CURRENT_BATCH = _read_by_current("batch", _list_of(_item_types(CONTRACT)[0]))

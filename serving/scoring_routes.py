@@ -13,7 +13,7 @@ from leadscore.errors import InvalidFeatures
 from leadscore.pooling import scope_of
 from leadscore.scoring import Scores, score_row, score_rows
 from serving.encoded import Encoded
-from serving.leads import BATCH_BY_TODAY, PREDICT_BY_TODAY, Faulty, Leads, Values, leads_of, row_of, values_of
+from serving.leads import CURRENT_BATCH, CURRENT_PREDICT, Faulty, Leads, Values, leads_of, row_of, values_of
 from serving.operation import answer, operation
 from serving.problems import Refusal, refusal_of
 from serving.services import services
@@ -42,7 +42,7 @@ _REFUSALS = {
     {200: PredictAnswer},
     query=ScoringQuery,
     body=PredictRequest,
-    usual_body=PREDICT_BY_TODAY,
+    usual_body=CURRENT_PREDICT,
     refusals=_REFUSALS,
     is_quick=True,
 )
@@ -74,7 +74,7 @@ def predict(query: ScoringQuery, body: PredictRequest) -> Encoded:
     {200: BatchAnswer},
     query=ScoringQuery,
     body=BatchRequest,
-    usual_body=BATCH_BY_TODAY,
+    usual_body=CURRENT_BATCH,
     refusals={**_REFUSALS, 413: ("too_large",), 422: ("invalid_request", "nothing_scorable")},
 )
 def predict_batch(query: ScoringQuery, body: BatchRequest) -> Encoded:

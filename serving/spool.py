@@ -31,10 +31,7 @@ class Spool:
 
     def put(self, lines: Iterable[bytes]) -> None:
         """Have the lines written soon, in order, or drop those for which there is no room."""
-        if self._owner != os.getpid():
-            # forked since: the thread stayed behind, and perhaps held the lock
-            self._begin()
-        with self._changed:
+        with self._mine():
             for line in lines:
                 self._add(line)
             if not self._is_started:
@@ -44,15 +41,20 @@ class Spool:
 
     def flush(self, seconds: float) -> None:
         """Wait until everything is written, but no longer than so many seconds."""
-        if self._owner == os.getpid():
-            with self._changed:
-                self._changed.wait_for(lambda: not self._waiting_bytes, seconds)
+        with self._mine():
+            self._changed.wait_for(lambda: not self._waiting_bytes, seconds)
 
     def take_dropped(self) -> int:
         """Return how many lines were dropped since this was asked last."""
-        with self._changed:
+        with self._mine():
             dropped, self._dropped = self._dropped, 0
         return dropped
+
+    def _mine(self) -> threading.Condition:
+        """Return the lock; after a fork begin anew, since the thread stayed behind and may have held it."""
+        if self._owner != os.getpid():
+            self._begin()
+        return self._changed
 
     def _add(self, line: bytes) -> None:
         if self._waiting_bytes + len(line) > MAX_WAITING_BYTES:

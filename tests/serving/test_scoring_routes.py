@@ -132,7 +132,7 @@ def test_a_batch_item_is_scored_as_the_lead_alone(client, shelf, features):
 NARROWER = msgspec.structs.replace(CONTRACT.features[0], maximum=90)
 VISITS = msgspec.structs.replace(CONTRACT.features[0], name="visits_count", kind="count", maximum=9)
 OTHER_CONTRACTS = {
-    "without today's last feature": Contract(CONTRACT.features[:-1]),
+    "without the current one's last feature": Contract(CONTRACT.features[:-1]),
     "with one that is no longer known": Contract((*CONTRACT.features, VISITS)),
     "with a narrower range": Contract(
         (msgspec.structs.replace(CONTRACT.features[0], maximum=90), *CONTRACT.features[1:])
@@ -143,7 +143,7 @@ OTHER_CONTRACTS = {
 @pytest.mark.parametrize("contract", OTHER_CONTRACTS.values(), ids=OTHER_CONTRACTS)
 @pytest.mark.parametrize("is_flat", [False, True])
 def test_a_version_is_served_by_its_own_contract(client, shelf, features, contract, is_flat):
-    """Today's contract reads the request first; what it reads is judged by the version's alone."""
+    """The current contract reads the request first; what it reads is judged by the version's alone."""
     shelf.activated(contract=contract)
     lead = features | ({"visits_count": 3} if VISITS in contract.features else {})
     out_of_range = lead | {"lead_source_score": 101 if contract.features[0].maximum == 100 else 95}
@@ -163,7 +163,7 @@ def test_a_version_is_served_by_its_own_contract(client, shelf, features, contra
 
 
 def test_a_batch_of_another_contracts_leads_alone_is_scored(client, shelf, features):
-    contract = OTHER_CONTRACTS["without today's last feature"]
+    contract = OTHER_CONTRACTS["without the current one's last feature"]
     shelf.activated(contract=contract)
     batch = [{"features": features}, {"features": features}]
     body = client.post(BATCH, json={"batch": batch}).json
