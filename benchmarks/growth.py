@@ -21,6 +21,7 @@ import numpy as np
 import shap
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.shared.served import engine_bytes, simulated
@@ -173,8 +174,9 @@ def draw(by_records: list[Point], by_depth: list[Point], picture: Path) -> None:
     curves(of_leaves, by_records, [point.leaves for point in by_records], "leaves of the forest, by records")
     curves(of_depth, by_depth, [point.depth for point in by_depth], f"greatest depth ({by_depth[0].records:,} records)")
     of_leaves.set_xscale("log")
+    of_leaves.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     of_leaves.xaxis.set_major_formatter("{x:,.0f}")
-    of_leaves.xaxis.set_minor_formatter("")
+    of_leaves.xaxis.set_minor_locator(NullLocator())
     of_load.xaxis.set_major_formatter("{x:,.0f}")
     of_leaves.legend(frameon=False)
     points = sorted([*by_records, *by_depth], key=lambda point: point.leaves)

@@ -171,6 +171,8 @@ def _sampled() -> Iterator[Counter[str]]:
     try:
         yield counts
     finally:
+        # the handler first: it sets the timer again, and by default the signal ends the process
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
