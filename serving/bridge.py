@@ -11,6 +11,7 @@ import asyncio
 import io
 import logging
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -62,15 +63,21 @@ _KEYS = {
     for name in ("content-type", "content-length", "host", "user-agent", "accept", "accept-encoding", "x-request-id")
 }
 
+_LAST = ("Connection", "close")
+
 Environ = dict[str, Any]
 Answer = tuple[int, list[tuple[str, str]], bytes]
 
 
 class Bridge:
-    """`app` as the server calls it: an RSGI application. One per process."""
+    """`app` as the server calls it: an RSGI application. One per process.
 
-    def __init__(self, app: Flask, *, threads: int, max_body_bytes: int) -> None:
-        self._call, self._max_body_bytes = app.wsgi_app, max_body_bytes
+    Once it `is_stopping`, each answer is the last of its connection, so that no client sends a request on one that is
+    about to be closed.
+    """
+
+    def __init__(self, app: Flask, is_stopping: threading.Event, *, threads: int, max_body_bytes: int) -> None:
+        self._call, self._is_stopping, self._max_body_bytes = app.wsgi_app, is_stopping, max_body_bytes
         # the app that only measures what a server costs has none
         self._journal: Journal | None = getattr(app, "journal", None)
         self._quick = frozenset(
@@ -126,6 +133,8 @@ class Bridge:
             status, headers, content = self._answer(environ)
         else:
             status, headers, content = await self._answer_in(self._threads, environ)
+        if self._is_stopping.is_set():
+            headers = [*headers, _LAST]
         protocol.response_bytes(status, headers, content)
 
     async def _refuse(self, environ: Environ, protocol: HTTPProtocol) -> None:
@@ -139,7 +148,7 @@ class Bridge:
             async with asyncio.timeout(DISCARD_SECONDS):
                 async for _ in protocol:
                     pass
-        protocol.response_bytes(status, [*headers, ("Connection", "close")], content)
+        protocol.response_bytes(status, [*headers, _LAST], content)
 
     async def _answer_in(self, threads: ThreadPoolExecutor, environ: Environ) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(threads, self._answer, environ)

@@ -40,7 +40,10 @@ IDLE_SECONDS = 5
 MAX_HEADER_BYTES = 65_536
 STOP_SECONDS = 30
 RESPAWN_SECONDS = 1.0
-ORPHAN_SECONDS = 1.0
+# how long connections are answered for a last time, and new ones taken, before the listening ends
+PARTING_SECONDS = 0.5
+# longer than that
+ORPHAN_SECONDS = 2.0
 # granian's own lines go where ours go
 _LOGGING: dict[str, Any] = {"handlers": {}, "formatters": {}, "loggers": {}}
 
@@ -48,7 +51,7 @@ _log = logging.getLogger("serving")
 
 
 class _Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the class at run time
-    """granian's supervisor, which tells the processes that it stops by closing `writer`."""
+    """granian's supervisor, which tells the processes that it stops by closing `writer`, some time before it does."""
 
     writer: Connection
     settings: Settings
@@ -60,6 +63,7 @@ class _Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the
 
     def shutdown(self, exit_code: int = 0) -> None:
         self.writer.close()
+        time.sleep(PARTING_SECONDS)
         super().shutdown(exit_code)
 
 
@@ -131,7 +135,7 @@ def _bridge(target: str, settings: Settings, folder: Path, reader: Connection, w
     threading.Thread(target=_watch, args=(reader, is_stopping), daemon=True).start()
     gc.collect()
     gc.freeze()  # what is there now stays; the collector need not look at it again and again
-    return Bridge(app, threads=settings.server_threads, max_body_bytes=settings.max_body_bytes)
+    return Bridge(app, is_stopping, threads=settings.server_threads, max_body_bytes=settings.max_body_bytes)
 
 
 def _watch(reader: Connection, is_stopping: threading.Event) -> None:

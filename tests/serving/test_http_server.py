@@ -211,7 +211,6 @@ def test_a_stop_finishes_what_is_under_way_and_exits_with_0(start, free_port, sh
         connection.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         with urllib3.HTTPConnectionPool("127.0.0.1", port) as http:
             deadline = time.monotonic() + 30
-            # not too often, and not for ever: nobody reads the log meanwhile, and a server waits when its log is full
             while b"leadscore_http_requests_in_progress 2.0" not in http.request("GET", "/metrics", timeout=10).data:
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
@@ -223,6 +222,42 @@ def test_a_stop_finishes_what_is_under_way_and_exits_with_0(start, free_port, sh
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
     assert [json.loads(line)["message"] for line in out.splitlines()][-1] == "stopped"
+
+
+def test_a_stop_under_load_cuts_off_no_request(start, free_port, shelf, features, started_threads):
+    """Clients with kept connections are told which answer is the last; who comes later finds nobody listening."""
+    shelf.activated()
+    port = free_port()
+    process = start(PORT=port, MODEL_PATH=shelf.registry.root)
+    until_listening(process)
+    statuses: list[int] = []
+    cut_off: list[Exception] = []
+
+    def ask() -> None:
+        with urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=1, timeout=30, retries=False) as http:
+            while True:
+                try:
+                    answer = http.request("POST", "/api/v1/predict", json={"features": features})
+                except urllib3.exceptions.NewConnectionError:
+                    return
+                except urllib3.exceptions.HTTPError as error:
+                    cut_off.append(error)
+                    return
+                statuses.append(answer.status)
+                if answer.headers.get("Connection") == "close":
+                    return
+
+    threads = [started_threads(ask) for _ in range(8)]
+    deadline = time.monotonic() + 30
+    while len(statuses) < 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    for thread in threads:
+        thread.join(30)
+    assert process.wait(30) == 0
+    assert cut_off == []
+    assert set(statuses) == {200}
 
 
 def test_nobody_reads_the_log_and_the_server_answers_and_stops_all_the_same(start, free_port, tmp_path):
