@@ -163,7 +163,7 @@ def where_it_goes(points: list[Point]) -> str:
         f"Time grows as leaves^{powers['explain']:.2f} with reasons, as leaves^{powers['score']:.2f} for a probability"
         f" alone, as leaves^{powers['shap']:.2f} in shap.\nOf a lead with reasons, the walk through the trees takes"
         f" {min(walks):.0%} to {max(walks):.0%}; the rest goes to the leaves,\nall of which are read once, front to"
-        f" back: {min(read):.1f} to {max(read):.1f} GB/s."
+        f" back: {statistics.median(read):.1f} GB/s in the median."
     )
 
 
@@ -184,7 +184,7 @@ def draw(by_records: list[Point], by_depth: list[Point], picture: Path) -> None:
     of_load.plot([point.leaves for point in points], loads, "s-", color="black")
     label(of_load, "leaves of the forest (all forests)", "milliseconds", "Loading a version")
     of_load.set_ylim(bottom=0)
-    figure.savefig(picture, dpi=150)
+    figure.savefig(picture, dpi=100)
 
 
 def curves(axes: Axes, points: list[Point], places: list[int], where: str) -> None:
