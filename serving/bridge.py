@@ -42,7 +42,7 @@ BODY_SECONDS = 10.0
 # how long what is sent after a refusal is thrown away
 DISCARD_SECONDS = 2.0
 # how often the journal is written, and bodies that are late are given up
-TICK_SECONDS = 0.1
+TICK_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
 
