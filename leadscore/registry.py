@@ -221,6 +221,12 @@ class Registry:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
 
+    def active_orgs(self) -> list[str]:
+        """Return the orgs that have a pointer, those whose pointer moved last first."""
+        stamps = {org_id: self.pointer_stamp(org_id) for org_id in self.orgs()}
+        moved = {org_id: stamp[1] for org_id, stamp in stamps.items() if stamp is not None}
+        return sorted(moved, key=moved.__getitem__, reverse=True)
+
     def history(self, org_id: str) -> list[Pointer]:
         """Return every activation, oldest first, the present one included."""
         content = _read_if_there(self._org_folder(org_id) / HISTORY_FILE) or b""

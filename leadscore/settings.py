@@ -140,6 +140,11 @@ class Settings:
         _whole(1_000_000, 1_000_000_000_000, "bytes"),
         "memory for loaded versions, all orgs together; processes share it",
     )
+    warm_up_seconds: float = _setting(
+        1.0,
+        _number(0, 600, "seconds"),
+        "how long each process may load active versions before it listens, those activated last first",
+    )
     train_wait_seconds: int = _setting(
         600, _whole(0, 3_600, "seconds"), "how long a training request waits for the result unless it says otherwise"
     )

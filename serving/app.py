@@ -22,7 +22,7 @@ from serving.readiness_routes import routes as readiness_routes
 from serving.report_routes import routes as report_routes
 from serving.request_log import begin, finish
 from serving.scoring_routes import routes as scoring_routes
-from serving.services import EXTENSION, build_services
+from serving.services import EXTENSION, Services, build_services
 from serving.training_routes import routes as training_routes
 
 
@@ -45,6 +45,11 @@ class _App(Flask):
 
     journal: Journal
     session_interface = _NoSessions()
+
+    def warm_up(self) -> None:
+        """Load what will probably be asked for; called by the server before it listens."""
+        parts: Services = self.extensions[EXTENSION]
+        parts.models.warm_up(parts.settings.warm_up_seconds)
 
     def preprocess_request(self) -> None:
         """Begin a request."""

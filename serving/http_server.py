@@ -133,6 +133,8 @@ def _bridge(target: str, settings: Settings, folder: Path, reader: Connection, w
     is_stopping = threading.Event()
     app: Flask = getattr(importlib.import_module(module), name)(settings, folder=folder, is_stopping=is_stopping)
     threading.Thread(target=_watch, args=(reader, is_stopping), daemon=True).start()
+    # an app that only measures what a server costs has nothing to load
+    getattr(app, "warm_up", lambda: None)()
     gc.collect()
     gc.freeze()  # what is there now stays; the collector need not look at it again and again
     return Bridge(app, is_stopping, threads=settings.server_threads, max_body_bytes=settings.max_body_bytes)

@@ -20,6 +20,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -125,6 +126,20 @@ class ModelCache:
         base_value = model.base_values.orgs[org_id]
         moved_key = key._replace(base_value=base_value)
         return self._in_memory(moved_key) or self._loaded(moved_key, lambda: _moved(model, base_value))
+
+    def warm_up(self, seconds: float) -> None:
+        """Load active versions, those activated last first, until the time is over or half of the memory is taken.
+
+        What cannot be loaded now is told whoever asks for it.
+        """
+        until_seconds = self._clock() + seconds
+        with suppress(OSError):
+            for org_id in self._registry.active_orgs() if seconds else ():
+                if self._clock() >= until_seconds or self._bytes >= self._max_bytes / 2:
+                    return
+                if org_id != POOLED or self._is_pooling:
+                    with suppress(LeadscoreError):
+                        self.active(org_id)
 
     def _known(self, org_id: str) -> _Known:
         stamp = self._registry.pointer_stamp(org_id)

@@ -10,6 +10,7 @@ import pytest
 
 from leadscore.copies import VerifiedCopies
 from leadscore.errors import Damaged, NoActiveModel
+from leadscore.registry import Registry
 from serving import model_cache
 from serving.metrics import Metrics
 from serving.model_cache import FAILURE_SECONDS, ModelCache
@@ -87,6 +88,7 @@ def test_requests_that_come_at_once_load_once(copies, shelf, counting, started_t
 def test_memory_is_bounded_and_the_least_recently_used_leaves_first(copies, shelf, counting):
     for org_id in ("a", "b", "c"):
         shelf.activated(org_id)
+    shelf.activated("a")
     weight = weight_bytes(ModelCache(shelf.registry, 10**9, Metrics(), copies).active("a").scorer)
     metrics = Metrics()
     cache = ModelCache(counting, 2 * weight + 1, metrics, copies)
@@ -251,3 +253,44 @@ def test_loads_are_counted(shelf, copies):
     text = metrics.text().decode()
     assert "leadscore_model_cache_loads_total 1.0" in text
     assert "leadscore_model_cache_hits_total 1.0" in text
+
+
+def test_active_versions_are_loaded_before_they_are_asked_for_those_activated_last_first(copies, shelf, counting):
+    for moment, org_id in enumerate(("older", "old", "new")):
+        shelf.activated(org_id)
+        os.utime(shelf.registry.root / org_id / "active.json", (moment, moment))
+    shelf.publish("never-activated")
+    cache = ModelCache(counting, 10**9, Metrics(), copies)
+    cache.warm_up(60)
+    assert [org_id for org_id, _ in counting.loads] == ["new", "old", "older"]
+    assert held(cache, counting, "new", "old", "older") == [True] * 3
+
+
+def test_nothing_is_loaded_early_when_there_is_no_time_or_half_of_the_memory_is_taken(copies, shelf, counting):
+    shelf.activated("a")
+    weight = weight_bytes(ModelCache(shelf.registry, 10**9, Metrics(), copies).active("a").scorer)
+    for org_id in ("b", "c", "d", "e"):
+        shelf.activated(org_id)
+    ModelCache(counting, 10**9, Metrics(), copies).warm_up(0)
+    assert counting.loads == []
+    now = [0.0]
+    timed = ModelCache(counting, 10**9, Metrics(), copies, clock=lambda: now[0])
+    counting.gate.wait = lambda _seconds: now.__setitem__(0, now[0] + 1) or True
+    timed.warm_up(1.5)
+    assert len(counting.loads) == 2
+    counting.loads.clear()
+    ModelCache(counting, 5 * weight, Metrics(), copies).warm_up(60)
+    assert len(counting.loads) == 3
+
+
+def test_what_cannot_be_loaded_early_keeps_no_other_from_it(copies, shelf, counting, tmp_path):
+    damaged = shelf.activated("damaged", high=0.9)
+    (shelf.folder(damaged, "damaged") / "engine.safetensors").write_bytes(b"")
+    shelf.activated("sound")
+    shelf.pooled()
+    cache = ModelCache(counting, 10**9, Metrics(), copies)
+    cache.warm_up(60)
+    assert len(cache) == 1
+    with pytest.raises(Damaged):
+        cache.active("damaged")
+    ModelCache(CountingRegistry(Registry(tmp_path / "none")), 10**9, Metrics(), copies).warm_up(60)
