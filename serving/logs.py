@@ -37,12 +37,11 @@ class JsonLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Have the record written, with what is known of the request that it belongs to."""
-        fields = {name: value for name, value in vars(record).items() if name not in _USUAL}
-        if "request_id" not in fields:
-            fields |= known_if_any()
-        if record.exc_info:
-            fields["exc_info"] = logging.Formatter().formatException(record.exc_info)
-        self.spool.put([_encoded(Line(record.created, record.getMessage(), fields), record.levelname, record.name)])
+        try:
+            self.spool.put([_line_of(record)])
+        except Exception:
+            # as every handler does: what cannot be logged harms nobody
+            self.handleError(record)
 
     def flush(self) -> None:
         """Wait a moment for what is still to be written."""
@@ -89,6 +88,15 @@ def _ours() -> list[JsonLines]:
 def _line_of_dropped(count: int) -> bytes:
     line = Line(time.time(), "log lines were dropped, since nobody read them in time", {"lines": count})
     return _encoded(line, "WARNING", __name__)
+
+
+def _line_of(record: logging.LogRecord) -> bytes:
+    fields = {name: value for name, value in vars(record).items() if name not in _USUAL}
+    if "request_id" not in fields:
+        fields |= known_if_any()
+    if record.exc_info:
+        fields["exc_info"] = logging.Formatter().formatException(record.exc_info)
+    return _encoded(Line(record.created, record.getMessage(), fields), record.levelname, record.name)
 
 
 def _encoded(line: Line, level: str, logger: str) -> bytes:

@@ -186,3 +186,11 @@ def test_a_defect_is_logged_with_its_trace_on_one_line(client, parts, features, 
     [line] = [entry for entry in entries(lines) if entry["level"] == "ERROR"]
     assert "ZeroDivisionError" in line["exc_info"]
     assert line["request_id"] == answer.json["request_id"]
+
+
+def test_what_cannot_be_logged_harms_nobody(lines):
+    log = logging.getLogger("a.test")
+    log.info("%d", "no number")
+    log.info("\ud800 is half a character")
+    log.info("after them")
+    assert [entry["message"] for entry in entries(lines)] == ["after them"]
