@@ -25,6 +25,7 @@ from serving.wire import Batch, Features, Items, Request
 Kind = TypeVar("Kind", bound=Request)
 
 Environ = dict[str, Any]
+_BODY = "leadscore.body"
 # what is parsed when the version is known, whose contract says how: until then it must be of this type
 _LEFT_AS_THEY_CAME: dict[Any, Any] = {Batch: Items, Features: dict[str, Any]}
 # names beyond these are counted, not listed: finding the nearest name of each takes time
@@ -92,6 +93,12 @@ def read_body(kind: type[Kind], environ: Environ, settings: Settings, usual: typ
         return check.taken(kind, given or parse_object(body), 422, "invalid_request")
 
 
+def read_again(kind: type[Kind], environ: Environ) -> Kind:
+    """Return as `kind` the body that was read as the usual type before."""
+    read: Kind = _decoder_of(kind).decode(environ[_BODY])
+    return read
+
+
 @cache
 def _decoder_of(kind: type[Kind]) -> msgspec.json.Decoder[Kind]:
     return msgspec.json.Decoder(kind)
@@ -125,6 +132,7 @@ def _read_bytes(environ: Environ, max_bytes: int) -> bytes:
     if int(length) > max_bytes:
         raise Refusal(413, "too_large", f"the body may have {max_bytes} bytes; send less at a time")
     body: bytes = environ["wsgi.input"].read(int(length))
+    environ[_BODY] = body
     return body
 
 

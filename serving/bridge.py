@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 # beyond this a body is large: so many may be held at a time, the others wait unread
 LARGE_BYTES = 65_536
 LARGE_BODIES = 16
-# and so many are answered: one computes without Python's lock while the other's JSON is read or written, and more
-# would only push each other's data out of the processor's caches
+# and of those that are only computed with, so many: one is scored without Python's lock while the other's JSON is read
+# or written, and more would only push each other's data out of the processor's caches
 LARGE_AT_A_TIME = 2
 # how long a body may take from its first byte to its last
 BODY_SECONDS = 10.0
@@ -80,9 +80,7 @@ class Bridge:
         self._call, self._is_stopping, self._max_body_bytes = app.wsgi_app, is_stopping, max_body_bytes
         # the app that only measures what a server costs has none
         self._journal: Journal | None = getattr(app, "journal", None)
-        self._quick = frozenset(
-            rule.rule for rule in app.url_map.iter_rules() if getattr(app.view_functions[rule.endpoint], "is_quick", 0)
-        )
+        self._quick, self._computing = _paths_of(app, "is_quick"), _paths_of(app, "is_computing")
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._large_threads = ThreadPoolExecutor(LARGE_AT_A_TIME, thread_name_prefix="large-request")
         self._large = asyncio.Semaphore(LARGE_BODIES)
@@ -127,9 +125,10 @@ class Bridge:
     async def _exchange(self, environ: Environ, protocol: HTTPProtocol, byte_count: int) -> None:
         if byte_count:
             environ["wsgi.input"] = await self._bodies.receive(protocol)
-        if byte_count > LARGE_BYTES:
+        is_large, path = byte_count > LARGE_BYTES, environ["PATH_INFO"]
+        if is_large and path in self._computing:
             status, headers, content = await self._answer_in(self._large_threads, environ)
-        elif environ["PATH_INFO"] in self._quick:
+        elif not is_large and path in self._quick:
             status, headers, content = self._answer(environ)
         else:
             status, headers, content = await self._answer_in(self._threads, environ)
@@ -162,6 +161,12 @@ class Bridge:
         finally:
             if hasattr(parts, "close"):
                 parts.close()
+
+
+def _paths_of(app: Flask, mark: str) -> frozenset[str]:
+    """Return the paths whose view says so of itself."""
+    rules = app.url_map.iter_rules()
+    return frozenset(rule.rule for rule in rules if getattr(app.view_functions[rule.endpoint], mark, False))
 
 
 class _Bodies:

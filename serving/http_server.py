@@ -63,6 +63,9 @@ class _Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the
 
     def shutdown(self, exit_code: int = 0) -> None:
         self.writer.close()
+        for worker in self.wrks:
+            # one that was sent the signal, too, ends as it should
+            worker.interrupt_by_parent = True
         time.sleep(PARTING_SECONDS)
         super().shutdown(exit_code)
 
@@ -124,6 +127,8 @@ def _take(host: str, port: int) -> socket.socket:
 def _bridge(target: str, settings: Settings, folder: Path, reader: Connection, writer: Connection) -> Bridge:
     """Return what a process serves; called in that process."""
     writer.close()
+    # Ctrl-C is for the supervisor, which says when to stop
+    os.setpgid(0, 0)
     for number in (signal.SIGTERM, signal.SIGINT):
         # the supervisor's own, inherited, would swallow a stop that comes before granian sets its handlers here
         signal.signal(number, signal.SIG_DFL)

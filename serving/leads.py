@@ -71,40 +71,37 @@ def row_of(values: Values) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 
-def values_of(contract: Contract, features: msgspec.Raw | msgspec.Struct) -> Values:
-    """Return a lead's values, in the contract's order; `features` is a JSON object, or what the current contract read.
+def values_of(contract: Contract, features: msgspec.Raw | msgspec.Struct, again: Callable[[], msgspec.Raw]) -> Values:
+    """Return a lead's values, in the contract's order.
+
+    `features` is a JSON object, or what the current contract made of the one that `again` returns.
 
     Raises InvalidFeatures with every fault, Refusal 400 for what is no JSON after all, such as a number too long.
     """
     if isinstance(features, contract.lead_type):
         return astuple(features)
-    raw = _as_it_came(features)
+    raw = features if isinstance(features, msgspec.Raw) else again()
     try:
         return astuple(msgspec.json.decode(raw, type=contract.lead_type))
     except msgspec.ValidationError:
         return _judged(contract, parse_object(bytes(raw)), "/features")
 
 
-def leads_of(contract: Contract, batch: msgspec.Raw | list[Any]) -> Leads:
-    """Return the leads of a batch: a JSON array of objects, or the list that the current contract made of it.
+def leads_of(contract: Contract, batch: msgspec.Raw | list[Any], again: Callable[[], msgspec.Raw]) -> Leads:
+    """Return the leads of a batch: a JSON array of objects, each {features, lead_id?} or the features themselves.
 
-    An object is {features, lead_id?}, or the features themselves.
+    `batch` is that array, or the list that the current contract made of the one that `again` returns.
     """
     nested, flat = _item_types(contract)
     if isinstance(batch, list) and isinstance(batch[0], nested):
         return _nested(batch)
-    raw = _as_it_came(batch)
+    raw = batch if isinstance(batch, msgspec.Raw) else again()
     with suppress(msgspec.ValidationError):
         return _nested(_items(raw, nested))
     with suppress(msgspec.ValidationError):
         items = _items(raw, flat)
         return Leads([item.lead_id for item in items], items, [], _values_of_flat)
     return _judged_items(contract, raw)
-
-
-def _as_it_came(read: Any) -> msgspec.Raw:
-    """Return the JSON of what was read by the current contract; the same when it was not."""
-    return read if isinstance(read, msgspec.Raw) else msgspec.Raw(msgspec.json.encode(read))
 
 
 def _nested(items: list[Any]) -> Leads:

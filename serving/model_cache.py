@@ -20,7 +20,6 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -132,14 +131,28 @@ class ModelCache:
 
         What cannot be loaded now is told whoever asks for it.
         """
+        if not seconds:
+            return
+        try:
+            org_ids = self._registry.active_orgs()
+        except OSError as error:
+            _log.warning("no version is loaded early: the model registry cannot be read (%s)", error.strerror)
+            return
         until_seconds = self._clock() + seconds
-        with suppress(OSError):
-            for org_id in self._registry.active_orgs() if seconds else ():
-                if self._clock() >= until_seconds or self._bytes >= self._max_bytes / 2:
-                    return
-                if org_id != POOLED or self._is_pooling:
-                    with suppress(LeadscoreError):
-                        self.active(org_id)
+        for org_id in org_ids:
+            if self._clock() >= until_seconds or self._bytes >= self._max_bytes / 2:
+                return
+            if org_id != POOLED or self._is_pooling:
+                self._load_early(org_id)
+
+    def _load_early(self, org_id: str) -> None:
+        try:
+            self.active(org_id)
+        except LeadscoreError as error:
+            _log.warning("a version is not loaded early: %s", error.message, extra={"org_id": org_id})
+        except Exception:
+            # whatever is wrong with one org's version must not keep the server from starting
+            _log.exception("a version is not loaded early", extra={"org_id": org_id})
 
     def _known(self, org_id: str) -> _Known:
         stamp = self._registry.pointer_stamp(org_id)

@@ -29,8 +29,9 @@ class Operation:
     """A view with its query and body types, its answers by status, and the codes of its refusals by status.
 
     `usual_body` is a type that reads most bodies in less time; where it does not fit, `body` decides.
-    One that `is_quick` waits for nothing but a version's first load, and is answered without a thread of its own. The
-    view is called with `query` and `body` as far as they are declared, and with the path's parameters.
+    One that `is_computing` waits for nothing but a version's first load; one that `is_quick` does so, too, and is
+    answered without a thread of its own. The view is called with `query` and `body` as far as they are declared, and
+    with the path's parameters.
     """
 
     view: View
@@ -39,6 +40,7 @@ class Operation:
     answers: dict[int, type[Answer] | str]
     refusals: dict[int, tuple[str, ...]] = field(default_factory=dict)
     is_quick: bool = False
+    is_computing: bool = False
     usual_body: type[Request] | None = None
 
     def __post_init__(self) -> None:
@@ -75,9 +77,10 @@ def operation(
     usual_body: type[Request] | None = None,
     refusals: dict[int, tuple[str, ...]] | None = None,
     is_quick: bool = False,
+    is_computing: bool = False,
 ) -> Callable[[View], Operation]:
     """Make a view an Operation."""
-    return lambda view: Operation(view, query, body, answers, refusals or {}, is_quick, usual_body)
+    return lambda view: Operation(view, query, body, answers, refusals or {}, is_quick, is_computing, usual_body)
 
 
 def answer(

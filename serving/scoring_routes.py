@@ -6,12 +6,13 @@ import time
 from collections.abc import Sequence
 from itertools import repeat
 
-from flask import Blueprint
+from flask import Blueprint, request
 
 from leadscore.artifact import Served
 from leadscore.errors import InvalidFeatures
 from leadscore.pooling import scope_of
 from leadscore.scoring import Scores, score_row, score_rows
+from serving.boundary import read_again
 from serving.encoded import Encoded
 from serving.leads import CURRENT_BATCH, CURRENT_PREDICT, Faulty, Leads, Values, leads_of, row_of, values_of
 from serving.operation import answer, operation
@@ -45,13 +46,16 @@ _REFUSALS = {
     usual_body=CURRENT_PREDICT,
     refusals=_REFUSALS,
     is_quick=True,
+    is_computing=True,
 )
 def predict(query: ScoringQuery, body: PredictRequest) -> Encoded:
     """Score one lead."""
     parts = services()
     model = parts.models.active(body.org_id)
     manifest, scorer = model.manifest, model.scorer
-    values = values_of(manifest.contract, body.features)
+    values = values_of(
+        manifest.contract, body.features, again=lambda: read_again(PredictRequest, request.environ).features
+    )
     started_seconds = time.perf_counter()
     score = score_row(scorer, row_of(values), parts.policy, with_contributions=query.contributions)
     parts.journal.scored(manifest.version, [score.probability], time.perf_counter() - started_seconds)
@@ -76,12 +80,13 @@ def predict(query: ScoringQuery, body: PredictRequest) -> Encoded:
     body=BatchRequest,
     usual_body=CURRENT_BATCH,
     refusals={**_REFUSALS, 413: ("too_large",), 422: ("invalid_request", "nothing_scorable")},
+    is_computing=True,
 )
 def predict_batch(query: ScoringQuery, body: BatchRequest) -> Encoded:
     """Score many leads with one version, in order; an item that cannot be scored gives its faults in its place."""
     parts = services()
     model = parts.models.active(body.org_id)
-    leads = leads_of(model.manifest.contract, body.batch)
+    leads = leads_of(model.manifest.contract, body.batch, again=lambda: read_again(BatchRequest, request.environ).batch)
     if leads.size > parts.settings.max_batch_size:
         most = parts.settings.max_batch_size
         raise Refusal(413, "too_large", f"a batch may have {most} items; send fewer at a time")

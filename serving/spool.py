@@ -7,7 +7,9 @@ they are dropped and counted, and once they are read again, a line tells how man
 from __future__ import annotations
 
 import os
+import select
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
@@ -21,57 +23,56 @@ class Spool:
 
     def __init__(self, descriptor: int, line_of_dropped: Callable[[int], bytes]) -> None:
         self._descriptor, self._line_of_dropped = descriptor, line_of_dropped
-        self._begin()
+        self.begin()
+        _spools.add(self)
 
-    def _begin(self) -> None:
-        self._owner, self._changed = os.getpid(), threading.Condition()
+    def begin(self) -> None:
+        """Begin with nothing to write."""
+        self._changed = threading.Condition()
         self._lines: deque[bytes] = deque()
         self._waiting_bytes = self._dropped = self._unsaid = 0
         self._is_started = False
 
     def put(self, lines: Iterable[bytes]) -> None:
         """Have the lines written soon, in order, or drop those for which there is no room."""
-        with self._mine():
+        with self._changed:
             for line in lines:
                 self._add(line)
             if not self._is_started:
-                self._is_started = True
                 threading.Thread(target=self._write_for_ever, name="log", daemon=True).start()
+                self._is_started = True
             self._changed.notify_all()
 
     def flush(self, seconds: float) -> None:
         """Wait until everything is written, but no longer than so many seconds."""
-        with self._mine():
+        with self._changed:
             self._changed.wait_for(lambda: not self._waiting_bytes, seconds)
 
     def take_dropped(self) -> int:
         """Return how many lines were dropped since this was asked last."""
-        with self._mine():
+        with self._changed:
             dropped, self._dropped = self._dropped, 0
         return dropped
 
-    def _mine(self) -> threading.Condition:
-        """Return the lock; after a fork begin anew, since the thread stayed behind and may have held it."""
-        if self._owner != os.getpid():
-            self._begin()
-        return self._changed
-
     def _add(self, line: bytes) -> None:
         if self._waiting_bytes + len(line) > MAX_WAITING_BYTES:
-            self._dropped += 1
-            self._unsaid += 1
+            self._drop(1)
             return
         self._lines.append(line)
         self._waiting_bytes += len(line)
 
+    def _drop(self, count: int) -> None:
+        self._dropped += count
+        self._unsaid += count
+
     def _write_for_ever(self) -> None:
         while True:
             lines = self._taken()
-            written = sum(map(len, lines))
-            self._write(lines)
+            is_written = self._write(lines)
             with self._changed:
-                self._waiting_bytes -= written
-                if self._unsaid:
+                self._waiting_bytes -= sum(map(len, lines))
+                # not while nothing can be written, or there would be a line about that line
+                if self._unsaid and is_written:
                     self._lines.append(self._line_of_dropped(self._unsaid))
                     self._waiting_bytes += len(self._lines[-1])
                     self._unsaid = 0
@@ -84,16 +85,40 @@ class Spool:
             self._lines.clear()
         return lines
 
-    def _write(self, lines: list[bytes]) -> None:
+    def _write(self, lines: list[bytes]) -> bool:
+        """Write the lines, and return whether that went well; what cannot be written is dropped."""
+        is_written = True
         for part in _in_parts(lines):
             left = memoryview(part)
             try:
                 while left:
-                    left = left[os.write(self._descriptor, left) :]
+                    left = left[self._written(left) :]
             except OSError:
                 # a log that cannot be written, as on a full disk, must not stop the server
+                is_written = False
                 with self._changed:
-                    self._dropped += part.count(b"\n")
+                    self._drop(bytes(left).count(b"\n"))
+        return is_written
+
+    def _written(self, left: memoryview) -> int:
+        """Return how many bytes were written; wait first where who shares the file made it one that never waits."""
+        try:
+            return os.write(self._descriptor, left)
+        except BlockingIOError:
+            select.select([], [self._descriptor], [])
+            return 0
+
+
+_spools: weakref.WeakSet[Spool] = weakref.WeakSet()
+
+
+def _begin_in_child() -> None:
+    """Begin all spools anew: their threads stayed behind in the parent, and may have held their locks."""
+    for spool in _spools:
+        spool.begin()
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
 
 
 def _in_parts(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -131,6 +131,7 @@ def test_a_batch_item_is_scored_as_the_lead_alone(client, shelf, features):
 
 NARROWER = msgspec.structs.replace(CONTRACT.features[0], maximum=90)
 VISITS = msgspec.structs.replace(CONTRACT.features[0], name="visits_count", kind="count", maximum=9)
+ALWAYS_KNOWN = msgspec.structs.replace(CONTRACT.features[1], nullable=False)
 OTHER_CONTRACTS = {
     "without the current one's last feature": Contract(CONTRACT.features[:-1]),
     "with one that is no longer known": Contract((*CONTRACT.features, VISITS)),
@@ -160,6 +161,15 @@ def test_a_version_is_served_by_its_own_contract(client, shelf, features, contra
     missing = {name: value for name, value in lead.items() if name != contract.names[-1]}
     [fault] = client.post(PREDICT, json={"features": missing}).json["errors"]
     assert (fault["pointer"], fault["code"]) == (f"/features/{contract.names[-1]}", "missing")
+
+
+@pytest.mark.parametrize(("given", "code"), [({}, "missing"), ({"response_time_minutes": None}, "null")])
+def test_what_only_an_older_contract_requires_is_told_missing_or_null_as_it_is(client, shelf, features, given, code):
+    shelf.activated(contract=Contract((CONTRACT.features[0], ALWAYS_KNOWN, *CONTRACT.features[2:])))
+    known = {name: value for name, value in features.items() if name != "response_time_minutes"}
+    [alone] = client.post(PREDICT, json={"features": known | given}).json["errors"]
+    [in_batch] = client.post(BATCH, json={"batch": [{"features": known | given}]}).json["errors"]
+    assert (alone["code"], in_batch["code"]) == (code, code)
 
 
 def test_a_batch_of_another_contracts_leads_alone_is_scored(client, shelf, features):

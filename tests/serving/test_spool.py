@@ -12,7 +12,6 @@ import pytest
 from serving import spool as spool_module
 from serving.spool import Spool
 
-PIPE_BYTES = 65_536
 LINE = b"x" * 99 + b"\n"
 
 
@@ -26,6 +25,17 @@ def pipe() -> Iterator[tuple[IO[bytes], int]]:
         reader.close()
         with suppress(OSError):
             os.close(writing)
+
+
+def fill(writing: int) -> int:
+    """Write to the pipe until it is full, and return how many bytes that took."""
+    os.set_blocking(writing, False)
+    byte_count = 0
+    with suppress(BlockingIOError):
+        while True:
+            byte_count += os.write(writing, b"f" * 4_096)
+    os.set_blocking(writing, True)
+    return byte_count
 
 
 def words(count: int) -> bytes:
@@ -46,27 +56,47 @@ def test_lines_are_written_in_order(pipe):
 def test_whoever_logs_never_waits_and_what_has_no_room_is_counted_and_told(pipe, monkeypatch):
     """Nobody reads at first, and the pipe is full."""
     reader, writing = pipe
-    os.write(writing, b"f" * (PIPE_BYTES - 1) + b"\n")
+    filled_bytes = fill(writing)
     monkeypatch.setattr(spool_module, "MAX_WAITING_BYTES", 100 * len(LINE))
     spool = Spool(writing, words)
     for _ in range(15):
         spool.put([LINE] * 10)
     spool.flush(0.01)
     assert spool.take_dropped() == 50
-    assert [len(reader.readline()), *(reader.readline() for _ in range(100))] == [PIPE_BYTES, *[LINE] * 100]
+    reader.read(filled_bytes)
+    assert [reader.readline() for _ in range(100)] == [LINE] * 100
     assert reader.readline() == words(50)
     spool.put([b"again\n"])
     assert reader.readline() == b"again\n"
     assert spool.take_dropped() == 0
 
 
-def test_a_log_that_cannot_be_written_is_counted(pipe):
+def test_a_pipe_that_somebody_made_one_that_never_waits_is_waited_for(pipe):
     reader, writing = pipe
-    reader.close()
+    filled_bytes = fill(writing)
+    os.set_blocking(writing, False)
     spool = Spool(writing, words)
+    spool.put([LINE] * 5_000)
+    assert len(reader.read(filled_bytes)) == filled_bytes
+    assert [reader.readline() for _ in range(5_000)] == [LINE] * 5_000
+    assert spool.take_dropped() == 0
+
+
+def test_lines_that_cannot_be_written_are_counted_and_told_once_lines_can(tmp_path):
+    """The descriptor is read-only at first, as a disk may be full; then it leads to another file."""
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    spool = Spool(descriptor, words)
     spool.put([LINE, LINE])
     spool.flush(30)
     assert spool.take_dropped() == 2
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), descriptor)
+    spool.put([b"again\n"])
+    spool.flush(30)
+    assert log.read_bytes() == b"again\n" + words(2)
+    assert spool.take_dropped() == 0
+    os.close(descriptor)
 
 
 def test_a_process_that_was_forked_writes_what_it_logs_itself(pipe):
