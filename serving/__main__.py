@@ -9,7 +9,7 @@ from leadscore.copies import private_folder
 from leadscore.errors import LeadscoreError
 from leadscore.settings import read_settings
 from serving.http_server import serve
-from serving.logs import write_json_lines
+from serving.logs import flush_lines, write_json_lines
 from serving.preparation import prepare
 
 _log = logging.getLogger("serving")
@@ -26,6 +26,8 @@ def main() -> int:
         sys.stderr.write(f"{error.message}\n")
         return 1
     _log.info("stopped")
+    # granian has taken the handler off the list of those that Python flushes in the end
+    flush_lines()
     return 0
 
 

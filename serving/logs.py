@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -33,7 +34,8 @@ class JsonLines(logging.Handler):
 
     def __init__(self, stream: IO[Any]) -> None:
         super().__init__()
-        self.spool = Spool(stream.fileno(), _line_of_dropped)
+        # a descriptor of its own: the thread that writes to it must never find it closed, or another file's
+        self.spool = Spool(os.dup(stream.fileno()), _line_of_dropped)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Have the record written, with what is known of the request that it belongs to."""

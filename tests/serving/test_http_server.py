@@ -297,7 +297,9 @@ def test_an_idle_server_stops_at_once_and_without_a_complaint(start, free_port, 
         os.kill(pid, number)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
-    assert [json.loads(line)["message"] for line in out.splitlines()] == ["stopped"]
+    lines = [json.loads(line) for line in out.splitlines()]
+    # granian may warn that it kills a process which another of its threads is just burying
+    assert [line["message"] for line in lines if line["level"] != "WARNING"] == ["stopped"]
     assert time.monotonic() - started < 5
 
 
