@@ -12,6 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from leadscore.features import CONTRACT, Contract
 from leadscore_assets.training.fit import flatten
+from serving.bridge import _paths_of
 
 PREDICT = "/api/v1/predict"
 BATCH = "/api/v1/predict/batch"
@@ -242,3 +243,9 @@ def test_a_version_that_is_gone_is_unavailable_not_unknown(client, shelf, featur
     folder = shelf.folder(shelf.activated())
     folder.rename(folder.with_name("elsewhere"))
     assert client.post(PREDICT, json={"features": features}).status_code == 503
+
+
+def test_only_scoring_takes_the_threads_that_large_batches_have(app):
+    """A padded body makes no other route wait there, least of all one that waits for a training."""
+    assert _paths_of(app, "is_computing") == {PREDICT, BATCH}
+    assert _paths_of(app, "is_quick") <= {PREDICT, "/health/live"}
