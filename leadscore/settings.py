@@ -143,7 +143,7 @@ class Settings:
     warm_up_seconds: float = _setting(
         1.0,
         _number(0, 600, "seconds"),
-        "how long each process may load active versions before it listens, those activated last first",
+        "how long each process may load active versions before it listens, the latest activated first; 0: not",
     )
     train_wait_seconds: int = _setting(
         600, _whole(0, 3_600, "seconds"), "how long a training request waits for the result unless it says otherwise"

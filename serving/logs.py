@@ -79,7 +79,7 @@ def flush_lines() -> None:
 
 
 def take_dropped_lines() -> int:
-    """Return how many lines were dropped, since nobody read the log, after this was asked last."""
+    """Return how many lines were dropped since this was asked last."""
     return sum(handler.spool.take_dropped() for handler in _ours())
 
 
@@ -88,7 +88,9 @@ def _ours() -> list[JsonLines]:
 
 
 def _line_of_dropped(count: int) -> bytes:
-    line = Line(time.time(), "log lines were dropped, since nobody read them in time", {"lines": count})
+    line = Line(
+        time.time(), "log lines were dropped: nobody read them in time, or they could not be written", {"lines": count}
+    )
     return _encoded(line, "WARNING", __name__)
 
 

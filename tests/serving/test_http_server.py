@@ -156,12 +156,16 @@ def test_a_process_that_dies_is_replaced_and_its_counts_stay(live, shelf, featur
 
 
 def until_counted(live, count: int) -> None:
-    """Wait until the processes together say that they scored so many leads; they write it down some times a second."""
-    deadline, counted = time.monotonic() + 10, -1.0
+    """Wait until the processes together say that they scored so many leads; they write it down some times a second.
+
+    For a moment there may be none that listens: the second may still begin when the first is killed.
+    """
+    deadline, counted = time.monotonic() + 30, -1.0
     while counted != count:
         assert time.monotonic() < deadline, counted
-        with urllib3.HTTPConnectionPool("127.0.0.1", live.port, retries=3) as http:
-            lines = http.request("GET", "/metrics").data.decode().splitlines()
+        with urllib3.HTTPConnectionPool("127.0.0.1", live.port) as http:
+            retries = urllib3.Retry(10, backoff_factor=0.1)
+            lines = http.request("GET", "/metrics", retries=retries).data.decode().splitlines()
         counted = sum(float(line.split()[1]) for line in lines if line.startswith("ml_predictions_total{"))
 
 

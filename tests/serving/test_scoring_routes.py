@@ -136,9 +136,7 @@ ALWAYS_KNOWN = msgspec.structs.replace(CONTRACT.features[1], nullable=False)
 OTHER_CONTRACTS = {
     "without the current one's last feature": Contract(CONTRACT.features[:-1]),
     "with one that is no longer known": Contract((*CONTRACT.features, VISITS)),
-    "with a narrower range": Contract(
-        (msgspec.structs.replace(CONTRACT.features[0], maximum=90), *CONTRACT.features[1:])
-    ),
+    "with a narrower range": Contract((NARROWER, *CONTRACT.features[1:])),
 }
 
 
