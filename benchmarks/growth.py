@@ -25,10 +25,11 @@ from matplotlib.ticker import LogLocator, NullLocator
 from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.shared.served import engine_bytes, simulated
-from leadscore.artifact import ENGINE_FILE, decode_scorer, read_verified, sha256_of
 from leadscore.features import CONTRACT
 from leadscore.forest import LEAF, Floats
-from leadscore_assets.training.features import FeatureRows
+from leadscore.registry.durable_files import read_verified, sha256_of
+from leadscore.registry.version import ENGINE_FILE, decode_scorer
+from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.training.fit import flatten
 from leadscore_assets.training.shapes import FINE, SEED, SHAPES, TREES
 

@@ -23,12 +23,13 @@ from leadscore.comparison import Estimate
 from leadscore.features import CONTRACT
 from leadscore.gate import Decision, Judgement, policy_from, refuse_unfittable
 from leadscore.records import RecordCounts, window_from
-from leadscore.registry import Registry
+from leadscore.registry.store import Registry
 from leadscore.settings import Settings, parse_time
+from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import extract
 from leadscore_assets.source.orgs import orgs
-from leadscore_assets.training.features import FeatureRows, check_rows
+from leadscore_assets.training.contract_check import check_rows
 from leadscore_assets.training.judge import judge
 from leadscore_assets.training.train import train, training_side
 from standalone.crm import TABLES, create_tables, load_folder

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 import msgspec
 import numpy as np
 
-from leadscore.outcomes import PACE_DAYS, Course, Kind, OutcomeCounts, count, course, first
+from leadscore.outcome_forecast import PACE_DAYS, Course, Kind, OutcomeCounts, count, course, first
 from leadscore.records import Window
 
 LONGEST_WINDOW_DAYS = 3_650  # what TRAINING_WINDOW_DAYS may be at most

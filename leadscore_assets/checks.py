@@ -9,12 +9,12 @@ import warnings
 import dagster as dg
 
 from leadscore.gate import Judgement
-from leadscore.registry import Registry
+from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.assets.evaluation import evaluation
+from leadscore_assets.dataset import Candidate
+from leadscore_assets.metadata.readiness_plan import in_words, plan_for, plan_metadata
 from leadscore_assets.partitions import orgs
-from leadscore_assets.plans import in_words, plan_for, plan_metadata
-from leadscore_assets.training.candidate import Candidate
 
 # checks per partition are a preview in the release that is pinned; the tests hold what we use of it
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from leadscore.registry import Registry
+from leadscore.registry.store import Registry
 from leadscore.settings import Settings, read_settings
 from leadscore_assets import assets, checks
 from leadscore_assets.io_managers import LeadscoreTables

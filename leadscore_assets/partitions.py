@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from leadscore.errors import InvalidId
-from leadscore.registry import check_crm_org_id
+from leadscore.registry.ids import check_crm_org_id
 
 orgs = dg.DynamicPartitionsDefinition(name="orgs")
 

@@ -13,9 +13,10 @@ from leadscore.features import CONTRACT, Contract
 from leadscore.pooling import POOLED
 from leadscore.records import Window
 from leadscore.settings import Settings
+from leadscore_assets.dataset import ConversionRecords
 from leadscore_assets.partitions import valid_org_ids
 from leadscore_assets.source.database import connect
-from leadscore_assets.source.extraction import ConversionRecords, extract
+from leadscore_assets.source.extraction import extract
 from leadscore_assets.source.orgs import orgs
 from leadscore_assets.source.pooled import extract_pooled
 

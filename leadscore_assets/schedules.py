@@ -6,10 +6,10 @@ import dagster as dg
 
 from leadscore.pooling import POOLED
 from leadscore.records import window_from
-from leadscore.registry import Registry
+from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore_assets.due_orgs import training_needs
 from leadscore_assets.jobs import train
-from leadscore_assets.needs import training_needs
 from leadscore_assets.partitions import orgs, valid_org_ids
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 
-from leadscore.copies import private_folder
 from leadscore.errors import LeadscoreError
 from leadscore.settings import read_settings
-from serving.http_server import serve
-from serving.logs import flush_lines, write_json_lines
-from serving.preparation import prepare
+from serving.server.startup import prepare
+from serving.server.supervisor import serve
+from serving.shared_folder import private_folder
+from serving.telemetry.json_logging import flush_lines, write_json_lines
 
 _log = logging.getLogger("serving")
 

@@ -12,18 +12,18 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
 from leadscore.settings import Settings
-from serving.docs_routes import routes as docs_routes
-from serving.encoded import Encoded
-from serving.health_routes import routes as health_routes
-from serving.journal import Journal
-from serving.model_routes import routes as model_routes
-from serving.problems import answer_errors
-from serving.readiness_routes import routes as readiness_routes
-from serving.report_routes import routes as report_routes
-from serving.request_log import begin, finish
-from serving.scoring_routes import routes as scoring_routes
+from serving.api.docs import routes as docs_routes
+from serving.api.health import routes as health_routes
+from serving.api.json_response import Encoded
+from serving.api.problems import answer_errors
+from serving.api.readiness import routes as readiness_routes
+from serving.api.reports import routes as report_routes
+from serving.api.request_hooks import begin, finish
+from serving.api.scoring import routes as scoring_routes
+from serving.api.trainings import routes as training_routes
+from serving.api.versions import routes as model_routes
 from serving.services import EXTENSION, Services, build_services
-from serving.training_routes import routes as training_routes
+from serving.telemetry.recorder import Journal
 
 
 class _NoSessions(SessionInterface):

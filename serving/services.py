@@ -9,18 +9,19 @@ from pathlib import Path
 
 from flask import current_app
 
-from leadscore.copies import VerifiedCopies, private_folder
-from leadscore.registry import Registry
+from leadscore.registry.store import Registry
 from leadscore.scoring import ActionPolicy, action_policy_from
 from leadscore.settings import Settings
-from serving.dagster_client import DagsterClient
-from serving.journal import Journal
-from serving.metrics import Metrics
-from serving.model_cache import ModelCache
-from serving.probes import Probe, is_database_up
-from serving.readiness import ReadinessSource
-from serving.started import Started
-from serving.trainings import Trainings
+from serving.dependencies.crm_database import ReadinessSource
+from serving.dependencies.dagster_client import DagsterClient
+from serving.dependencies.probes import Probe, is_database_up
+from serving.models.cache import ModelCache
+from serving.models.mapped_files import MappedFiles
+from serving.shared_folder import private_folder
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.recorder import Journal
+from serving.training.run_claims import Started
+from serving.training.runs import Trainings
 
 EXTENSION = "leadscore"
 PROBE_FRESH_SECONDS = 5.0
@@ -54,7 +55,7 @@ def build_services(
     shared = cache(lambda: folder or private_folder())
     is_stopping = is_stopping or threading.Event()
     metrics, registry = Metrics(), Registry(settings.model_path)
-    copies = VerifiedCopies(lambda: shared() / "copies")
+    copies = MappedFiles(lambda: shared() / "copies")
     dagster = DagsterClient(settings.dagster_url)
     database = Probe("database", lambda: is_database_up(settings), PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS)
     # of the threads a quarter is left to scoring, and another to those who only ask how a training stands

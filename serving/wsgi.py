@@ -2,8 +2,8 @@
 
 from leadscore.settings import read_settings
 from serving.app import create_app
-from serving.logs import write_json_lines
-from serving.preparation import prepare
+from serving.server.startup import prepare
+from serving.telemetry.json_logging import write_json_lines
 
 _settings = read_settings()
 write_json_lines(_settings.log_level)

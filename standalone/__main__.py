@@ -74,8 +74,8 @@ def _simulate(chosen: argparse.Namespace) -> int:
 
 def _rebuild(chosen: argparse.Namespace) -> int:
     """Rebuild a version of the system in STATE_DIR; its database need not run, the version has its rows."""
-    from leadscore_assets import rebuild  # noqa: PLC0415  # the simulator's users need not wait for it
-    from standalone.workplace import reached_from_outside  # noqa: PLC0415  # as above
+    from leadscore_assets.commands import rebuild  # noqa: PLC0415  # the simulator's users need not wait for it
+    from standalone.state_dir import reached_from_outside  # noqa: PLC0415  # as above
 
     return rebuild.main([chosen.org, chosen.version], reached_from_outside(read_settings(), os.environ))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from leadscore.errors import CannotRun, Damaged, InvalidId, LeadscoreError
-from leadscore.registry import Registry, check_org_id
+from leadscore.registry.ids import check_org_id
+from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.source.orgs import TrainingNeed
 from standalone.api import Api

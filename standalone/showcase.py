@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from leadscore.settings import Settings
+from leadscore_assets.source.open_leads import Features, open_leads
 from standalone.api import OK, Api, Body, problem_in
-from standalone.open_leads import Features, open_leads
 
 LEADS_SCORED = 500
 PATH = "/api/v1/predict"

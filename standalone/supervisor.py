@@ -14,19 +14,19 @@ from rich.console import Console
 
 from leadscore.errors import CannotRun, LeadscoreError
 from leadscore.records import window_from
-from leadscore.registry import Registry
+from leadscore.registry.store import Registry
 from leadscore.settings import PROJECT_ROOT, Settings
-from leadscore_assets.needs import training_needs
+from leadscore_assets.commands.set_up_database import set_up
+from leadscore_assets.due_orgs import training_needs
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import check_sql
-from leadscore_assets.source.setup import set_up
 from standalone.api import Api, train
 from standalone.crm_source import create_source_table, fill_crm
 from standalone.first_trainings import first_lead, in_one_line, split_by_need
 from standalone.postgres import HOST, EmbeddedPostgres
 from standalone.processes import Child, wait_until
 from standalone.showcase import print_lead
-from standalone.workplace import (
+from standalone.state_dir import (
     accepts_connections,
     check_ports,
     child_environment,
@@ -146,7 +146,9 @@ class Run:
     @contextmanager
     def _interrupted_runs_ended(self, environment: Mapping[str, str]) -> Iterator[None]:
         """End the runs that an earlier code server left behind while the block runs, which starts another one."""
-        ending = self._child("clean-up of interrupted runs", environment, "leadscore_assets.interrupted_runs")
+        ending = self._child(
+            "clean-up of interrupted runs", environment, "leadscore_assets.commands.end_interrupted_runs"
+        )
         try:
             yield
             ending.wait_for_success(START_SECONDS)

@@ -16,7 +16,7 @@ from flask import Flask, Response, request
 
 from leadscore.features import CONTRACT
 from leadscore.settings import read_settings
-from serving.http_server import serve
+from serving.server.supervisor import serve
 
 PATH = "/predict"
 JSON_TYPE = "application/json"

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from serving.bridge import OF_EVERY_REQUEST, TICK_SECONDS
+from serving.server.rsgi import OF_EVERY_REQUEST, TICK_SECONDS
 
 MEAN_INTERVAL_SECONDS = 0.001
 WARM_UP_CALLS = 500
@@ -33,26 +33,26 @@ IDENTIFY = "request id, headers"
 PARTS = (FLASK, PARSE, FIND, SCORE, BUILD, ENCODE, METRICS, LOG, IDENTIFY)
 # the longest module name that fits decides; a function that is named so decides before its module
 PART_OF_MODULE = {
-    "serving.boundary": PARSE,
-    "serving.operation": PARSE,
-    "serving.leads": PARSE,
-    "serving.scoring_routes": BUILD,
-    "serving.wire": ENCODE,
-    "serving.encoded": ENCODE,
-    "serving.known": IDENTIFY,
-    "serving.model_cache": FIND,
-    "serving.metrics": METRICS,
-    "serving.request_log": IDENTIFY,
-    "serving.logs": LOG,
+    "serving.api.request_parsing": PARSE,
+    "serving.api.endpoint": PARSE,
+    "serving.api.lead_parsing": PARSE,
+    "serving.api.scoring": BUILD,
+    "serving.api.schema": ENCODE,
+    "serving.api.json_response": ENCODE,
+    "serving.telemetry.request_context": IDENTIFY,
+    "serving.models.cache": FIND,
+    "serving.telemetry.metrics": METRICS,
+    "serving.api.request_hooks": IDENTIFY,
+    "serving.telemetry.json_logging": LOG,
     "leadscore.features": PARSE,
     "leadscore.registry": FIND,
     "leadscore.engine": SCORE,
     "leadscore.scoring": SCORE,
     "prometheus_client": METRICS,
-    "serving.journal": LOG,
+    "serving.telemetry.recorder": LOG,
     "logging": LOG,
 }
-PART_OF_FUNCTION = {"serving.operation.answer": ENCODE}
+PART_OF_FUNCTION = {"serving.api.endpoint.answer": ENCODE}
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _app(name: str, models: Path, folder: Path, log: io.TextIOBase) -> Any:
     from leadscore.engine.native import kernels  # noqa: PLC0415  # likewise
     from leadscore.settings import Settings  # noqa: PLC0415  # likewise
     from serving.app import create_app  # noqa: PLC0415  # likewise
-    from serving.logs import write_json_lines  # noqa: PLC0415  # likewise
+    from serving.telemetry.json_logging import write_json_lines  # noqa: PLC0415  # likewise
 
     kernels()
     with redirect_stdout(log):

@@ -18,9 +18,9 @@ from benchmarks.quality import features_of, loaded_crm
 from leadscore.evaluation import Flags, Floats, Holdout
 from leadscore.features import CONTRACT
 from leadscore.settings import Settings, parse_time
+from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.orgs import orgs
-from leadscore_assets.training.features import FeatureRows
 from standalone.crm import create_tables
 from standalone.orgs import DEMO_ORGS
 from standalone.simulator import into_database, simulate

@@ -16,22 +16,16 @@ from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.quality import features_of
 from benchmarks.shared.load import post
-from leadscore.activation import roll_back
-from leadscore.artifact import (
-    ENGINE_FILE,
-    ESTIMATOR_FILE,
-    FOREST_FILE,
-    MANIFEST_FILE,
-    Manifest,
-    encode_arrays,
-    sha256_of,
-)
 from leadscore.engine.scorer import Scorer
 from leadscore.features import CONTRACT
 from leadscore.forest import LEAF, Floats, Forest
-from leadscore.registry import POINTER_FILE, Pointer, Registry
+from leadscore.registry.activation import roll_back
+from leadscore.registry.durable_files import sha256_of
+from leadscore.registry.safetensors import encode_arrays
+from leadscore.registry.store import POINTER_FILE, Pointer, Registry
+from leadscore.registry.version import ENGINE_FILE, ESTIMATOR_FILE, FOREST_FILE, MANIFEST_FILE, Manifest
+from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.source.database import connect
-from leadscore_assets.training.features import FeatureRows
 from leadscore_assets.training.fit import flatten
 from leadscore_assets.training.train import train
 from standalone.orgs import Org

@@ -15,7 +15,7 @@ from functools import reduce
 from llvmlite import ir
 
 from leadscore.engine.boxes import LANES, MOST_FEATURES, PART, quadrature
-from leadscore.engine.code import (
+from leadscore.engine.ir_builder import (
     F32,
     F64,
     I1,

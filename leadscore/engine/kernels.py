@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from leadscore.engine.code import F32, F64, I16, I64, POINTER, Code, Value, new_function
 from leadscore.engine.explain_kernel import SUMS, add_explain
+from leadscore.engine.ir_builder import F32, F64, I16, I64, POINTER, Code, Value, new_function
 from leadscore.engine.rank_kernel import add_rank
 from leadscore.engine.walk_kernel import add_walk
 

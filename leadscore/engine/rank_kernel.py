@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from leadscore.engine.code import F32, I1, I16, I64, POINTER, Code, Value, new_internal_function
+from leadscore.engine.ir_builder import F32, I1, I16, I64, POINTER, Code, Value, new_internal_function
 from leadscore.engine.ranks import UNKNOWN
 
 

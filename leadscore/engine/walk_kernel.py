@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from leadscore.engine.code import F32, F64, I32, I64, POINTER, Code, Value, new_internal_function
+from leadscore.engine.ir_builder import F32, F64, I32, I64, POINTER, Code, Value, new_internal_function
 from leadscore.engine.nodes import AGREEMENT, LEFT_SHIFT, PLACE_BITS, PLACES_OF_KNOWN, WALKERS
 
 ROWS_TOGETHER = 4

@@ -4,17 +4,17 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from leadscore.activation import activate
 from leadscore.errors import NotActivatable
 from leadscore.formats import COMPARED_SINCE_FORMAT
 from leadscore.gate import Decision, Judgement, decide, policy_from
-from leadscore.registry import Pointer, Registry
+from leadscore.registry.activation import activate
+from leadscore.registry.store import Pointer, Registry
 from leadscore.settings import Settings
+from leadscore_assets.dataset import Candidate
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata import GROUP, OWNERS, version_links
+from leadscore_assets.metadata.figures import GROUP, OWNERS, version_links
+from leadscore_assets.metadata.readiness_plan import plan_for, refused
 from leadscore_assets.partitions import orgs
-from leadscore_assets.plans import plan_for, refused
-from leadscore_assets.training.candidate import Candidate
 
 
 @dg.asset(partitions_def=orgs, group_name=GROUP, owners=OWNERS, kinds={"python"}, output_required=False)

@@ -9,11 +9,11 @@ from leadscore.errors import InvalidInput
 from leadscore.features import CONTRACT
 from leadscore.records import window_from
 from leadscore.settings import TIME, Settings, parse_time
+from leadscore_assets.dataset import ConversionRecords
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata import GROUP, OWNERS, records_metadata, row_schema
+from leadscore_assets.metadata.figures import GROUP, OWNERS, records_metadata, row_schema
 from leadscore_assets.partitions import orgs
 from leadscore_assets.resources import Crm
-from leadscore_assets.source.extraction import ConversionRecords
 
 
 class ExtractionConfig(dg.Config):

@@ -3,11 +3,11 @@
 import dagster as dg
 
 from leadscore.gate import policy_from
-from leadscore.registry import Registry
+from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore_assets.dataset import Candidate, FeatureRows
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.history import past_versions
-from leadscore_assets.metadata import (
+from leadscore_assets.metadata.figures import (
     GROUP,
     OWNERS,
     decision_metadata,
@@ -15,9 +15,8 @@ from leadscore_assets.metadata import (
     quality_metadata,
     version_links,
 )
+from leadscore_assets.metadata.history import past_versions
 from leadscore_assets.partitions import orgs
-from leadscore_assets.training.candidate import Candidate
-from leadscore_assets.training.features import FeatureRows
 from leadscore_assets.training.judge import judge
 
 
@@ -34,7 +33,7 @@ def evaluation(
     A version is judged once; materializing this again shows the stored judgement.
     """
     # matplotlib and scikit-learn are needed by this step only
-    from leadscore_assets.pictures import evaluation_pictures, versions_picture  # noqa: PLC0415
+    from leadscore_assets.metadata.pictures import evaluation_pictures, versions_picture  # noqa: PLC0415
     from leadscore_assets.report.describe import report_describer  # noqa: PLC0415
 
     org_id = context.partition_key

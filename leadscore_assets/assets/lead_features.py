@@ -4,10 +4,10 @@ import dagster as dg
 
 from leadscore.features import CONTRACT
 from leadscore.settings import Settings
-from leadscore_assets.metadata import GROUP, OWNERS, records_metadata, row_schema
+from leadscore_assets.dataset import ConversionRecords, FeatureRows
+from leadscore_assets.metadata.figures import GROUP, OWNERS, records_metadata, row_schema
 from leadscore_assets.partitions import orgs
-from leadscore_assets.source.extraction import ConversionRecords
-from leadscore_assets.training.features import FeatureRows, check_rows
+from leadscore_assets.training.contract_check import check_rows
 
 
 @dg.asset(

@@ -2,16 +2,22 @@
 
 import dagster as dg
 
-from leadscore.artifact import Manifest
 from leadscore.gate import policy_from, refuse_unfittable
-from leadscore.registry import Registry
+from leadscore.registry.store import Registry
+from leadscore.registry.version import Manifest
 from leadscore.settings import Settings
+from leadscore_assets.dataset import Candidate, FeatureRows
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata import GROUP, OWNERS, counts_metadata, importance_table, version_links, window_metadata
+from leadscore_assets.metadata.figures import (
+    GROUP,
+    OWNERS,
+    counts_metadata,
+    importance_table,
+    version_links,
+    window_metadata,
+)
+from leadscore_assets.metadata.readiness_plan import plan_for, refused
 from leadscore_assets.partitions import orgs
-from leadscore_assets.plans import plan_for, refused
-from leadscore_assets.training.candidate import Candidate
-from leadscore_assets.training.features import FeatureRows
 
 
 @dg.asset(partitions_def=orgs, group_name=GROUP, owners=OWNERS, kinds={"python", "scikitlearn"})

@@ -19,9 +19,9 @@ import pandas as pd
 
 from leadscore.comparison import BASE_RATE, Comparison, compare
 from leadscore.evaluation import Holdout
+from leadscore_assets.dataset import FeatureRows, feature_matrix
 from leadscore_assets.report.importance import evenly_spread
 from leadscore_assets.report.slices import FEWEST_LEADS
-from leadscore_assets.training.features import FeatureRows, feature_matrix
 from leadscore_assets.training.fit import flatten
 from leadscore_assets.training.shapes import grow
 from leadscore_assets.training.shrinkage import shrink

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from leadscore.artifact import Artifact, Manifest
 from leadscore.evaluation import Floats
 from leadscore.gate import Judgement
-from leadscore.registry import REPORT_FILE
+from leadscore.registry.store import REPORT_FILE
+from leadscore.registry.version import LoadedVersion, Manifest
 from leadscore.scoring import action_policy_from
 from leadscore.settings import Settings
-from leadscore_assets.report.material import Links, ReportMaterial, material_of
+from leadscore_assets.dataset import FeatureRows
+from leadscore_assets.report.figures import Links, ReportMaterial, material_of
 from leadscore_assets.report.render import render_report
-from leadscore_assets.training.features import FeatureRows
 from leadscore_assets.training.judge import Describe
 
 
@@ -21,7 +21,7 @@ def report_describer(settings: Settings) -> Describe:
     """Return what makes, of a judgement, the report that `judge` stores with it."""
 
     def describe(
-        artifact: Artifact, judgement: Judgement, features: FeatureRows, champion: Floats | None
+        artifact: LoadedVersion, judgement: Judgement, features: FeatureRows, champion: Floats | None
     ) -> Mapping[str, bytes]:
         material = material_from(settings, artifact, judgement, features, champion=champion)
         return {REPORT_FILE: render_report(material)}
@@ -30,7 +30,7 @@ def report_describer(settings: Settings) -> Describe:
 
 
 def material_from(
-    settings: Settings, artifact: Artifact, judgement: Judgement, features: FeatureRows, *, champion: Floats | None
+    settings: Settings, artifact: LoadedVersion, judgement: Judgement, features: FeatureRows, *, champion: Floats | None
 ) -> ReportMaterial:
     """Gather a version's report as `material_of` does, with what the settings say."""
     manifest = artifact.manifest

@@ -9,10 +9,10 @@ from leadscore.comparison import Estimate
 from leadscore.evaluation import EvaluationReport
 from leadscore_assets.report.curves import Curve
 from leadscore_assets.report.effects import Effect
+from leadscore_assets.report.figures import ReportMaterial
 from leadscore_assets.report.importance import Drop
-from leadscore_assets.report.material import ReportMaterial
+from leadscore_assets.report.number_format import figure, percent, points
 from leadscore_assets.report.slices import Slice
-from leadscore_assets.report.words import figure, percent, points
 
 WIDTH, HEIGHT = 360, 300
 LEFT, RIGHT, TOP, BOTTOM = 48, 342, 10, 254

@@ -13,8 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from leadscore.comparison import Comparison
 from leadscore.gate import Reason
-from leadscore_assets.report import plots, words
-from leadscore_assets.report.material import ReportMaterial
+from leadscore_assets.report import number_format as words
+from leadscore_assets.report import plots
+from leadscore_assets.report.figures import ReportMaterial
 from leadscore_assets.report.slices import FEWEST_LEADS
 
 FOLDER = Path(__file__).parent

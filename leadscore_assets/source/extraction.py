@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pandas as pd
 import psycopg
@@ -23,6 +23,7 @@ from leadscore.errors import SourceMismatch
 from leadscore.features import CONTRACT, Contract
 from leadscore.records import RecordCounts, Window
 from leadscore.settings import Settings
+from leadscore_assets.dataset import ConversionRecords
 from leadscore_assets.source.database import Connection, connect, explaining
 
 RECORDS_SQL = Path(__file__).with_name("conversion_records.sql")
@@ -42,21 +43,6 @@ KEY_COLUMNS = {
     "landmark_days": WHOLE,
     "converted": WHOLE,
 }
-
-
-@dataclass(frozen=True)
-class ConversionRecords:
-    """One org's records.
-
-    `rows` has `lead_id`, `created_on` (YYYY-MM-DD), `landmark_days`, `converted` (0 or 1) and one float64 column per
-    feature, NaN for unknown, ordered by the lead's creation, its id and the landmark.
-    """
-
-    KEYS: ClassVar = ("lead_id", "created_on", "landmark_days", "converted")
-
-    rows: pd.DataFrame
-    counts: RecordCounts
-    window: Window
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import msgspec
 
-from leadscore.outcomes import COUNTS_QUERY, OutcomeCounts, counts_arguments
+from leadscore.outcome_forecast import COUNTS_QUERY, OutcomeCounts, counts_arguments
 from leadscore.records import Window
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.tables import TABLES_LOCK
 
 FUNCTIONS_SQL = Path(__file__).with_name("outcomes.sql")
 REMEDY = (
-    "Run `python -m leadscore_assets.source.setup`, which makes our functions; a CRM with other tables needs views"
-    " named dossier and dossier_status_history."
+    "Run `python -m leadscore_assets.commands.set_up_database`, which makes our functions; a CRM with"
+    " other tables needs views named dossier and dossier_status_history."
 )
 
 

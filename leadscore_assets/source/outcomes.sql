@@ -61,7 +61,7 @@ WHERE (lead.has_closing_history OR lead.status <> ALL (known_outcomes.conversion
     AND (lead.closed_at > lead.created_at + known_outcomes.first_landmark_days * interval '1 day') IS NOT FALSE
 $$;
 
--- One org's leads in numbers, as the JSON document that `OutcomeCounts` in leadscore/outcomes.py describes: its
+-- One org's leads in numbers, as the JSON document that `OutcomeCounts` in leadscore/outcome_forecast.py describes: its
 -- records by the days until they leave the training window, the outcomes that became known in the last `pace_days` by
 -- the days that they took, and the open leads by the days until their outcome is known at the latest. Days are from
 -- date to date.

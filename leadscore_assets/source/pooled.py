@@ -13,9 +13,9 @@ from leadscore.errors import SourceMismatch
 from leadscore.features import CONTRACT, Contract
 from leadscore.records import RecordCounts, Window
 from leadscore.settings import Settings
+from leadscore_assets.dataset import KEY_TYPES, ORG_COLUMN, ConversionRecords
 from leadscore_assets.source.database import connect
-from leadscore_assets.source.extraction import SQL_REMEDY, ConversionRecords, RecordsReader, records_sql
-from leadscore_assets.source.tables import KEY_TYPES, ORG_COLUMN
+from leadscore_assets.source.extraction import SQL_REMEDY, RecordsReader, records_sql
 
 ORGS_BETWEEN_LOG_LINES = 100
 

@@ -17,21 +17,13 @@ from psycopg.types.json import Jsonb
 
 from leadscore.errors import NotMaterialized
 from leadscore.features import CONTRACT
+from leadscore_assets.dataset import KEY_TYPES
 from leadscore_assets.source.database import Connection, explaining
 
 ASSETS_WITH_ROWS = ("conversion_records", "lead_features")
-ORG_COLUMN = "crm_org_id"  # whose a lead is, where the rows are of more than one org
-KEY_TYPES = {
-    "lead_id": "str",
-    "created_on": "str",
-    "landmark_days": "int64",
-    "converted": "int64",
-    "is_held_out": "int64",
-    ORG_COLUMN: "str",
-}
 ROWS_PER_BLOCK = 50_000
 TABLES_LOCK = 7_013_001  # any number of our own: whoever holds it may change our tables
-REMEDY = "Run `python -m leadscore_assets.source.setup`, then try again."
+REMEDY = "Run `python -m leadscore_assets.commands.set_up_database`, then try again."
 
 MATERIALIZATIONS_TABLE = """
 CREATE TABLE IF NOT EXISTS leadscore.materializations (

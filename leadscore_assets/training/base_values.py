@@ -11,8 +11,7 @@ import msgspec
 
 from leadscore.engine.scorer import Scorer
 from leadscore.pooling import BaseValues, base_value_of_org
-from leadscore_assets.source.tables import ORG_COLUMN
-from leadscore_assets.training.features import FeatureRows, feature_matrix
+from leadscore_assets.dataset import ORG_COLUMN, FeatureRows, feature_matrix
 
 # far finer than any rate is known, and coarse enough that no processor's rounding shows in the file's bytes
 DIGITS = 9

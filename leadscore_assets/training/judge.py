@@ -13,15 +13,15 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 
-from leadscore.artifact import Artifact
 from leadscore.comparison import BASE_RATE, Comparison, compare, pooled_baseline
 from leadscore.errors import AlreadyJudged, Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound
 from leadscore.evaluation import EvaluationReport, Floats, Holdout, evaluate
 from leadscore.gate import Judgement, Policy, Unevaluable, decide
 from leadscore.pooling import POOLED, BaseValues
 from leadscore.records import Window
-from leadscore.registry import Pointer, Registry
-from leadscore_assets.training.features import FeatureRows, feature_matrix
+from leadscore.registry.store import Pointer, Registry
+from leadscore.registry.version import LoadedVersion
+from leadscore_assets.dataset import FeatureRows, feature_matrix
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Judged:
     window: Window
 
 
-Describe = Callable[[Artifact, Judgement, FeatureRows, Floats | None], Mapping[str, bytes]]
+Describe = Callable[[LoadedVersion, Judgement, FeatureRows, Floats | None], Mapping[str, bytes]]
 
 
 def judge(
@@ -86,7 +86,7 @@ def judge(
         return registry.judgement(org_id, version) or judgement
 
 
-def _check_same_records(candidate: Artifact, features: FeatureRows) -> None:
+def _check_same_records(candidate: LoadedVersion, features: FeatureRows) -> None:
     trained_on = candidate.manifest.counts.fingerprint
     if trained_on != features.counts.fingerprint:
         raise SourceMismatch(
@@ -105,7 +105,7 @@ def holdout_of(features: FeatureRows) -> Holdout:
     )
 
 
-def judged(artifact: Artifact, features: FeatureRows) -> Judged:
+def judged(artifact: LoadedVersion, features: FeatureRows) -> Judged:
     """Return how good `artifact` is on the holdout of `features`, computed by the version's own contract."""
     rows = features.rows[features.holdout_mask()]
     probabilities = artifact.scorer.probabilities(feature_matrix(rows, artifact.manifest.contract))
@@ -140,7 +140,7 @@ def judged_pooled_model(registry: Registry, org_id: str, features: FeatureRows) 
     return replace(served, name=pooled_baseline(pointer.version))
 
 
-def _evaluable(registry: Registry, owner: str, pointer: Pointer, features: FeatureRows) -> Artifact | Unevaluable:
+def _evaluable(registry: Registry, owner: str, pointer: Pointer, features: FeatureRows) -> LoadedVersion | Unevaluable:
     """Return the version that `pointer` names, or why it cannot be evaluated on `features`."""
     try:
         artifact = registry.load(owner, pointer.version, pointer.manifest_sha256)

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from leadscore.artifact import encode_arrays
 from leadscore.features import Contract
-from leadscore_assets.source.tables import ORG_COLUMN
+from leadscore.registry.safetensors import encode_arrays
+from leadscore_assets.dataset import ORG_COLUMN
 
 SNAPSHOT_FILE = "records.safetensors"
 _ORG_NUMBER, _ORG_IDS = "org_number", "org_ids"

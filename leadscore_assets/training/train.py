@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from leadscore.artifact import (
+from leadscore.engine.scorer import Floats, Scorer
+from leadscore.features import Contract
+from leadscore.formats import FORMAT
+from leadscore.registry.safetensors import encode_arrays
+from leadscore.registry.store import Registry
+from leadscore.registry.version import (
     BASE_VALUES_FILE,
     ENGINE_FILE,
     ESTIMATOR_FILE,
@@ -17,15 +22,9 @@ from leadscore.artifact import (
     Importance,
     Manifest,
     Split,
-    encode_arrays,
 )
-from leadscore.engine.scorer import Floats, Scorer
-from leadscore.features import Contract
-from leadscore.formats import FORMAT
-from leadscore.registry import Registry
-from leadscore_assets.source.tables import ORG_COLUMN
+from leadscore_assets.dataset import ORG_COLUMN, FeatureRows
 from leadscore_assets.training.base_values import base_values_bytes
-from leadscore_assets.training.features import FeatureRows
 from leadscore_assets.training.fit import Fitted, estimator_bytes, fit, flatten
 from leadscore_assets.training.provenance import code_version, library_versions
 from leadscore_assets.training.snapshot import SNAPSHOT_FILE, lead_numbers, snapshot_bytes

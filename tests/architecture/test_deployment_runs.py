@@ -24,10 +24,10 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 from leadscore.settings import PROJECT_ROOT, Settings
-from leadscore_assets.source.setup import set_up
+from leadscore_assets.commands.set_up_database import set_up
 from standalone.postgres import HOST
 from standalone.processes import Child
-from standalone.workplace import child_environment
+from standalone.state_dir import child_environment
 
 UP_SECONDS = 120.0
 OURS = ("setup", "code-server", "dagster-webserver", "dagster-daemon", "serving")

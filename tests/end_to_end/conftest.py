@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from leadscore.registry import Registry
+from leadscore.registry.store import Registry
 from leadscore.settings import PROJECT_ROOT, Settings
 from leadscore_assets.source.database import connect
 from standalone.crm import create_tables

@@ -142,7 +142,7 @@ import dagster as dg
 from leadscore.registry import Registry
 from leadscore.settings import read_settings
 from leadscore_assets.definitions import build_defs
-from leadscore_assets.source.setup import set_up
+from leadscore_assets.commands.set_up_database import set_up
 
 settings = read_settings()
 set_up(settings)

@@ -9,7 +9,7 @@ from typing import Any
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
 from serving.app import create_app
-from serving.training_failures import WORDS
+from serving.training.failure_messages import WORDS
 
 TRAIN = "/api/v1/model/train"
 ENDED_SECONDS = 120

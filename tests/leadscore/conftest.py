@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leadscore.artifact import ENGINE_FILE, FOREST_FILE, Importance, Manifest, Split, encode_arrays
 from leadscore.comparison import Comparison, Difference, Estimate
 from leadscore.evaluation import ConfusionMatrix, EvaluationReport, Metrics
 from leadscore.features import CONTRACT
@@ -18,7 +17,9 @@ from leadscore.forest import LEAF, Forest
 from leadscore.formats import FORMAT
 from leadscore.gate import Decision, Judgement, Reason, Verdict
 from leadscore.records import RecordCounts, Window
-from leadscore.registry import Registry
+from leadscore.registry.safetensors import encode_arrays
+from leadscore.registry.store import Registry
+from leadscore.registry.version import ENGINE_FILE, FOREST_FILE, Importance, Manifest, Split
 
 ORG = "acme"
 

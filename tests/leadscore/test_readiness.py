@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from leadscore.errors import InvalidSettings
-from leadscore.outcomes import PACE_DAYS, Leads, OutcomeCounts, counts_arguments
+from leadscore.outcome_forecast import PACE_DAYS, Leads, OutcomeCounts, counts_arguments
 from leadscore.readiness import LONGEST_WINDOW_DAYS, Need, Readiness, assess
 from leadscore.records import Window
 from leadscore.settings import read_settings

@@ -10,11 +10,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from leadscore.registry import Registry
+from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.definitions import build_defs
 from leadscore_assets.source.database import connect
-from leadscore_assets.source.setup import set_up
 from standalone.crm import create_tables
 from standalone.orgs import Org
 from standalone.simulator import into_database, simulate

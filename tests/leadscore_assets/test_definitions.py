@@ -12,7 +12,7 @@ import pytest
 
 from leadscore.errors import SourceMismatch
 from leadscore.features import CONTRACT
-from leadscore.registry import Registry
+from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets import definitions
 from leadscore_assets.definitions import build_defs

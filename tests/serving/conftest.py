@@ -20,17 +20,6 @@ import urllib3
 from flask import Flask
 from flask.testing import FlaskClient
 
-from leadscore.activation import activate, roll_back
-from leadscore.artifact import (
-    BASE_VALUES_FILE,
-    ENGINE_FILE,
-    FOREST_FILE,
-    FORMAT,
-    Importance,
-    Manifest,
-    Split,
-    encode_arrays,
-)
 from leadscore.comparison import BASE_RATE, Comparison, Difference, Estimate
 from leadscore.evaluation import ConfusionMatrix, EvaluationReport, Metrics
 from leadscore.features import CONTRACT, Contract
@@ -38,7 +27,10 @@ from leadscore.forest import LEAF, Forest
 from leadscore.gate import Decision, Judgement, Reason, Verdict
 from leadscore.pooling import POOLED, BaseValues
 from leadscore.records import RecordCounts, Window
-from leadscore.registry import Registry
+from leadscore.registry.activation import activate, roll_back
+from leadscore.registry.safetensors import encode_arrays
+from leadscore.registry.store import Registry
+from leadscore.registry.version import BASE_VALUES_FILE, ENGINE_FILE, FOREST_FILE, FORMAT, Importance, Manifest, Split
 from leadscore.settings import Settings
 from serving.app import create_app
 from serving.services import EXTENSION, Services

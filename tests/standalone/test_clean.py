@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leadscore.settings import PROJECT_ROOT
-from standalone.workplace import kept_password, locked
+from standalone.state_dir import kept_password, locked
 
 
 def clean(folder: Path) -> subprocess.CompletedProcess[str]:

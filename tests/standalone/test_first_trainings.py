@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 
 from leadscore.errors import CannotRun
-from leadscore.registry import POINTER_FILE, Pointer, Registry
+from leadscore.registry.store import POINTER_FILE, Pointer, Registry
 from leadscore.settings import Settings
 from leadscore_assets.source.orgs import TrainingNeed
-from serving.dagster_client import LAUNCH_SECONDS
+from serving.dependencies.dagster_client import LAUNCH_SECONDS
 from standalone import api, showcase
 from standalone.api import TIMEOUT_SECONDS, Answer, Api, Body, in_words, train
 from standalone.first_trainings import first_lead, in_one_line, split_by_need

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leadscore.activation import activate
 from leadscore.features import CONTRACT
 from leadscore.gate import Judgement, policy_from
 from leadscore.records import RecordCounts, Window
-from leadscore.registry import Registry
+from leadscore.registry.activation import activate
+from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.report.describe import material_from
-from leadscore_assets.report.material import ReportMaterial
-from leadscore_assets.training.features import FeatureRows
+from leadscore_assets.report.figures import ReportMaterial
 from leadscore_assets.training.judge import judge
 from leadscore_assets.training.split import holdout_mask
 from leadscore_assets.training.train import train

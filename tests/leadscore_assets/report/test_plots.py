@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leadscore.comparison import Estimate
-from leadscore_assets.report import words
+from leadscore_assets.report import number_format as words
 from leadscore_assets.report.effects import Bin, Effect
 from leadscore_assets.report.importance import Drop
 from leadscore_assets.report.plots import (

@@ -7,9 +7,10 @@ from typing import Any
 
 from leadscore.records import Window
 from leadscore.settings import Settings
+from leadscore_assets.commands.set_up_database import set_up
+from leadscore_assets.dataset import ConversionRecords
 from leadscore_assets.source.database import connect
-from leadscore_assets.source.extraction import ConversionRecords, extract
-from leadscore_assets.source.setup import set_up
+from leadscore_assets.source.extraction import extract
 from standalone.crm import create_tables
 
 ORG = "north"

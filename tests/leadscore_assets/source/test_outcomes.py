@@ -1,130 +1,177 @@
-"""Which leads are records, what their label is, and at which landmarks they give a row."""
+"""Our SQL functions: they find the extraction's records, hold out whom the training holds out, and count."""
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 
-from tests.leadscore_assets.source.hand_made_crm import AS_OF, MICROSECOND, Crm, day
+from leadscore.errors import SourceMismatch
+from leadscore.outcome_forecast import Leads, OutcomeCounts
+from leadscore.records import Window
+from leadscore.settings import Settings
+from leadscore_assets.commands.set_up_database import set_up
+from leadscore_assets.source.database import connect
+from leadscore_assets.source.extraction import query_parameters
+from leadscore_assets.source.orgs import training_needs
+from leadscore_assets.source.outcomes import outcome_counts
+from leadscore_assets.training.split import holdout_mask, is_held_out
+from tests.leadscore_assets.source.hand_made_crm import AS_OF, MICROSECOND, ORG, Crm, day, window
 
-CREATED = day(150)
-
-
-def labels(crm: Crm, lead: str, **changed: object) -> set[int]:
-    return {row["converted"] for row in crm.rows(lead, **changed).values()}
-
-
-def test_a_lead_that_was_won_in_time_converted(crm: Crm) -> None:
-    lead = crm.lead(CREATED, ("QUALIFIED", day(149)), ("WON", day(140)))
-    assert labels(crm, lead) == {1}
-
-
-def test_a_lead_that_was_lost_did_not_convert(crm: Crm) -> None:
-    lead = crm.lead(day(20), ("LOST", day(10)))
-    assert labels(crm, lead) == {0}
-
-
-@pytest.mark.parametrize(("after_window", "expected"), [(-MICROSECOND, 1), (timedelta(0), 1), (MICROSECOND, 0)])
-def test_a_conversion_counts_up_to_the_very_end_of_its_window(crm: Crm, after_window: timedelta, expected: int) -> None:
-    lead = crm.lead(CREATED, ("WON", CREATED + timedelta(days=90) + after_window))
-    assert labels(crm, lead) == {expected}
-
-
-def test_a_lead_won_after_its_window_was_open_at_every_landmark(crm: Crm) -> None:
-    lead = crm.lead(CREATED, ("WON", CREATED + timedelta(days=120)))
-    assert list(crm.rows(lead)) == [0, 1, 3, 7, 14, 30, 60]
-
-
-@pytest.mark.parametrize(("age", "excluded"), [(90, {}), (89.99, {"still_open": 1})])
-def test_an_open_lead_is_a_record_once_its_window_is_over(crm: Crm, age: float, excluded: dict[str, int]) -> None:
-    crm.lead(day(age))
-    counts = crm.extract().counts
-    assert (counts.excluded, counts.records) == (excluded, 1 - sum(excluded.values()))
-
-
-def test_what_was_closed_after_as_of_was_still_open(crm: Crm) -> None:
-    crm.lead(day(20), ("WON", AS_OF + MICROSECOND))
-    assert crm.extract().counts.excluded == {"still_open": 1}
-
-
-def test_a_closing_at_as_of_itself_is_known(crm: Crm) -> None:
-    lead = crm.lead(day(20), ("WON", AS_OF))
-    assert labels(crm, lead) == {1}
-
-
-def test_a_closed_lead_without_a_closing_in_its_history_is_no_record(crm: Crm) -> None:
-    crm.lead(CREATED, ("QUALIFIED", day(149)), status="WON")
-    crm.lead(CREATED, status="LOST")
-    assert crm.extract().counts.excluded == {"outcome_time_unknown": 2}
-
-
-@pytest.mark.parametrize("late", [timedelta(0), -timedelta(hours=1)])
-def test_a_lead_closed_at_its_creation_or_before_was_never_open(crm: Crm, late: timedelta) -> None:
-    crm.lead(CREATED, ("WON", CREATED + late))
-    counts = crm.extract().counts
-    assert (counts.excluded, counts.records, counts.rows) == ({"closed_at_creation": 1}, 0, 0)
-
-
-def test_a_lead_closed_by_the_first_landmark_is_counted_apart(crm: Crm) -> None:
-    crm.lead(CREATED, ("LOST", CREATED + timedelta(days=7)))
-    crm.lead(CREATED, ("LOST", CREATED + timedelta(days=7) + MICROSECOND))
-    counts = crm.extract(landmark_days=(7, 14)).counts
-    assert (counts.excluded, counts.records, counts.rows) == ({"closed_before_first_landmark": 1}, 1, 1)
-
-
-@pytest.mark.parametrize(("closed_after_days", "landmarks"), [(3, [0, 1]), (3.001, [0, 1, 3]), (0.5, [0])])
-def test_a_record_gives_a_row_at_each_landmark_before_its_closing(
-    crm: Crm, closed_after_days: float, landmarks: list[int]
-) -> None:
-    lead = crm.lead(CREATED, ("LOST", CREATED + timedelta(days=closed_after_days)))
-    assert list(crm.rows(lead)) == landmarks
-
-
-def test_no_landmark_is_after_as_of(crm: Crm) -> None:
-    lead = crm.lead(day(10))
-    assert list(crm.rows(lead, conversion_window_days=5)) == [0, 1, 3, 7]
-
-
-@pytest.mark.parametrize(
-    ("created_at", "is_in"),
-    [(day(183), False), (day(183) + MICROSECOND, True), (AS_OF, True), (AS_OF + MICROSECOND, False)],
+KNOWN_OUTCOMES = (
+    "leadscore.known_outcomes(%(as_of)s, %(training_window_days)s, %(conversion_window_days)s,"
+    " %(conversion_statuses)s, (%(landmark_days)s)[1])"
 )
-def test_the_training_window_excludes_its_start_and_includes_its_end(crm: Crm, created_at, is_in: bool) -> None:
-    crm.lead(created_at)
-    counts = crm.extract().counts
-    assert counts.records + sum(counts.excluded.values()) == is_in
 
 
-def test_other_statuses_can_be_the_conversion(crm: Crm) -> None:
-    qualified = crm.lead(CREATED, ("QUALIFIED", day(145)), ("LOST", day(140)))
-    won = crm.lead(CREATED, ("WON", day(145)))
-    statuses = {"conversion_statuses": ("QUALIFIED", "APPOINTMENT")}
-    assert (labels(crm, qualified, **statuses), labels(crm, won, **statuses)) == ({1}, {0})
+def known(crm: Crm, columns: str, window: Window) -> list[tuple[object, ...]]:
+    """Return the org's outcomes that are known."""
+    query = f"SELECT {columns} FROM {KNOWN_OUTCOMES} WHERE org_id = '{ORG}' AND known_at <= %(as_of)s ORDER BY lead_id"
+    return crm.connection.execute(query, query_parameters(window)).fetchall()
 
 
-def test_a_lead_that_was_lost_first_closed_there_and_converted_all_the_same(crm: Crm) -> None:
-    lead = crm.lead(CREATED, ("LOST", CREATED + timedelta(days=2)), ("WON", CREATED + timedelta(days=20)))
-    assert {age: row["converted"] for age, row in crm.rows(lead).items()} == {0: 1, 1: 1}
+def fill(crm: Crm, chance: random.Random) -> None:
+    """Make leads of every kind, for two orgs."""
+    for _ in range(120):
+        created_at = AS_OF - chance.uniform(-0.1, 1) * timedelta(days=200)
+        moves = [
+            (status, created_at + chance.uniform(-0.1, 1) * timedelta(days=100))
+            for status in ("QUALIFIED", "WON", "LOST")
+            if chance.random() < 0.3
+        ]
+        status = chance.choice(("NEW", "WON", "LOST"))
+        crm.lead(created_at, *moves, status=status, org_id=chance.choice((ORG, ORG, "south")))
 
 
-def test_counts_are_of_leads_and_rows(crm: Crm) -> None:
-    crm.lead(CREATED, ("WON", CREATED + timedelta(days=2)))
-    crm.lead(CREATED, ("LOST", CREATED + timedelta(days=4)))
-    crm.lead(day(5))
-    crm.lead(CREATED, status="LOST")
-    counts = crm.extract().counts
-    assert (counts.records, counts.converted_records, counts.rows) == (2, 1, 5)
-    assert counts.excluded == {"outcome_time_unknown": 1, "still_open": 1}
+@pytest.mark.parametrize("statuses", [("WON",), ("QUALIFIED",)])
+@pytest.mark.parametrize("landmark_days", [(0, 7), (7, 14)])
+def test_they_count_the_same_records_as_the_extraction(
+    crm: Crm, statuses: tuple[str, ...], landmark_days: tuple[int, ...]
+) -> None:
+    """The same leads, with the same label and on the same side; and so do the orgs' needs and the counts of one org."""
+    fill(crm, random.Random(5))
+    asked = window(conversion_statuses=statuses, landmark_days=landmark_days)
+    records = crm.extract(conversion_statuses=statuses, landmark_days=landmark_days)
+    assert len(records.counts.excluded) >= 3
+    assert records.counts.records > 10
+
+    leads = records.rows.drop_duplicates("lead_id").sort_values("lead_id")
+    sides = holdout_mask(leads["lead_id"])
+    expected = list(zip(leads["lead_id"], leads["converted"] == 1, sides, strict=True))
+    assert known(crm, "lead_id, is_converted, is_held_out", asked) == expected
+
+    needs = {need.org_id: need.records for need in training_needs(crm.connection, asked, {}, 1)}
+    assert needs == {
+        org_id: crm.extract(org_id, conversion_statuses=statuses, landmark_days=landmark_days).counts.records
+        for org_id in (ORG, "south")
+    }
+    counted: Counter[tuple[bool, bool]] = Counter()
+    for group in outcome_counts(crm.connection, ORG, asked).records:
+        counted[group.is_converted, group.is_held_out] += group.leads
+    assert counted == Counter((converted, side) for _, converted, side in expected)
 
 
-def test_another_orgs_history_of_the_same_lead_does_not_count(crm: Crm) -> None:
-    lead = crm.lead(CREATED)
-    crm.move(lead, "WON", day(140), org_id="south")
-    assert labels(crm, lead) == {0}
+def test_a_lead_is_held_out_where_the_training_holds_it_out(crm: Crm) -> None:
+    """The database compares the hash's bytes, the training a number made of them."""
+    crm.connection.execute(
+        "INSERT INTO dossier (org_id, status, created_at, updated_at)"
+        " SELECT %s, 'NEW', %s, %s FROM generate_series(1, 3000)",
+        [ORG, day(100), day(100)],
+    )
+    sides = dict(known(crm, "lead_id, is_held_out", window()))
+    assert sides == {str(lead): is_held_out(str(lead)) for lead in range(1, 3001)}
+    assert 500 < sum(map(bool, sides.values())) < 700
 
 
-def test_an_org_without_leads_has_no_records(crm: Crm) -> None:
-    crm.lead(CREATED)
-    records = crm.extract(org_id="nobody")
-    assert (len(records.rows), records.counts.records, records.counts.excluded) == (0, 0, {})
+def test_an_open_lead_is_known_at_the_latest_when_its_conversion_window_ends(crm: Crm) -> None:
+    lead = crm.lead(day(20))
+    rows = crm.connection.execute(f"SELECT * FROM {KNOWN_OUTCOMES}", query_parameters(window())).fetchall()
+    assert rows == [(ORG, lead, day(20), day(-70), False, is_held_out(lead))]
+
+
+def groups(counted: tuple[Leads, ...]) -> dict[tuple[int, bool], int]:
+    """Return how many leads there are by their days and their outcome, on both sides together."""
+    leads: Counter[tuple[int, bool]] = Counter()
+    for group in counted:
+        leads[group.days, group.is_converted] += group.leads
+    return dict(leads)
+
+
+def test_records_are_counted_by_the_days_until_they_leave_the_window(crm: Crm) -> None:
+    crm.lead(day(183) + MICROSECOND, ("WON", day(150)))
+    crm.lead(day(183), ("WON", day(150)))
+    crm.lead(day(100), ("LOST", day(60)))
+    crm.lead(day(100))
+    counts = outcome_counts(crm.connection, ORG, window())
+    assert groups(counts.records) == {(1, True): 1, (83, False): 2}
+    assert counts.age_days == 183
+
+
+def test_outcomes_of_the_last_eight_weeks_are_counted_by_the_days_that_they_took(crm: Crm) -> None:
+    """Those of leads that have left the training window too: they tell how long an outcome takes."""
+    crm.lead(day(100), ("WON", day(56)))
+    crm.lead(day(100), ("WON", day(56) + MICROSECOND))
+    crm.lead(day(110), ("LOST", day(21)))
+    crm.lead(day(2), ("LOST", AS_OF))
+    crm.lead(day(2), ("LOST", AS_OF + MICROSECOND))
+    counts = outcome_counts(crm.connection, ORG, window(training_window_days=95))
+    assert groups(counts.arrivals) == {(2, False): 1, (44, True): 1, (89, False): 1}
+    assert groups(counts.records) == {(93, False): 1}
+
+
+def test_open_leads_are_counted_by_the_days_until_their_outcome_is_known_at_the_latest(crm: Crm) -> None:
+    crm.lead(day(89.5))
+    crm.lead(day(10), ("WON", AS_OF + MICROSECOND))
+    crm.lead(day(10), status="WON")
+    counts = outcome_counts(crm.connection, ORG, window())
+    assert groups(counts.open_leads) == {(1, False): 1, (80, False): 1}
+    assert (counts.records, counts.arrivals) == ((), ())
+
+
+def test_an_org_counts_its_own_leads_alone(crm: Crm) -> None:
+    crm.lead(day(100), ("WON", day(50)))
+    assert outcome_counts(crm.connection, "south", window()) == OutcomeCounts(None)
+
+
+def test_the_age_of_an_org_is_that_of_its_first_lead_however_long_ago(crm: Crm) -> None:
+    crm.lead(day(900), ("WON", day(899)))
+    crm.lead(AS_OF + MICROSECOND)
+    assert outcome_counts(crm.connection, ORG, window()) == OutcomeCounts(900)
+
+
+def test_a_condition_on_the_org_uses_its_index(crm: Crm) -> None:
+    """The function is planned as a part of the query that calls it, or every call would read all orgs' leads."""
+    crm.connection.execute(
+        "INSERT INTO dossier (org_id, status, created_at, updated_at)"
+        " SELECT 'org' || number %% 100, 'NEW', %s, %s FROM generate_series(1, 20000) AS number",
+        [day(100), day(100)],
+    )
+    crm.connection.execute("ANALYZE dossier, dossier_status_history")
+    query = f"EXPLAIN SELECT count(*) FROM {KNOWN_OUTCOMES} WHERE org_id = 'org7'"
+    plan = "\n".join(str(line) for (line,) in crm.connection.execute(query, query_parameters(window())))
+    assert "Seq Scan on dossier " not in plan
+    assert "dossier_by_org" in plan
+    assert "known_outcomes" not in plan
+
+
+@pytest.mark.parametrize("has_functions", [True, False])
+def test_without_the_crms_tables_or_our_functions_the_remedy_is_told(database: Settings, has_functions: bool) -> None:
+    if has_functions:
+        set_up(database)
+    with connect(database) as connection, pytest.raises(SourceMismatch, match=r"leadscore_assets\.source\.setup"):
+        outcome_counts(connection, ORG, window())
+
+
+def test_functions_of_another_release_are_replaced_by_ours(own_crm: Crm) -> None:
+    own_crm.lead(day(100))
+    own_crm.connection.execute(
+        "CREATE OR REPLACE FUNCTION leadscore.outcome_counts("
+        " org_id text, as_of timestamp, training_window_days integer, conversion_window_days integer,"
+        " conversion_statuses text[], first_landmark_days integer, pace_days integer)"
+        " RETURNS text LANGUAGE sql AS $$ SELECT '{\"age_days\": 1}' $$"
+    )
+    assert outcome_counts(own_crm.connection, ORG, window()) == OutcomeCounts(1)
+    set_up(own_crm.settings)
+    assert outcome_counts(own_crm.connection, ORG, window()).age_days == 100

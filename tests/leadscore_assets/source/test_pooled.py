@@ -12,11 +12,11 @@ import pytest
 
 from leadscore.errors import DatabaseUnavailable, SourceMismatch
 from leadscore.features import CONTRACT
-from leadscore_assets.metadata import counts_metadata
-from leadscore_assets.source.extraction import RECORDS_SQL, ConversionRecords
+from leadscore_assets.dataset import ORG_COLUMN, ConversionRecords
+from leadscore_assets.metadata.figures import counts_metadata
+from leadscore_assets.source.extraction import RECORDS_SQL
 from leadscore_assets.source.pooled import extract_pooled
-from leadscore_assets.source.tables import ORG_COLUMN
-from leadscore_assets.training.features import check_rows
+from leadscore_assets.training.contract_check import check_rows
 from tests.leadscore_assets.source.hand_made_crm import Crm, day, window
 
 ORGS = ("east", "north", "south")

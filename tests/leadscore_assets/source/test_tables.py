@@ -12,8 +12,8 @@ import pytest
 from leadscore.errors import NotMaterialized, SourceMismatch
 from leadscore.features import CONTRACT
 from leadscore.settings import Settings
+from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.database import Connection, connect
-from leadscore_assets.source.setup import set_up
 from leadscore_assets.source.tables import load, store
 
 ASSET = "lead_features"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from leadscore.artifact import encode_arrays
+from leadscore.registry.safetensors import encode_arrays
 from leadscore_assets.training import shapes
 from leadscore_assets.training.fit import Fitted, estimator_bytes, fit, flatten
 from leadscore_assets.training.selection import FEWEST_LEADS_FOR_SHAPES, STRENGTHS, USUAL

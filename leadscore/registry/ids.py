@@ -1,0 +1,72 @@
+"""Ids of orgs and versions: the rules that they keep, the folder that is named after an org, the next version's id."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
+
+from leadscore.errors import InvalidId
+from leadscore.pooling import POOLED
+
+# 80 characters, each of which may take three in a folder's name, whose most is 255
+_ORG_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,79}", re.ASCII)
+_VERSION_ID = re.compile(r"[0-9]{14}", re.ASCII)
+_VERSION_FORMAT = "%Y%m%d%H%M%S"
+
+
+def check_org_id(org_id: object) -> str:
+    """Return `org_id` when it is one, or the id under which the pooled model is kept. Raises InvalidId."""
+    return POOLED if org_id == POOLED else check_crm_org_id(org_id)
+
+
+def check_crm_org_id(org_id: object) -> str:
+    """Return `org_id` when an org may have it. Raises InvalidId with the rule, without repeating the value."""
+    if not isinstance(org_id, str) or not _ORG_ID.fullmatch(org_id) or ".." in org_id:
+        raise InvalidId(
+            "an org id is 1 to 80 characters: letters, digits, and after the first also _ . @ : -,"
+            " without two dots in a row"
+        )
+    return org_id
+
+
+def check_version_id(version: object) -> str:
+    """Return `version` when it is a version id. Raises InvalidId with the rule, without repeating the value."""
+    if not isinstance(version, str) or not is_version_id(version):
+        raise InvalidId("a version id is 14 digits, YYYYMMDDHHMMSS")
+    return version
+
+
+def is_version_id(name: str) -> bool:
+    """Return whether `name` is a version id: 14 digits."""
+    return _VERSION_ID.fullmatch(name) is not None
+
+
+def next_version_id(existing: list[str], now: datetime) -> str:
+    """Return an id that is the time `now`, or one second after the newest existing id when that is not older.
+
+    An existing name that is no time is not ours, and is passed over.
+    """
+    taken = [taken_at for taken_at in map(_version_time, existing) if taken_at]
+    now = now.astimezone(UTC).replace(microsecond=0)
+    return max([now, *(taken_at + timedelta(seconds=1) for taken_at in taken)]).strftime(_VERSION_FORMAT)
+
+
+def _version_time(version: str) -> datetime | None:
+    try:
+        moment = datetime.strptime(version, _VERSION_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    # a second later must be a time, too
+    return moment if moment.year < datetime.max.year else None
+
+
+def folder_name(org_id: str) -> str:
+    """Return the name of an org's folder: its id, percent-encoded where it is not a letter, a digit, _ or -."""
+    return re.sub(r"[^A-Za-z0-9_-]", lambda found: f"%{ord(found[0]):02X}", org_id)
+
+
+def is_org_folder(name: str) -> bool:
+    """Return whether an org's folder has this name."""
+    org_id = unquote(name)
+    return bool(_ORG_ID.fullmatch(org_id)) and ".." not in org_id and folder_name(org_id) == name

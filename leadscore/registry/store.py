@@ -1,0 +1,317 @@
+"""models/: where versions are kept and found. A folder that `ls` and `cat` explain; nothing in it is Python.
+
+    models/<org>/<version>/manifest.json, forest.safetensors, model.joblib, records.safetensors
+                           engine.safetensors             the forest as it is served
+                           evaluation.json, report.html   added when the version is judged
+    models/<org>/active.json            the pointer: which version is active
+    models/<org>/activations.jsonl      its history
+    models/_pooled/                     the pooled model's, as an org's; its versions also have base_values.json
+
+Readers take no lock: a version appears whole by one rename, the pointer is swapped by one rename. Writers of one org
+take turns through a lock on the org's folder. Who may be active is not decided here: see `activation`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import unquote
+
+import msgspec
+
+from leadscore.errors import (
+    AlreadyJudged,
+    Damaged,
+    NoActiveModel,
+    NotKept,
+    RegistryUnavailable,
+    UnsupportedFormat,
+    VersionNotFound,
+)
+from leadscore.formats import FORMAT, decode_document
+from leadscore.gate import Judgement
+from leadscore.registry.durable_files import (
+    PARTIAL_PREFIX,
+    read_if_there,
+    read_verified,
+    replace_durably,
+    sha256_of,
+    sync_folder,
+    write_durably,
+)
+from leadscore.registry.ids import (
+    check_org_id,
+    check_version_id,
+    folder_name,
+    is_org_folder,
+    is_version_id,
+    next_version_id,
+)
+from leadscore.registry.version import (
+    ENGINE_FILE,
+    MANIFEST_FILE,
+    LoadedVersion,
+    Manifest,
+    decode_manifest,
+    decode_scorer,
+    load_base_values,
+    load_version,
+    scoring_file,
+)
+
+EVALUATION_FILE = "evaluation.json"
+REPORT_FILE = "report.html"
+POINTER_FILE = "active.json"
+HISTORY_FILE = "activations.jsonl"
+LOCK_FILE = ".lock"
+MOST_PATHS = 4_096
+
+_POINTER_REMEDY = "delete it, then roll back to a version or train again"
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """Which version is active, since when, by whom and why; `manifest_sha256` ties it to that version's files."""
+
+    version: str
+    previous: str | None
+    activated_at: str
+    by: str
+    reason: str
+    manifest_sha256: str
+    format: int = FORMAT
+
+
+class Registry:
+    """The versions of all orgs below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        # asked for with every request
+        self._pointer_path = lru_cache(MOST_PATHS)(lambda org_id: str(self._org_folder(org_id) / POINTER_FILE))
+
+    # reading
+
+    def orgs(self) -> list[str]:
+        """Return the orgs that have a folder, sorted."""
+        if not self.root.is_dir():
+            return []
+        folders = (entry.name for entry in self.root.iterdir() if entry.is_dir() and not entry.is_symlink())
+        return sorted(unquote(name) for name in folders if is_org_folder(name))
+
+    def versions(self, org_id: str) -> list[str]:
+        """Return the org's version ids, newest first; empty for an org without versions."""
+        folder = self._org_folder(org_id)
+        if not folder.is_dir():
+            return []
+        entries = (entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
+        return sorted((entry.name for entry in entries if is_version_id(entry.name)), reverse=True)
+
+    def manifest(self, org_id: str, version: str, expected_sha256: str | None = None) -> Manifest:
+        """Return a version's manifest. Raises VersionNotFound, or Damaged when it is not the one recorded."""
+        content = self._manifest_bytes(org_id, version)
+        if expected_sha256 is not None and sha256_of(content) != expected_sha256:
+            raise Damaged(f"{MANIFEST_FILE} of version {version} is not what was written; roll back or train again")
+        manifest = decode_manifest(content)
+        if (manifest.org_id, manifest.version) != (org_id, version):
+            raise Damaged(f"the manifest in version {version}'s folder is another version's; train again")
+        return manifest
+
+    def manifest_sha256(self, org_id: str, version: str) -> str:
+        """Return the SHA-256 of a version's manifest as it is stored now."""
+        return sha256_of(self._manifest_bytes(org_id, version))
+
+    def load(self, org_id: str, version: str, expected_sha256: str | None = None) -> LoadedVersion:
+        """Return a version, with every file's hash verified. Raises VersionNotFound or Damaged."""
+        manifest = self.manifest(org_id, version, expected_sha256)
+        return load_version(self._version_folder(org_id, version), manifest)
+
+    def load_for_scoring(
+        self, org_id: str, version: str, expected_sha256: str, map_file: Callable[[Path, str], memoryview]
+    ) -> LoadedVersion:
+        """Return a version, of which only the files that scoring needs are read and verified.
+
+        The others were verified when it was activated. `map_file(path, sha256)` gives the verified content of the
+        engine's arrays. Raises VersionNotFound or Damaged.
+        """
+        manifest, folder = self.manifest(org_id, version, expected_sha256), self._version_folder(org_id, version)
+        name = scoring_file(manifest)
+        is_mapped, recorded = name == ENGINE_FILE, manifest.files[name]
+        content = map_file(folder / name, recorded) if is_mapped else read_verified(folder / name, recorded)
+        scorer = decode_scorer(content, name, len(manifest.contract.features))
+        base_values = load_base_values(folder, org_id, manifest.files)
+        return LoadedVersion(manifest, scorer, base_values, recorded if is_mapped else None)
+
+    def judgement(self, org_id: str, version: str) -> Judgement | None:
+        """Return how a version was judged, or None when it was not. Raises Damaged when that cannot be read."""
+        content = read_if_there(self._version_folder(org_id, version) / EVALUATION_FILE)
+        return None if content is None else decode_document(content, Judgement, EVALUATION_FILE, "train again")
+
+    def file(self, org_id: str, version: str, name: str) -> bytes:
+        """Return a file that the version was published with, verified. Raises VersionNotFound, NotKept or Damaged."""
+        return self._recorded_file(org_id, version, name, self.manifest(org_id, version).files)
+
+    def judged_file(self, org_id: str, version: str, name: str) -> bytes:
+        """Return a file that was stored with the judgement, verified. Raises VersionNotFound, NotKept or Damaged."""
+        judgement = self.judgement(org_id, version)
+        return self._recorded_file(org_id, version, name, judgement.files if judgement else {})
+
+    def active(self, org_id: str) -> Pointer | None:
+        """Return the org's pointer, or None when nothing was ever activated. Raises Damaged."""
+        content = read_if_there(self._org_folder(org_id) / POINTER_FILE)
+        if content is None:
+            return None
+        pointer = decode_document(content, Pointer, POINTER_FILE, _POINTER_REMEDY)
+        if not is_version_id(pointer.version):
+            raise Damaged(f"{POINTER_FILE} names no version; delete it, then roll back to a version or train again")
+        return pointer
+
+    def require_active(self, org_id: str) -> Pointer:
+        """Return the org's pointer. Raises NoActiveModel when there is none."""
+        pointer = self.active(org_id)
+        if pointer is None:
+            raise NoActiveModel("the org has no active model; train it, and see why if nothing was activated")
+        return pointer
+
+    def pointer_stamp(self, org_id: str) -> tuple[int, int, int] | None:
+        """Return what changes whenever the pointer is swapped, at the cost of one `stat`; None without a pointer."""
+        path = self._pointer_path(org_id if isinstance(org_id, str) else check_org_id(org_id))
+        try:
+            status = os.stat(path)  # noqa: PTH116 (a Path takes longer than the call)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def active_orgs(self) -> list[str]:
+        """Return the orgs that have a pointer, those whose pointer moved last first."""
+        stamps = {org_id: self.pointer_stamp(org_id) for org_id in self.orgs()}
+        moved = {org_id: stamp[1] for org_id, stamp in stamps.items() if stamp is not None}
+        return sorted(moved, key=moved.__getitem__, reverse=True)
+
+    def history(self, org_id: str) -> list[Pointer]:
+        """Return every activation, oldest first, the present one included."""
+        content = read_if_there(self._org_folder(org_id) / HISTORY_FILE) or b""
+        entries = [entry for entry in map(_history_entry, content.splitlines()) if entry]
+        pointer = self.active(org_id)
+        # a crash between the swap and the entry leaves the pointer as the only witness
+        return entries if pointer is None or pointer in entries else [*entries, pointer]
+
+    # writing
+
+    def publish(
+        self, org_id: str, files: Mapping[str, bytes], describe: Callable[[str, dict[str, str]], Manifest]
+    ) -> Manifest:
+        """Add a version holding `files` and return its manifest, which `describe(version, hashes)` makes.
+
+        The version is written beside its place and renamed into it, so that it is seen whole or not at all.
+        Raises RegistryUnavailable when the folder cannot be written; then no part of a version is left behind.
+        """
+        with self.exclusive(org_id) as folder:
+            self._sweep(folder)
+            known = [*self.versions(org_id), *(entry.version for entry in self.history(org_id))]
+            version = next_version_id(known, datetime.now(UTC))
+            manifest = describe(version, {name: sha256_of(content) for name, content in files.items()})
+            partial = folder / f"{PARTIAL_PREFIX}{version}"
+            try:
+                partial.mkdir()
+                for name, content in {**files, MANIFEST_FILE: _pretty(manifest)}.items():
+                    write_durably(partial / name, content)
+                sync_folder(partial)
+                partial.rename(folder / version)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+            sync_folder(folder)
+            return manifest
+
+    def record_judgement(
+        self, org_id: str, version: str, judgement: Judgement, files: Mapping[str, bytes] | None = None
+    ) -> Judgement:
+        """Store how a version was judged, once, with `files` beside it, and return it with their hashes.
+
+        The judgement is written last: whoever sees it sees its files. Raises VersionNotFound, or AlreadyJudged when
+        that was done before.
+        """
+        folder, files = self._existing_folder(org_id, version), files or {}
+        judgement = msgspec.structs.replace(
+            judgement, files={name: sha256_of(content) for name, content in files.items()}
+        )
+        with self.exclusive(org_id):
+            if (folder / EVALUATION_FILE).exists():
+                raise AlreadyJudged(f"version {version} was judged before; train again for a new candidate")
+            beside = {folder / name: content for name, content in files.items()}
+            replace_durably(beside | {folder / EVALUATION_FILE: _pretty(judgement)})
+        return judgement
+
+    def swap_pointer(self, org_id: str, pointer: Pointer) -> None:
+        """Make `pointer` the org's and add it to the history. The caller holds the org's lock: see `activation`."""
+        folder = self._org_folder(org_id)
+        lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in [*self.history(org_id), pointer])
+        replace_durably({folder / POINTER_FILE: _pretty(pointer), folder / HISTORY_FILE: lines})
+
+    @contextmanager
+    def exclusive(self, org_id: str) -> Iterator[Path]:
+        """Hold the org's lock, which the kernel frees when the process dies; yields the org's folder."""
+        folder = self._org_folder(org_id)
+        try:
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                sync_folder(self.root)
+            with (folder / LOCK_FILE).open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield folder
+        except OSError as error:
+            raise RegistryUnavailable(
+                f"the model registry cannot be written ({error.strerror or type(error).__name__});"
+                " make MODEL_PATH a writable folder with free space"
+            ) from error
+
+    def _sweep(self, folder: Path) -> None:
+        """Remove what a writer that was killed left behind; the lock says that none is at work."""
+        for leftover in [*folder.glob(f"{PARTIAL_PREFIX}*"), *folder.glob(f"*/{PARTIAL_PREFIX}*")]:
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+    def _org_folder(self, org_id: str) -> Path:
+        return self.root / folder_name(check_org_id(org_id))
+
+    def _version_folder(self, org_id: str, version: str) -> Path:
+        return self._org_folder(org_id) / check_version_id(version)
+
+    def _existing_folder(self, org_id: str, version: str) -> Path:
+        folder = self._version_folder(org_id, version)
+        if folder.is_symlink() or not folder.is_dir():
+            raise VersionNotFound("the org has no such version; list its versions for those that it has")
+        return folder
+
+    def _recorded_file(self, org_id: str, version: str, name: str, recorded: Mapping[str, str]) -> bytes:
+        folder = self._existing_folder(org_id, version)
+        if name not in recorded:
+            raise NotKept(f"version {version} has no {name}: an earlier release made it; train again for one that has")
+        return read_verified(folder / name, recorded[name])
+
+    def _manifest_bytes(self, org_id: str, version: str) -> bytes:
+        content = read_if_there(self._existing_folder(org_id, version) / MANIFEST_FILE)
+        if content is None:
+            raise Damaged(f"version {version} has no {MANIFEST_FILE}; roll back to another version or train again")
+        return content
+
+
+def _history_entry(line: bytes) -> Pointer | None:
+    """Return the entry, or None for the torn last line of a disk that lost power."""
+    try:
+        return decode_document(line, Pointer, HISTORY_FILE, _POINTER_REMEDY)
+    except UnsupportedFormat:
+        raise
+    except Damaged:
+        return None
+
+
+def _pretty(content: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"

@@ -1,0 +1,1 @@
+"""Commands beside Dagster: set up the database, end interrupted runs, rebuild a version."""

@@ -1,0 +1,64 @@
+"""`python -m leadscore_assets.commands.rebuild ORG VERSION`: train a version again, and compare its files.
+
+It exits with 0 when every file is the same, byte for byte, with 1 when one differs, and with 2 when it could not try.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+
+from leadscore.errors import LeadscoreError
+from leadscore.registry.store import Registry
+from leadscore.settings import Settings, read_settings
+from leadscore_assets.resources import Crm
+from leadscore_assets.training.reproduce import Changed, Rebuild, rebuild
+
+SAME, DIFFERENT, NOT_TRIED = 0, 1, 2
+SHOWN_DIGITS = 16
+
+
+def main(arguments: Sequence[str] | None = None, settings: Settings | None = None) -> int:
+    """Rebuild the version that `arguments` (the process's own unless given) name; return the exit code."""
+    parser = argparse.ArgumentParser(prog="make rebuild", description="Train a version again and compare its files.")
+    parser.add_argument("org", help="the org's id")
+    parser.add_argument("version", help="the version's id, 14 digits")
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = settings or read_settings()
+        found = rebuild(Registry(settings.model_path), chosen.org, chosen.version, Crm(settings).conversion_records)
+    except LeadscoreError as error:
+        print(error.message, file=sys.stderr)
+        return NOT_TRIED
+    print("\n".join(lines(found)))
+    return SAME if found.is_identical else DIFFERENT
+
+
+def lines(found: Rebuild) -> Iterator[str]:
+    """Yield the result as people read it: where the rows came from, what differs, and the verdict."""
+    yield f"Version {found.version} of {found.org_id}, rebuilt from {found.rows_from}"
+    yield f"  {found.crm}"
+    for name in found.files:
+        differs = any(changed.name == name for changed in found.changed_files)
+        yield f"  {'differs  ' if differs else 'identical'}  {name}"
+    if found.inputs:
+        yield "Inputs that differ from the manifest's:"
+        yield from (_line(changed) for changed in found.inputs)
+    yield _verdict(found)
+
+
+def _line(changed: Changed) -> str:
+    return f"  {changed.name}: {changed.recorded[:SHOWN_DIGITS]} → {changed.now[:SHOWN_DIGITS]}"
+
+
+def _verdict(found: Rebuild) -> str:
+    if found.is_identical:
+        return "It is the same, byte for byte."
+    if found.inputs:
+        return "It is not the same; the inputs above explain it. Rebuild with what they were for the same bytes."
+    return "It is not the same, though every recorded input is: look at the machine (processor, operating system)."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""What the assets hand on: conversion records, feature rows, a candidate. `source` makes them and `training` uses them.
+
+What may live here: the shape of these things. What may not: psycopg and scikit-learn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from leadscore.features import Contract
+from leadscore.records import RecordCounts, Window
+
+ORG_COLUMN = "crm_org_id"  # whose a lead is, where the rows are of more than one org
+KEY_TYPES = {
+    "lead_id": "str",
+    "created_on": "str",
+    "landmark_days": "int64",
+    "converted": "int64",
+    "is_held_out": "int64",
+    ORG_COLUMN: "str",
+}
+
+
+@dataclass(frozen=True)
+class ConversionRecords:
+    """One org's records.
+
+    `rows` has `lead_id`, `created_on` (YYYY-MM-DD), `landmark_days`, `converted` (0 or 1) and one float64 column per
+    feature, NaN for unknown, ordered by the lead's creation, its id and the landmark.
+    """
+
+    KEYS: ClassVar = ("lead_id", "created_on", "landmark_days", "converted")
+
+    rows: pd.DataFrame
+    counts: RecordCounts
+    window: Window
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """Rows that fit `contract`.
+
+    `rows` has lead_id, created_on (YYYY-MM-DD), landmark_days, converted, is_held_out (0 or 1) and one float64 column
+    per feature.
+    """
+
+    KEYS: ClassVar = ("lead_id", "created_on", "landmark_days", "converted", "is_held_out")
+
+    rows: pd.DataFrame
+    counts: RecordCounts
+    window: Window
+    contract: Contract
+
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """Return the feature vectors, shape (rows, features), NaN for unknown."""
+        return feature_matrix(self.rows, self.contract)
+
+    def holdout_mask(self) -> npt.NDArray[np.bool_]:
+        """Return which rows belong to held-out leads, shape (rows,)."""
+        return np.asarray(self.rows["is_held_out"], dtype=bool)
+
+    def outcomes(self) -> npt.NDArray[np.bool_]:
+        """Return whether each row's lead converted, shape (rows,)."""
+        return np.asarray(self.rows["converted"], dtype=bool)
+
+
+def feature_matrix(rows: pd.DataFrame, contract: Contract) -> npt.NDArray[np.float64]:
+    """Return the contract's columns of `rows`, shape (rows, features), in the contract's order."""
+    return np.asarray(rows[list(contract.names)], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A version of the org's, by its id; the version itself lies in the registry."""
+
+    version: str

@@ -1,0 +1,206 @@
+"""What people see of a materialization in Dagster: typed figures, tables and links, the same names everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from leadscore.comparison import Comparison, Estimate
+from leadscore.evaluation import EvaluationReport
+from leadscore.features import Contract
+from leadscore.gate import Judgement
+from leadscore.records import RecordCounts, Window
+from leadscore.registry.version import Importance
+from leadscore.settings import Settings
+from leadscore_assets.metadata.history import PastVersion, table_rows
+
+GROUP = "leadscore"
+OWNERS = ["team:leadscore"]
+METRICS = (
+    "roc_auc",
+    "average_precision",
+    "brier_score",
+    "log_loss",
+    "expected_calibration_error",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1_score",
+)
+
+COMPARED = ("roc_auc", "brier_score", "log_loss")
+
+Metadata = dict[str, Any]
+
+
+def row_schema(contract: Contract) -> dg.TableSchema:
+    """Return the columns of a table of rows: the lead, its age, its outcome, and the contract's features."""
+    keys = [
+        dg.TableColumn("lead_id", "text", "the lead"),
+        dg.TableColumn("landmark_days", "integer", "age in days at which the features are taken"),
+        dg.TableColumn("converted", "integer", "1 when the lead converted within the conversion window"),
+    ]
+    features = [
+        dg.TableColumn(
+            feature.name,
+            "double precision",
+            f"{feature.meaning} ({feature.unit})",
+            constraints=dg.TableColumnConstraints(nullable=feature.nullable),
+        )
+        for feature in contract.features
+    ]
+    return dg.TableSchema([*keys, *features])
+
+
+def records_metadata(settings: Settings, org_id: str, counts: RecordCounts, window: Window) -> Metadata:
+    """Return what was read and what was asked for, with a link to the org's active version."""
+    link = dg.MetadataValue.url(settings.link(f"/api/v1/model/info?org_id={org_id}"))
+    return {**counts_metadata(counts), **window_metadata(window), "info": link}
+
+
+def counts_metadata(counts: RecordCounts) -> Metadata:
+    """Return the figures of what was read: records, rows, base rate, and what was left out by reason."""
+    metadata: Metadata = {
+        "dagster/row_count": counts.rows,
+        "records": counts.records,
+        "converted_records": counts.converted_records,
+        "excluded": _count_table(counts.excluded, "leads"),
+        "excluded_leads": sum(counts.excluded.values()),
+        "sql_sha256": counts.sql_sha256,
+    }
+    if counts.unreadable_orgs:
+        metadata["unreadable_orgs"] = counts.unreadable_orgs
+    if counts.base_rate is not None:
+        metadata["base_rate"] = round(counts.base_rate, 4)
+    if counts.fingerprint:
+        metadata["fingerprint"] = counts.fingerprint
+        metadata["set_aside"] = _count_table(counts.set_aside, "rows")
+        metadata["set_aside_rows"] = sum(counts.set_aside.values())
+    return metadata
+
+
+def window_metadata(window: Window) -> Metadata:
+    """Return what was asked for: the time, the windows, the statuses and the landmarks."""
+    return {
+        "as_of": dg.MetadataValue.timestamp(window.as_of),
+        "training_window_days": window.training_window_days,
+        "conversion_window_days": window.conversion_window_days,
+        "conversion_statuses": ", ".join(window.conversion_statuses),
+        "landmark_days": ", ".join(map(str, window.landmark_days)),
+    }
+
+
+def decision_metadata(judgement: Judgement) -> Metadata:
+    """Return the decision in words, with the figures of candidate and champion side by side.
+
+    How sure it is that the candidate ranks better, and that its probabilities are better, are figures of their own,
+    which Dagster plots over time; they are left out where nothing was compared.
+    """
+    report, decision = judgement.report, judgement.decision
+    return {
+        **(_comparison_metadata(judgement.comparison) if judgement.comparison else {}),
+        "version": report.version,
+        "champion_version": judgement.champion_version or "none",
+        "verdict": decision.verdict,
+        "reasons": decision.text,
+        "notes": " ".join(note.text for note in decision.notes) or "none",
+        "metrics": _metrics_table(report, judgement.champion),
+    }
+
+
+def _comparison_metadata(comparison: Comparison) -> Metadata:
+    return {
+        "probability_ranks_better": comparison.roc_auc.probability_better,
+        "probability_fits_better": comparison.brier_score.probability_better,
+        "comparison": _comparison_table(comparison),
+    }
+
+
+def quality_metadata(report: EvaluationReport) -> Metadata:
+    """Return each figure by itself, which Dagster plots over time, and the quality by age and by share contacted."""
+    metadata: Metadata = {
+        "records": report.records,
+        "base_rate": round(report.base_rate, 4),
+        "holdout_records": report.holdout_records,
+        "holdout_rows": report.holdout_rows,
+        "quality_by_age": _age_table(report),
+        "lift": _lift_table(report),
+    }
+    for name in METRICS:
+        figure = getattr(report.metrics, name)
+        if figure is not None:
+            metadata[name] = figure
+    return metadata
+
+
+def importance_table(importance: Sequence[Importance]) -> dg.MetadataValue:
+    """Return the features by importance: their mean absolute contribution."""
+    return _table(
+        {"feature": "string", "mean_absolute_contribution": "float"},
+        [(entry.feature, round(entry.importance, 5)) for entry in importance],
+    )
+
+
+def version_links(settings: Settings, org_id: str, version: str) -> Metadata:
+    """Return the addresses at which the server tells of a version, and shows its report once it was judged."""
+    asked = f"org_id={org_id}&version={version}"
+    return {page: dg.MetadataValue.url(settings.link(f"/api/v1/model/{page}?{asked}")) for page in ("info", "report")}
+
+
+def history_metadata(versions: Sequence[PastVersion]) -> Metadata:
+    """Return the org's versions over time as a table, newest first."""
+    columns = ("version", "as_of", "records", "roc_auc", "brier_score", "decision", "active")
+    return {"versions": _table(dict.fromkeys(columns, "string"), table_rows(versions))}
+
+
+def _count_table(counts: Mapping[str, int], unit: str) -> dg.MetadataValue:
+    return _table({"reason": "string", unit: "int"}, sorted(counts.items()))
+
+
+def _metrics_table(report: EvaluationReport, champion: EvaluationReport | None) -> dg.MetadataValue:
+    rows = [
+        (name, _rounded(getattr(report.metrics, name)), _rounded(getattr(champion.metrics, name) if champion else None))
+        for name in METRICS
+    ]
+    return _table({"metric": "string", "candidate": "string", "champion": "string"}, rows)
+
+
+def _comparison_table(comparison: Comparison) -> dg.MetadataValue:
+    columns = {"metric": "string", "candidate": "string", comparison.baseline: "string", "gain": "string"}
+    rows = [
+        (name, *map(_with_interval, (found.candidate, found.baseline, found.gain)), found.probability_better)
+        for name in COMPARED
+        for found in [getattr(comparison, name)]
+    ]
+    return _table(columns | {"probability_better": "float"}, rows)
+
+
+def _with_interval(estimate: Estimate) -> str:
+    return f"{estimate.value:z.4f} ({estimate.low:z.4f} to {estimate.high:z.4f})"
+
+
+def _rounded(figure: float | None) -> str:
+    return "none" if figure is None else f"{figure:.4f}"
+
+
+def _age_table(report: EvaluationReport) -> dg.MetadataValue:
+    columns = {"age_days": "int", "rows": "int", "conversion_rate": "string", "roc_auc": "string", "brier": "string"}
+    rows = [
+        (age.landmark_days, age.rows, _rounded(age.conversion_rate), _rounded(age.roc_auc), _rounded(age.brier_score))
+        for age in report.by_age
+    ]
+    return _table(columns, rows)
+
+
+def _lift_table(report: EvaluationReport) -> dg.MetadataValue:
+    columns = {"contacted": "string", "conversions_reached": "string", "lift": "float"}
+    return _table(columns, [(f"{s.contacted:.0%}", f"{s.reached:.0%}", round(s.lift, 2)) for s in report.lift])
+
+
+def _table(columns: Mapping[str, str], rows: Sequence[Sequence[str | int | float]]) -> dg.MetadataValue:
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()]),
+    )

@@ -1,0 +1,86 @@
+"""An org's versions over time, as the registry has them: what Dagster's plots over partitions cannot show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from leadscore.comparison import Estimate
+from leadscore.errors import Damaged
+from leadscore.registry.store import Registry
+
+MOST_VERSIONS = 24
+NOT_JUDGED, DAMAGED = "not judged", "damaged"
+
+
+@dataclass(frozen=True)
+class PastVersion:
+    """A version with its figures; those of one that is damaged, or was not judged, are None.
+
+    `roc_auc` and `brier_score` come with their intervals, which are as wide as nothing for a version of a release that
+    stored none. `decision` is the gate's verdict, NOT_JUDGED or DAMAGED.
+    """
+
+    version: str
+    decision: str
+    is_active: bool
+    as_of: datetime | None = None
+    records: int | None = None
+    roc_auc: Estimate | None = None
+    brier_score: Estimate | None = None
+
+
+def past_versions(registry: Registry, org_id: str) -> list[PastVersion]:
+    """Return the org's last MOST_VERSIONS versions, oldest first."""
+    pointer = registry.active(org_id)
+    active = pointer.version if pointer else None
+    newest = registry.versions(org_id)[:MOST_VERSIONS]
+    return [_past(registry, org_id, version, is_active=version == active) for version in reversed(newest)]
+
+
+def _past(registry: Registry, org_id: str, version: str, *, is_active: bool) -> PastVersion:
+    try:
+        manifest, judgement = registry.manifest(org_id, version), registry.judgement(org_id, version)
+    except Damaged:
+        return PastVersion(version, DAMAGED, is_active)
+    as_of, records = manifest.window.as_of, manifest.counts.records
+    if judgement is None:
+        return PastVersion(version, NOT_JUDGED, is_active, as_of, records)
+    metrics, comparison = judgement.report.metrics, judgement.comparison
+    return PastVersion(
+        version=version,
+        decision=judgement.decision.verdict,
+        is_active=is_active,
+        as_of=as_of,
+        records=records,
+        roc_auc=comparison.roc_auc.candidate if comparison else _point(metrics.roc_auc),
+        brier_score=comparison.brier_score.candidate if comparison else _point(metrics.brier_score),
+    )
+
+
+def _point(figure: float | None) -> Estimate | None:
+    return None if figure is None else Estimate(figure, figure, figure)
+
+
+def table_rows(versions: Sequence[PastVersion]) -> list[tuple[str, ...]]:
+    """Return the versions as texts, newest first: version, as of, records, ROC-AUC, Brier score, decision, active."""
+    return [
+        (
+            past.version,
+            past.as_of.strftime("%Y-%m-%d") if past.as_of else "",
+            "" if past.records is None else f"{past.records:,}",
+            _told(past.roc_auc),
+            _told(past.brier_score),
+            past.decision,
+            "active" if past.is_active else "",
+        )
+        for past in reversed(versions)
+    ]
+
+
+def _told(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    interval = f" ({estimate.low:.3f} to {estimate.high:.3f})" if estimate.high > estimate.low else ""
+    return f"{estimate.value:.3f}{interval}"

@@ -1,0 +1,169 @@
+"""What a model report is made of: all that has to be computed, before a word of the page is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from leadscore.evaluation import CALIBRATION_BINS, Flags, Floats, Holdout
+from leadscore.gate import Judgement
+from leadscore.registry.version import LoadedVersion, Manifest
+from leadscore.scoring import DECISION_THRESHOLD, Action, ActionPolicy, score_rows
+from leadscore_assets.dataset import FeatureRows, feature_matrix
+from leadscore_assets.report.backtest import Backtest, backtest
+from leadscore_assets.report.curves import Curve, Gain, curve_of, gain_of
+from leadscore_assets.report.effects import Effect, effects
+from leadscore_assets.report.importance import Drop, permutation_importance
+from leadscore_assets.report.slices import (
+    FEWEST_LEADS,
+    Calibration,
+    HeldOut,
+    Slice,
+    calibration,
+    compared_slices,
+    slices,
+)
+from leadscore_assets.training.judge import holdout_of
+
+SOURCE_FEATURE = "lead_source_score"
+MOST_SOURCES = 12
+
+
+@dataclass(frozen=True)
+class Links:
+    """Addresses that the report names: what the server says of the version now, and the run that made it."""
+
+    info: str
+    run: str | None
+
+
+@dataclass(frozen=True)
+class ReportMaterial:
+    """Everything that the page tells; the figures are those of the holdout. No lead is in it, only groups.
+
+    `youngest_gain` and `youngest_curve` rank each lead once, by its score when it was youngest; the rest counts rows.
+    `by_prediction` has the rows below the decision threshold, then the others. Where the holdout has one class only, or
+    too few leads, what cannot be told is empty or None.
+    """
+
+    manifest: Manifest
+    judgement: Judgement
+    policy: ActionPolicy
+    links: Links
+    calibration: Calibration | None
+    by_probability: tuple[Slice, ...]
+    by_action: tuple[Slice, ...]
+    by_prediction: tuple[Slice, ...]
+    by_age: tuple[Slice, ...]
+    by_month: tuple[Slice, ...]
+    by_source: tuple[Slice, ...]
+    gain: Gain | None
+    youngest_gain: Gain | None
+    curve: Curve | None
+    champion_curve: Curve | None
+    youngest_curve: Curve | None
+    importance: tuple[Drop, ...]
+    effects: tuple[Effect, ...]
+    backtest: Backtest | None
+
+
+def material_of(
+    artifact: LoadedVersion,
+    judgement: Judgement,
+    features: FeatureRows,
+    champion: Floats | None,
+    *,
+    policy: ActionPolicy,
+    links: Links,
+) -> ReportMaterial:
+    """Gather the report of a version that was judged on `features`.
+
+    `champion` holds the champion's probabilities on the holdout, shape (rows,).
+    """
+    held_out = held_out_of(artifact, features, champion)
+    rows, holdout, contract = features.rows[features.holdout_mask()], held_out.holdout, artifact.manifest.contract
+    matrix, is_enough = feature_matrix(rows, contract), holdout.count_leads() >= FEWEST_LEADS
+    youngest = held_out.of(_is_youngest(holdout))
+    sources = _by_source(rows[SOURCE_FEATURE].to_numpy(dtype=np.float64)) if SOURCE_FEATURE in rows else ()
+    return ReportMaterial(
+        manifest=artifact.manifest,
+        judgement=judgement,
+        policy=policy,
+        links=links,
+        calibration=calibration(held_out.candidate, holdout) if is_enough else None,
+        by_probability=slices(held_out, _by_probability(held_out.candidate)),
+        by_action=slices(held_out, _by_action(artifact, matrix, policy)),
+        by_prediction=slices(held_out, _by_prediction(held_out.candidate)),
+        by_age=compared_slices(held_out, _by_value(holdout.landmark_days)),
+        by_month=compared_slices(held_out, _by_value(held_out.created_month)),
+        by_source=slices(held_out, sources),
+        gain=gain_of(held_out),
+        youngest_gain=gain_of(youngest),
+        curve=curve_of(held_out.candidate, holdout),
+        champion_curve=None if champion is None else curve_of(champion, holdout),
+        youngest_curve=curve_of(youngest.candidate, youngest.holdout),
+        importance=permutation_importance(artifact.scorer.probabilities, contract.names, matrix, holdout.converted)
+        if is_enough
+        else (),
+        effects=effects(artifact.scorer, contract, matrix, holdout.lead_ids) if is_enough else (),
+        backtest=backtest(features, artifact.manifest.parameters),
+    )
+
+
+def held_out_of(artifact: LoadedVersion, features: FeatureRows, champion: Floats | None) -> HeldOut:
+    """Return the held-out rows of `features` with both models' probabilities, the candidate's by its own contract."""
+    is_held_out = features.holdout_mask()
+    rows = features.rows[is_held_out]
+    return HeldOut(
+        holdout=holdout_of(features),
+        created_month=np.array([day[:7] for day in rows["created_on"]], dtype=str),
+        candidate=artifact.scorer.probabilities(feature_matrix(rows, artifact.manifest.contract)),
+        champion=champion,
+        base_rate=float(features.outcomes()[~is_held_out].mean()),
+    )
+
+
+def _is_youngest(holdout: Holdout) -> Flags:
+    """Return which rows are their lead's at the youngest age."""
+    by_age = np.argsort(holdout.landmark_days, kind="stable")
+    first = np.unique(holdout.lead_ids[by_age], return_index=True)[1]
+    is_youngest = np.zeros(len(by_age), dtype=bool)
+    is_youngest[by_age[first]] = True
+    return is_youngest
+
+
+def _by_value(values: npt.NDArray[Any]) -> Iterator[tuple[str, Flags]]:
+    for value in np.unique(values):
+        yield str(value), values == value
+
+
+def _by_probability(probabilities: Floats) -> Iterator[tuple[str, Flags]]:
+    place = np.minimum((probabilities * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    for index in np.unique(place).tolist():
+        yield f"{index * 10} to {index * 10 + 10}%", place == index
+
+
+def _by_prediction(probabilities: Floats) -> Iterator[tuple[str, Flags]]:
+    yield "not to convert", probabilities < DECISION_THRESHOLD
+    yield "to convert", probabilities >= DECISION_THRESHOLD
+
+
+def _by_action(artifact: LoadedVersion, rows: Floats, policy: ActionPolicy) -> Iterator[tuple[str, Flags]]:
+    scores = score_rows(artifact.scorer, rows, policy, with_contributions=False)
+    actions = np.array([action.value for action in scores.actions], dtype=str)
+    for action in Action:
+        yield action.value, actions == action.value
+
+
+def _by_source(values: Floats) -> Iterator[tuple[str, Flags]]:
+    """Yield the sources with most rows, in the order of their scores, and the rest together."""
+    distinct, counts = np.unique(values, return_counts=True)
+    named = np.sort(distinct[np.argsort(-counts, kind="stable")[:MOST_SOURCES]])
+    for value in named.tolist():
+        yield f"{value:g}", values == value
+    if len(distinct) > len(named):
+        yield "all others", ~np.isin(values, named)

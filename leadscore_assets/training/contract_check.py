@@ -1,0 +1,38 @@
+"""Checking and typing extracted rows against the feature contract: bad rows are set aside and counted."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from leadscore.features import Contract
+from leadscore.registry.durable_files import sha256_of
+from leadscore_assets.dataset import ConversionRecords, FeatureRows
+from leadscore_assets.training.snapshot import snapshot_bytes
+from leadscore_assets.training.split import holdout_mask
+
+
+def check_rows(records: ConversionRecords, contract: Contract) -> FeatureRows:
+    """Return the rows that keep the contract, with the others counted by reason and the records counted again."""
+    rows = records.rows
+    columns = {name: rows[name].to_numpy(dtype=np.float64) for name in contract.names}
+    reasons = contract.bad_rows(columns)
+    is_bad = np.zeros(len(rows), dtype=bool)
+    for broken in reasons.values():
+        is_bad |= broken
+    good = rows[~is_bad].reset_index(drop=True)
+    good.insert(4, "is_held_out", holdout_mask(good["lead_id"]).astype(np.int64))
+    leads = good.drop_duplicates("lead_id")
+    return FeatureRows(
+        rows=good,
+        window=records.window,
+        contract=contract,
+        counts=msgspec.structs.replace(
+            records.counts,
+            records=len(leads),
+            converted_records=int(leads["converted"].sum()),
+            rows=len(good),
+            set_aside=records.counts.set_aside | {reason: int(broken.sum()) for reason, broken in reasons.items()},
+            fingerprint=sha256_of(snapshot_bytes(good, contract)),
+        ),
+    )

@@ -1,0 +1,153 @@
+"""Repeating a training: the same records as of the same time, fitted again, compared byte for byte.
+
+What made a version is in its manifest: window, contract, SQL, records, code, libraries. A rebuild extracts the records
+again; when the CRM has moved on since, it says how they differ and takes the rows that were kept with the version.
+Files that come out otherwise are explained by the inputs that differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from leadscore.errors import DatabaseUnavailable, InvalidSettings, NotKept, SourceMismatch
+from leadscore.features import Contract
+from leadscore.records import Window
+from leadscore.registry.durable_files import sha256_of
+from leadscore.registry.safetensors import decode_arrays
+from leadscore.registry.store import Registry
+from leadscore.registry.version import Manifest
+from leadscore_assets.dataset import ConversionRecords, FeatureRows
+from leadscore_assets.training.contract_check import check_rows
+from leadscore_assets.training.provenance import code_version, library_versions
+from leadscore_assets.training.snapshot import SNAPSHOT_FILE, rows_from
+from leadscore_assets.training.train import build
+
+Extract = Callable[[str, Window, Contract], ConversionRecords]
+MOST_NAMES = 5
+
+
+@dataclass(frozen=True)
+class Changed:
+    """An input or a file that is not what it was: its name, what the manifest recorded, and what it is now."""
+
+    name: str
+    recorded: str
+    now: str
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """What came of a rebuild. `rows_from` says where its rows came from, `crm` how the CRM's records compare."""
+
+    org_id: str
+    version: str
+    rows_from: str
+    crm: str
+    inputs: tuple[Changed, ...]
+    files: tuple[str, ...]
+    changed_files: tuple[Changed, ...]
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether every file came out byte for byte."""
+        return not self.changed_files
+
+
+def rebuild(registry: Registry, org_id: str, version: str, extract: Extract) -> Rebuild:
+    """Train a version again and compare; the registry is only read.
+
+    Raises VersionNotFound or Damaged, and NotKept when neither the CRM nor the version has its rows any more.
+    """
+    manifest = registry.manifest(org_id, version)
+    from_crm, crm, sql_sha256 = _from_crm(manifest, extract)
+    if from_crm is not None and from_crm.counts.fingerprint == manifest.counts.fingerprint:
+        features, source, crm = from_crm, "the CRM", "the CRM gives the same records as of the same time"
+    elif from_crm is not None and SNAPSHOT_FILE not in manifest.files:
+        features, source = from_crm, "the CRM"
+        crm = "whether its records are the same cannot be told: an earlier release kept none"
+    else:
+        features, source = _kept(registry, manifest), "the rows kept with the version"
+        crm = crm or _difference(features, from_crm)
+    built = build(features)
+    now = {name: sha256_of(content) for name, content in built.files.items()}
+    return Rebuild(
+        org_id=org_id,
+        version=version,
+        rows_from=source,
+        crm=crm,
+        inputs=tuple(_changed_inputs(manifest, sql_sha256, built.parameters)),
+        files=tuple(sorted(manifest.files)),
+        changed_files=tuple(_changed(manifest.files, now)),
+    )
+
+
+def _from_crm(manifest: Manifest, extract: Extract) -> tuple[FeatureRows | None, str, str | None]:
+    """Return the CRM's records, or why there are none; and the hash of the SQL that reads them now."""
+    try:
+        records = extract(manifest.org_id, manifest.window, manifest.contract)
+    except (DatabaseUnavailable, InvalidSettings, SourceMismatch) as error:
+        return None, f"the CRM's records could not be read: {error.message}", None
+    return check_rows(records, manifest.contract), "", records.counts.sql_sha256
+
+
+def _kept(registry: Registry, manifest: Manifest) -> FeatureRows:
+    try:
+        content = registry.file(manifest.org_id, manifest.version, SNAPSHOT_FILE)
+    except NotKept as error:
+        raise NotKept(
+            f"version {manifest.version} cannot be rebuilt: the CRM's records cannot be read, and an earlier release,"
+            " which trained it, did not keep them"
+        ) from error
+    rows = rows_from(decode_arrays(content, SNAPSHOT_FILE))
+    return FeatureRows(rows, manifest.counts, manifest.window, manifest.contract)
+
+
+def _difference(kept: FeatureRows, found: FeatureRows | None) -> str:
+    """Return, in words, how the records that the CRM gives now differ from those that were kept."""
+    if found is None:
+        raise ValueError("there are no records to compare")
+    counted = [
+        f"{name} {was:,} → {now:,}"
+        for name, was, now in (
+            ("records", kept.counts.records, found.counts.records),
+            ("converted", kept.counts.converted_records, found.counts.converted_records),
+            ("rows", kept.counts.rows, found.counts.rows),
+        )
+        if was != now
+    ]
+    cells = () if counted else _differing_cells(kept.rows, found.rows)
+    told = counted or [f"{name} in {rows:,} rows" for name, rows in cells][:MOST_NAMES] or ["the order of the leads"]
+    return f"the CRM gives other records now: {', '.join(told)}"
+
+
+def _differing_cells(kept: pd.DataFrame, found: pd.DataFrame) -> Iterator[tuple[str, int]]:
+    """Yield each column that differs between tables of equal length, with the number of rows, the most first."""
+    names = [name for name in kept.columns if name != "lead_id" and name in found.columns]
+    counts = {}
+    for name in names:
+        was, now = kept[name].to_numpy(), found[name].to_numpy()
+        both_unknown = pd.isna(was) & pd.isna(now)
+        counts[name] = int(np.sum((was != now) & ~both_unknown))
+    yield from sorted(((name, rows) for name, rows in counts.items() if rows), key=lambda pair: -pair[1])
+
+
+def _changed_inputs(manifest: Manifest, sql_sha256: str | None, parameters: dict[str, object]) -> Iterator[Changed]:
+    if code_version() != manifest.code_version:
+        yield Changed("code", manifest.code_version, code_version())
+    if sql_sha256 is not None and sql_sha256 != manifest.counts.sql_sha256:
+        yield Changed("SQL of the records", manifest.counts.sql_sha256, sql_sha256)
+    yield from _changed(manifest.libraries, library_versions())
+    yield from _changed(
+        {f"parameter {name}": str(value) for name, value in manifest.parameters.items()},
+        {f"parameter {name}": str(value) for name, value in parameters.items()},
+    )
+
+
+def _changed(recorded: dict[str, str], now: dict[str, str]) -> Iterator[Changed]:
+    for name in sorted(recorded.keys() | now.keys()):
+        if recorded.get(name) != now.get(name):
+            yield Changed(name, recorded.get(name, "none"), now.get(name, "none"))

@@ -1,0 +1,57 @@
+"""The description of the API: for programs (/openapi.json), and as a page that loads nothing from elsewhere (/docs)."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+
+import msgspec
+from flask import Blueprint, Flask, Response, current_app, render_template
+from markupsafe import Markup, escape
+
+from serving.api.endpoint import PAGE_TYPE, operation, page
+from serving.api.openapi import openapi_document, title_of
+from serving.api.problems import CODES
+
+routes = Blueprint("docs", __name__)
+
+
+@routes.app_template_filter("words")
+def words(text: str) -> Markup:
+    """Return prose for the page: what stands between backticks is shown as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
+
+
+@routes.get("/openapi.json")
+@operation({200: "application/json"})
+def openapi() -> Response:
+    """Return this description."""
+    return Response(_document(_app()), content_type="application/json")
+
+
+@routes.get("/docs")
+@operation({200: PAGE_TYPE})
+def docs() -> Response:
+    """Show this description as a page."""
+    return page(_page(_app()))
+
+
+def _app() -> Flask:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (Flask documents it)
+    return app
+
+
+@cache
+def _document(app: Flask) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(openapi_document(app)), indent=2)
+
+
+@cache
+def _page(app: Flask) -> str:
+    document = openapi_document(app)
+    return render_template("docs.html", document=document, codes=CODES, title_of=title_of, as_json=_as_json)
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

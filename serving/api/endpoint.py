@@ -1,0 +1,101 @@
+"""Operation: a route that says what it takes and answers. It parses before the route runs, and is what is described."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, update_wrapper
+from typing import Any
+
+import msgspec
+from flask import Response, request
+
+from serving.api.json_response import JSON_TYPE, Encoded
+from serving.api.problems import CODES, Refusal
+from serving.api.request_parsing import read_body, read_query
+from serving.api.schema import Answer, Request
+from serving.services import services
+from serving.telemetry.request_context import known
+
+View = Callable[..., Response | Encoded]
+
+EVERYTHING = "*/*"
+PAGE_TYPE = "text/html; charset=utf-8"
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+@dataclass
+class Operation:
+    """A view with its query and body types, its answers by status, and the codes of its refusals by status.
+
+    `usual_body` is a type that reads most bodies in less time; where it does not fit, `body` decides.
+    One that `is_computing` waits for nothing but a version's first load; one that `is_quick` does so, too, and is
+    answered without a thread of its own. The view is called with `query` and `body` as far as they are declared, and
+    with the path's parameters.
+    """
+
+    view: View
+    query: type[Request] | None
+    body: type[Request] | None
+    answers: dict[int, type[Answer] | str]
+    refusals: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    is_quick: bool = False
+    is_computing: bool = False
+    usual_body: type[Request] | None = None
+
+    def __post_init__(self) -> None:
+        update_wrapper(self, self.view)
+
+    def __call__(self, **arguments: Any) -> Response | Encoded:
+        """Check what the request says of itself, parse it, and run the view."""
+        environ, settings = request.environ, services().settings
+        if self.answers_json and environ.get("HTTP_ACCEPT", EVERYTHING) not in (EVERYTHING, JSON_TYPE):
+            _check_accepted()
+        query = read_query(self.query or Request, environ, settings)
+        if self.query is not None:
+            arguments["query"] = query
+        if self.body is not None:
+            arguments["body"] = read_body(self.body, environ, settings, self.usual_body)
+        return self.view(**arguments)
+
+    @cached_property
+    def answers_json(self) -> bool:
+        """Whether the answer is JSON; else `answers` holds the content type."""
+        return not any(isinstance(kind, str) for kind in self.answers.values())
+
+
+def _check_accepted() -> None:
+    if request.accept_mimetypes and not request.accept_mimetypes.quality(JSON_TYPE):
+        raise Refusal(406, "not_acceptable", CODES["not_acceptable"])
+
+
+def operation(
+    answers: dict[int, type[Answer] | str],
+    *,
+    query: type[Request] | None = None,
+    body: type[Request] | None = None,
+    usual_body: type[Request] | None = None,
+    refusals: dict[int, tuple[str, ...]] | None = None,
+    is_quick: bool = False,
+    is_computing: bool = False,
+) -> Callable[[View], Operation]:
+    """Make a view an Operation."""
+    return lambda view: Operation(view, query, body, answers, refusals or {}, is_quick, is_computing, usual_body)
+
+
+def answer(
+    content: msgspec.Struct, status: int = 200, *, version: str | None = None, content_type: str = JSON_TYPE
+) -> Encoded:
+    """Return `content` as JSON; `version` is the model version that it speaks of."""
+    encoded = Encoded(msgspec.json.encode(content), status, content_type)
+    if version is not None:
+        known()["version"] = version
+        encoded.headers.append(("X-Model-Version", version))
+    return encoded
+
+
+def page(content: str | bytes) -> Response:
+    """Return `content` as a page of HTML that may load nothing and run nothing."""
+    response = Response(content, content_type=PAGE_TYPE)
+    response.headers["Content-Security-Policy"] = PAGE_POLICY
+    return response

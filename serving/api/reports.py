@@ -1,0 +1,50 @@
+"""The model report: the page that was written when a version was judged, verified and sent as it is stored."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from leadscore.errors import NotKept
+from leadscore.registry.durable_files import sha256_of
+from leadscore.registry.store import REPORT_FILE
+from serving.api.endpoint import PAGE_TYPE, operation, page
+from serving.api.problems import Refusal
+from serving.api.schema import VersionQuery
+from serving.services import services
+from serving.telemetry.request_context import known
+
+routes = Blueprint("report", __name__, url_prefix="/api/v1/model")
+
+
+@routes.get("/report")
+@operation(
+    {200: PAGE_TYPE},
+    query=VersionQuery,
+    refusals={
+        400: ("invalid_id",),
+        404: ("no_active_model", "version_not_found", "report_not_found"),
+        503: ("model_unavailable", "registry_unavailable"),
+    },
+)
+def report(query: VersionQuery) -> Response:
+    """Show a version's report, a page for people; the active version's unless `version` names another.
+
+    Its ETag is its SHA-256: with `If-None-Match`, an unchanged report is answered 304 without a body.
+    """
+    version = query.version or services().models.pointer(query.org_id).version
+    try:
+        content = services().registry.judged_file(query.org_id, version, REPORT_FILE)
+    except NotKept as error:
+        raise Refusal(404, "report_not_found", _not_kept(version)) from error
+    known()["version"] = version
+    response = page(content)
+    response.headers["X-Model-Version"] = version
+    # it is an org's own, and which version is active may change at any time
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.set_etag(sha256_of(content))
+    response.make_conditional(request)
+    return response
+
+
+def _not_kept(version: str) -> str:
+    return f"version {version} has no report: it was not judged yet, or by an earlier release; train again for one"

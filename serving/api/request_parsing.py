@@ -1,0 +1,220 @@
+"""Where a request becomes trusted: bytes in, checked types out, or a refusal that names every fault at once.
+
+The features themselves are judged by the version's contract, not here. No fault repeats the value that was sent.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+from flask import request
+
+from leadscore.errors import Fault, InvalidId
+from leadscore.registry.ids import check_crm_org_id, check_org_id, check_version_id
+from leadscore.settings import Settings
+from serving.api.json_response import JSON_TYPE
+from serving.api.problems import Refusal, invalid
+from serving.api.schema import Batch, Features, Items, Request
+from serving.telemetry.request_context import KNOWN
+
+Kind = TypeVar("Kind", bound=Request)
+
+Environ = dict[str, Any]
+_BODY = "leadscore.body"
+# what is parsed when the version is known, whose contract says how: until then it must be of this type
+_LEFT_AS_THEY_CAME: dict[Any, Any] = {Batch: Items, Features: dict[str, Any]}
+# names beyond these are counted, not listed: finding the nearest name of each takes time
+MAX_UNKNOWN_NAMES = 20
+MAX_NAME_LENGTH = 64
+
+
+def _check_org_id(value: object, settings: Settings) -> str:
+    """Return `value` when it is an org id; the pooled model's is one while the settings ask for that model."""
+    return (check_org_id if settings.pooled_model else check_crm_org_id)(value)
+
+
+def _check_version_id(value: object, _: Settings) -> str:
+    return check_version_id(value)
+
+
+_ID_RULES: dict[str, Callable[[object, Settings], str]] = {
+    "org_id": _check_org_id,
+    "version": _check_version_id,
+    "expected_active": _check_version_id,
+    "cursor": _check_version_id,
+}
+
+
+def read_query(kind: type[Kind], environ: Environ, settings: Settings) -> Kind:
+    """Return the query string as `kind`. Raises Refusal 400."""
+    if not environ.get("QUERY_STRING"):
+        return _without_query(kind, environ)
+    check = _Check("?", environ, settings, is_text=True)
+    for name, values in request.args.lists():
+        if len(values) > 1 and len(check.faults) < MAX_UNKNOWN_NAMES:
+            check.faults.append(Fault(f"?{_shown(name)}", "repeated", "given more than once"))
+    return check.taken(kind, request.args.to_dict(), 400, "invalid_query")
+
+
+def _without_query(kind: type[Kind], environ: Environ) -> Kind:
+    query: Kind = _defaults_of(kind)
+    if hasattr(query, "org_id"):
+        environ[KNOWN]["org_id"] = query.org_id
+    return query
+
+
+@cache
+def _defaults_of(kind: type[Kind]) -> Kind:
+    return kind()
+
+
+def read_body(kind: type[Kind], environ: Environ, settings: Settings, usual: type[Request] | None = None) -> Any:
+    """Return the JSON body as `usual`, if there is such a type and it fits, else as `kind`.
+
+    Raises Refusal 400, 411, 413, 415 or 422.
+    """
+    body = _read_bytes(environ, settings.max_body_bytes)
+    if usual is not None:
+        # no reason to refuse it yet
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, InvalidId, RecursionError):
+            return _trusted(_decoder_of(usual).decode(body), environ, settings)
+    # what is hidden in a part that is left as it came must be JSON in UTF-8, too
+    is_plain = body.isascii() and b"\\" not in body
+    given = None if is_plain else parse_object(body)
+    try:
+        return _trusted(_decoder_of(kind).decode(body), environ, settings)
+    except (msgspec.MsgspecError, InvalidId, RecursionError):
+        check = _Check("/", environ, settings, is_text=False)
+        return check.taken(kind, given or parse_object(body), 422, "invalid_request")
+
+
+def read_again(kind: type[Kind], environ: Environ) -> Kind:
+    """Return as `kind` the body that was read as the usual type before."""
+    read: Kind = _decoder_of(kind).decode(environ[_BODY])
+    return read
+
+
+@cache
+def _decoder_of(kind: type[Kind]) -> msgspec.json.Decoder[Kind]:
+    return msgspec.json.Decoder(kind)
+
+
+@cache
+def _ids_of(kind: type[Kind]) -> list[str]:
+    return [name for name in kind.__struct_fields__ if name in _ID_RULES]
+
+
+def _trusted(body: Kind, environ: Environ, settings: Settings) -> Kind:
+    """Return `body` when its ids are ids. Raises InvalidId."""
+    for name in _ids_of(type(body)):
+        value = getattr(body, name)
+        if value is not None:
+            _ID_RULES[name](value, settings)
+    environ[KNOWN]["org_id"] = getattr(body, "org_id", None)
+    return body
+
+
+def _read_bytes(environ: Environ, max_bytes: int) -> bytes:
+    is_json = environ.get("CONTENT_TYPE") == JSON_TYPE or request.mimetype == JSON_TYPE
+    if not is_json or environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+        raise Refusal(
+            415, "unsupported_media_type", f"send the header Content-Type: {JSON_TYPE}, and no Content-Encoding"
+        )
+    # WSGI allows an empty length for one that is not known
+    length = environ.get("CONTENT_LENGTH", "")
+    if not length.isdecimal() or "HTTP_TRANSFER_ENCODING" in environ:
+        raise Refusal(411, "length_required", "send the header Content-Length")
+    if int(length) > max_bytes:
+        raise Refusal(413, "too_large", f"the body may have {max_bytes} bytes; send less at a time")
+    body: bytes = environ["wsgi.input"].read(int(length))
+    environ[_BODY] = body
+    return body
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in `body`; of a repeated name, the last counts. Raises Refusal 400."""
+    try:
+        given = msgspec.json.decode(body)
+    except UnicodeDecodeError as error:
+        raise _not_json("the body is not UTF-8") from error
+    except RecursionError as error:
+        raise _not_json("the body is nested too deep") from error
+    except msgspec.MsgspecError as error:
+        raise _not_json(f"the body is not JSON: {error}") from error
+    if not isinstance(given, dict):
+        raise _not_json("the body must be a JSON object")
+    return given
+
+
+def _not_json(detail: str) -> Refusal:
+    return Refusal(400, "invalid_json", detail)
+
+
+class _Check:
+    """Gathers the faults of one object, field by field. `is_text` is a query string, whose numbers are text."""
+
+    def __init__(self, prefix: str, environ: Environ, settings: Settings, *, is_text: bool) -> None:
+        self.faults: list[Fault] = []
+        self._prefix, self._known, self._settings, self._is_text = prefix, environ[KNOWN], settings, is_text
+
+    def taken(self, kind: type[Kind], given: Mapping[str, Any], status: int, code: str) -> Kind:
+        """Return `given` as `kind`. Raises Refusal with every fault."""
+        types = _types_of(kind)
+        self._find_unknown(given, types)
+        fields = _fields_of(kind)
+        values = {field.name: self._value(field.name, types, given) for field in fields if field.name in given}
+        missing = [field.name for field in fields if field.required and field.name not in given]
+        self.faults += [Fault(self._prefix + name, "missing", "required") for name in missing]
+        if "org_id" in types:
+            self._known["org_id"] = values.get("org_id", "default")
+        if self.faults:
+            raise invalid(tuple(self.faults), status, code)
+        return kind(**values)
+
+    def _value(self, name: str, types: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+        """Return the field's value; what stands for one that has a fault is never used."""
+        try:
+            if types[name] in _LEFT_AS_THEY_CAME:
+                return msgspec.Raw(msgspec.json.encode(msgspec.convert(given[name], _LEFT_AS_THEY_CAME[types[name]])))
+            value = msgspec.convert(given[name], types[name], strict=not self._is_text)
+            return value if value is None or name not in _ID_RULES else _ID_RULES[name](value, self._settings)
+        except InvalidId as error:
+            self.faults.append(Fault(self._prefix + name, error.code, error.message))
+        except msgspec.ValidationError as error:
+            code = "invalid_id" if name in _ID_RULES else "wrong_type"
+            self.faults.append(Fault(self._prefix + name, code, text_of(error)))
+        return None
+
+    def _find_unknown(self, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+        unknown = [name for name in given if name not in known]
+        for name in unknown[:MAX_UNKNOWN_NAMES]:
+            self.faults.append(Fault(self._prefix + _shown(name), "unknown", _nearest(name, known)))
+        if more := len(unknown[MAX_UNKNOWN_NAMES:]):
+            self.faults.append(Fault(self._prefix.rstrip("/"), "unknown", f"{more} more unknown names"))
+
+
+def text_of(error: msgspec.ValidationError) -> str:
+    """Return what was expected, without the place, which a fault names in its own way."""
+    return str(error).split(" - at ")[0]
+
+
+_fields_of = cache(msgspec.structs.fields)
+
+
+@cache
+def _types_of(kind: type[Request]) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    nearest = difflib.get_close_matches(name[:MAX_NAME_LENGTH], list(known), n=1)
+    return f"no such field; did you mean {nearest[0]}?" if nearest else "no such field"
+
+
+def _shown(name: str) -> str:
+    return name[:MAX_NAME_LENGTH].replace("~", "~0").replace("/", "~1")

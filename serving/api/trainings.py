@@ -1,0 +1,149 @@
+"""Training: ask Dagster for a run, wait for its end, answer with what came of it."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import msgspec
+from flask import Blueprint
+
+from leadscore.errors import LeadscoreError
+from serving.api.endpoint import answer, operation
+from serving.api.json_response import Encoded
+from serving.api.problems import CODES, PROBLEM_TYPE, Refusal, problem_of
+from serving.api.readiness import readiness_answer
+from serving.api.schema import (
+    Answer,
+    InsufficientData,
+    ReadinessAnswer,
+    TrainAnswer,
+    TrainQuery,
+    TrainRequest,
+    TrainRunning,
+)
+from serving.dependencies.dagster_client import DagsterUnavailable
+from serving.services import services
+from serving.telemetry.request_context import known, request_id
+from serving.training.runs import AlreadyTraining, Failed, Insufficient, Outcome, Running, TooManyTrainings
+
+POLL_AGAIN_SECONDS = 5
+SLOT_FREE_SECONDS = 10
+
+routes = Blueprint("training", __name__, url_prefix="/api/v1/model/train")
+
+_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_ANSWERS: dict[int, type[Answer] | str] = {200: TrainAnswer, 202: TrainRunning, 422: InsufficientData}
+_REFUSALS = {429: ("too_many_trainings",), 503: ("dagster_unavailable", "training_failed")}
+
+_log = logging.getLogger(__name__)
+
+
+@routes.post("")
+@operation(_ANSWERS, query=TrainQuery, body=TrainRequest, refusals={**_REFUSALS, 409: ("already_training",)})
+def train(query: TrainQuery, body: TrainRequest) -> Encoded:
+    """Train the org's model and judge it; it becomes active when it is better. Answers when the run has ended.
+
+    When `wait` seconds pass first, the answer is 202 and names the address that has the result later.
+    """
+    wait_seconds = services().settings.train_wait_seconds if query.wait is None else query.wait
+
+    def start_and_wait() -> Outcome:
+        run_id = _start(body.org_id)
+        try:
+            return services().trainings.wait(body.org_id, run_id, wait_seconds)
+        except DagsterUnavailable as error:
+            raise _unavailable(error, run_id) from error
+
+    return _answer(services().trainings.waiting_slot(), start_and_wait)
+
+
+@routes.get("/<run_id>")
+@operation(_ANSWERS, refusals={**_REFUSALS, 404: ("run_not_found",)})
+def training(run_id: str) -> Encoded:
+    """Return how a training stands that was started earlier, with the same answers as the request that starts one."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise Refusal(400, "invalid_id", "a run id is a UUID in lower case")
+    return _answer(services().trainings.slot(), lambda: services().trainings.outcome(run_id))
+
+
+def _start(org_id: str) -> str:
+    try:
+        return services().trainings.start(org_id, request_id())
+    except AlreadyTraining as error:
+        headers = {"Location": _address(error.run_id)} if error.run_id and error.is_followable else {}
+        raise Refusal(409, error.code, error.message, headers=headers, run_id=error.run_id) from error
+
+
+def _answer(slot: AbstractContextManager[None], ask: Callable[[], Outcome]) -> Encoded:
+    try:
+        with slot:
+            return _answer_outcome(ask())
+    except TooManyTrainings as error:
+        headers = {"Retry-After": str(SLOT_FREE_SECONDS)}
+        raise Refusal(429, "too_many_trainings", CODES["too_many_trainings"], headers=headers) from error
+    except DagsterUnavailable as error:
+        raise _unavailable(error, None) from error
+
+
+def _unavailable(error: DagsterUnavailable, run_id: str | None) -> Refusal:
+    _log.error("Dagster is unavailable: %s", error)
+    headers = {"Location": _address(run_id)} if run_id else {}
+    return Refusal(503, "dagster_unavailable", CODES["dagster_unavailable"], headers=headers, run_id=run_id)
+
+
+def _answer_outcome(outcome: Outcome) -> Encoded:
+    known()["org_id"] = outcome.org_id
+    if isinstance(outcome, Running):
+        return _answer_running(outcome)
+    if isinstance(outcome, Insufficient):
+        return _answer_insufficient(outcome)
+    if isinstance(outcome, Failed):
+        raise Refusal(503, "training_failed", outcome.message, run_id=outcome.run_id)
+    trained = TrainAnswer(
+        status="success",
+        org_id=outcome.org_id,
+        version=outcome.version,
+        activated=outcome.is_activated,
+        metrics=outcome.metrics,
+        training_data_size=outcome.training_data_size,
+        reasons=list(outcome.reasons),
+        run_id=outcome.run_id,
+    )
+    return answer(trained, version=outcome.version)
+
+
+def _answer_running(outcome: Running) -> Encoded:
+    running = answer(TrainRunning(status="running", org_id=outcome.org_id, run_id=outcome.run_id), 202)
+    running.headers += [("Location", _address(outcome.run_id)), ("Retry-After", str(POLL_AGAIN_SECONDS))]
+    return running
+
+
+def _answer_insufficient(outcome: Insufficient) -> Encoded:
+    """Answer a problem whose `status` is the word that callers read, in place of the number."""
+    message, readiness = _with_plan(outcome)
+    problem = problem_of(Refusal(422, "insufficient_data", message), request_id())
+    members = msgspec.structs.asdict(problem) | {
+        "status": "insufficient_data",
+        "message": message,
+        "org_id": outcome.org_id,
+        "run_id": outcome.run_id,
+        "readiness": readiness,
+    }
+    return answer(InsufficientData(**members), 422, content_type=PROBLEM_TYPE)
+
+
+def _with_plan(outcome: Insufficient) -> tuple[str, ReadinessAnswer | msgspec.UnsetType]:
+    """Return why the data were refused and when they will do; without the latter when it cannot be told now."""
+    try:
+        readiness = services().readiness.readiness(outcome.org_id)
+        return readiness.added_to(outcome.message), readiness_answer(outcome.org_id, readiness)
+    except (LeadscoreError, OSError) as error:
+        _log.warning("insufficient data is answered without a plan: %s", error)
+        return outcome.message, msgspec.UNSET
+
+
+def _address(run_id: str) -> str:
+    return f"/api/v1/model/train/{run_id}"

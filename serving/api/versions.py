@@ -1,0 +1,228 @@
+"""Versions: what is active and why, what matters to it, which others there are, and going back to one of them."""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import urlencode
+
+from flask import Blueprint
+
+from leadscore.errors import Damaged, Fault
+from leadscore.gate import Judgement
+from leadscore.registry.activation import roll_back
+from leadscore.registry.store import REPORT_FILE, Pointer
+from leadscore.registry.version import Manifest
+from serving.api.endpoint import answer, operation
+from serving.api.json_response import Encoded
+from serving.api.problems import Refusal, invalid
+from serving.api.schema import (
+    DecisionAnswer,
+    ImportanceAnswer,
+    ImportanceEntry,
+    InfoAnswer,
+    OrgQuery,
+    RollbackAnswer,
+    RollbackRequest,
+    VersionEntry,
+    VersionQuery,
+    VersionsAnswer,
+    VersionsQuery,
+)
+from serving.services import services
+from serving.telemetry.request_context import request_id
+
+ORIGINS = ("run_id", "records_fingerprint", "sql_sha256", "code_version")
+MOST_LOOKED_AT = 1_000
+DEFAULT_REASON = "rollback asked for over HTTP"
+
+routes = Blueprint("model", __name__, url_prefix="/api/v1/model")
+
+_log = logging.getLogger(__name__)
+
+
+@routes.get("/info")
+@operation(
+    {200: InfoAnswer},
+    query=VersionQuery,
+    refusals={404: ("no_active_model", "version_not_found"), 503: ("model_unavailable", "registry_unavailable")},
+)
+def info(query: VersionQuery) -> Encoded:
+    """Return a version's quality and where it comes from; the active one unless `version` names another."""
+    registry = services().registry
+    pointer = registry.active(query.org_id) if query.version else services().models.pointer(query.org_id)
+    active = pointer if pointer and query.version in (None, pointer.version) else None
+    version = query.version or (active.version if active else "")
+    manifest = registry.manifest(query.org_id, version, active.manifest_sha256 if active else None)
+    return answer(_info(manifest, registry.judgement(query.org_id, version), active), version=version)
+
+
+@routes.get("/feature-importance")
+@operation(
+    {200: ImportanceAnswer},
+    query=OrgQuery,
+    refusals={404: ("no_active_model",), 503: ("model_unavailable", "registry_unavailable")},
+)
+def feature_importance(query: OrgQuery) -> Encoded:
+    """Rank the active version's features by their mean absolute contribution."""
+    pointer = services().models.pointer(query.org_id)
+    manifest = services().registry.manifest(query.org_id, pointer.version, pointer.manifest_sha256)
+    ranked = sorted(manifest.importance, key=lambda entry: -entry.importance)
+    entries = [
+        ImportanceEntry(feature=entry.feature, importance=entry.importance, rank=rank)
+        for rank, entry in enumerate(ranked, start=1)
+    ]
+    importance = ImportanceAnswer(features=entries, model_version=pointer.version, org_id=query.org_id)
+    return answer(importance, version=pointer.version)
+
+
+@routes.get("/versions")
+@operation({200: VersionsAnswer}, query=VersionsQuery, refusals={503: ("model_unavailable", "registry_unavailable")})
+def versions(query: VersionsQuery) -> Encoded:
+    """List the org's versions, newest first, the held and refused ones too; none for an org without versions.
+
+    With a run, a records' fingerprint, an SQL's hash or a code version, only what was made by it is listed; a page then
+    ends, too, when many versions were looked at.
+    """
+    found = services().registry.versions(query.org_id)
+    rest = [version for version in found if query.cursor is None or version < query.cursor]
+    entries, last = _page(query, rest[:MOST_LOOKED_AT])
+    next_cursor = last if rest and last != rest[-1] else None
+    return answer(VersionsAnswer(versions=entries, next_cursor=next_cursor, org_id=query.org_id))
+
+
+@routes.post("/rollback")
+@operation(
+    {200: RollbackAnswer},
+    body=RollbackRequest,
+    refusals={
+        404: ("version_not_found",),
+        409: ("not_activatable", "damaged"),
+        412: ("active_version_moved",),
+        422: ("invalid_request",),
+        503: ("registry_unavailable",),
+    },
+)
+def rollback(body: RollbackRequest) -> Encoded:
+    """Make another version active. One that did not pass the gate needs `force` and a reason."""
+    if body.force and not body.reason.strip():
+        raise invalid((Fault("/reason", "missing", "required with force"),), 422, "invalid_request")
+    registry = services().registry
+    try:
+        # asked first, because taking the org's lock would make a folder for an org that does not exist
+        registry.manifest(body.org_id, body.version)
+        pointer = roll_back(
+            registry,
+            body.org_id,
+            body.version,
+            by=f"api request {request_id()}",
+            reason=body.reason.strip() or DEFAULT_REASON,
+            expected_active=body.expected_active,
+            is_forced=body.force,
+        )
+    except Damaged as error:
+        raise Refusal(409, "damaged", error.message) from error
+    _log.warning("rolled back", extra={"version": pointer.version, "forced": body.force})
+    return answer(
+        RollbackAnswer(
+            status="success",
+            org_id=body.org_id,
+            version=pointer.version,
+            message=f"Successfully rolled back to version {pointer.version}",
+        ),
+        version=pointer.version,
+    )
+
+
+def _info(manifest: Manifest, judgement: Judgement | None, active: Pointer | None) -> InfoAnswer:
+    return InfoAnswer(
+        org_id=manifest.org_id,
+        version=manifest.version,
+        activated_at=active.activated_at if active else None,
+        metrics=judgement.report.metrics if judgement else None,
+        feature_names=manifest.contract.names,
+        training_data_size=manifest.counts.records,
+        is_active=active is not None,
+        activated_by=active.by if active else None,
+        activation_reason=active.reason if active else None,
+        created_at=manifest.created_at,
+        run_id=manifest.run_id,
+        report_url=_report_url(manifest) if judgement and REPORT_FILE in judgement.files else None,
+        run_url=services().settings.run_link(manifest.run_id),
+        records_fingerprint=manifest.counts.fingerprint,
+        sql_sha256=manifest.counts.sql_sha256,
+        contract_fingerprint=manifest.contract_fingerprint,
+        window=manifest.window,
+        libraries=manifest.libraries,
+        code_version=manifest.code_version,
+        decision=_decision(judgement),
+    )
+
+
+def _report_url(manifest: Manifest) -> str:
+    query = urlencode({"org_id": manifest.org_id, "version": manifest.version})
+    return services().settings.link(f"/api/v1/model/report?{query}")
+
+
+def _entry(org_id: str, version: str, pointer: Pointer | None) -> VersionEntry:
+    """Return a version's line in the list; damaged files are said so, and hide no other version."""
+    is_active = pointer is not None and pointer.version == version
+    try:
+        manifest = services().registry.manifest(org_id, version)
+        judgement = services().registry.judgement(org_id, version)
+    except Damaged as error:
+        _log.warning("a version is damaged: %s", error.message, extra={"version": version})
+        return VersionEntry(
+            version=version,
+            is_active=is_active,
+            created_at=None,
+            metrics=None,
+            decision=None,
+            training_data_size=None,
+            run_id=None,
+            records_fingerprint=None,
+            sql_sha256=None,
+            code_version=None,
+            problem=error.message,
+        )
+    return VersionEntry(
+        version=version,
+        is_active=is_active,
+        created_at=manifest.created_at,
+        metrics=judgement.report.metrics if judgement else None,
+        decision=_decision(judgement),
+        training_data_size=manifest.counts.records,
+        run_id=manifest.run_id,
+        records_fingerprint=manifest.counts.fingerprint,
+        sql_sha256=manifest.counts.sql_sha256,
+        code_version=manifest.code_version,
+    )
+
+
+def _page(query: VersionsQuery, versions: list[str]) -> tuple[list[VersionEntry], str | None]:
+    """Return the entries that the query asks for, as many as it wants, and the last version that was looked at."""
+    pointer = services().registry.active(query.org_id)
+    entries = []
+    for version in versions:
+        entry = _entry(query.org_id, version, pointer)
+        if _is_made_by(entry, query):
+            entries.append(entry)
+        if len(entries) == query.limit:
+            return entries, version
+    return entries, versions[-1] if versions else None
+
+
+def _is_made_by(entry: VersionEntry, query: VersionsQuery) -> bool:
+    return all(getattr(query, origin) in (None, getattr(entry, origin)) for origin in ORIGINS)
+
+
+def _decision(judgement: Judgement | None) -> DecisionAnswer | None:
+    if judgement is None:
+        return None
+    return DecisionAnswer(
+        verdict=judgement.decision.verdict,
+        reasons=[reason.text for reason in judgement.decision.reasons],
+        notes=[note.text for note in judgement.decision.notes],
+        judged_at=judgement.judged_at,
+        champion_version=judgement.champion_version,
+        comparison=judgement.comparison,
+    )

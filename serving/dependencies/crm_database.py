@@ -1,0 +1,109 @@
+"""What the CRM's database knows of an org's data, asked in little time and by few of the server's threads.
+
+What it means for a training is judged in the core; how it is answered, `readiness_routes` says.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import NoReturn
+
+import msgspec
+import psycopg
+from psycopg.pq import DiagnosticField, ExecStatus
+from psycopg.pq.abc import PGresult
+
+from leadscore.errors import DatabaseUnavailable
+from leadscore.outcome_forecast import COUNTS_QUERY, OutcomeCounts, counts_arguments
+from leadscore.readiness import Readiness, assess
+from leadscore.records import Window, window_from
+from leadscore.registry.ids import check_crm_org_id
+from leadscore.settings import Settings
+from serving.dependencies.probes import CONNECT_TIMEOUT_SECONDS, QUERY_SECONDS, Probe, answer_in_time
+
+TURN_SECONDS = 0.5
+
+AWAY = "the CRM's database cannot be used; try again when /health says that it is up"
+BUSY = "as many questions to the CRM's database as this server asks at a time are under way; try again"
+SLOW = f"the CRM's database took longer than {QUERY_SECONDS:g} seconds to count the org's leads; try again later"
+NOT_SET_UP = (
+    "the CRM's database lacks the functions of this release, or the tables dossier and dossier_status_history;"
+    " run `python -m leadscore_assets.commands.set_up_database`, and give views of these names where the"
+    " CRM has other tables"
+)
+
+# SQLSTATE: undefined_function, undefined_table, undefined_column, invalid_schema_name
+_NOT_SET_UP_STATES = (b"42883", b"42P01", b"42703", b"3F000")
+_TOO_SLOW_STATE = b"57014"
+
+_log = logging.getLogger(__name__)
+
+
+class ReadinessSource:
+    """Asks the CRM's database how far orgs are, at most `most_at_a_time` of them at once, while it is up."""
+
+    def __init__(self, settings: Settings, database: Probe, *, most_at_a_time: int) -> None:
+        self._settings, self._database = settings, database
+        self._turns = threading.BoundedSemaphore(max(1, most_at_a_time))
+
+    def readiness(self, org_id: str) -> Readiness:
+        """Return whether the org has enough data, and the plan; an org that nobody knows has none.
+
+        Raises DatabaseUnavailable, and InvalidId for the pooled model, whose leads are those of all orgs.
+        """
+        check_crm_org_id(org_id)
+        settings, window = self._settings, present_window(self._settings)
+        if not self._turns.acquire(timeout=TURN_SECONDS):
+            raise DatabaseUnavailable(BUSY)
+        try:
+            if not self._database.is_up():
+                raise DatabaseUnavailable(AWAY)
+            counts = outcome_counts(settings, org_id, window)
+        finally:
+            self._turns.release()
+        needs = {"min_records": settings.min_records, "min_holdout_per_class": settings.min_holdout_per_class}
+        return assess(counts, window, **needs)
+
+
+def present_window(settings: Settings) -> Window:
+    """Return the window of a training that is started now; AS_OF counts once it has come."""
+    now = datetime.now(UTC)
+    return window_from(settings, min(settings.as_of or now, now))
+
+
+def outcome_counts(settings: Settings, org_id: str, window: Window) -> OutcomeCounts:
+    """Return what the database counts of the org. Raises DatabaseUnavailable."""
+    options = {"timezone": "UTC", "default_transaction_read_only": "on", "statement_timeout": f"{QUERY_SECONDS:g}s"}
+    try:
+        with closing(
+            psycopg.connect(
+                **settings.database_arguments(),
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                application_name="leadscore server",
+                options=" ".join(f"-c {name}={value}" for name, value in options.items()),
+            )
+        ) as connection:
+            query = psycopg.ClientCursor(connection).mogrify(COUNTS_QUERY, counts_arguments(org_id, window))
+            result = answer_in_time(connection.pgconn, query.encode(connection.info.encoding), QUERY_SECONDS)
+    except psycopg.Error as error:
+        _log.warning("the database failed while an org's leads were counted: %s", type(error).__name__)
+        raise DatabaseUnavailable(AWAY) from None
+    if result is None:
+        raise DatabaseUnavailable(SLOW)
+    if result.status != ExecStatus.TUPLES_OK:
+        _refuse(result)
+    try:
+        return msgspec.json.decode(result.get_value(0, 0) or b"", type=OutcomeCounts)
+    except msgspec.MsgspecError:
+        raise DatabaseUnavailable(NOT_SET_UP) from None
+
+
+def _refuse(result: PGresult) -> NoReturn:
+    state = result.error_field(DiagnosticField.SQLSTATE) or b""
+    _log.warning("the database refused to count an org's leads: SQLSTATE %s", state.decode())
+    if state in _NOT_SET_UP_STATES:
+        raise DatabaseUnavailable(NOT_SET_UP)
+    raise DatabaseUnavailable(SLOW if state == _TOO_SLOW_STATE else AWAY)

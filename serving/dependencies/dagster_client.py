@@ -1,0 +1,246 @@
+"""What the server asks Dagster's webserver, over GraphQL: is it up, launch a run, how did a run end.
+
+What a run's end means for the caller is decided in `trainings`. Whatever is not the expected answer (no connection,
+an error, text that is not JSON, another shape) is DagsterUnavailable; its details go to the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, TypeVar
+
+import msgspec
+import urllib3
+
+from serving.dependencies.dagster_queries import (
+    ACTIVE_RUNS,
+    ADD_PARTITION,
+    FAILURES,
+    LAUNCH,
+    MATERIALIZATIONS,
+    RUN,
+    VERSION,
+)
+
+LOCATION = "leadscore"
+REPOSITORY = "__repository__"
+PARTITIONS = "orgs"
+JOB = "train"
+PARTITION_TAG = "dagster/partition"
+REQUEST_TAG = "leadscore/request_id"
+
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 10.0
+LAUNCH_SECONDS = 60.0
+PROBE_SECONDS = 1.0
+MAX_ANSWER_BYTES = 20_000_000
+CHUNK_BYTES = 65_536
+EVENTS_AT_A_TIME = 500
+MAX_EVENT_PAGES = 20
+
+_ACTIVE = ["QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING"]
+_log = logging.getLogger(__name__)
+
+
+class DagsterUnavailable(Exception):
+    """Dagster's webserver cannot be reached, or does not answer as expected."""
+
+
+class _Answer(msgspec.Struct, frozen=True, rename="camel"):
+    """Base of what is read out of GraphQL's answers."""
+
+
+class _Entry(_Answer, frozen=True):
+    label: str
+    text: str | None = None
+
+
+class _Tag(_Answer, frozen=True):
+    key: str
+    value: str
+
+
+class _AssetKey(_Answer, frozen=True):
+    path: list[str]
+
+
+class ActiveRun(_Answer, frozen=True):
+    """A run that is queued or running."""
+
+    run_id: str
+    job_name: str
+
+
+class Run(_Answer, frozen=True):
+    """A run: its status is Dagster's word."""
+
+    run_id: str
+    status: str
+    job_name: str
+    tags: list[_Tag]
+
+    @property
+    def org_id(self) -> str | None:
+        """The org whose partition the run materializes."""
+        return next((tag.value for tag in self.tags if tag.key == PARTITION_TAG), None)
+
+
+class _Materialization(_Answer, frozen=True):
+    asset_key: _AssetKey
+    metadata_entries: list[_Entry]
+
+
+class _FailureMetadata(_Answer, frozen=True):
+    metadata_entries: list[_Entry] = []
+    description: str | None = None
+
+
+class _Event(_Answer, frozen=True):
+    step_key: str | None = None
+    failure_metadata: _FailureMetadata | None = None
+
+
+class _Events(_Answer, frozen=True):
+    cursor: str
+    has_more: bool
+    events: list[_Event]
+
+
+class StepFailure(msgspec.Struct, frozen=True):
+    """A failed step: what it said in words, and the texts of its metadata by label."""
+
+    description: str
+    metadata: dict[str, str]
+
+
+Kind = TypeVar("Kind")
+
+
+class DagsterClient:
+    """Speaks to one Dagster webserver. Safe for many threads; keeps no state but idle connections."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/") + "/graphql"
+        self._http = urllib3.PoolManager(maxsize=4, retries=False)
+
+    def is_up(self) -> bool:
+        """Return whether Dagster answers within a second."""
+        try:
+            return "version" in self._ask(VERSION, {}, PROBE_SECONDS)
+        except DagsterUnavailable:
+            return False
+
+    def active_run(self, org_id: str) -> ActiveRun | None:
+        """Return a run of the org, of whatever job, that is queued or running, or None."""
+        # what is materialized in Dagster's UI runs as another job, and lets a training of the org wait all the same
+        wanted = {"tags": [{"key": PARTITION_TAG, "value": org_id}], "statuses": _ACTIVE}
+        runs = _take(self._ask(ACTIVE_RUNS, {"filter": wanted}), list[ActiveRun], "runsOrError", "results")
+        return runs[0] if runs else None
+
+    def add_partition(self, org_id: str) -> None:
+        """See to it that the org is a partition."""
+        repository = {"repositoryName": REPOSITORY, "repositoryLocationName": LOCATION}
+        variables = {"repository": repository, "partitions": PARTITIONS, "key": org_id}
+        result = _take(self._ask(ADD_PARTITION, variables), dict[str, Any], "addDynamicPartition")
+        if result.get("__typename") not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
+            raise _unexpected(result)
+
+    def launch(self, org_id: str, request_id: str) -> str:
+        """Launch a training of the org and return the run's id."""
+        selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "jobName": JOB}
+        tags = [{"key": PARTITION_TAG, "value": org_id}, {"key": REQUEST_TAG, "value": request_id}]
+        params = {"selector": selector, "mode": "default", "runConfigData": {}, "executionMetadata": {"tags": tags}}
+        result = _take(self._ask(LAUNCH, {"params": params}, LAUNCH_SECONDS), dict[str, Any], "launchRun")
+        if result.get("__typename") != "LaunchRunSuccess":
+            raise _unexpected(result)
+        return _take(result, str, "run", "runId")
+
+    def run(self, run_id: str) -> Run | None:
+        """Return the run, or None when Dagster knows no such one."""
+        result = self._run_or_error(RUN, {"runId": run_id})
+        return None if result is None else _take(result, Run)
+
+    def materializations(self, run_id: str) -> dict[str, dict[str, str]]:
+        """Return, by asset name, the texts of the metadata that the run materialized it with."""
+        result = self._run_or_error(MATERIALIZATIONS, {"runId": run_id}) or {}
+        found = _take(result, list[_Materialization], "assetMaterializations")
+        return {entry.asset_key.path[-1]: _texts(entry.metadata_entries) for entry in found}
+
+    def failures(self, run_id: str) -> list[StepFailure]:
+        """Return how the run's steps failed, in order."""
+        failures: list[StepFailure] = []
+        cursor: str | None = None
+        for _ in range(MAX_EVENT_PAGES):
+            result = self._run_or_error(FAILURES, {"runId": run_id, "cursor": cursor, "limit": EVENTS_AT_A_TIME}) or {}
+            page = _take(result, _Events, "eventConnection")
+            found = (event.failure_metadata for event in page.events if event.step_key)
+            failures += [StepFailure(said.description or "", _texts(said.metadata_entries)) for said in found if said]
+            if not page.has_more:
+                break
+            cursor = page.cursor
+        return failures
+
+    def _run_or_error(self, query: str, variables: dict[str, Any]) -> dict[str, Any] | None:
+        result = _take(self._ask(query, variables), dict[str, Any], "runOrError")
+        if result.get("__typename") == "RunNotFoundError":
+            return None
+        if result.get("__typename") != "Run":
+            raise _unexpected(result)
+        return result
+
+    def _ask(self, query: str, variables: dict[str, Any], answer_seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """Return the `data` of GraphQL's answer."""
+        deadline = time.monotonic() + answer_seconds
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, total=answer_seconds)
+        body = msgspec.json.encode({"query": query, "variables": variables})
+        headers = {"Content-Type": "application/json"}
+        try:
+            response = self._http.request(
+                "POST", self._url, body=body, headers=headers, timeout=timeout, preload_content=False, redirect=False
+            )
+            with response:
+                content = _content(response, deadline)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise DagsterUnavailable(f"no answer: {type(error).__name__}") from error
+        return _data(response.status, content)
+
+
+def _content(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    """Return the body. The timeouts of urllib3 are for each read, so the whole is timed here."""
+    content = bytearray()
+    while chunk := response.read1(CHUNK_BYTES):
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            raise DagsterUnavailable(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+        if time.monotonic() > deadline:
+            raise DagsterUnavailable(f"an answer that was not whole in time, after {len(content)} bytes")
+    return bytes(content)
+
+
+def _data(status: int, content: bytes) -> dict[str, Any]:
+    try:
+        answer = msgspec.json.decode(content, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DagsterUnavailable(f"status {status} with {len(content)} bytes that are not GraphQL") from error
+    if status != 200 or answer.get("errors") or not isinstance(answer.get("data"), dict):  # noqa: PLR2004 (OK)
+        raise DagsterUnavailable(f"status {status}, errors: {str(answer.get('errors'))[:500]}")
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+def _take(data: Any, kind: type[Kind], *path: str) -> Kind:
+    for name in path:
+        data = data.get(name) if isinstance(data, dict) else None
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise DagsterUnavailable(f"an answer of another shape at {'.'.join(path) or 'the top'}: {error}") from error
+
+
+def _texts(entries: list[_Entry]) -> dict[str, str]:
+    return {entry.label: entry.text for entry in entries if entry.text is not None}
+
+
+def _unexpected(result: dict[str, Any]) -> DagsterUnavailable:
+    return DagsterUnavailable(f"{result.get('__typename')}: {str(result.get('message'))[:500]}")

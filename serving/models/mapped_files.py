@@ -1,0 +1,129 @@
+"""Verified copies of versions' files, in a folder of our own, from where the processes of one machine map them.
+
+A file of the registry is not mapped itself: what is written over it after its hash was checked would be served, and
+one cut short would kill the process. So it is read and hashed once, written to a folder that only we may enter, and
+mapped from there by this process and by all others that serve from the same folder: they share its pages, and find it
+verified. Nobody writes to a copy, and whoever has mapped it keeps it when it is removed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import mmap
+import os
+import re
+import secrets
+import shutil
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from leadscore.errors import CannotRun, Damaged
+from leadscore.registry.durable_files import open_plain, read_verified, verify
+
+_CHUNK_BYTES = 2**24
+# the first score reads all pages: it takes less to have them at once, where that can be asked for
+_FLAGS = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+_log = logging.getLogger(__name__)
+
+
+class MappedFiles:
+    """The copies in one folder, each named after its SHA-256; the folder is asked for when it is first needed."""
+
+    def __init__(self, find_folder: Callable[[], Path]) -> None:
+        self._find_folder = find_folder
+        self._has_warned = False
+
+    def map(self, path: Path, sha256: str) -> memoryview:
+        """Return the content of `path`, mapped from its copy, which is made when there is none; read-only.
+
+        Where no copy can be kept, for want of space say, it is what was read. Raises Damaged when the file is missing
+        or has another hash; a copy that was made before is as good as the file.
+        """
+        if not _SHA256.fullmatch(sha256):
+            raise Damaged(f"the manifest has no SHA-256 of {path.name}; roll back to another version or train again")
+        with suppress(OSError, CannotRun):
+            return _mapped(self._find_folder() / sha256)
+        try:
+            return self._copied(path, sha256)
+        except (OSError, CannotRun) as error:
+            content = read_verified(path, sha256)
+            if not self._has_warned:
+                self._has_warned = True
+                _log.warning("versions are held in each process's own memory: no copy can be kept (%s)", error)
+            return memoryview(content)
+
+    def _copied(self, path: Path, sha256: str) -> memoryview:
+        """Return the content of `path`, mapped from a copy that is made beside its place, verified, and linked there.
+
+        The first of several processes that do so wins. Raises OSError, CannotRun, or Damaged.
+        """
+        folder = self._find_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial = folder / f"partial-{secrets.token_hex(8)}"
+        try:
+            with open_plain(path) as source, partial.open("xb") as target:
+                _copy(source, target)
+            content = _mapped(partial)
+            verify(content, sha256, path.name)
+            try:
+                (folder / sha256).hardlink_to(partial)
+            except FileExistsError:
+                return _mapped(folder / sha256)
+            return content
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def forget(self, sha256: str) -> None:
+        """Remove the copy, if there is one; who has mapped it keeps it."""
+        with suppress(OSError, CannotRun):
+            (self._find_folder() / sha256).unlink()
+
+
+class _Mapping:
+    """A file's pages as an array can hold them: they are given back when the last array over them is gone.
+
+    `mmap.mmap` would hold a descriptor for each file, and a process may have only so many.
+    """
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        address = _libc().mmap(None, size, mmap.PROT_READ, _FLAGS, descriptor, 0)
+        if address == ctypes.c_void_p(-1).value:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        self.__array_interface__ = {"data": (address, True), "shape": (size,), "typestr": "|u1", "version": 3}
+        # a thread may still score when the process ends
+        weakref.finalize(self, _libc().munmap, address, size).atexit = False
+
+
+@cache
+def _libc() -> Any:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    return libc
+
+
+def _copy(source: BinaryIO, target: BinaryIO) -> None:
+    """Copy what is left of a file, without the detour through this process's memory where the system can do so."""
+    with suppress(OSError):
+        while os.sendfile(target.fileno(), source.fileno(), None, _CHUNK_BYTES):
+            pass
+    # where it can, nothing is left
+    shutil.copyfileobj(source, target)
+
+
+def _mapped(path: Path) -> memoryview:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        return np.asarray(_Mapping(descriptor, os.fstat(descriptor).st_size)).data
+    finally:
+        os.close(descriptor)

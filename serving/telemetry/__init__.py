@@ -1,0 +1,1 @@
+"""What the server says of its work: log lines and metrics, recorded in passing and written together."""

@@ -1,0 +1,24 @@
+"""What a server records of its work: a request that was answered, and leads that were scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Answered(NamedTuple):
+    """A request that was answered; `known` has its id, and the org and the version as far as they are known."""
+
+    method: str
+    route: str
+    status: int
+    duration_seconds: float
+    known: dict[str, Any]
+
+
+class Scored(NamedTuple):
+    """The leads of a request, all scored by one version: their probabilities, and how long that took."""
+
+    version: str
+    probabilities: Sequence[float]
+    duration_seconds: float

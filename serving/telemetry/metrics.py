@@ -1,0 +1,163 @@
+"""What Prometheus scrapes. No label holds an org, a path or anything else that a caller chooses.
+
+With PROMETHEUS_MULTIPROC_DIR set, each process writes its figures to files in that folder, and any of them answers for
+all: counters are summed, those of processes that ended too.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+if TYPE_CHECKING:
+    from serving.telemetry.events import Answered, Scored
+
+MAX_VERSION_LABELS = 100
+OTHER = "other"
+# so many amounts take less time one by one
+FEW = 8
+
+_FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SHARES = tuple(step / 20 for step in range(1, 21))
+
+
+class Distribution(Histogram):
+    """A histogram that takes many values at once, with the library's own fields; a test holds it to `observe`."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        """Do what `observe` does for each, with one write for each bucket in place of two for each amount."""
+        if len(amounts) <= FEW:
+            for amount in amounts:
+                self.observe(amount)
+            return
+        self._sum.inc(sum(amounts))
+        places, counts = np.unique(np.searchsorted(self._upper_bounds, amounts), return_counts=True)
+        for place, count in zip(places.tolist(), counts.tolist(), strict=True):
+            self._buckets[place].inc(count)
+
+
+class Metrics:
+    """The metrics of one app, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        seconds = partial(Distribution, registry=self.registry, buckets=_FAST_SECONDS)
+        self._predictions = counter("ml_predictions", "Leads scored; `other`: beyond 100 versions", ["model_version"])
+        self.prediction_latency_seconds = seconds("ml_prediction_latency_seconds", "Time to score a request's leads")
+        self.model_training = counter(
+            "ml_model_training", "Trainings asked for here that ended, by outcome", ["status"]
+        )
+        self.scores = Distribution("leadscore_score", "Probabilities answered", buckets=_SHARES, registry=self.registry)
+        self.invalid_items = counter("leadscore_invalid_leads", "Leads of batches that could not be scored")
+        self._requests = counter("leadscore_http_requests", "Requests answered", ["method", "route", "status"])
+        self._request_seconds = seconds("leadscore_http_request_duration_seconds", "Time to answer", ["route"])
+        self.requests_in_progress = gauge(
+            "leadscore_http_requests_in_progress", "Requests under way", multiprocess_mode="livesum"
+        )
+        self.dependency_up = gauge(
+            "leadscore_dependency_up",
+            "1 when the CRM's database or Dagster answered when last asked",
+            ["dependency"],
+            multiprocess_mode="livemostrecent",
+        )
+        self._cache_hits = counter(
+            "leadscore_model_cache_hits", "Look-ups that found a loaded version; an org of the pool takes two"
+        )
+        self.cache_loads = counter("leadscore_model_cache_loads", "Versions loaded")
+        self.cache_evictions = counter("leadscore_model_cache_evictions", "Loaded versions that made room")
+        # processes map the same pages, so that a sum would count them twice
+        most = partial(gauge, multiprocess_mode="livemax")
+        self.cache_bytes = most("leadscore_model_cache_bytes", "Loaded versions in bytes, in the process that has most")
+        self.cache_entries = most("leadscore_model_cache_entries", "Loaded versions, in the process that has most")
+        self.load_seconds = seconds("leadscore_model_load_seconds", "Time to load and verify a version")
+        self.load_failures = counter("leadscore_model_load_failures", "Versions that could not be loaded", ["code"])
+        self.log_lines_dropped = counter(
+            "leadscore_log_lines_dropped",
+            "Log lines that nobody read in time, or that could not be written",
+        )
+        self._lock = threading.Lock()
+        self._of_version: dict[str, Counter] = {}
+        self._of_request: dict[tuple[str, str, int], tuple[Counter, Distribution]] = {}
+        self._hits = 0
+
+    def count_hit(self) -> None:
+        """Count a look-up that found a loaded version; `write_hits` writes it down."""
+        with self._lock:
+            self._hits += 1
+
+    def write_hits(self) -> None:
+        """Write down the look-ups that were counted."""
+        with self._lock:
+            hits, self._hits = self._hits, 0
+        if hits:
+            self._cache_hits.inc(hits)
+
+    def count_scored(self, scored: Sequence[Scored]) -> None:
+        """Count the leads of some requests, with their probabilities and the time that it took to score them."""
+        leads: dict[str, int] = defaultdict(int)
+        for one in scored:
+            leads[one.version] += len(one.probabilities)
+        for version, count in leads.items():
+            (self._of_version.get(version) or self._label_version(version)).inc(count)
+        self.scores.observe_all([probability for one in scored for probability in one.probabilities])
+        self.prediction_latency_seconds.observe_all([one.duration_seconds for one in scored])
+
+    def count_answered(self, answered: Sequence[Answered]) -> None:
+        """Count some answered requests."""
+        durations: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+        for one in answered:
+            durations[one.method, one.route, one.status].append(one.duration_seconds)
+        for key, seconds in durations.items():
+            requests, distribution = self._of_request.get(key) or self._label_request(*key)
+            requests.inc(len(seconds))
+            distribution.observe_all(seconds)
+
+    def text(self) -> bytes:
+        """Return the exposition, of all processes that share a folder of figures."""
+        self.write_hits()
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if folder is None:
+            return generate_latest(self.registry)
+        _forget_gauges_of_the_dead(Path(folder))
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]  # it has no types
+        return generate_latest(registry)
+
+    def _label_request(self, method: str, route: str, status: int) -> tuple[Counter, Distribution]:
+        found = (self._requests.labels(method, route, str(status)), self._request_seconds.labels(route))
+        self._of_request[method, route, status] = found
+        return found
+
+    def _label_version(self, version: str) -> Counter:
+        with self._lock:
+            label = version if len(self._of_version) < MAX_VERSION_LABELS else OTHER
+            child = self._predictions.labels(label)
+            if label != OTHER:
+                self._of_version[version] = child
+        return child
+
+
+def _forget_gauges_of_the_dead(folder: Path) -> None:
+    """Remove what processes that ended say of the present; their counts stay."""
+    for pid in {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*.db")}:
+        if not _is_alive(int(pid)):
+            mark_process_dead(int(pid), str(folder))  # type: ignore[no-untyped-call]  # likewise
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

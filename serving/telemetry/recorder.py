@@ -1,0 +1,75 @@
+"""What was answered: noted in passing, and written down together, as log lines and as metrics.
+
+Writing takes longer than answering does, most of all when it is done anew for each request. So a server notes, and
+writes some times a second; whoever kills its process loses what was noted since. Without a server, as in a test, every
+note is written at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from serving.telemetry.events import Answered, Scored
+from serving.telemetry.json_logging import Line, take_dropped_lines, write_lines
+from serving.telemetry.metrics import Metrics
+
+_log = logging.getLogger("serving.requests")
+
+
+class Journal:
+    """The notes of one process. `is_deferred` when somebody calls `write` again and again."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.is_deferred = False
+        self._metrics = metrics
+        self._writing = threading.Lock()
+        self._under_way: list[None] = []
+        self._answered: deque[tuple[float, Answered]] = deque()
+        self._scored: deque[Scored] = deque()
+
+    def begin(self) -> None:
+        """Note that a request has come."""
+        self._under_way.append(None)
+
+    def scored(self, version: str, probabilities: Sequence[float], duration_seconds: float) -> None:
+        """Note the leads of a request, which one version scored."""
+        self._scored.append(Scored(version, probabilities, duration_seconds))
+
+    def end(self, answered: Answered) -> None:
+        """Note that a request was answered."""
+        self._under_way.pop()
+        self._answered.append((time.time(), answered))
+        if not self.is_deferred:
+            self.write()
+
+    def write(self) -> None:
+        """Write down what was noted; one thread at a time, so that nothing is taken twice."""
+        with self._writing:
+            self._write()
+
+    def _write(self) -> None:
+        scored, answered = _taken(self._scored), _taken(self._answered)
+        self._metrics.count_scored(scored)
+        self._metrics.count_answered([one for _, one in answered])
+        self._metrics.write_hits()
+        self._metrics.requests_in_progress.set(len(self._under_way))
+        if dropped := take_dropped_lines():
+            self._metrics.log_lines_dropped.inc(dropped)
+        if answered and _log.isEnabledFor(logging.INFO):
+            write_lines(_log, logging.INFO, [_line(at_seconds, one) for at_seconds, one in answered])
+
+
+def _taken(notes: deque[Any]) -> list[Any]:
+    """Return the notes, and forget them; one that comes meanwhile is of the next turn."""
+    return [notes.popleft() for _ in range(len(notes))]
+
+
+def _line(at_seconds: float, answered: Answered) -> Line:
+    method, route, status, duration_seconds, known = answered
+    fields = {"method": method, "route": route, "status": status, "duration_ms": round(duration_seconds * 1000, 3)}
+    return Line(at_seconds, f"{method} {route} {status}", fields | known)

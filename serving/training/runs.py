@@ -1,0 +1,224 @@
+"""Trainings that are asked for over HTTP: started once per org, waited for, and their end read as an outcome.
+
+Dagster runs them; the figures come from the registry, where the version and its judgement lie.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from leadscore.errors import Conflict, NotFound
+from leadscore.evaluation import Metrics as ModelMetrics
+from leadscore.registry.ids import check_org_id
+from leadscore.registry.store import Registry
+from serving.dependencies.dagster_client import JOB, DagsterClient, DagsterUnavailable, Run
+from serving.telemetry.metrics import Metrics
+from serving.training.failure_messages import DETAILS, why
+from serving.training.run_claims import Started
+
+POLL_SECONDS = 0.5
+MAX_FAILED_POLLS = 5
+
+_ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+_log = logging.getLogger(__name__)
+
+
+class RunNotFound(NotFound):
+    """Dagster knows no such training run."""
+
+    code = "run_not_found"
+
+
+class AlreadyTraining(Conflict):
+    """A run of the org is queued or running; `is_followable` when it is a training, which `outcome` can tell of."""
+
+    code = "already_training"
+
+    def __init__(self, run_id: str | None, *, is_followable: bool) -> None:
+        super().__init__("a training or another run of this org is queued or running; wait for it, then decide again")
+        self.run_id, self.is_followable = run_id, is_followable
+
+
+class TooManyTrainings(Exception):
+    """As many training requests as may be under way are under way."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """The run goes on."""
+
+    org_id: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A version was trained and judged; `is_activated` when it became the active one in this run."""
+
+    org_id: str
+    run_id: str
+    version: str
+    is_activated: bool
+    metrics: ModelMetrics
+    training_data_size: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Insufficient:
+    """The gate refused the data; `message` says what is missing."""
+
+    org_id: str
+    run_id: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run failed or was cancelled; `message` is fit for callers."""
+
+    org_id: str
+    run_id: str
+    message: str
+
+
+Outcome = Running | Trained | Insufficient | Failed
+
+
+class Trainings:
+    """Starts and follows trainings, in few of the server's threads, so that scoring goes on.
+
+    At most `most_at_a_time` requests may be at it, `most_waiting` of them until a run ends; so some can always ask
+    how a run stands.
+    """
+
+    def __init__(
+        self,
+        dagster: DagsterClient,
+        registry: Registry,
+        metrics: Metrics,
+        started: Started,
+        is_stopping: threading.Event,
+        *,
+        most_at_a_time: int,
+        most_waiting: int,
+    ) -> None:
+        self._dagster, self._registry, self._metrics, self._is_stopping = dagster, registry, metrics, is_stopping
+        self._started = started
+        self._slots = threading.BoundedSemaphore(max(1, most_at_a_time))
+        self._waiting_slots = threading.BoundedSemaphore(max(1, most_waiting))
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold one of the places for training requests. Raises TooManyTrainings at once when all are taken."""
+        with _taken(self._slots):
+            yield
+
+    @contextmanager
+    def waiting_slot(self) -> Iterator[None]:
+        """Hold one of the places for requests that wait until a run ends. Raises TooManyTrainings likewise."""
+        with _taken(self._waiting_slots), _taken(self._slots):
+            yield
+
+    def start(self, org_id: str, request_id: str) -> str:
+        """Launch a training and return its run id. Raises AlreadyTraining or DagsterUnavailable."""
+        with self._started.only(org_id) as is_only:
+            if not is_only:
+                raise AlreadyTraining(None, is_followable=False)
+            if active := self._dagster.active_run(org_id):
+                raise AlreadyTraining(active.run_id, is_followable=active.job_name == JOB)
+            self._dagster.add_partition(org_id)
+            run_id = self._dagster.launch(org_id, request_id)
+        self._started.remember(run_id)
+        return run_id
+
+    def wait(self, org_id: str, run_id: str, wait_seconds: float) -> Outcome:
+        """Return the outcome when the org's run has ended, or Running when the wait is over or the server stops.
+
+        Raises DagsterUnavailable when several polls in a row failed, each twice as long after the one before.
+        """
+        deadline, failed_polls = time.monotonic() + wait_seconds, 0
+        while True:
+            try:
+                outcome, failed_polls = self.outcome(run_id), 0
+            except DagsterUnavailable as error:
+                failed_polls += 1
+                if failed_polls == MAX_FAILED_POLLS:
+                    raise
+                _log.warning("a poll of Dagster failed: %s", error)
+                outcome = Running(org_id, run_id)
+            left_seconds = deadline - time.monotonic()
+            if not isinstance(outcome, Running) or left_seconds <= 0:
+                return outcome
+            if self._is_stopping.wait(min(POLL_SECONDS * 2**failed_polls, left_seconds)):
+                return outcome
+
+    def outcome(self, run_id: str) -> Outcome:
+        """Return how the run stands. Raises RunNotFound or DagsterUnavailable."""
+        run = self._dagster.run(run_id)
+        if run is None or run.job_name != JOB or run.org_id is None:
+            raise RunNotFound("there is no such training run; start one, and follow the address it answers with")
+        org_id = check_org_id(run.org_id)
+        if run.status not in _ENDED:
+            return Running(org_id, run_id)
+        outcome = self._ended(org_id, run)
+        self._count(outcome)
+        return outcome
+
+    def _ended(self, org_id: str, run: Run) -> Outcome:
+        materialized = self._dagster.materializations(run.run_id)
+        evaluation = materialized.get("evaluation", {})
+        if evaluation.get("verdict") == "refuse":
+            return Insufficient(org_id, run.run_id, evaluation.get("reasons", "too little data"))
+        if run.status != "SUCCESS":
+            return self._failed(org_id, run)
+        return self._trained(org_id, run.run_id, evaluation, is_activated="active_model" in materialized)
+
+    def _failed(self, org_id: str, run: Run) -> Outcome:
+        failures = self._dagster.failures(run.run_id) if run.status == "FAILURE" else []
+        for failure in failures:
+            if failure.metadata.get("verdict") == "refuse":
+                message = failure.metadata.get("reasons") or failure.description
+                return Insufficient(org_id, run.run_id, message or "too little data")
+        return Failed(org_id, run.run_id, why(run, failures))
+
+    def _trained(self, org_id: str, run_id: str, evaluation: dict[str, str], *, is_activated: bool) -> Outcome:
+        version = evaluation.get("version")
+        judgement = self._registry.judgement(org_id, version) if version else None
+        if version is None or judgement is None:
+            return Failed(org_id, run_id, f"the run ended without a version that was judged; {DETAILS}")
+        return Trained(
+            org_id=org_id,
+            run_id=run_id,
+            version=version,
+            is_activated=is_activated,
+            metrics=judgement.report.metrics,
+            training_data_size=judgement.report.records,
+            reasons=tuple(reason.text for reason in judgement.decision.reasons),
+        )
+
+    def _count(self, outcome: Outcome) -> None:
+        """Count an outcome once, however often it is asked for."""
+        if self._started.take(outcome.run_id):
+            self._metrics.model_training.labels(_status_of(outcome)).inc()
+
+
+@contextmanager
+def _taken(slots: threading.Semaphore) -> Iterator[None]:
+    if not slots.acquire(blocking=False):
+        raise TooManyTrainings
+    try:
+        yield
+    finally:
+        slots.release()
+
+
+def _status_of(outcome: Outcome) -> str:
+    if isinstance(outcome, Trained):
+        return "activated" if outcome.is_activated else "held"
+    return "insufficient_data" if isinstance(outcome, Insufficient) else "failed"

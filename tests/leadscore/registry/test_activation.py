@@ -1,0 +1,182 @@
+"""The one door: who may become active, who may come back, and that whatever is refused changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from leadscore.errors import ActiveVersionMoved, Damaged, InvalidId, LeadscoreError, NotActivatable, VersionNotFound
+from leadscore.gate import Judgement
+from leadscore.registry.activation import activate, roll_back
+from leadscore.registry.store import Registry
+from leadscore.registry.version import FOREST_FILE, MANIFEST_FILE
+
+Publish = Callable[..., str]
+Judge = Callable[..., Judgement]
+
+
+@pytest.fixture
+def versions(registry: Registry, publish: Publish, judge: Judge) -> list[str]:
+    """Give three versions that passed the gate; the first is active."""
+    made = [publish(registry) for _ in range(3)]
+    for version in made:
+        judge(registry, version)
+    activate(registry, "acme", made[0], expected_active=None, by="run-0")
+    return made
+
+
+@contextmanager
+def _refused(registry: Registry, error: type[LeadscoreError], match: str | None = None) -> Iterator[None]:
+    """Expect this error, and that every byte of the registry stays as it is."""
+    before = {path: path.read_bytes() for path in registry.root.rglob("*") if path.is_file()}
+    with pytest.raises(error, match=match):
+        yield
+    assert {path: path.read_bytes() for path in registry.root.rglob("*") if path.is_file()} == before
+
+
+def test_a_version_that_passed_becomes_active_with_who_when_why_and_what_was_before(
+    registry: Registry, versions: list[str]
+) -> None:
+    pointer = activate(registry, "acme", versions[1], expected_active=versions[0], by="run-7")
+    assert registry.active("acme") == pointer
+    assert (pointer.version, pointer.previous, pointer.by) == (versions[1], versions[0], "run-7")
+    assert pointer.reason == "Because it is to activate."
+    assert pointer.manifest_sha256 == registry.manifest_sha256("acme", versions[1])
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(pointer.activated_at)) < timedelta(minutes=1)
+    assert [entry.version for entry in registry.history("acme")] == versions[:2]
+
+
+@pytest.mark.parametrize("verdict", ["hold", "refuse", None])
+def test_a_version_that_the_gate_did_not_pass_never_becomes_active_by_itself(
+    verdict: str | None, registry: Registry, versions: list[str], publish: Publish, judge: Judge
+) -> None:
+    version = publish(registry)
+    if verdict:
+        judge(registry, version, verdict)
+    why = f"{verdict}: Because it is to {verdict}" if verdict else "it was never judged"
+    with _refused(registry, NotActivatable, why):
+        activate(registry, "acme", version, expected_active=versions[0], by="run-7")
+    with _refused(registry, NotActivatable, "repeat the call with force and a reason"):
+        roll_back(registry, "acme", version, by="me", reason="I like it")
+
+
+def test_a_version_judged_against_another_champion_than_the_active_one_is_refused(
+    registry: Registry, versions: list[str]
+) -> None:
+    with _refused(registry, ActiveVersionMoved, f"version {versions[0]} is active, not none; look again"):
+        activate(registry, "acme", versions[1], expected_active=None, by="run-7")
+    with _refused(registry, ActiveVersionMoved):
+        activate(registry, "acme", versions[1], expected_active=versions[2], by="run-7")
+
+
+def test_an_earlier_version_comes_back(registry: Registry, versions: list[str]) -> None:
+    activate(registry, "acme", versions[1], expected_active=versions[0], by="run-7")
+    pointer = roll_back(registry, "acme", versions[0], by="me", reason="odd scores", expected_active=versions[1])
+    assert registry.active("acme") == pointer
+    assert (pointer.version, pointer.previous, pointer.reason) == (versions[0], versions[1], "odd scores")
+    assert [entry.version for entry in registry.history("acme")] == [versions[0], versions[1], versions[0]]
+
+
+def test_a_version_that_was_taken_back_returns_by_a_rollback_only(registry: Registry, versions: list[str]) -> None:
+    """Whatever was judged against the version that is active again: the operator's act stands."""
+    activate(registry, "acme", versions[1], expected_active=versions[0], by="run-7")
+    roll_back(registry, "acme", versions[0], by="me", reason="odd scores")
+    with _refused(registry, NotActivatable, "was active before; bring it back with a rollback"):
+        activate(registry, "acme", versions[1], expected_active=versions[0], by="run-8")
+    assert roll_back(registry, "acme", versions[1], by="me", reason="it was right").version == versions[1]
+
+
+def test_a_rollback_to_the_active_version_changes_nothing(registry: Registry, versions: list[str]) -> None:
+    before, stamp = registry.active("acme"), registry.pointer_stamp("acme")
+    assert roll_back(registry, "acme", versions[0], by="me", reason="again") == before
+    assert registry.pointer_stamp("acme") == stamp
+    assert len(registry.history("acme")) == 1
+
+
+def test_a_rollback_by_somebody_who_did_not_see_the_active_version_is_refused(
+    registry: Registry, versions: list[str]
+) -> None:
+    with _refused(registry, ActiveVersionMoved, f"version {versions[0]} is active, not {versions[2]}"):
+        roll_back(registry, "acme", versions[1], by="me", reason="", expected_active=versions[2])
+
+
+@pytest.mark.parametrize("verdict", ["hold", "refuse", None])
+def test_force_is_the_explicit_act_and_it_is_in_the_history(
+    verdict: str | None, registry: Registry, versions: list[str], publish: Publish, judge: Judge
+) -> None:
+    version = publish(registry)
+    if verdict:
+        judge(registry, version, verdict)
+    roll_back(registry, "acme", version, by="me", reason="I insist", is_forced=True)
+    assert registry.require_active("acme").version == version
+    assert (registry.history("acme")[-1].by, registry.history("acme")[-1].reason) == ("me", "I insist")
+
+
+@pytest.mark.parametrize("is_forced", [False, True])
+@pytest.mark.parametrize("name", [FOREST_FILE, MANIFEST_FILE, "model.joblib"])
+def test_a_damaged_version_is_refused_even_by_force(
+    name: str, is_forced: bool, registry: Registry, versions: list[str]
+) -> None:
+    path = registry.root / "acme" / versions[1] / name
+    path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
+    with _refused(registry, Damaged):
+        roll_back(registry, "acme", versions[1], by="me", reason="x", is_forced=is_forced)
+    with _refused(registry, Damaged):
+        activate(registry, "acme", versions[1], expected_active=versions[0], by="run-7")
+
+
+def test_a_manifest_that_was_exchanged_after_the_judgement_is_refused(registry: Registry, versions: list[str]) -> None:
+    """Its files still fit it, but it is not the manifest that was judged."""
+    path = registry.root / "acme" / versions[1] / MANIFEST_FILE
+    path.write_bytes(path.read_bytes().replace(b'"code_version": "abc"', b'"code_version": "xyz"'))
+    assert registry.load("acme", versions[1]).manifest.code_version == "xyz"
+    with _refused(registry, Damaged, "is not what was written"):
+        activate(registry, "acme", versions[1], expected_active=versions[0], by="run-7")
+
+
+def test_a_damaged_active_version_does_not_count_as_rolled_back_to(registry: Registry, versions: list[str]) -> None:
+    (registry.root / "acme" / versions[0] / FOREST_FILE).write_bytes(b"")
+    with _refused(registry, Damaged):
+        roll_back(registry, "acme", versions[0], by="me", reason="again")
+    roll_back(registry, "acme", versions[1], by="me", reason="the active one is damaged")
+    assert registry.require_active("acme").version == versions[1]
+
+
+def test_an_unknown_version_or_another_orgs_is_not_found(
+    registry: Registry, versions: list[str], publish: Publish, judge: Judge
+) -> None:
+    theirs = [publish(registry, "globex") for _ in range(5)][-1]
+    judge(registry, theirs, org_id="globex")
+    assert theirs not in versions
+    for version in (theirs, "20200101000000"):
+        with _refused(registry, VersionNotFound):
+            roll_back(registry, "acme", version, by="me", reason="", is_forced=True)
+        with _refused(registry, VersionNotFound):
+            activate(registry, "acme", version, expected_active=versions[0], by="run-7")
+
+
+def test_asking_about_an_unknown_org_leaves_no_folder(registry: Registry, versions: list[str]) -> None:
+    with pytest.raises(VersionNotFound):
+        roll_back(registry, "initech", versions[0], by="me", reason="")
+    with pytest.raises(VersionNotFound):
+        activate(registry, "initech", versions[0], expected_active=None, by="run-7")
+    assert registry.orgs() == ["acme"]
+
+
+@pytest.mark.parametrize(("org_id", "version"), [("../acme", "20260315060000"), ("acme", "../acme")])
+def test_what_is_no_id_is_refused(org_id: str, version: str, registry: Registry, versions: list[str]) -> None:
+    with _refused(registry, InvalidId):
+        roll_back(registry, org_id, version, by="me", reason="", is_forced=True)
+
+
+def test_after_a_damaged_pointer_was_deleted_a_rollback_mends_the_org(registry: Registry, versions: list[str]) -> None:
+    pointer_file = registry.root / "acme" / "active.json"
+    pointer_file.write_bytes(b"{")
+    with _refused(registry, Damaged, "delete it, then roll back to a version"):
+        roll_back(registry, "acme", versions[1], by="me", reason="mend")
+    pointer_file.unlink()
+    roll_back(registry, "acme", versions[1], by="me", reason="mend")
+    assert [entry.version for entry in registry.history("acme")] == versions[:2]

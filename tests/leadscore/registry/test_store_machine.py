@@ -1,0 +1,161 @@
+"""Any sequence of publishing, judging, activating, rolling back and damaging keeps the registry like its model."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from leadscore.errors import ActiveVersionMoved, AlreadyJudged, Damaged, LeadscoreError, NotActivatable
+from leadscore.gate import Judgement
+from leadscore.registry.activation import activate, roll_back
+from leadscore.registry.store import Registry
+from leadscore.registry.version import FOREST_FILE
+
+
+@dataclass
+class Known:
+    """What a version is expected to be."""
+
+    verdict: str | None = None
+    is_damaged: bool = False
+
+
+@dataclass
+class Org:
+    """What an org is expected to hold: versions, oldest first, and the activations, the last being the active one."""
+
+    versions: dict[str, Known] = field(default_factory=dict)
+    activations: list[str] = field(default_factory=list)
+
+    @property
+    def active(self) -> str | None:
+        return self.activations[-1] if self.activations else None
+
+
+ORGS = st.sampled_from(["acme", "a.b"])
+WHICH = st.integers(0, 9)
+
+
+class RegistryMachine(RuleBasedStateMachine):
+    """The registry beside a model of it in memory."""
+
+    def __init__(self, publish: Callable[..., str], judge: Callable[..., Judgement], root: Path) -> None:
+        super().__init__()
+        self.publish_version, self.judge_version = publish, judge
+        self.registry = Registry(root)
+        self.orgs = {"acme": Org(), "a.b": Org()}
+
+    def _pick(self, org_id: str, which: int) -> tuple[str, Known] | None:
+        """Return one of the org's versions, or None when it has none yet."""
+        versions = list(self.orgs[org_id].versions.items())
+        return versions[which % len(versions)] if versions else None
+
+    def _expect(self, error: type[LeadscoreError] | None, call: Callable[[], object]) -> None:
+        if error is None:
+            call()
+        else:
+            with pytest.raises(error):
+                call()
+
+    @rule(org_id=ORGS)
+    def publish(self, org_id: str) -> None:
+        version = self.publish_version(self.registry, org_id)
+        assert version not in self.orgs[org_id].versions
+        self.orgs[org_id].versions[version] = Known()
+
+    @rule(org_id=ORGS, which=WHICH, verdict=st.sampled_from(["activate", "activate", "hold", "refuse"]))
+    def judge(self, org_id: str, which: int, verdict: str) -> None:
+        if picked := self._pick(org_id, which):
+            version, known = picked
+            error = AlreadyJudged if known.verdict else None
+            self._expect(error, lambda: self.judge_version(self.registry, version, verdict, org_id))
+            known.verdict = known.verdict or verdict
+
+    @rule(org_id=ORGS, which=WHICH, is_stale=st.booleans())
+    def activate(self, org_id: str, which: int, is_stale: bool) -> None:
+        if picked := self._pick(org_id, which):
+            (version, known), org = picked, self.orgs[org_id]
+            expected = "20200101000000" if is_stale else org.active
+            error = self._refusal(known, is_stale=is_stale, is_forced=False)
+            if not is_stale and version in org.activations:
+                error = NotActivatable  # only a rollback brings back what was active before
+            self._expect(
+                error, lambda: activate(self.registry, org_id, version, expected_active=expected, by="machine")
+            )
+            if error is None:
+                org.activations.append(version)
+
+    @rule(org_id=ORGS, which=WHICH, is_stale=st.booleans(), is_forced=st.booleans())
+    def roll_back(self, org_id: str, which: int, is_stale: bool, is_forced: bool) -> None:
+        if picked := self._pick(org_id, which):
+            (version, known), org = picked, self.orgs[org_id]
+            expected = "20200101000000" if is_stale else None
+            error = self._refusal(known, is_stale=is_stale, is_forced=is_forced)
+            self._expect(
+                error,
+                lambda: roll_back(
+                    self.registry, org_id, version, by="m", reason="r", expected_active=expected, is_forced=is_forced
+                ),
+            )
+            if error is None and version != org.active:
+                org.activations.append(version)
+
+    def _refusal(self, known: Known, *, is_stale: bool, is_forced: bool) -> type[LeadscoreError] | None:
+        if is_stale:
+            return ActiveVersionMoved
+        if known.verdict != "activate" and not is_forced:
+            return NotActivatable
+        return Damaged if known.is_damaged else None
+
+    @precondition(lambda self: any(org.versions for org in self.orgs.values()))
+    @rule(org_id=ORGS, which=WHICH)
+    def damage(self, org_id: str, which: int) -> None:
+        if picked := self._pick(org_id, which):
+            version, known = picked
+            folder = {"acme": "acme", "a.b": "a%2Eb"}[org_id]
+            (self.registry.root / folder / version / FOREST_FILE).write_bytes(b"x")
+            known.is_damaged = True
+
+    @rule(org_id=ORGS)
+    def lose_the_last_entry_of_the_history(self, org_id: str) -> None:
+        """As after a crash between the swap of the pointer and its entry."""
+        path = self.registry.root / {"acme": "acme", "a.b": "a%2Eb"}[org_id] / "activations.jsonl"
+        if path.exists():
+            lines = path.read_bytes().splitlines(keepends=True)
+            if len(lines) == len(self.orgs[org_id].activations):
+                path.write_bytes(b"".join(lines[:-1]))
+
+    @invariant()
+    def the_registry_is_like_its_model(self) -> None:
+        for org_id, org in self.orgs.items():
+            assert self.registry.versions(org_id) == sorted(org.versions, reverse=True)
+            pointer = self.registry.active(org_id)
+            assert (pointer.version if pointer else None) == org.active
+            assert [entry.version for entry in self.registry.history(org_id)] == org.activations
+
+    @invariant()
+    def a_version_loads_exactly_when_it_is_not_damaged(self) -> None:
+        for org_id, org in self.orgs.items():
+            for version, known in org.versions.items():
+                self._expect(
+                    Damaged if known.is_damaged else None,
+                    lambda org_id=org_id, version=version: self.registry.load(org_id, version),
+                )
+
+
+def test_any_sequence_of_acts_keeps_the_registry_like_its_model(
+    publish: Callable[..., str], judge: Callable[..., Judgement], tmp_path: Path
+) -> None:
+    run_state_machine_as_test(
+        lambda: RegistryMachine(publish, judge, Path(tempfile.mkdtemp(dir=tmp_path))),
+        settings=settings(
+            max_examples=20, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -1,0 +1,338 @@
+"""A version's files: read back as written, refused when one byte differs, and loading them runs no code."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from leadscore.errors import Damaged, UnsupportedFormat
+from leadscore.forest import Forest
+from leadscore.registry.durable_files import sha256_of
+from leadscore.registry.safetensors import encode_arrays, read_arrays
+from leadscore.registry.store import Registry
+from leadscore.registry.version import (
+    ENGINE_FILE,
+    FOREST_FILE,
+    FORMAT,
+    MANIFEST_FILE,
+    Manifest,
+    decode_manifest,
+    decode_scorer,
+    load_version,
+)
+
+MakeManifest = Callable[..., Manifest]
+Publish = Callable[..., str]
+
+
+@pytest.fixture
+def arrays(make_forest: Callable[..., Forest]) -> dict[str, Any]:
+    return make_forest().to_arrays()
+
+
+def _stored(folder: Path, content: bytes) -> tuple[Path, str]:
+    path = folder / FOREST_FILE
+    path.write_bytes(content)
+    return path, sha256_of(content)
+
+
+@contextmanager
+def _flipped(path: Path, index: int, bits: int) -> Iterator[None]:
+    """Change one byte of the file in its place, and change it back."""
+    with path.open("r+b", buffering=0) as file:
+        file.seek(index)
+        byte = file.read(1)
+        for content in (bytes([byte[0] ^ bits]), byte):
+            file.seek(index)
+            file.write(content)
+            if content != byte:
+                yield
+
+
+def _in_layout(header: object) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(64)
+
+
+def test_arrays_read_back_as_they_were_and_cannot_be_written(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    found = read_arrays(*_stored(tmp_path, encode_arrays(arrays)))
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert (found[name].dtype, found[name].tolist()) == (array.dtype, array.tolist())
+        assert found[name].flags.aligned
+        assert not found[name].flags.writeable
+
+
+def test_the_file_is_in_the_layout_that_any_safetensors_reader_opens(arrays: dict[str, Any]) -> None:
+    """The length of the header, the header, then the arrays without a gap: read here without our reader."""
+    content = encode_arrays(arrays)
+    length = int.from_bytes(content[:8], "little")
+    header, body = json.loads(content[8 : 8 + length]), content[8 + length :]
+    types = {"BOOL": "?", "I16": "<i2", "I32": "<i4", "F32": "<f4", "F64": "<f8"}
+    places = sorted(entry["data_offsets"] for entry in header.values())
+    assert [first for first, _ in places] == [0, *(last for _, last in places[:-1])]
+    assert places[-1][1] == len(body)
+    for name, entry in header.items():
+        first, last = entry["data_offsets"]
+        read = np.frombuffer(body[first:last], types[entry["dtype"]]).reshape(entry["shape"])
+        assert read.tolist() == arrays[name].tolist()
+
+
+def test_the_same_arrays_give_the_same_bytes_in_whatever_order_they_come(arrays: dict[str, Any]) -> None:
+    assert encode_arrays(dict(reversed(arrays.items()))) == encode_arrays(arrays)
+
+
+def test_every_changed_byte_of_the_forest_is_noticed(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    content = encode_arrays(arrays)
+    path, recorded = _stored(tmp_path, content)
+    for index in range(len(content)):
+        with _flipped(path, index, 0x01), pytest.raises(Damaged, match="its SHA-256 differs"):
+            read_arrays(path, recorded)
+
+
+def test_every_changed_byte_of_the_manifest_is_noticed_when_its_hash_is_known(
+    registry: Registry, publish: Publish
+) -> None:
+    version = publish(registry)
+    path, recorded = registry.root / "acme" / version / MANIFEST_FILE, registry.manifest_sha256("acme", version)
+    for index in range(path.stat().st_size):
+        with _flipped(path, index, 0x01), pytest.raises(Damaged, match="is not what was written"):
+            registry.load("acme", version, recorded)
+
+
+def test_a_manifest_that_is_no_text_any_more_is_noticed_even_without_its_hash(
+    registry: Registry, publish: Publish
+) -> None:
+    version = publish(registry)
+    path = registry.root / "acme" / version / MANIFEST_FILE
+    for index in range(0, path.stat().st_size, 16):
+        with _flipped(path, index, 0x80), pytest.raises(Damaged):
+            registry.load("acme", version)
+
+
+def test_a_file_cut_short_is_noticed_wherever_it_is_cut(registry: Registry, publish: Publish) -> None:
+    version = publish(registry)
+    recorded = registry.manifest_sha256("acme", version)
+    for path in sorted((registry.root / "acme" / version).iterdir()):
+        content = path.read_bytes()
+        for length in {*range(0, len(content), 512), len(content) - 1}:
+            path.write_bytes(content[:length])
+            with pytest.raises(Damaged):
+                registry.load("acme", version, recorded)
+        path.write_bytes(content)
+    assert registry.load("acme", version, recorded).manifest.version == version
+
+
+@pytest.mark.parametrize("name", [FOREST_FILE, ENGINE_FILE, "model.joblib", MANIFEST_FILE])
+def test_a_file_that_is_gone_is_noticed(name: str, registry: Registry, publish: Publish) -> None:
+    version = publish(registry)
+    (registry.root / "acme" / version / name).unlink()
+    with pytest.raises(Damaged, match="roll back to another version or train again"):
+        registry.load("acme", version)
+
+
+def _pipe(path: Path, original: Path) -> None:
+    os.mkfifo(path)
+
+
+def _folder(path: Path, original: Path) -> None:
+    path.mkdir()
+
+
+def _link(path: Path, original: Path) -> None:
+    path.symlink_to(original)
+
+
+@pytest.mark.parametrize("name", [FOREST_FILE, ENGINE_FILE, "model.joblib"])
+@pytest.mark.parametrize("put", [_pipe, _folder, _link])
+def test_what_is_no_plain_file_is_refused_at_once(
+    put: Callable[[Path, Path], None], name: str, registry: Registry, publish: Publish, tmp_path: Path
+) -> None:
+    """A pipe would let the reader wait for ever; a link leads out of the registry, though its bytes are right."""
+    version = publish(registry)
+    path = (registry.root / "acme" / version / name).rename(tmp_path / "original")
+    put(registry.root / "acme" / version / name, path)
+    started_at = time.monotonic()
+    with pytest.raises(Damaged, match=f"{name} cannot be read"):
+        registry.load("acme", version)
+    assert time.monotonic() - started_at < 5
+
+
+class Boom:
+    """Unpickling it makes a folder, which shows that code ran."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_with_the_right_hash_is_refused_and_not_executed(tmp_path: Path) -> None:
+    evidence, content = tmp_path / "executed", pickle.dumps(Boom(tmp_path / "executed"))
+    with pytest.raises(Damaged, match="is not in the layout of format"):
+        read_arrays(*_stored(tmp_path, content))
+    assert not evidence.exists()
+    pickle.loads(content)
+    assert evidence.exists()
+
+
+def test_the_estimator_for_notebooks_is_verified_and_never_unpickled(
+    registry: Registry, make_manifest: MakeManifest, arrays: dict[str, Any], tmp_path: Path
+) -> None:
+    evidence = tmp_path / "executed"
+    files = {FOREST_FILE: encode_arrays(arrays), "model.joblib": pickle.dumps(Boom(evidence))}
+    manifest = registry.publish("acme", files, lambda version, hashes: make_manifest("acme", version, hashes, format=2))
+    registry.load("acme", manifest.version)
+    assert not evidence.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0" * 7,
+        (2**63).to_bytes(8, "little"),
+        _in_layout(b"[" * 100_000),
+        _in_layout(b"\xff\xff"),
+        _in_layout([]),
+        _in_layout("text"),
+        _in_layout({"value": 1}),
+        _in_layout({"value": {}}),
+        _in_layout({"value": {"dtype": "O", "shape": [1], "data_offsets": [0, 8]}}),
+        _in_layout({"value": {"dtype": [], "shape": [1], "data_offsets": [0, 8]}}),
+        _in_layout({"value": {"dtype": "F64", "shape": [2], "data_offsets": [0, 8]}}),
+        _in_layout({"value": {"dtype": "F64", "shape": ["1"], "data_offsets": [0, 8]}}),
+        _in_layout({"value": {"dtype": "F64", "shape": [1], "data_offsets": [0]}}),
+        _in_layout({"value": {"dtype": "F64", "shape": [1], "data_offsets": [64, 72]}}),
+        _in_layout({"value": {"dtype": "F64", "shape": [1], "data_offsets": [-800, -792]}}),
+        _in_layout({"value": {"dtype": "F64", "shape": [10**30], "data_offsets": [0, 8 * 10**30]}}),
+    ],
+    ids=range(17),
+)
+def test_whatever_is_not_in_the_layout_is_damaged_even_with_the_right_hash(content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(Damaged):
+        read_arrays(*_stored(tmp_path, content))
+
+
+def _document(make_manifest: MakeManifest) -> dict[str, Any]:
+    manifest = make_manifest("acme", "20260315060000", {FOREST_FILE: "c0ffee"})
+    document: dict[str, Any] = json.loads(msgspec.json.encode(manifest))
+    return document
+
+
+def test_a_manifest_reads_back_as_it_was(make_manifest: MakeManifest) -> None:
+    manifest = make_manifest("acme", "20260315060000", {FOREST_FILE: "c0ffee"})
+    stored = decode_manifest(msgspec.json.encode(manifest))
+    assert stored == manifest
+    assert stored.contract.fingerprint == manifest.contract_fingerprint
+
+
+@pytest.mark.parametrize("number", [FORMAT + 1, 0, -1])
+def test_another_format_is_refused_with_what_to_do(number: object, make_manifest: MakeManifest) -> None:
+    content = json.dumps(_document(make_manifest) | {"format": number}).encode()
+    with pytest.raises(UnsupportedFormat, match=f"this release reads up to format {FORMAT}; update it, or roll back"):
+        decode_manifest(content)
+
+
+@pytest.mark.parametrize("number", ["1", None, 99.5])
+def test_a_format_that_is_no_number_is_damage(number: object, make_manifest: MakeManifest) -> None:
+    content = json.dumps(_document(make_manifest) | {"format": number}).encode()
+    with pytest.raises(Damaged, match="carries no format number"):
+        decode_manifest(content)
+
+
+def test_a_newer_format_is_refused_whatever_else_it_holds() -> None:
+    with pytest.raises(UnsupportedFormat):
+        decode_manifest(json.dumps({"format": FORMAT + 1}).encode())
+
+
+def test_a_manifest_without_one_of_its_fields_is_damaged(make_manifest: MakeManifest) -> None:
+    document = _document(make_manifest)
+    for name in document.keys() - {"format"}:
+        content = json.dumps({key: value for key, value in document.items() if key != name}).encode()
+        with pytest.raises(Damaged, match=name):
+            decode_manifest(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("version", 20260315060000),
+        ("contract", {"features": [{"name": "x"}]}),
+        ("contract", None),
+        ("window", "half a year"),
+        ("files", [FOREST_FILE]),
+        ("libraries", {"numpy": 2}),
+        ("importance", [{"feature": "x"}]),
+        ("split", []),
+    ],
+)
+def test_a_manifest_with_a_mistyped_field_is_damaged(name: str, value: object, make_manifest: MakeManifest) -> None:
+    with pytest.raises(Damaged, match=f"does not hold what format {FORMAT} needs.*{name}"):
+        decode_manifest(json.dumps(_document(make_manifest) | {name: value}).encode())
+
+
+def test_a_field_that_this_release_does_not_know_is_passed_over(make_manifest: MakeManifest) -> None:
+    content = json.dumps(_document(make_manifest) | {"added_later": {"x": 1}}).encode()
+    assert decode_manifest(content).version == "20260315060000"
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"[]", b'"x"', b"{}", b"{", b'{"format": "\xff"}', b"[" * 100_000])
+def test_what_is_no_manifest_is_damaged(content: bytes) -> None:
+    with pytest.raises(Damaged):
+        decode_manifest(content)
+
+
+def test_a_manifest_that_records_nothing_to_score_by_is_damaged(tmp_path: Path, make_manifest: MakeManifest) -> None:
+    with pytest.raises(Damaged, match="records no engine"):
+        load_version(tmp_path, make_manifest("acme", "20260315060000", {}))
+    with pytest.raises(Damaged, match="records no forest"):
+        load_version(tmp_path, make_manifest("acme", "20260315060000", {}, format=3))
+
+
+def test_a_forest_over_more_features_than_the_contract_has_is_damaged(
+    tmp_path: Path, arrays: dict[str, Any], make_manifest: MakeManifest
+) -> None:
+    arrays["feature"] = np.array([11, -1, -1], np.int16)
+    _, recorded = _stored(tmp_path, encode_arrays(arrays))
+    with pytest.raises(Damaged, match="do not form trees"):
+        load_version(tmp_path, make_manifest("acme", "20260315060000", {FOREST_FILE: recorded}, format=2))
+
+
+@pytest.mark.parametrize(("written_as", "probability"), [(2, 0.75), (3, 0.75), (FORMAT, 0.5)])
+def test_a_version_is_scored_by_the_engines_file_if_this_release_wrote_it_and_by_the_forest_if_not(
+    written_as: int,
+    probability: float,
+    registry: Registry,
+    make_forest: Callable[..., Forest],
+    make_manifest: MakeManifest,
+) -> None:
+    files = {
+        FOREST_FILE: encode_arrays(make_forest().to_arrays()),
+        ENGINE_FILE: encode_arrays(make_forest(0.5).scorer.to_arrays()),
+    }
+    manifest = registry.publish(
+        "acme", files, lambda version, hashes: make_manifest("acme", version, hashes, format=written_as)
+    )
+    rows = [[2.0, *[0.0] * 10]]
+    assert registry.load("acme", manifest.version).scorer.probabilities(rows).tolist() == [probability]
+
+
+def test_the_engines_arrays_read_back_as_the_same_scorer(make_forest: Callable[..., Forest]) -> None:
+    scorer = make_forest().scorer
+    stored = decode_scorer(encode_arrays(scorer.to_arrays()), ENGINE_FILE, 11)
+    rows = np.array([[1.0] * 11, [2.0] * 11])
+    assert (stored.base_value, stored.width) == (scorer.base_value, 11)
+    assert stored.probabilities(rows).tolist() == scorer.probabilities(rows).tolist()
+    assert stored.contributions(rows).tolist() == scorer.contributions(rows).tolist()

@@ -1,0 +1,142 @@
+"""The description: made from the routes, complete, and shown on a page that needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from flask import Response
+
+from leadscore.features import CONTRACT
+from serving.api.openapi import openapi_document
+from serving.api.problems import CODES
+
+
+@pytest.fixture
+def document(client) -> dict:
+    return client.get("/openapi.json").json
+
+
+def operations(document):
+    return [
+        (path, method, described)
+        for path, methods in document["paths"].items()
+        for method, described in methods.items()
+    ]
+
+
+def references(part):
+    if isinstance(part, dict):
+        yield from ([part["$ref"]] if "$ref" in part else [])
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from references(inner)
+
+
+def test_every_route_of_the_app_is_described(app, document):
+    routes = {
+        (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower())
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert {(path, method) for path, method, _ in operations(document)} == routes
+    assert ("/api/v1/model/train/{run_id}", "get") in routes
+    assert len(routes) == 16
+
+
+def test_a_route_that_says_nothing_of_itself_is_a_mistake(app):
+    app.add_url_rule("/bare", view_func=lambda: Response("x"))
+    with pytest.raises(TypeError, match="/bare"):
+        openapi_document(app)
+
+
+def test_the_document_has_the_parts_that_openapi_demands(document):
+    assert document["openapi"] == "3.1.0"
+    assert {"title", "version"} <= document["info"].keys()
+    names = [described["operationId"] for _, _, described in operations(document)]
+    assert len(names) == len(set(names))
+    for path, _, described in operations(document):
+        assert described["summary"]
+        in_path = [entry["name"] for entry in described["parameters"] if entry["in"] == "path"]
+        assert in_path == re.findall(r"\{(\w+)\}", path)
+        for status, response in described["responses"].items():
+            assert re.fullmatch(r"[2-5]\d\d", status)
+            assert response["description"]
+            assert all("schema" in content for content in response["content"].values())
+
+
+def test_every_reference_leads_to_a_type(document):
+    for reference in references(document):
+        assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+
+
+def test_the_features_are_those_of_the_contract(document):
+    schema = document["components"]["schemas"]["Features"]
+    assert tuple(schema["properties"]) == CONTRACT.names
+    assert schema["properties"]["response_time_minutes"]["type"] == ["number", "null"]
+    assert "response_time_minutes" not in schema["required"]
+    assert schema["properties"]["has_property"]["maximum"] == 1
+
+
+def test_the_examples_are_answered(client, shelf, document):
+    shelf.activated()
+    for path, _, described in operations(document):
+        if path.startswith("/api/v1/predict"):
+            reference = described["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+            [example] = document["components"]["schemas"][reference.rpartition("/")[2]]["examples"]
+            assert client.post(path, json=example).status_code == 200
+
+
+def test_every_answer_that_is_refused_is_described_as_a_problem(document):
+    for _, _, described in operations(document):
+        for status, response in described["responses"].items():
+            if status >= "400":
+                assert list(response["content"]) == ["application/problem+json"]
+
+
+def test_every_code_in_the_program_has_a_meaning_and_every_meaning_a_use(app):
+    source = "".join(path.read_text() for path in app_files(app))
+    assert set(re.findall(r'Refusal\(\d+, "(\w+)"', source)) <= CODES.keys()
+    core = "".join(path.read_text() for path in app_files(app, "leadscore"))
+    for code in CODES:
+        assert f'"{code}"' in source.replace(f'"{code}": ', "", 1) + core
+
+
+def app_files(app, package="serving"):
+    return sorted((Path(app.root_path).parent / package).glob("*.py"))
+
+
+class Page(HTMLParser):
+    """Gathers the links and ids of a page, and the elements that could load something."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids, self.links, self.loading = set(), [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.ids.add(given.get("id"))
+        self.links += [given["href"]] if tag == "a" else []
+        self.loading += [tag] if tag in ("script", "link", "img", "iframe", "object", "form") or "src" in given else []
+
+
+def test_the_page_loads_nothing_and_its_links_lead_somewhere(client):
+    answer = client.get("/docs")
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    page = Page(answer.text)
+    assert page.loading == []
+    assert "url(" not in answer.text
+    assert "@import" not in answer.text
+    for link in page.links:
+        assert link == "/openapi.json" or link.removeprefix("#") in page.ids
+
+
+def test_the_page_shows_every_call_every_feature_and_every_code(client, document):
+    text = client.get("/docs").text
+    for shown in (*document["paths"], *CONTRACT.names):
+        assert shown in text
+    assert set(CODES) <= Page(text).ids

@@ -1,0 +1,249 @@
+"""Scoring one lead and a batch of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+
+from leadscore.features import CONTRACT, Contract
+from leadscore_assets.training.fit import flatten
+from serving.server.rsgi import _paths_of
+
+PREDICT = "/api/v1/predict"
+BATCH = "/api/v1/predict/batch"
+
+
+def test_a_lead_gets_everything_that_the_contract_names(client, shelf, features):
+    version = shelf.activated()
+    answer = client.post(PREDICT, json={"org_id": "default", "features": features})
+    assert answer.status_code == 200
+    assert answer.headers["X-Model-Version"] == version
+    assert {name: kind for name, kind in answer.json.items() if name != "feature_contributions"} == {
+        "prediction": 1,
+        "conversion_probability": 0.75,
+        "confidence": 1.0,
+        "model_version": version,
+        "model_scope": "own",
+        "recommended_action": "HIGH_PRIORITY",
+        "org_id": "default",
+        "base_value": answer.json["base_value"],
+    }
+
+
+def test_contributions_name_every_feature_with_its_value_and_add_up(client, shelf, features):
+    shelf.activated()
+    body = client.post(PREDICT, json={"features": features}).json
+    contributions = body["feature_contributions"]
+    assert {entry["feature"]: entry["value"] for entry in contributions} == features
+    sizes = [abs(entry["contribution"]) for entry in contributions]
+    assert sizes == sorted(sizes, reverse=True)
+    total = body["base_value"] + sum(entry["contribution"] for entry in contributions)
+    assert total == pytest.approx(body["conversion_probability"], abs=1e-6)
+
+
+def test_an_org_that_is_not_named_is_default(client, shelf, features):
+    shelf.activated()
+    assert client.post(PREDICT, json={"features": features}).json["org_id"] == "default"
+
+
+def test_contributions_can_be_left_out(client, shelf, features):
+    shelf.activated()
+    full = client.post(PREDICT, json={"features": features}).json
+    bare = client.post(f"{PREDICT}?contributions=false", json={"features": features}).json
+    assert bare == full | {"feature_contributions": []}
+
+
+def test_an_unknown_value_may_be_null_or_missing(client, shelf, features):
+    shelf.activated()
+    missing = {name: value for name, value in features.items() if name != "response_time_minutes"}
+    assert (
+        client.post(PREDICT, json={"features": missing}).json == client.post(PREDICT, json={"features": features}).json
+    )
+
+
+def test_every_fault_of_the_features_is_named_at_once(client, shelf, features):
+    shelf.activated()
+    wrong = features | {"has_property": 2, "lead_source_score": "80", "inbound_mesages_count": 1}
+    del wrong["property_price"]
+    answer = client.post(PREDICT, json={"features": wrong})
+    assert answer.status_code == 422
+    assert {(fault["pointer"], fault["code"]) for fault in answer.json["errors"]} == {
+        ("/features/has_property", "out_of_range"),
+        ("/features/lead_source_score", "wrong_type"),
+        ("/features/inbound_mesages_count", "unknown"),
+        ("/features/property_price", "missing"),
+    }
+    nearest = next(fault for fault in answer.json["errors"] if fault["code"] == "unknown")
+    assert "inbound_messages_count" in nearest["detail"]
+
+
+def test_scores_over_http_are_those_of_scikit_learn(client, shelf):
+    random = np.random.default_rng(7)
+    rows = np.column_stack([random.integers(0, 2, 300) for _ in CONTRACT.names]).astype(float)
+    outcomes = (rows[:, 0] + rows[:, 4] + random.random(300)) > 1.5
+    estimator = RandomForestClassifier(20, max_depth=6, random_state=1).fit(rows.astype(np.float32), outcomes)
+    version = shelf.publish(forest=flatten(estimator))
+    client.post("/api/v1/model/rollback", json={"version": version, "force": True, "reason": "the only one"})
+    batch = [dict(zip(CONTRACT.names, row, strict=True)) for row in rows[:50].tolist()]
+    predictions = client.post(BATCH, json={"batch": batch}).json["predictions"]
+    expected = estimator.predict_proba(rows[:50].astype(np.float32))[:, 1]
+    assert [entry["conversion_probability"] for entry in predictions] == pytest.approx(expected.tolist(), abs=1e-9)
+
+
+def test_a_batch_keeps_order_and_lead_ids_and_gives_faults_in_their_place(client, shelf, features):
+    version = shelf.activated()
+    low = features | {"lead_source_score": 10, "appointments_count": 0}
+    items: list[Any] = [
+        {"features": features, "lead_id": "first"},
+        {"features": features | {"has_property": 7}, "lead_id": 2},
+        low | {"lead_id": 3},
+        low,
+        {"features": features, "lead_id": 1.5},
+        {"features": [], "lead_id": "no object"},
+        {"features": features, "label": 1},
+    ]
+    answer = client.post(BATCH, json={"batch": items})
+    body = answer.json
+    assert (answer.status_code, body["count"], body["failed"], body["model_version"]) == (200, 7, 4, version)
+    predictions = body["predictions"]
+    assert [entry["lead_id"] for entry in predictions] == ["first", 2, 3, None, None, "no object", None]
+    assert [entry.get("conversion_probability") for entry in predictions] == [0.75, None, 0.25, 0.25, None, None, None]
+    assert predictions[1]["index"] == 1
+    assert predictions[1]["code"] == "invalid_features"
+    assert [fault["pointer"] for entry in predictions for fault in entry.get("errors", ())] == [
+        "/batch/1/features/has_property",
+        "/batch/4/lead_id",
+        "/batch/5/features",
+        "/batch/6",
+    ]
+
+
+def test_a_batch_item_is_scored_as_the_lead_alone(client, shelf, features):
+    shelf.activated()
+    alone = client.post(PREDICT, json={"features": features}).json
+    [in_batch] = client.post(BATCH, json={"batch": [features]}).json["predictions"]
+    assert in_batch == alone | {"lead_id": None}
+
+
+NARROWER = msgspec.structs.replace(CONTRACT.features[0], maximum=90)
+VISITS = msgspec.structs.replace(CONTRACT.features[0], name="visits_count", kind="count", maximum=9)
+ALWAYS_KNOWN = msgspec.structs.replace(CONTRACT.features[1], nullable=False)
+OTHER_CONTRACTS = {
+    "without the current one's last feature": Contract(CONTRACT.features[:-1]),
+    "with one that is no longer known": Contract((*CONTRACT.features, VISITS)),
+    "with a narrower range": Contract((NARROWER, *CONTRACT.features[1:])),
+}
+
+
+@pytest.mark.parametrize("contract", OTHER_CONTRACTS.values(), ids=OTHER_CONTRACTS)
+@pytest.mark.parametrize("is_flat", [False, True])
+def test_a_version_is_served_by_its_own_contract(client, shelf, features, contract, is_flat):
+    """The current contract reads the request first; what it reads is judged by the version's alone."""
+    shelf.activated(contract=contract)
+    lead = features | ({"visits_count": 3} if VISITS in contract.features else {})
+    out_of_range = lead | {"lead_source_score": 101 if contract.features[0].maximum == 100 else 95}
+    leads = [lead, out_of_range, lead | {"response_time_minutes": 2}]
+    batch = [one | {"lead_id": "é"} if is_flat else {"features": one, "lead_id": "é"} for one in leads]
+    alone = [client.post(PREDICT, json={"features": one}) for one in leads]
+    assert [answer.status_code for answer in alone] == [200, 422, 200]
+    first, faulty, last = client.post(BATCH, json={"batch": batch}).json["predictions"]
+    assert [first, last] == [answer.json | {"lead_id": "é"} for answer in (alone[0], alone[2])]
+    where = "/batch/1" if is_flat else "/batch/1/features"
+    assert [fault["pointer"] for fault in faulty["errors"]] == [f"{where}/lead_source_score"]
+    named = {entry["feature"]: entry["value"] for entry in first["feature_contributions"]}
+    assert named == {name: lead[name] for name in contract.names}
+    missing = {name: value for name, value in lead.items() if name != contract.names[-1]}
+    [fault] = client.post(PREDICT, json={"features": missing}).json["errors"]
+    assert (fault["pointer"], fault["code"]) == (f"/features/{contract.names[-1]}", "missing")
+
+
+@pytest.mark.parametrize(("given", "code"), [({}, "missing"), ({"response_time_minutes": None}, "null")])
+def test_what_only_an_older_contract_requires_is_told_missing_or_null_as_it_is(client, shelf, features, given, code):
+    shelf.activated(contract=Contract((CONTRACT.features[0], ALWAYS_KNOWN, *CONTRACT.features[2:])))
+    known = {name: value for name, value in features.items() if name != "response_time_minutes"}
+    [alone] = client.post(PREDICT, json={"features": known | given}).json["errors"]
+    [in_batch] = client.post(BATCH, json={"batch": [{"features": known | given}]}).json["errors"]
+    assert (alone["code"], in_batch["code"]) == (code, code)
+
+
+def test_a_batch_of_another_contracts_leads_alone_is_scored(client, shelf, features):
+    contract = OTHER_CONTRACTS["without the current one's last feature"]
+    shelf.activated(contract=contract)
+    batch = [{"features": features}, {"features": features}]
+    body = client.post(BATCH, json={"batch": batch}).json
+    assert (body["count"], body["failed"]) == (2, 0)
+
+
+def test_a_flat_items_fault_points_to_where_it_stands(client, shelf, features):
+    shelf.activated()
+    batch = [features, features | {"has_property": None}]
+    [_, wrong] = client.post(BATCH, json={"batch": batch}).json["predictions"]
+    assert [fault["pointer"] for fault in wrong["errors"]] == ["/batch/1/has_property"]
+
+
+def test_a_batch_of_which_nothing_can_be_scored_is_refused_with_every_fault(client, shelf, features):
+    shelf.activated()
+    wrong = features | {"has_property": 2, "property_price": -1}
+    answer = client.post(BATCH, json={"batch": [wrong, wrong]})
+    assert (answer.status_code, answer.json["code"], len(answer.json["errors"])) == (422, "nothing_scorable", 4)
+
+
+@pytest.mark.parametrize(("count", "status"), [(0, 422), (50, 200), (51, 413)])
+def test_a_batch_has_from_one_to_the_most_leads(client, shelf, features, count, status):
+    shelf.activated()
+    assert client.post(BATCH, json={"batch": [features] * count}).status_code == status
+
+
+@pytest.mark.parametrize("path", [PREDICT, BATCH])
+def test_without_an_active_model_there_is_no_score(client, shelf, features, path):
+    shelf.judged("held-only", "hold")
+    body = {"features": features} if path == PREDICT else {"batch": [features]}
+    answers = [client.post(path, json={"org_id": org_id, **body}) for org_id in ("held-only", "unheard-of")]
+    for answer in answers:
+        assert (answer.status_code, answer.json["code"]) == (404, "no_active_model")
+    first, second = ({**answer.json, "instance": "", "request_id": ""} for answer in answers)
+    assert first == second
+
+
+def test_a_damaged_version_is_not_served_and_others_are(client, shelf, features):
+    damaged, _ = shelf.activated("acme"), shelf.activated("zeta", high=0.9)
+    engine = shelf.folder(damaged, "acme") / "engine.safetensors"
+    content = bytearray(engine.read_bytes())
+    content[-1] ^= 1
+    engine.write_bytes(content)
+    answer = client.post(PREDICT, json={"org_id": "acme", "features": features})
+    assert (answer.status_code, answer.json["code"]) == (503, "model_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert client.post(PREDICT, json={"org_id": "zeta", "features": features}).status_code == 200
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "engine.safetensors"])
+@pytest.mark.parametrize("harm", ["truncated", "removed", "a folder"])
+def test_no_harm_to_a_file_gives_anything_but_503(client, shelf, features, file, harm):
+    path: Path = shelf.folder(shelf.activated()) / file
+    content = path.read_bytes()
+    path.unlink()
+    if harm == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    if harm == "a folder":
+        path.mkdir()
+    answer = client.post(PREDICT, json={"features": features})
+    assert answer.status_code == 503
+    assert answer.json["code"] in ("model_unavailable", "registry_unavailable")
+
+
+def test_a_version_that_is_gone_is_unavailable_not_unknown(client, shelf, features):
+    folder = shelf.folder(shelf.activated())
+    folder.rename(folder.with_name("elsewhere"))
+    assert client.post(PREDICT, json={"features": features}).status_code == 503
+
+
+def test_only_scoring_takes_the_threads_that_large_batches_have(app):
+    """A padded body makes no other route wait there, least of all one that waits for a training."""
+    assert _paths_of(app, "is_computing") == {PREDICT, BATCH}
+    assert _paths_of(app, "is_quick") <= {PREDICT, "/health/live"}

@@ -1,0 +1,204 @@
+"""What is active and why, which versions there are, and going back to one of them."""
+
+from __future__ import annotations
+
+import pytest
+
+MODEL = "/api/v1/model"
+
+
+def roll_back(client, version, **members):
+    return client.post(f"{MODEL}/rollback", json={"version": version, **members})
+
+
+def test_info_tells_quality_and_origin_of_the_active_version(client, shelf):
+    version = shelf.activated()
+    answer = client.get(f"{MODEL}/info")
+    body = answer.json
+    assert answer.headers["X-Model-Version"] == version
+    assert (body["org_id"], body["version"], body["training_data_size"]) == ("default", version, 200)
+    assert body["metrics"]["roc_auc"] == 0.75
+    assert body["metrics"]["confusion_matrix"]["true_positives"] == 4
+    assert len(body["feature_names"]) == 11
+    assert body["activated_at"] == shelf.registry.active("default").activated_at
+    assert body["run_id"] == "9c2c8a3e-0000-4000-8000-000000000000"
+    assert body["run_url"] == "http://127.0.0.1:9/runs/9c2c8a3e-0000-4000-8000-000000000000"
+    assert (body["records_fingerprint"], body["sql_sha256"]) == ("f00d", "c0ffee")
+    assert body["window"]["training_window_days"] == 183
+    assert body["libraries"] == {"numpy": "2"}
+    assert body["code_version"] == "abc"
+    assert body["decision"]["verdict"] == "activate"
+    assert body["decision"]["reasons"] == ["The reason to activate. A remedy."]
+
+
+def test_info_can_be_asked_of_a_version_that_is_not_active(client, shelf):
+    active, held = shelf.activated(), shelf.judged(verdict="hold")
+    body = client.get(f"{MODEL}/info?version={held}").json
+    assert (body["version"], body["is_active"], body["activated_at"]) == (held, False, None)
+    assert body["decision"]["champion_version"] == active
+
+
+def test_info_has_the_figures_behind_the_decision(client, shelf):
+    """By how much, and how surely, the version differs from the one that was active, with 95 % intervals."""
+    active, held = shelf.activated(), shelf.judged(verdict="hold")
+    compared = client.get(f"{MODEL}/info?version={held}").json["decision"]["comparison"]
+    assert (compared["baseline"], compared["leads"], compared["resamples"]) == (active, 40, 1000)
+    assert compared["roc_auc"]["probability_better"] == 0.875
+    assert compared["roc_auc"]["gain"] == {"value": 0.25, "low": 0.0, "high": 0.5}
+
+
+def test_info_of_a_version_that_nobody_judged_has_no_figures(client, shelf):
+    version = shelf.publish()
+    body = client.get(f"{MODEL}/info?version={version}").json
+    assert (body["metrics"], body["decision"]) == (None, None)
+
+
+@pytest.mark.parametrize("path", ["/info", "/feature-importance"])
+def test_without_an_active_model_nothing_is_told(client, shelf, path):
+    shelf.judged("held-only", "hold")
+    answers = [client.get(f"{MODEL}{path}?org_id={org_id}") for org_id in ("held-only", "unheard-of")]
+    assert [(answer.status_code, answer.json["code"]) for answer in answers] == [(404, "no_active_model")] * 2
+
+
+def test_a_damaged_manifest_is_unavailable(client, shelf):
+    (shelf.folder(shelf.activated()) / "manifest.json").write_bytes(b"{}")
+    answer = client.get(f"{MODEL}/info")
+    assert (answer.status_code, answer.json["code"]) == (503, "model_unavailable")
+
+
+def test_importance_ranks_the_features(client, shelf):
+    version = shelf.activated()
+    assert client.get(f"{MODEL}/feature-importance").json == {
+        "features": [
+            {"feature": "lead_source_score", "importance": 0.2, "rank": 1},
+            {"feature": "appointments_count", "importance": 0.05, "rank": 2},
+        ],
+        "model_version": version,
+        "org_id": "default",
+    }
+
+
+def test_versions_are_listed_newest_first_with_their_decisions(client, shelf):
+    old, active, held, candidate = shelf.activated(), shelf.activated(), shelf.judged(verdict="hold"), shelf.publish()
+    entries = client.get(f"{MODEL}/versions").json["versions"]
+    assert [entry["version"] for entry in entries] == [candidate, held, active, old]
+    assert [entry["is_active"] for entry in entries] == [False, False, True, False]
+    assert [(entry["decision"] or {}).get("verdict") for entry in entries] == [None, "hold", "activate", "activate"]
+    assert [entry["metrics"] is None for entry in entries] == [True, False, False, False]
+
+
+def test_versions_come_in_pages(client, shelf):
+    versions = [shelf.publish() for _ in range(5)][::-1]
+    seen, query = [], ""
+    for _ in range(3):
+        page = client.get(f"{MODEL}/versions?limit=2{query}").json
+        seen.append([entry["version"] for entry in page["versions"]])
+        query = f"&cursor={page['next_cursor']}"
+    assert seen == [versions[:2], versions[2:4], versions[4:]]
+    assert page["next_cursor"] is None
+
+
+@pytest.mark.parametrize("origin", ["run_id", "records_fingerprint", "sql_sha256", "code_version"])
+def test_what_made_a_version_leads_to_it_in_one_step(client, shelf, origin):
+    versions = [shelf.publish() for _ in range(3)][::-1]
+    made_by = client.get(f"{MODEL}/info?version={versions[0]}").json[origin]
+
+    def found(value):
+        page = client.get(f"{MODEL}/versions?{origin}={value}&limit=2").json
+        return [entry["version"] for entry in page["versions"]], page["next_cursor"]
+
+    assert found(made_by) == (versions[:2], versions[1])
+    assert found("another") == ([], None)
+
+
+def test_a_search_looks_at_so_many_versions_and_says_where_to_go_on(client, shelf, monkeypatch):
+    monkeypatch.setattr("serving.api.versions.MOST_LOOKED_AT", 2)
+    versions = [shelf.publish() for _ in range(3)][::-1]
+    page = client.get(f"{MODEL}/versions?code_version=another").json
+    assert (page["versions"], page["next_cursor"]) == ([], versions[1])
+    page = client.get(f"{MODEL}/versions?code_version=abc&cursor={versions[1]}").json
+    assert ([entry["version"] for entry in page["versions"]], page["next_cursor"]) == ([versions[2]], None)
+
+
+def test_an_org_without_versions_has_an_empty_list(client):
+    assert client.get(f"{MODEL}/versions?org_id=unheard-of").json["versions"] == []
+
+
+def test_a_damaged_version_is_listed_as_such_and_hides_no_other(client, shelf):
+    good, damaged = shelf.judged(), shelf.judged()
+    (shelf.folder(damaged) / "manifest.json").write_bytes(b"[]")
+    first, second = client.get(f"{MODEL}/versions").json["versions"]
+    assert (first["version"], first["metrics"]) == (damaged, None)
+    assert "manifest.json" in first["problem"]
+    assert (second["version"], second["problem"]) == (good, None)
+
+
+def test_a_rollback_is_served_by_the_next_request_and_kept_in_the_history(client, shelf, features):
+    old, new = shelf.activated(high=0.9), shelf.activated(high=0.75)
+    assert client.post("/api/v1/predict", json={"features": features}).json["model_version"] == new
+    answer = client.post(
+        f"{MODEL}/rollback", json={"version": old, "reason": "ranks worse"}, headers={"X-Request-ID": "req-7"}
+    )
+    assert answer.json == {
+        "status": "success",
+        "org_id": "default",
+        "version": old,
+        "message": f"Successfully rolled back to version {old}",
+    }
+    scored = client.post("/api/v1/predict", json={"features": features}).json
+    assert (scored["model_version"], scored["conversion_probability"]) == (old, pytest.approx(0.9))
+    last = shelf.registry.history("default")[-1]
+    assert (last.version, last.previous, last.reason, last.by) == (old, new, "ranks worse", "api request req-7")
+
+
+@pytest.mark.parametrize("verdict", ["hold", "refuse", None])
+def test_what_did_not_pass_the_gate_is_served_only_by_force_with_a_reason(client, shelf, verdict):
+    active = shelf.activated()
+    version = shelf.judged(verdict=verdict) if verdict else shelf.publish()
+    refused = roll_back(client, version)
+    assert (refused.status_code, refused.json["code"]) == (409, "not_activatable")
+    without_reason = roll_back(client, version, force=True, reason="  ")
+    assert (without_reason.status_code, without_reason.json["errors"][0]["pointer"]) == (422, "/reason")
+    assert shelf.registry.active("default").version == active
+    assert roll_back(client, version, force=True, reason="the only one left").status_code == 200
+    assert shelf.registry.active("default").version == version
+
+
+def test_a_rollback_of_somebody_who_believed_another_version_active_is_refused(client, shelf):
+    old, new = shelf.activated(), shelf.activated()
+    refused = roll_back(client, old, expected_active=old)
+    assert (refused.status_code, refused.json["code"]) == (412, "active_version_moved")
+    assert shelf.registry.active("default").version == new
+    assert roll_back(client, old, expected_active=new).status_code == 200
+
+
+def test_another_orgs_version_is_as_unknown_as_one_that_never_was(client, shelf):
+    shelf.activated("acme")
+    others = [shelf.activated("zeta") for _ in range(2)][1]
+    answers = [roll_back(client, version, org_id="acme") for version in (others, "19990101000000")]
+    assert [(answer.status_code, answer.json["code"]) for answer in answers] == [(404, "version_not_found")] * 2
+    assert answers[0].json["detail"] == answers[1].json["detail"]
+
+
+def test_asking_for_an_org_that_does_not_exist_leaves_no_folder(client, shelf):
+    assert roll_back(client, "19990101000000", org_id="unheard-of").status_code == 404
+    assert list(shelf.registry.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "forest.safetensors"])
+def test_a_damaged_version_cannot_be_rolled_back_to(client, shelf, file):
+    damaged, active = shelf.activated(), shelf.activated()
+    (shelf.folder(damaged) / file).write_bytes(b"harm")
+    answer = roll_back(client, damaged)
+    assert (answer.status_code, answer.json["code"]) == (409, "damaged")
+    assert shelf.registry.active("default").version == active
+
+
+def test_a_registry_that_cannot_be_written_refuses_the_rollback_and_goes_on_serving(client, shelf, features):
+    old, new = shelf.activated(), shelf.activated()
+    lock = shelf.registry.root / "default" / ".lock"
+    lock.unlink()
+    lock.mkdir()
+    answer = roll_back(client, old)
+    assert (answer.status_code, answer.json["code"]) == (503, "registry_unavailable")
+    assert client.post("/api/v1/predict", json={"features": features}).json["model_version"] == new
