@@ -1,4 +1,4 @@
-"""`python -m leadscore_assets.commands.end_interrupted_runs [ARGUMENTS]`: end the runs that died with their code server.
+"""`python -m leadscore_assets.commands.end_interrupted_runs [ARGUMENTS]`: end runs that died with their code server.
 
 Runs are processes of the code server. One that is killed with it cannot say so: Dagster takes it for running, and lets
 no other training of its org begin. So this runs before a code server serves. With arguments, which are Python's own, it

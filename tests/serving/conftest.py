@@ -24,13 +24,14 @@ from leadscore.comparison import BASE_RATE, Comparison, Difference, Estimate
 from leadscore.evaluation import ConfusionMatrix, EvaluationReport, Metrics
 from leadscore.features import CONTRACT, Contract
 from leadscore.forest import LEAF, Forest
+from leadscore.formats import FORMAT
 from leadscore.gate import Decision, Judgement, Reason, Verdict
 from leadscore.pooling import POOLED, BaseValues
 from leadscore.records import RecordCounts, Window
 from leadscore.registry.activation import activate, roll_back
 from leadscore.registry.safetensors import encode_arrays
 from leadscore.registry.store import Registry
-from leadscore.registry.version import BASE_VALUES_FILE, ENGINE_FILE, FOREST_FILE, FORMAT, Importance, Manifest, Split
+from leadscore.registry.version import BASE_VALUES_FILE, ENGINE_FILE, FOREST_FILE, Importance, Manifest, Split
 from leadscore.settings import Settings
 from serving.app import create_app
 from serving.services import EXTENSION, Services

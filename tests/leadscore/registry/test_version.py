@@ -17,13 +17,13 @@ import pytest
 
 from leadscore.errors import Damaged, UnsupportedFormat
 from leadscore.forest import Forest
+from leadscore.formats import FORMAT
 from leadscore.registry.durable_files import sha256_of
 from leadscore.registry.safetensors import encode_arrays, read_arrays
 from leadscore.registry.store import Registry
 from leadscore.registry.version import (
     ENGINE_FILE,
     FOREST_FILE,
-    FORMAT,
     MANIFEST_FILE,
     Manifest,
     decode_manifest,
