@@ -35,10 +35,6 @@ class BaseValues(msgspec.Struct, frozen=True):
     orgs: dict[str, Share]
     format: int = FORMAT
 
-    def scorer_for(self, org_id: str, scorer: Scorer) -> Scorer:
-        """Return `scorer` as the org is served by it."""
-        return shift_to_base_value(scorer, self.orgs[org_id]) if org_id in self.orgs else scorer
-
 
 def scope_of(owner: str) -> Scope:
     """Return whether a model that is kept under the id `owner` is an org's own or the pooled one."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from flask import current_app
-
 from leadscore.registry.store import Registry
 from leadscore.scoring import ActionPolicy, action_policy_from
 from leadscore.settings import Settings
@@ -19,7 +17,7 @@ from serving.models.cache import ModelCache
 from serving.models.mapped_files import MappedFiles
 from serving.shared_folder import private_folder
 from serving.telemetry.metrics import Metrics
-from serving.telemetry.recorder import Journal
+from serving.telemetry.recorder import Recorder
 from serving.training.run_claims import Started
 from serving.training.runs import Trainings
 
@@ -41,7 +39,7 @@ class Services:
     dagster: Probe
     readiness: ReadinessSource
     metrics: Metrics
-    journal: Journal
+    recorder: Recorder
     is_stopping: threading.Event
 
 
@@ -55,7 +53,8 @@ def build_services(
     shared = cache(lambda: folder or private_folder())
     is_stopping = is_stopping or threading.Event()
     metrics, registry = Metrics(), Registry(settings.model_path)
-    copies = MappedFiles(lambda: shared() / "copies")
+    files = MappedFiles(lambda: shared() / "copies")
+    models = ModelCache(registry, settings.model_cache_bytes, metrics, files, is_pooling=settings.pooled_model)
     dagster = DagsterClient(settings.dagster_url)
     database = Probe("database", lambda: is_database_up(settings), PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS)
     # of the threads a quarter is left to scoring, and another to those who only ask how a training stands
@@ -63,7 +62,7 @@ def build_services(
     return Services(
         settings=settings,
         registry=registry,
-        models=ModelCache(registry, settings.model_cache_bytes, metrics, copies, is_pooling=settings.pooled_model),
+        models=models,
         policy=action_policy_from(settings),
         trainings=Trainings(
             dagster,
@@ -78,12 +77,6 @@ def build_services(
         dagster=Probe("dagster", dagster.is_up, PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS),
         readiness=ReadinessSource(settings, database, most_at_a_time=settings.server_threads // 8),
         metrics=metrics,
-        journal=Journal(metrics),
+        recorder=Recorder(metrics, models.take_hits),
         is_stopping=is_stopping,
     )
-
-
-def services() -> Services:
-    """Return the parts of the app that answers the present request."""
-    found: Services = current_app.extensions[EXTENSION]
-    return found

@@ -11,7 +11,6 @@ import ctypes
 import hashlib
 import logging
 import secrets
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +24,6 @@ SOURCES = Path(__file__).parent
 KEPT_IN = SOURCES / "__pycache__"
 ADDRESS, COUNT = ctypes.c_void_p, ctypes.c_int64
 SCORE = (ADDRESS, ADDRESS, COUNT, COUNT, ADDRESS, ADDRESS)
-_VERDICT_BYTES = 16
 
 _log = logging.getLogger(__name__)
 
@@ -59,23 +57,6 @@ class Kernels:
         contributions = np.zeros(rows.shape)
         self.score(model, address(rows), *rows.shape, None, address(contributions))
         return contributions
-
-    def explain(
-        self, model: int, row: Sequence[float], *, with_contributions: bool
-    ) -> tuple[float, float, list[float]]:
-        """Return what `Scorer.explain` does."""
-        width = len(row)
-        row_type, result_type = _types(width)
-        result = result_type()
-        contributions = ctypes.addressof(result) + _VERDICT_BYTES if with_contributions else None
-        self.score_one(model, row_type(*row), 1, width, result, contributions)
-        return result[0], result[1], result[2:] if with_contributions else []
-
-
-@cache
-def _types(width: int) -> tuple[Any, Any]:
-    """Return the types of a row, and of its results: the two numbers of its verdict, and the contributions."""
-    return ctypes.c_float * width, ctypes.c_double * (2 + width)
 
 
 def address(array: npt.NDArray[Any]) -> int:

@@ -19,10 +19,11 @@ no bounds: what is read from a file is checked here, once.
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ _ARRAYS: dict[str, tuple[type, int]] = {
 }
 _SHAPES = {"trees_and_depth": (2,), "base_value": (1,)}
 _GROUP_NUMBERS = 4
+_VERDICT_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,14 @@ class Scorer:
         if compiled is None or self.boxes.most_features > MOST_FEATURES:
             table = np.array([row], np.float64)
             (probability,), (votes,) = self.verdicts(table)
-            given = self.contributions(table)[0].tolist() if with_contributions else []
-            return float(probability), float(votes), given
-        return compiled.explain(self._model_address, row, with_contributions=with_contributions)
+            contributions = self.contributions(table)[0].tolist() if with_contributions else []
+            return float(probability), float(votes), contributions
+        width = len(row)
+        row_type, result_type = _types(width)
+        result = result_type()
+        place = ctypes.addressof(result) + _VERDICT_BYTES if with_contributions else None
+        compiled.score_one(self._model_address, row_type(*row), 1, width, result, place)
+        return result[0], result[1], result[2:] if with_contributions else []
 
     def prepare(self) -> None:
         """Derive what the first row would otherwise wait for."""
@@ -217,3 +224,9 @@ class Scorer:
         model = np.array([*before, 0, *after, *numbers, *segments.tolist()], np.int64)
         model[len(before)] = address(model[-len(segments) :])
         return model
+
+
+@cache
+def _types(width: int) -> tuple[Any, Any]:
+    """Return the types of a row, and of its results: the two numbers of its verdict, and the contributions."""
+    return ctypes.c_float * width, ctypes.c_double * (2 + width)

@@ -1,33 +1,50 @@
-"""The one door through which a version becomes active: activation, rollback, and anything later.
+"""The one door through which a version becomes active: by its verdict, by a rollback, and by anything later.
 
-Verify the version's files, swap the pointer in one step, append to the history. Two at once: one wins, and the
-other is told. Whatever is refused changes nothing.
+Verify the version's files, swap the pointer in one step, append to the history. Two at once: one wins, and the other
+gets an error. Whatever is refused changes nothing. What a decision rests on is read once, under the org's lock.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from leadscore.errors import ActiveVersionMoved, NotActivatable
-from leadscore.registry.store import Pointer, Registry
+from leadscore.formats import COMPARED_SINCE_FORMAT
+from leadscore.gate import Judgement
+from leadscore.registry.store import History, Pointer, Registry
 
 
-def activate(registry: Registry, org_id: str, version: str, *, expected_active: str | None, by: str) -> Pointer:
-    """Make `version` active because the gate said so, and return the new pointer.
+class Applied(NamedTuple):
+    """How a version was judged, and the org's pointer now: `is_activated` when this call moved it to the version."""
 
-    `expected_active` is the version that it was judged against. Raises ActiveVersionMoved when another one is active
-    now, NotActivatable when the gate did not say so or the version was active before (somebody took it back, and only
-    `roll_back` may return it), VersionNotFound, Damaged when a file is not as recorded.
+    judgement: Judgement
+    pointer: Pointer | None
+    is_activated: bool
+
+
+def apply_verdict(registry: Registry, org_id: str, version: str, *, by: str) -> Applied:
+    """Make `version` active when its stored verdict says so; leave what is active when it was held or refused.
+
+    The verdict was given once, when the version was judged, and no setting that changed since is looked at. Raises
+    NotActivatable when the version was never judged, was judged by an earlier release's rules, or was active before
+    (it was taken back, and only `roll_back` may return it); ActiveVersionMoved when another version is active than the
+    one that it was judged against; VersionNotFound; Damaged when a file is not as recorded.
     """
-    registry.manifest(org_id, version)
+    registry.check_exists(org_id, version)
     with registry.exclusive(org_id):
-        _check_unmoved(registry, org_id, expected_active)
-        judgement = registry.judgement(org_id, version)
-        if judgement is None or judgement.decision.verdict != "activate":
-            raise NotActivatable(f"version {version} did not pass the gate{_verdict_text(registry, org_id, version)}")
-        if any(entry.version == version for entry in registry.history(org_id)):
+        history, judgement = registry.history(org_id), registry.judgement(org_id, version)
+        if judgement is None:
+            raise NotActivatable(f"version {version} was not judged; materialize evaluation first")
+        if judgement.decision.verdict != "activate" or history.active_version == version:
+            return Applied(judgement, history.pointer, is_activated=False)
+        if judgement.format < COMPARED_SINCE_FORMAT:
+            raise NotActivatable(f"version {version} was judged by an earlier release, by other rules; train again")
+        _check_unmoved(history, judgement.champion_version)
+        if any(entry.version == version for entry in history.entries):
             raise NotActivatable(f"version {version} was active before; bring it back with a rollback, or train again")
-        return _swap(registry, org_id, version, by=by, reason=judgement.decision.text)
+        pointer = _swap(registry, org_id, version, judgement, history, by=by, reason=judgement.decision.text)
+        return Applied(judgement, pointer, is_activated=True)
 
 
 def roll_back(
@@ -45,49 +62,52 @@ def roll_back(
     A version that was held, refused or never judged needs `is_forced`, the explicit act. `expected_active`, when
     given, must be the active version. Raises VersionNotFound, NotActivatable, ActiveVersionMoved or Damaged.
     """
-    registry.manifest(org_id, version)
+    registry.check_exists(org_id, version)
     with registry.exclusive(org_id):
+        history, judgement = registry.history(org_id), registry.judgement(org_id, version)
         if expected_active is not None:
-            _check_unmoved(registry, org_id, expected_active)
-        judgement = registry.judgement(org_id, version)
+            _check_unmoved(history, expected_active)
         if not is_forced and (judgement is None or judgement.decision.verdict != "activate"):
             raise NotActivatable(
-                f"version {version} did not pass the gate{_verdict_text(registry, org_id, version)};"
+                f"version {version} did not pass the gate ({_verdict_text(judgement)});"
                 " choose a version that did, or repeat the call with force and a reason"
             )
-        pointer = registry.active(org_id)
-        if pointer is not None and pointer.version == version:
-            registry.load(org_id, version, pointer.manifest_sha256)
-            return pointer
-        return _swap(registry, org_id, version, by=by, reason=reason)
+        if history.pointer is not None and history.pointer.version == version:
+            registry.verify(org_id, version, history.pointer.manifest_sha256)
+            return history.pointer
+        return _swap(registry, org_id, version, judgement, history, by=by, reason=reason)
 
 
-def _check_unmoved(registry: Registry, org_id: str, expected_active: str | None) -> None:
-    pointer = registry.active(org_id)
-    active = pointer.version if pointer else None
-    if active != expected_active:
+def _check_unmoved(history: History, expected_active: str | None) -> None:
+    if history.active_version != expected_active:
         raise ActiveVersionMoved(
-            f"version {active or 'none'} is active, not {expected_active or 'none'}; look again, then decide"
+            f"version {history.active_version or 'none'} is active, not {expected_active or 'none'}; look again, then"
+            " decide"
         )
 
 
-def _verdict_text(registry: Registry, org_id: str, version: str) -> str:
-    judgement = registry.judgement(org_id, version)
-    return f" ({judgement.decision.verdict}: {judgement.decision.text})" if judgement else " (it was never judged)"
+def _verdict_text(judgement: Judgement | None) -> str:
+    return f"{judgement.decision.verdict}: {judgement.decision.text}" if judgement else "it was never judged"
 
 
-def _swap(registry: Registry, org_id: str, version: str, *, by: str, reason: str) -> Pointer:
-    judgement = registry.judgement(org_id, version)
-    recorded = judgement.manifest_sha256 if judgement else registry.manifest_sha256(org_id, version)
-    registry.load(org_id, version, recorded)
-    active = registry.active(org_id)
+def _swap(
+    registry: Registry,
+    org_id: str,
+    version: str,
+    judgement: Judgement | None,
+    history: History,
+    *,
+    by: str,
+    reason: str,
+) -> Pointer:
+    """Verify every file of the version, then make it the active one. The caller holds the org's lock."""
     pointer = Pointer(
         version=version,
-        previous=active.version if active else None,
+        previous=history.active_version,
         activated_at=datetime.now(UTC).isoformat(timespec="microseconds"),
         by=by,
         reason=reason,
-        manifest_sha256=recorded,
+        manifest_sha256=registry.verify(org_id, version, judgement.manifest_sha256 if judgement else None),
     )
-    registry.swap_pointer(org_id, pointer)
+    registry.swap_pointer(org_id, pointer, history)
     return pointer

@@ -9,9 +9,10 @@ from urllib.parse import unquote
 from leadscore.errors import InvalidId
 from leadscore.pooling import POOLED
 
-# 80 characters, each of which may take three in a folder's name, whose most is 255
-_ORG_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,79}", re.ASCII)
-_VERSION_ID = re.compile(r"[0-9]{14}", re.ASCII)
+# 80 characters, each of which may take three in a folder's name, whose most is 255; `$` alone takes a last line end
+CRM_ORG_ID_PATTERN = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.@:-]{0,79}$(?!\n)"
+ORG_ID_PATTERN = rf"^{POOLED}$(?!\n)|{CRM_ORG_ID_PATTERN}"
+VERSION_ID_PATTERN = r"^[0-9]{14}$(?!\n)"
 _VERSION_FORMAT = "%Y%m%d%H%M%S"
 
 
@@ -22,7 +23,7 @@ def check_org_id(org_id: object) -> str:
 
 def check_crm_org_id(org_id: object) -> str:
     """Return `org_id` when an org may have it. Raises InvalidId with the rule, without repeating the value."""
-    if not isinstance(org_id, str) or not _ORG_ID.fullmatch(org_id) or ".." in org_id:
+    if not isinstance(org_id, str) or not re.search(CRM_ORG_ID_PATTERN, org_id):
         raise InvalidId(
             "an org id is 1 to 80 characters: letters, digits, and after the first also _ . @ : -,"
             " without two dots in a row"
@@ -39,7 +40,7 @@ def check_version_id(version: object) -> str:
 
 def is_version_id(name: str) -> bool:
     """Return whether `name` is a version id: 14 digits."""
-    return _VERSION_ID.fullmatch(name) is not None
+    return re.search(VERSION_ID_PATTERN, name) is not None
 
 
 def next_version_id(existing: list[str], now: datetime) -> str:
@@ -69,4 +70,4 @@ def folder_name(org_id: str) -> str:
 def is_org_folder(name: str) -> bool:
     """Return whether an org's folder has this name."""
     org_id = unquote(name)
-    return bool(_ORG_ID.fullmatch(org_id)) and ".." not in org_id and folder_name(org_id) == name
+    return re.search(CRM_ORG_ID_PATTERN, org_id) is not None and folder_name(org_id) == name

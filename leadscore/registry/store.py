@@ -28,7 +28,6 @@ import msgspec
 from leadscore.errors import (
     AlreadyJudged,
     Damaged,
-    NoActiveModel,
     NotKept,
     RegistryUnavailable,
     UnsupportedFormat,
@@ -36,6 +35,7 @@ from leadscore.errors import (
 )
 from leadscore.formats import FORMAT, decode_document
 from leadscore.gate import Judgement
+from leadscore.pooling import scope_of
 from leadscore.registry.durable_files import (
     PARTIAL_PREFIX,
     read_if_there,
@@ -87,6 +87,18 @@ class Pointer(msgspec.Struct, frozen=True):
     format: int = FORMAT
 
 
+class History(msgspec.Struct, frozen=True):
+    """Every activation of an org, oldest first, the present one included, and the present one: the pointer."""
+
+    entries: list[Pointer]
+    pointer: Pointer | None
+
+    @property
+    def active_version(self) -> str | None:
+        """The version that is active; None when nothing was ever activated."""
+        return self.pointer.version if self.pointer else None
+
+
 class Registry:
     """The versions of all orgs below one folder."""
 
@@ -112,19 +124,26 @@ class Registry:
         entries = (entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
         return sorted((entry.name for entry in entries if is_version_id(entry.name)), reverse=True)
 
+    def check_exists(self, org_id: str, version: str) -> None:
+        """Raise VersionNotFound when the org has no such version. No file is opened, and no folder is made."""
+        self._existing_folder(org_id, version)
+
     def manifest(self, org_id: str, version: str, expected_sha256: str | None = None) -> Manifest:
         """Return a version's manifest. Raises VersionNotFound, or Damaged when it is not the one recorded."""
-        content = self._manifest_bytes(org_id, version)
-        if expected_sha256 is not None and sha256_of(content) != expected_sha256:
-            raise Damaged(f"{MANIFEST_FILE} of version {version} is not what was written; roll back or train again")
-        manifest = decode_manifest(content)
-        if (manifest.org_id, manifest.version) != (org_id, version):
-            raise Damaged(f"the manifest in version {version}'s folder is another version's; train again")
-        return manifest
+        return self._manifest(org_id, version, expected_sha256)[0]
 
     def manifest_sha256(self, org_id: str, version: str) -> str:
         """Return the SHA-256 of a version's manifest as it is stored now."""
         return sha256_of(self._manifest_bytes(org_id, version))
+
+    def verify(self, org_id: str, version: str, expected_sha256: str | None = None) -> str:
+        """Return the SHA-256 of the version's manifest once every file has the hash that is recorded for it.
+
+        `expected_sha256` is that of the manifest, when it was recorded. Raises VersionNotFound or Damaged.
+        """
+        manifest, sha256 = self._manifest(org_id, version, expected_sha256)
+        load_version(self._version_folder(org_id, version), manifest)
+        return sha256
 
     def load(self, org_id: str, version: str, expected_sha256: str | None = None) -> LoadedVersion:
         """Return a version, with every file's hash verified. Raises VersionNotFound or Damaged."""
@@ -145,7 +164,7 @@ class Registry:
         content = map_file(folder / name, recorded) if is_mapped else read_verified(folder / name, recorded)
         scorer = decode_scorer(content, name, len(manifest.contract.features))
         base_values = load_base_values(folder, org_id, manifest.files)
-        return LoadedVersion(manifest, scorer, base_values, recorded if is_mapped else None)
+        return LoadedVersion(manifest, scorer, base_values, recorded if is_mapped else None, scope_of(org_id))
 
     def judgement(self, org_id: str, version: str) -> Judgement | None:
         """Return how a version was judged, or None when it was not. Raises Damaged when that cannot be read."""
@@ -171,13 +190,6 @@ class Registry:
             raise Damaged(f"{POINTER_FILE} names no version; delete it, then roll back to a version or train again")
         return pointer
 
-    def require_active(self, org_id: str) -> Pointer:
-        """Return the org's pointer. Raises NoActiveModel when there is none."""
-        pointer = self.active(org_id)
-        if pointer is None:
-            raise NoActiveModel("the org has no active model; train it, and see why if nothing was activated")
-        return pointer
-
     def pointer_stamp(self, org_id: str) -> tuple[int, int, int] | None:
         """Return what changes whenever the pointer is swapped, at the cost of one `stat`; None without a pointer."""
         path = self._pointer_path(org_id if isinstance(org_id, str) else check_org_id(org_id))
@@ -193,13 +205,14 @@ class Registry:
         moved = {org_id: stamp[1] for org_id, stamp in stamps.items() if stamp is not None}
         return sorted(moved, key=moved.__getitem__, reverse=True)
 
-    def history(self, org_id: str) -> list[Pointer]:
-        """Return every activation, oldest first, the present one included."""
+    def history(self, org_id: str) -> History:
+        """Return the org's activations. Raises Damaged, or UnsupportedFormat when a newer release wrote them."""
         content = read_if_there(self._org_folder(org_id) / HISTORY_FILE) or b""
         entries = [entry for entry in map(_history_entry, content.splitlines()) if entry]
         pointer = self.active(org_id)
         # a crash between the swap and the entry leaves the pointer as the only witness
-        return entries if pointer is None or pointer in entries else [*entries, pointer]
+        is_witness = pointer is not None and pointer not in entries
+        return History([*entries, pointer] if pointer and is_witness else entries, pointer)
 
     # writing
 
@@ -213,7 +226,7 @@ class Registry:
         """
         with self.exclusive(org_id) as folder:
             self._sweep(folder)
-            known = [*self.versions(org_id), *(entry.version for entry in self.history(org_id))]
+            known = [*self.versions(org_id), *(entry.version for entry in self.history(org_id).entries)]
             version = next_version_id(known, datetime.now(UTC))
             manifest = describe(version, {name: sha256_of(content) for name, content in files.items()})
             partial = folder / f"{PARTIAL_PREFIX}{version}"
@@ -247,10 +260,13 @@ class Registry:
             replace_durably(beside | {folder / EVALUATION_FILE: _pretty(judgement)})
         return judgement
 
-    def swap_pointer(self, org_id: str, pointer: Pointer) -> None:
-        """Make `pointer` the org's and add it to the history. The caller holds the org's lock: see `activation`."""
+    def swap_pointer(self, org_id: str, pointer: Pointer, history: History) -> None:
+        """Make `pointer` the org's and add it to `history`, which is the org's as it is stored.
+
+        The caller holds the org's lock: see `activation`.
+        """
         folder = self._org_folder(org_id)
-        lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in [*self.history(org_id), pointer])
+        lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in [*history.entries, pointer])
         replace_durably({folder / POINTER_FILE: _pretty(pointer), folder / HISTORY_FILE: lines})
 
     @contextmanager
@@ -295,6 +311,17 @@ class Registry:
         if name not in recorded:
             raise NotKept(f"version {version} has no {name}: an earlier release made it; train again for one that has")
         return read_verified(folder / name, recorded[name])
+
+    def _manifest(self, org_id: str, version: str, expected_sha256: str | None) -> tuple[Manifest, str]:
+        """Return a version's manifest and its SHA-256."""
+        content = self._manifest_bytes(org_id, version)
+        sha256 = sha256_of(content)
+        if expected_sha256 not in (None, sha256):
+            raise Damaged(f"{MANIFEST_FILE} of version {version} is not what was written; roll back or train again")
+        manifest = decode_manifest(content)
+        if (manifest.org_id, manifest.version) != (org_id, version):
+            raise Damaged(f"the manifest in version {version}'s folder is another version's; train again")
+        return manifest, sha256
 
     def _manifest_bytes(self, org_id: str, version: str) -> bytes:
         content = read_if_there(self._existing_folder(org_id, version) / MANIFEST_FILE)

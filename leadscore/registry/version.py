@@ -18,7 +18,7 @@ from leadscore.errors import Damaged
 from leadscore.features import Contract
 from leadscore.forest import Forest
 from leadscore.formats import ENGINE_SINCE_FORMAT, decode_document
-from leadscore.pooling import POOLED, BaseValues
+from leadscore.pooling import POOLED, BaseValues, Scope, scope_of
 from leadscore.records import RecordCounts, Window
 from leadscore.registry.durable_files import read_verified
 from leadscore.registry.safetensors import decode_arrays
@@ -77,6 +77,7 @@ class LoadedVersion(msgspec.Struct, frozen=True):
     scorer: Scorer
     base_values: BaseValues | None = None
     sha256: str | None = None
+    scope: Scope = "own"
 
 
 def decode_manifest(content: bytes) -> Manifest:
@@ -92,7 +93,8 @@ def load_version(folder: Path, manifest: Manifest) -> LoadedVersion:
             read_verified(folder / name, recorded)
     content = read_verified(folder / scored_by, manifest.files[scored_by])
     scorer = decode_scorer(content, scored_by, len(manifest.contract.features))
-    return LoadedVersion(manifest, scorer, load_base_values(folder, manifest.org_id, manifest.files))
+    base_values = load_base_values(folder, manifest.org_id, manifest.files)
+    return LoadedVersion(manifest, scorer, base_values, scope=scope_of(manifest.org_id))
 
 
 def scoring_file(manifest: Manifest) -> str:

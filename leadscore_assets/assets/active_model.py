@@ -1,13 +1,14 @@
-"""active_model: the activation. It asks the gate itself, so that a run of this asset alone is just as safe."""
+"""active_model: the activation. It obeys the verdict that was stored when the version was judged.
 
-from collections.abc import Iterator
+So a run of this asset alone is just as safe as the whole job. A run that holds its candidate confirms what is served:
+the partition is materialized, with the data version of the version that scores the org's leads.
+"""
 
 import dagster as dg
 
-from leadscore.errors import NotActivatable
-from leadscore.formats import COMPARED_SINCE_FORMAT
-from leadscore.gate import Decision, Judgement, decide, policy_from
-from leadscore.registry.activation import activate
+from leadscore.registry.activation import Applied, apply_verdict
+from leadscore.registry.active_model import ActiveModel
+from leadscore.registry.active_model import active_model as model_that_scores
 from leadscore.registry.store import Pointer, Registry
 from leadscore.settings import Settings
 from leadscore_assets.dataset import Candidate
@@ -16,73 +17,66 @@ from leadscore_assets.metadata.figures import GROUP, OWNERS, version_links
 from leadscore_assets.metadata.readiness_plan import plan_for, refused
 from leadscore_assets.partitions import orgs
 
+NONE = "none"
 
-@dg.asset(partitions_def=orgs, group_name=GROUP, owners=OWNERS, kinds={"python"}, output_required=False)
+
+@dg.asset(partitions_def=orgs, group_name=GROUP, owners=OWNERS, kinds={"python"})
 def active_model(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
     registry: dg.ResourceParam[Registry],
     evaluation: Candidate,
-) -> Iterator[dg.MaterializeResult[None] | dg.AssetObservation]:
-    """The version that is served.
+) -> dg.MaterializeResult[None]:
+    """The version that scores the org's leads.
 
-    A held candidate leaves it as it is: the run is green, and an observation says why.
+    A held candidate leaves it as it is; the metadata says which version was held, and why.
     """
     org_id, version = context.partition_key, evaluation.version
     with clear_failures():
-        pointer = registry.active(org_id)
-        if pointer is None or pointer.version != version:
-            decision = _ask_the_gate(registry.judgement(org_id, version), version, settings)
-            if decision.verdict == "refuse":
-                window = registry.manifest(org_id, version).window
-                raise refused(decision, plan_for(settings, org_id, window, context.log))
-            if decision.verdict == "hold":
-                yield _held(context, version, decision, pointer)
-                return
-            pointer = _activate(registry, org_id, version, context.run.run_id)
-    context.log.info("version %s is active", version)
-    yield dg.MaterializeResult(
-        metadata={**_pointer_metadata(pointer), **version_links(settings, org_id, version)},
-        data_version=dg.DataVersion(version),
+        applied = apply_verdict(registry, org_id, version, by=f"run {context.run.run_id}")
+        decision = applied.judgement.decision
+        if decision.verdict == "refuse":
+            window = registry.manifest(org_id, version).window
+            raise refused(decision, plan_for(settings, org_id, window, context.log))
+        model = _model_that_scores(registry, org_id, applied.pointer, is_pooling=settings.pooled_model)
+    context.log.info("%s of version %s; version %s scores the org's leads", decision.verdict, version, _version(model))
+    return dg.MaterializeResult(
+        metadata={**_metadata(model, applied), **version_links(settings, org_id, version)},
+        data_version=dg.DataVersion(_data_version(model)),
     )
 
 
-def _ask_the_gate(judgement: Judgement | None, version: str, settings: Settings) -> Decision:
-    if judgement is None:
-        raise NotActivatable(f"version {version} was not judged; materialize evaluation first")
-    if judgement.format < COMPARED_SINCE_FORMAT:
-        raise NotActivatable(f"version {version} was judged by an earlier release, by other rules; train again")
-    return decide(judgement.report, judgement.comparison, judgement.champion_problem, policy_from(settings))
-
-
-def _activate(registry: Registry, org_id: str, version: str, run_id: str) -> Pointer:
-    judged = registry.judgement(org_id, version)
-    against = judged.champion_version if judged else None
-    return activate(registry, org_id, version, expected_active=against, by=f"run {run_id}")
-
-
-def _held(
-    context: dg.AssetExecutionContext, version: str, decision: Decision, pointer: Pointer | None
-) -> dg.AssetObservation:
-    active = pointer.version if pointer else "none"
-    context.log.info("version %s is held, %s stays active: %s", version, active, decision.text)
-    return dg.AssetObservation(
-        asset_key=context.asset_key,
-        partition=context.partition_key,
-        metadata={
-            "held_version": version,
-            "active_version": active,
-            "verdict": decision.verdict,
-            "reasons": decision.text,
-        },
+def _model_that_scores(registry: Registry, org_id: str, own: Pointer | None, *, is_pooling: bool) -> ActiveModel | None:
+    return model_that_scores(
+        org_id, lambda owner: own if owner == org_id else registry.active(owner), is_pooling=is_pooling
     )
+
+
+def _version(model: ActiveModel | None) -> str:
+    return model.pointer.version if model else NONE
+
+
+def _data_version(model: ActiveModel | None) -> str:
+    return f"pooled:{_version(model)}" if model and model.scope == "pooled" else _version(model)
+
+
+def _metadata(model: ActiveModel | None, applied: Applied) -> dict[str, str]:
+    decision, candidate = applied.judgement.decision, applied.judgement.report.version
+    held = {"held_version": candidate} if decision.verdict == "hold" else {}
+    return {
+        "version": _version(model),
+        "model_scope": model.scope if model else NONE,
+        "verdict": decision.verdict,
+        "reasons": decision.text,
+        **held,
+        **(_pointer_metadata(model.pointer) if model else {}),
+    }
 
 
 def _pointer_metadata(pointer: Pointer) -> dict[str, str]:
     return {
-        "version": pointer.version,
-        "previous_version": pointer.previous or "none",
+        "previous_version": pointer.previous or NONE,
         "activated_at": pointer.activated_at,
         "by": pointer.by,
-        "reasons": pointer.reason,
+        "activation_reason": pointer.reason,
     }

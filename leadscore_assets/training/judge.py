@@ -17,8 +17,9 @@ from leadscore.comparison import BASE_RATE, Comparison, compare, pooled_baseline
 from leadscore.errors import AlreadyJudged, Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound
 from leadscore.evaluation import EvaluationReport, Floats, Holdout, evaluate
 from leadscore.gate import Judgement, Policy, Unevaluable, decide
-from leadscore.pooling import POOLED, BaseValues
+from leadscore.pooling import POOLED
 from leadscore.records import Window
+from leadscore.registry.active_model import as_served_to
 from leadscore.registry.store import Pointer, Registry
 from leadscore.registry.version import LoadedVersion
 from leadscore_assets.dataset import FeatureRows, feature_matrix
@@ -135,8 +136,7 @@ def judged_pooled_model(registry: Registry, org_id: str, features: FeatureRows) 
     pooled = _evaluable(registry, POOLED, pointer, features)
     if isinstance(pooled, Unevaluable):
         return msgspec.structs.replace(pooled, scope="pooled")
-    scorer = (pooled.base_values or BaseValues({})).scorer_for(org_id, pooled.scorer)
-    served = judged(msgspec.structs.replace(pooled, scorer=scorer), features)
+    served = judged(as_served_to(org_id, pooled), features)
     return replace(served, name=pooled_baseline(pointer.version))
 
 

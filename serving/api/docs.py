@@ -10,9 +10,10 @@ import msgspec
 from flask import Blueprint, Flask, Response, current_app, render_template
 from markupsafe import Markup, escape
 
-from serving.api.endpoint import PAGE_TYPE, operation, page
+from serving.api.endpoint import PAGE_TYPE, endpoint, page
 from serving.api.openapi import openapi_document, title_of
 from serving.api.problems import CODES
+from serving.services import Services
 
 routes = Blueprint("docs", __name__)
 
@@ -24,15 +25,15 @@ def words(text: str) -> Markup:
 
 
 @routes.get("/openapi.json")
-@operation({200: "application/json"})
-def openapi() -> Response:
+@endpoint({200: "application/json"})
+def openapi(_services: Services) -> Response:
     """Return this description."""
     return Response(_document(_app()), content_type="application/json")
 
 
 @routes.get("/docs")
-@operation({200: PAGE_TYPE})
-def docs() -> Response:
+@endpoint({200: PAGE_TYPE})
+def docs(_services: Services) -> Response:
     """Show this description as a page."""
     return page(_page(_app()))
 

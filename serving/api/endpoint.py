@@ -1,4 +1,4 @@
-"""Operation: a route that says what it takes and answers. It parses before the route runs, and is what is described."""
+"""Endpoint: a route that says what it takes and answers. It parses before the view runs, and is what is described."""
 
 from __future__ import annotations
 
@@ -7,56 +7,55 @@ from dataclasses import dataclass, field
 from functools import cached_property, update_wrapper
 from typing import Any
 
-import msgspec
-from flask import Response, request
+from flask import Response, current_app, request
 
-from serving.api.json_response import JSON_TYPE, Encoded
+from serving.api.json_response import JSON_TYPE
 from serving.api.problems import CODES, Refusal
 from serving.api.request_parsing import read_body, read_query
-from serving.api.schema import Answer, Request
-from serving.services import services
-from serving.telemetry.request_context import known
+from serving.api.schema import Answer, OrgRequest, Request
+from serving.services import EXTENSION
+from serving.telemetry.request_context import ROUTE
 
-View = Callable[..., Response | Encoded]
+View = Callable[..., Response]
 
 EVERYTHING = "*/*"
 PAGE_TYPE = "text/html; charset=utf-8"
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-@dataclass
-class Operation:
+@dataclass(eq=False)
+class Endpoint:
     """A view with its query and body types, its answers by status, and the codes of its refusals by status.
 
-    `usual_body` is a type that reads most bodies in less time; where it does not fit, `body` decides.
     One that `is_computing` waits for nothing but a version's first load; one that `is_quick` does so, too, and is
-    answered without a thread of its own. The view is called with `query` and `body` as far as they are declared, and
-    with the path's parameters.
+    answered without a thread of its own. The view is called with the app's services, with `query` and `body` as far as
+    they are declared, and with the path's parameters.
     """
 
     view: View
     query: type[Request] | None
-    body: type[Request] | None
+    body: type[OrgRequest] | None
     answers: dict[int, type[Answer] | str]
     refusals: dict[int, tuple[str, ...]] = field(default_factory=dict)
     is_quick: bool = False
     is_computing: bool = False
-    usual_body: type[Request] | None = None
 
     def __post_init__(self) -> None:
         update_wrapper(self, self.view)
 
-    def __call__(self, **arguments: Any) -> Response | Encoded:
+    def __call__(self, **arguments: Any) -> Response:
         """Check what the request says of itself, parse it, and run the view."""
-        environ, settings = request.environ, services().settings
+        asked: Any = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (Flask documents it)
+        environ, services = asked.environ, current_app.extensions[EXTENSION]
+        environ[ROUTE] = asked.url_rule.rule
         if self.answers_json and environ.get("HTTP_ACCEPT", EVERYTHING) not in (EVERYTHING, JSON_TYPE):
             _check_accepted()
-        query = read_query(self.query or Request, environ, settings)
+        query = read_query(self.query or Request, environ, services.settings)
         if self.query is not None:
             arguments["query"] = query
         if self.body is not None:
-            arguments["body"] = read_body(self.body, environ, settings, self.usual_body)
-        return self.view(**arguments)
+            arguments["body"] = read_body(self.body, environ, services.settings)
+        return self.view(services, **arguments)
 
     @cached_property
     def answers_json(self) -> bool:
@@ -69,29 +68,17 @@ def _check_accepted() -> None:
         raise Refusal(406, "not_acceptable", CODES["not_acceptable"])
 
 
-def operation(
+def endpoint(
     answers: dict[int, type[Answer] | str],
     *,
     query: type[Request] | None = None,
-    body: type[Request] | None = None,
-    usual_body: type[Request] | None = None,
+    body: type[OrgRequest] | None = None,
     refusals: dict[int, tuple[str, ...]] | None = None,
     is_quick: bool = False,
     is_computing: bool = False,
-) -> Callable[[View], Operation]:
-    """Make a view an Operation."""
-    return lambda view: Operation(view, query, body, answers, refusals or {}, is_quick, is_computing, usual_body)
-
-
-def answer(
-    content: msgspec.Struct, status: int = 200, *, version: str | None = None, content_type: str = JSON_TYPE
-) -> Encoded:
-    """Return `content` as JSON; `version` is the model version that it speaks of."""
-    encoded = Encoded(msgspec.json.encode(content), status, content_type)
-    if version is not None:
-        known()["version"] = version
-        encoded.headers.append(("X-Model-Version", version))
-    return encoded
+) -> Callable[[View], Endpoint]:
+    """Make a view an Endpoint."""
+    return lambda view: Endpoint(view, query, body, answers, refusals or {}, is_quick, is_computing)
 
 
 def page(content: str | bytes) -> Response:

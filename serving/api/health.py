@@ -13,12 +13,12 @@ from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from leadscore.errors import Damaged, NoActiveModel
-from leadscore.pooling import Scope, scope_of
-from serving.api.endpoint import answer, operation
-from serving.api.json_response import Encoded
+from leadscore.pooling import Scope
+from serving.api.endpoint import endpoint
+from serving.api.json_response import JsonResponse, answer
 from serving.api.problems import CODES, Refusal
 from serving.api.schema import HealthAnswer, OrgQuery, StatusAnswer
-from serving.services import services
+from serving.services import Services
 
 routes = Blueprint("health", __name__)
 
@@ -26,11 +26,11 @@ _log = logging.getLogger(__name__)
 
 
 @routes.get("/health")
-@operation({200: HealthAnswer}, query=OrgQuery)
-def health(query: OrgQuery) -> Encoded:
+@endpoint({200: HealthAnswer}, query=OrgQuery)
+def health(services: Services, query: OrgQuery) -> JsonResponse:
     """Say how the server and what it leans on are, and which version scores the org's leads."""
-    dependencies = _dependencies()
-    version, scope, is_registry_up = _serving_version(query.org_id)
+    dependencies = _dependencies(services)
+    version, scope, is_registry_up = _scoring_version(services, query.org_id)
     is_healthy = is_registry_up and all(dependencies.values())
     return answer(
         HealthAnswer(
@@ -41,57 +41,56 @@ def health(query: OrgQuery) -> Encoded:
             database="up" if dependencies["database"] else "down",
             dagster="up" if dependencies["dagster"] else "down",
             registry="up" if is_registry_up else "down",
-            models_loaded=len(services().models),
+            models_loaded=len(services.models),
         )
     )
 
 
 @routes.get("/health/live")
-@operation({200: StatusAnswer}, is_quick=True)
-def live() -> Encoded:
+@endpoint({200: StatusAnswer}, is_quick=True)
+def live(_services: Services) -> JsonResponse:
     """Say that the process answers. Nothing is looked at."""
     return answer(StatusAnswer(status="live"))
 
 
 @routes.get("/health/ready")
-@operation({200: StatusAnswer}, refusals={503: ("not_ready",)})
-def ready() -> Encoded:
+@endpoint({200: StatusAnswer}, refusals={503: ("not_ready",)})
+def ready(services: Services) -> JsonResponse:
     """Say whether requests should be sent here: the registry can be read, and the server is not stopping."""
-    if services().is_stopping.is_set() or not _is_registry_readable():
+    if services.is_stopping.is_set() or not _is_registry_readable(services):
         raise Refusal(503, "not_ready", CODES["not_ready"])
     return answer(StatusAnswer(status="ready"))
 
 
 @routes.get("/metrics")
-@operation({200: CONTENT_TYPE_LATEST})
-def metrics() -> Response:
+@endpoint({200: CONTENT_TYPE_LATEST})
+def metrics(services: Services) -> Response:
     """Return the metrics in Prometheus' text format."""
-    for name, is_up in _dependencies().items():
-        services().metrics.dependency_up.labels(name).set(is_up)
-    services().journal.write()
-    return Response(services().metrics.text(), content_type=CONTENT_TYPE_LATEST)
+    for name, is_up in _dependencies(services).items():
+        services.metrics.dependency_up.labels(name).set(is_up)
+    services.recorder.write()
+    return Response(services.metrics.text(), content_type=CONTENT_TYPE_LATEST)
 
 
-def _dependencies() -> dict[str, bool]:
+def _dependencies(services: Services) -> dict[str, bool]:
     """Return what the server leans on for other things than scoring, and whether it is up; both are asked at once."""
-    parts = services()
-    parts.database.start()
-    parts.dagster.start()
-    return {"database": parts.database.is_up(), "dagster": parts.dagster.is_up()}
+    services.database.start()
+    services.dagster.start()
+    return {"database": services.database.is_up(), "dagster": services.dagster.is_up()}
 
 
-def _serving_version(org_id: str) -> tuple[str | None, Scope | None, bool]:
+def _scoring_version(services: Services, org_id: str) -> tuple[str | None, Scope | None, bool]:
     """Return the version that scores the org's leads, whose it is, and whether the registry could be read."""
     try:
-        owner, pointer = services().models.serving(org_id)
-        return pointer.version, scope_of(owner), True
+        model = services.models.active_model(org_id)
     except NoActiveModel:
-        return None, None, _is_registry_readable()
+        return None, None, _is_registry_readable(services)
     except (Damaged, OSError) as error:
         _log.warning("the registry cannot be read: %s", type(error).__name__)
         return None, None, False
+    return model.pointer.version, model.scope, True
 
 
-def _is_registry_readable() -> bool:
-    root = services().settings.model_path
+def _is_registry_readable(services: Services) -> bool:
+    root = services.settings.model_path
     return root.is_dir() and os.access(root, os.R_OK | os.X_OK)

@@ -1,7 +1,7 @@
-"""An answer in JSON whose bytes are there: a view returns it in place of Flask's Response.
+"""An answer in JSON whose bytes are ready: a Flask response that skips what such an answer never needs.
 
-A Response finds out each time what it may have to change before it is sent. Nothing of this needs to be changed, and
-that takes a tenth of the time.
+A plain `Response` finds out each time what it may have to change before it is sent, which takes longer than a quarter
+of the time that the app needs for a prediction (54 of 179 µs).
 """
 
 from __future__ import annotations
@@ -11,22 +11,35 @@ from functools import cache
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
+from flask import Response
+from werkzeug.datastructures import Headers
+
 JSON_TYPE = "application/json"
+VERSION_HEADER = "X-Model-Version"
 
 
-class Encoded:
-    """Status, headers and body, callable as a WSGI application."""
+class JsonResponse(Response):
+    """Status, headers and body. `version` is the model version that the answer speaks of, if it speaks of one."""
 
-    __slots__ = ("content", "headers", "status_code")
-
-    def __init__(self, content: bytes, status: int, content_type: str = JSON_TYPE) -> None:
-        self.content, self.status_code = content, status
-        self.headers = [("Content-Type", content_type), ("Content-Length", str(len(content)))]
+    def __init__(self, content: bytes, status: int, content_type: str, version: str | None) -> None:
+        headers = [("Content-Type", content_type), ("Content-Length", str(len(content)))]
+        self.headers = Headers(headers if version is None else [*headers, (VERSION_HEADER, version)])
+        self.response, self.version = [content], version
+        self._status, self._status_code = _status_line(status), status
+        self._on_close = []
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Send it; a HEAD gets the headers alone."""
-        start_response(_status_line(self.status_code), self.headers)
-        return () if environ["REQUEST_METHOD"] == "HEAD" else (self.content,)
+        start_response(self._status, self.headers.to_wsgi_list())
+        return () if environ["REQUEST_METHOD"] == "HEAD" else self.response  # type: ignore[return-value]
+
+
+def answer(
+    content: msgspec.Struct, status: int = 200, *, version: str | None = None, content_type: str = JSON_TYPE
+) -> JsonResponse:
+    """Return `content` as JSON; `version` is the model version that it speaks of."""
+    return JsonResponse(msgspec.json.encode(content), status, content_type, version)
 
 
 @cache

@@ -1,8 +1,7 @@
 """The leads of a request: JSON in, values in the order of the version's contract out, and every fault by name.
 
-What is right, as nearly all is, is checked while it is parsed, by a type made of the contract. Whatever that type does
-not take is judged by the contract itself, which alone decides and finds words. Before the version is known, a request
-is read by the current contract, which is that of most versions; for another's, what was read is read again.
+What is right, as nearly all is, is checked while it is parsed, by a type made of the version's contract. Whatever that
+type does not take is judged by the contract itself, which alone decides and finds words.
 """
 
 from __future__ import annotations
@@ -21,14 +20,16 @@ from msgspec.structs import astuple
 
 from leadscore.errors import Fault, InvalidFeatures
 from leadscore.features import CONTRACT, Contract
-from serving.api.problems import invalid
-from serving.api.request_parsing import MAX_UNKNOWN_NAMES, parse_object, text_of
-from serving.api.schema import Items, LeadId, OrgId, Request
+from serving.api.problems import Refusal, invalid
+from serving.api.request_parsing import MAX_UNKNOWN_NAMES, parse_json, parse_object, text_of
+from serving.api.schema import Items, LeadId
 
 # beyond every feature's range, and the last for which no caller's integer is too long for a float
 BIGGEST_INTEGER = 2**63
 
 Values = tuple[float | int | None, ...]
+# what decoding raises: the contract or the parser says what is wrong
+_UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Faulty(NamedTuple):
@@ -71,41 +72,38 @@ def row_of(values: Values) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 
-def values_of(contract: Contract, features: msgspec.Raw | msgspec.Struct, again: Callable[[], msgspec.Raw]) -> Values:
-    """Return a lead's values, in the contract's order.
+def values_of(contract: Contract, features: msgspec.Raw) -> Values:
+    """Return a lead's values, in the contract's order; `features` is a JSON object.
 
-    `features` is a JSON object, or what the current contract made of the one that `again` returns.
-
-    Raises InvalidFeatures with every fault, Refusal 400 for what is no JSON after all, such as a number too long.
+    Raises InvalidFeatures with every fault, Refusal 400 for what is not JSON after all, such as a number too long.
     """
-    if isinstance(features, contract.lead_type):
-        return astuple(features)
-    raw = features if isinstance(features, msgspec.Raw) else again()
     try:
-        return astuple(msgspec.json.decode(raw, type=contract.lead_type))
-    except msgspec.ValidationError:
-        return _judged(contract, parse_object(bytes(raw)), "/features")
+        return astuple(msgspec.json.decode(features, type=contract.lead_type))
+    except _UNFIT:
+        return _judged(contract, parse_object(features), "/features")
 
 
-def leads_of(contract: Contract, batch: msgspec.Raw | list[Any], again: Callable[[], msgspec.Raw]) -> Leads:
+def check_count(batch: msgspec.Raw, max_leads: int) -> None:
+    """Raise Refusal 413 when there are more than `max_leads`. It is asked before any of them is looked at."""
+    with suppress(*_UNFIT):
+        count = len(msgspec.json.decode(batch, type=list[msgspec.Raw]))
+        if count > max_leads:
+            raise Refusal(413, "too_large", f"a batch may have {max_leads} items, not {count}; send fewer at a time")
+
+
+def leads_of(contract: Contract, batch: msgspec.Raw) -> Leads:
     """Return the leads of a batch: a JSON array of objects, each {features, lead_id?} or the features themselves.
 
-    `batch` is that array, or the list that the current contract made of the one that `again` returns.
+    Raises Refusal 400 when it is not JSON after all, 422 when it is not an array of objects.
     """
     nested, flat = _item_types(contract)
-    if isinstance(batch, list) and isinstance(batch[0], nested):
-        return _nested(batch)
-    raw = batch if isinstance(batch, msgspec.Raw) else again()
-    with suppress(msgspec.ValidationError):
-        return _nested(_items(raw, nested))
-    with suppress(msgspec.ValidationError):
-        items = _items(raw, flat)
+    with suppress(*_UNFIT):
+        items = msgspec.json.decode(batch, type=nested)
+        return Leads([item.lead_id for item in items], [item.features for item in items], [], astuple)
+    with suppress(*_UNFIT):
+        items = msgspec.json.decode(batch, type=flat)
         return Leads([item.lead_id for item in items], items, [], _values_of_flat)
-    return _judged_items(contract, raw)
-
-
-def _nested(items: list[Any]) -> Leads:
-    return Leads([item.lead_id for item in items], [item.features for item in items], [], astuple)
+    return _judged_items(contract, batch)
 
 
 def _values_of_flat(item: Any) -> Values:
@@ -114,11 +112,11 @@ def _values_of_flat(item: Any) -> Values:
 
 def _judged_items(contract: Contract, batch: msgspec.Raw) -> Leads:
     try:
-        given = msgspec.json.decode(batch, type=Items)
+        items = msgspec.convert(parse_json(batch), Items)
     except msgspec.ValidationError as error:
         raise invalid((Fault("/batch", "wrong_type", text_of(error)),), 422, "invalid_request") from error
     leads = Leads([], [], [], tuple)
-    for index, item in enumerate(given):
+    for index, item in enumerate(items):
         lead_id, values, faults = _judged_item(contract, index, item)
         if values is None or faults:
             leads.faulty.append(Faulty(index, lead_id, faults))
@@ -128,21 +126,18 @@ def _judged_items(contract: Contract, batch: msgspec.Raw) -> Leads:
     return leads
 
 
-def _items(batch: msgspec.Raw, kind: type[Any]) -> Any:
-    return msgspec.json.decode(batch, type=_list_of(kind))
+@lru_cache(maxsize=16)
+def _item_types(contract: Contract) -> tuple[Any, Any]:
+    """Return the types of a batch: items with the features apart, and items with the lead's id as the last of them."""
+    options: dict[str, Any] = {"kw_only": True, "frozen": True, "forbid_unknown_fields": True, "gc": False}
+    lead_id = ("lead_id", LeadId | None, None)
+    nested = msgspec.defstruct("Nested", [("features", contract.lead_type), lead_id], **options)
+    flat = msgspec.defstruct("Flat", [lead_id], bases=(contract.lead_type,), **options)
+    return _list_of(nested), _list_of(flat)
 
 
 def _list_of(kind: type[Any]) -> Any:
     return Annotated[list[kind], msgspec.Meta(min_length=1)]  # type: ignore[valid-type]  # it is made at run time
-
-
-@lru_cache(maxsize=16)
-def _item_types(contract: Contract) -> tuple[type[Any], type[Any]]:
-    """Return the types of a batch's items: with the features apart, and with the lead's id as the last of them."""
-    options: dict[str, Any] = {"kw_only": True, "frozen": True, "forbid_unknown_fields": True, "gc": False}
-    lead_id = ("lead_id", LeadId | None, None)
-    nested = msgspec.defstruct("Nested", [("features", contract.lead_type), lead_id], **options)
-    return nested, msgspec.defstruct("Flat", [lead_id], bases=(contract.lead_type,), **options)
 
 
 def _judged_item(
@@ -183,14 +178,3 @@ def _judged(contract: Contract, features: Mapping[str, Any], pointer: str) -> Va
     }
     contract.vector(finite, pointer)
     return tuple(features.get(name) for name in contract.names)
-
-
-def _read_by_current(name: str, kind: Any) -> type[Any]:
-    """Return the type of a request whose field `name` is read as `kind`."""
-    org_id: Any = ("org_id", OrgId, "default")
-    return msgspec.defstruct("Read", [(name, kind), org_id], bases=(Request,), kw_only=True, frozen=True)
-
-
-# PredictRequest and BatchRequest as the current contract reads them
-CURRENT_PREDICT = _read_by_current("features", CONTRACT.lead_type)
-CURRENT_BATCH = _read_by_current("batch", _list_of(_item_types(CONTRACT)[0]))

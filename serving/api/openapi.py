@@ -11,7 +11,7 @@ import msgspec
 from flask import Flask
 
 from leadscore.features import CONTRACT, Feature
-from serving.api.endpoint import Operation
+from serving.api.endpoint import Endpoint
 from serving.api.json_response import JSON_TYPE
 from serving.api.problems import CODES, PROBLEM_TYPE
 from serving.api.schema import (
@@ -51,12 +51,12 @@ _WITH_BODY = {
 
 
 def openapi_document(app: Flask) -> Schema:
-    """Return the description of every route of `app`. Raises TypeError for a route that is no Operation."""
+    """Return the description of every route of `app`. Raises TypeError for a route that is not an Endpoint."""
     operations = {}
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
-        if not isinstance(view, Operation):
-            raise TypeError(f"the route {rule.rule} is no Operation")
+        if not isinstance(view, Endpoint):
+            raise TypeError(f"the route {rule.rule} is not an Endpoint")
         for method in _METHODS:
             if method in (rule.methods or ()):
                 operations[re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower()] = view
@@ -78,7 +78,7 @@ def openapi_document(app: Flask) -> Schema:
     }
 
 
-def _schemas(operations: list[Operation]) -> Schema:
+def _schemas(operations: list[Endpoint]) -> Schema:
     kinds: list[Any] = [Problem, InsufficientData, BatchScore, BatchFault]
     for view in operations:
         kinds += [kind for kind in (view.query, view.body, *view.answers.values()) if isinstance(kind, type)]
@@ -122,7 +122,7 @@ def _feature_schema(feature: Feature) -> Schema:
     }
 
 
-def _described(path: str, view: Operation, schemas: Schema) -> Schema:
+def _described(path: str, view: Endpoint, schemas: Schema) -> Schema:
     summary, _, rest = (inspect.getdoc(view.view) or "").partition("\n")
     described: Schema = {
         "operationId": view.view.__name__,
@@ -142,14 +142,14 @@ def _path_parameters(path: str) -> list[Schema]:
     return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
 
 
-def _query_parameters(view: Operation, schemas: Schema) -> list[Schema]:
+def _query_parameters(view: Endpoint, schemas: Schema) -> list[Schema]:
     if view.query is None:
         return []
     properties = schemas[view.query.__name__]["properties"]
     return [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in properties.items()]
 
 
-def _responses(view: Operation) -> dict[int, Schema]:
+def _responses(view: Endpoint) -> dict[int, Schema]:
     responses = {status: _refused(codes) for status, codes in _refusals(view).items()}
     for status, kind in view.answers.items():
         if isinstance(kind, str):
@@ -163,7 +163,7 @@ def _responses(view: Operation) -> dict[int, Schema]:
     return responses
 
 
-def _refusals(view: Operation) -> dict[int, tuple[str, ...]]:
+def _refusals(view: Endpoint) -> dict[int, tuple[str, ...]]:
     found: dict[int, tuple[str, ...]] = {}
     always = (_ALWAYS if view.answers_json else {400: ("invalid_query",)}, _WITH_BODY if view.body else {})
     for group in (*always, view.refusals):

@@ -160,8 +160,12 @@ def invalid(faults: tuple[Fault, ...], status: int, code: str) -> Refusal:
 
 
 def answer_refusal(refusal: Refusal) -> Response:
-    """Return the HTTP answer to a refusal."""
-    response = Response(msgspec.json.encode(problem_of(refusal, request_id())), refusal.status)
+    """Return the HTTP answer to a refusal of the present request."""
+    return _response(refusal, request_id())
+
+
+def _response(refusal: Refusal, request_id: str) -> Response:
+    response = Response(msgspec.json.encode(problem_of(refusal, request_id)), refusal.status)
     response.content_type = PROBLEM_TYPE
     if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_SECONDS)
@@ -191,7 +195,12 @@ def _answer_os_error(error: OSError) -> Response:
 
 def _answer_defect(error: Exception) -> Response:
     _log.exception("defect: %s", type(error).__name__)
-    return answer_refusal(Refusal(500, "internal_error", CODES["internal_error"]))
+    return defect_response(request_id())
+
+
+def defect_response(request_id: str) -> Response:
+    """Return the answer to a request that met a defect of this server, whatever it was."""
+    return _response(Refusal(500, "internal_error", CODES["internal_error"]), request_id)
 
 
 def answer_errors(app: Flask) -> None:

@@ -7,17 +7,17 @@ from flask import Blueprint, Response, request
 from leadscore.errors import NotKept
 from leadscore.registry.durable_files import sha256_of
 from leadscore.registry.store import REPORT_FILE
-from serving.api.endpoint import PAGE_TYPE, operation, page
+from serving.api.endpoint import PAGE_TYPE, endpoint, page
+from serving.api.json_response import VERSION_HEADER
 from serving.api.problems import Refusal
 from serving.api.schema import VersionQuery
-from serving.services import services
-from serving.telemetry.request_context import known
+from serving.services import Services
 
 routes = Blueprint("report", __name__, url_prefix="/api/v1/model")
 
 
 @routes.get("/report")
-@operation(
+@endpoint(
     {200: PAGE_TYPE},
     query=VersionQuery,
     refusals={
@@ -26,19 +26,18 @@ routes = Blueprint("report", __name__, url_prefix="/api/v1/model")
         503: ("model_unavailable", "registry_unavailable"),
     },
 )
-def report(query: VersionQuery) -> Response:
+def report(services: Services, query: VersionQuery) -> Response:
     """Show a version's report, a page for people; the active version's unless `version` names another.
 
     Its ETag is its SHA-256: with `If-None-Match`, an unchanged report is answered 304 without a body.
     """
-    version = query.version or services().models.pointer(query.org_id).version
+    version = query.version or services.models.own_pointer(query.org_id).version
     try:
-        content = services().registry.judged_file(query.org_id, version, REPORT_FILE)
+        content = services.registry.judged_file(query.org_id, version, REPORT_FILE)
     except NotKept as error:
         raise Refusal(404, "report_not_found", _not_kept(version)) from error
-    known()["version"] = version
     response = page(content)
-    response.headers["X-Model-Version"] = version
+    response.headers[VERSION_HEADER] = version
     # it is an org's own, and which version is active may change at any time
     response.headers["Cache-Control"] = "private, no-cache"
     response.set_etag(sha256_of(content))

@@ -1,68 +1,81 @@
-"""What happens around every request: its id, the note of how it went, the headers that every answer has."""
+"""What happens around every request, outside Flask: its id, the headers of every answer, the record of how it went.
+
+It is WSGI around the app, so that Flask's own hooks stay free for whoever needs them, and so that an error that Flask
+never sees still gives an answer with an id, and a log line.
+"""
 
 from __future__ import annotations
 
-import os
+import logging
 import re
 import time
+import uuid
+from collections.abc import Iterable
 from typing import Any
 
-from flask import Response, request
-
-from serving.api.json_response import Encoded
+from serving.api.json_response import VERSION_HEADER
+from serving.api.problems import defect_response
 from serving.telemetry.events import Answered
 from serving.telemetry.metrics import OTHER
-from serving.telemetry.recorder import Journal
-from serving.telemetry.request_context import KNOWN
+from serving.telemetry.recorder import Recorder
+from serving.telemetry.request_context import CONTEXT, ROUTE
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
-_STARTED = "leadscore.started_seconds"
 _NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 _NO_STORE = ("Cache-Control", "no-store")
+
+_log = logging.getLogger(__name__)
+
+
+class RequestHooks:
+    """A WSGI application around `app`, which begins and ends each request in `recorder`."""
+
+    def __init__(self, app: Any, recorder: Recorder) -> None:
+        self._app, self._recorder = app, recorder
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer a request."""
+        started_seconds = time.perf_counter()
+        request_id = request_id_from(environ.get("HTTP_X_REQUEST_ID"))
+        context = environ[CONTEXT] = {"request_id": request_id}
+        self._recorder.begin()
+
+        def start(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Any:
+            duration_seconds = time.perf_counter() - started_seconds
+            self._recorder.end(_answered(environ, int(status[:3]), headers, duration_seconds, context))
+            return start_response(status, _completed(headers, request_id))
+
+        try:
+            return self._app(environ, start)  # type: ignore[no-any-return]  # WSGI says so
+        except Exception as error:
+            # Flask answers whatever happens in a view; this came before, such as from a header that it cannot read
+            _log.exception("defect: %s", type(error).__name__, extra=context)
+            return defect_response(request_id)(environ, start)
 
 
 def request_id_from(header: str | None) -> str:
     """Return the caller's request id when it is well-formed, else a new one."""
-    return header if header and _REQUEST_ID.fullmatch(header) else _new_id()
+    return header if header and _REQUEST_ID.fullmatch(header) else str(uuid.uuid4())
 
 
-def _new_id() -> str:
-    """Return a random UUID (RFC 9562, version 4), in a tenth of the time that the standard library takes."""
-    digits = os.urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
-
-
-def begin(journal: Journal) -> None:
-    """Note that the present request has come, and give it its id."""
-    environ = request.environ
-    environ[_STARTED] = time.perf_counter()
-    environ[KNOWN] = {"request_id": request_id_from(environ.get("HTTP_X_REQUEST_ID"))}
-    journal.begin()
-
-
-def finish(journal: Journal, response: Response | Encoded) -> None:
-    """Give `response` the headers that every answer has, and note that the present request is answered."""
-    asked: Any = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (Flask documents it)
-    environ, rule = asked.environ, asked.url_rule
-    duration_seconds = time.perf_counter() - environ[_STARTED]
-    known, method = environ[KNOWN], environ["REQUEST_METHOD"]
-    _name(response, known["request_id"])
-    journal.end(
-        Answered(
-            method if method in _METHODS else OTHER,
-            rule.rule if rule else OTHER,
-            response.status_code,
-            duration_seconds,
-            known,
-        )
+def _answered(
+    environ: dict[str, Any],
+    status: int,
+    headers: list[tuple[str, str]],
+    duration_seconds: float,
+    context: dict[str, Any],
+) -> Answered:
+    method = environ["REQUEST_METHOD"]
+    for name, value in headers:
+        if name == VERSION_HEADER:
+            context["version"] = value
+    return Answered(
+        method if method in _METHODS else OTHER, environ.get(ROUTE, OTHER), status, duration_seconds, context
     )
 
 
-def _name(response: Response | Encoded, request_id: str) -> None:
-    if isinstance(response, Encoded):
-        response.headers += (("X-Request-ID", request_id), _NO_SNIFFING, _NO_STORE)
-        return
-    headers = response.headers
-    headers.extend([("X-Request-ID", request_id), _NO_SNIFFING])
-    headers.setdefault(*_NO_STORE)
+def _completed(headers: list[tuple[str, str]], request_id: str) -> list[tuple[str, str]]:
+    """Return the headers with those that every answer has; a route may have a rule of its own for caches."""
+    is_cached = any(name == "Cache-Control" for name, _ in headers)
+    return [*headers, ("X-Request-ID", request_id), _NO_SNIFFING, *(() if is_cached else (_NO_STORE,))]

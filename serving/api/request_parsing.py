@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
@@ -15,17 +14,18 @@ import msgspec
 from flask import request
 
 from leadscore.errors import Fault, InvalidId
+from leadscore.pooling import POOLED
 from leadscore.registry.ids import check_crm_org_id, check_org_id, check_version_id
 from leadscore.settings import Settings
 from serving.api.json_response import JSON_TYPE
 from serving.api.problems import Refusal, invalid
-from serving.api.schema import Batch, Features, Items, Request
-from serving.telemetry.request_context import KNOWN
+from serving.api.schema import Batch, Features, Items, OrgRequest, Request
+from serving.telemetry.request_context import CONTEXT
 
 Kind = TypeVar("Kind", bound=Request)
+Body = TypeVar("Body", bound=OrgRequest)
 
 Environ = dict[str, Any]
-_BODY = "leadscore.body"
 # what is parsed when the version is known, whose contract says how: until then it must be of this type
 _LEFT_AS_THEY_CAME: dict[Any, Any] = {Batch: Items, Features: dict[str, Any]}
 # names beyond these are counted, not listed: finding the nearest name of each takes time
@@ -64,7 +64,7 @@ def read_query(kind: type[Kind], environ: Environ, settings: Settings) -> Kind:
 def _without_query(kind: type[Kind], environ: Environ) -> Kind:
     query: Kind = _defaults_of(kind)
     if hasattr(query, "org_id"):
-        environ[KNOWN]["org_id"] = query.org_id
+        environ[CONTEXT]["org_id"] = query.org_id
     return query
 
 
@@ -73,50 +73,27 @@ def _defaults_of(kind: type[Kind]) -> Kind:
     return kind()
 
 
-def read_body(kind: type[Kind], environ: Environ, settings: Settings, usual: type[Request] | None = None) -> Any:
-    """Return the JSON body as `usual`, if there is such a type and it fits, else as `kind`.
-
-    Raises Refusal 400, 411, 413, 415 or 422.
-    """
+def read_body(kind: type[Body], environ: Environ, settings: Settings) -> Body:
+    """Return the JSON body as `kind`. Raises Refusal 400, 411, 413, 415 or 422."""
     body = _read_bytes(environ, settings.max_body_bytes)
-    if usual is not None:
-        # no reason to refuse it yet
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError, InvalidId, RecursionError):
-            return _trusted(_decoder_of(usual).decode(body), environ, settings)
-    # what is hidden in a part that is left as it came must be JSON in UTF-8, too
-    is_plain = body.isascii() and b"\\" not in body
-    given = None if is_plain else parse_object(body)
     try:
-        return _trusted(_decoder_of(kind).decode(body), environ, settings)
-    except (msgspec.MsgspecError, InvalidId, RecursionError):
-        check = _Check("/", environ, settings, is_text=False)
-        return check.taken(kind, given or parse_object(body), 422, "invalid_request")
-
-
-def read_again(kind: type[Kind], environ: Environ) -> Kind:
-    """Return as `kind` the body that was read as the usual type before."""
-    read: Kind = _decoder_of(kind).decode(environ[_BODY])
+        read: Body = _decoder_of(kind).decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        read = _refused(kind, body, environ, settings)
+    if read.org_id == POOLED and not settings.pooled_model:
+        read = _refused(kind, body, environ, settings)
+    environ[CONTEXT]["org_id"] = read.org_id
     return read
+
+
+def _refused(kind: type[Kind], body: bytes, environ: Environ, settings: Settings) -> Kind:
+    """Raise Refusal with every fault of a body that does not fit `kind`; return it when it has none after all."""
+    return _Check("/", environ, settings, is_text=False).taken(kind, parse_object(body), 422, "invalid_request")
 
 
 @cache
 def _decoder_of(kind: type[Kind]) -> msgspec.json.Decoder[Kind]:
     return msgspec.json.Decoder(kind)
-
-
-@cache
-def _ids_of(kind: type[Kind]) -> list[str]:
-    return [name for name in kind.__struct_fields__ if name in _ID_RULES]
-
-
-def _trusted(body: Kind, environ: Environ, settings: Settings) -> Kind:
-    """Return `body` when its ids are ids. Raises InvalidId."""
-    for name in _ids_of(type(body)):
-        value = getattr(body, name)
-        if value is not None:
-            _ID_RULES[name](value, settings)
-    environ[KNOWN]["org_id"] = getattr(body, "org_id", None)
-    return body
 
 
 def _read_bytes(environ: Environ, max_bytes: int) -> bytes:
@@ -132,23 +109,27 @@ def _read_bytes(environ: Environ, max_bytes: int) -> bytes:
     if int(length) > max_bytes:
         raise Refusal(413, "too_large", f"the body may have {max_bytes} bytes; send less at a time")
     body: bytes = environ["wsgi.input"].read(int(length))
-    environ[_BODY] = body
     return body
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes | msgspec.Raw) -> dict[str, Any]:
     """Return the JSON object in `body`; of a repeated name, the last counts. Raises Refusal 400."""
+    parsed = parse_json(body)
+    if not isinstance(parsed, dict):
+        raise _not_json("the body must be a JSON object")
+    return parsed
+
+
+def parse_json(body: bytes | msgspec.Raw) -> Any:
+    """Return what `body` holds in JSON. Raises Refusal 400."""
     try:
-        given = msgspec.json.decode(body)
+        return msgspec.json.decode(body)
     except UnicodeDecodeError as error:
         raise _not_json("the body is not UTF-8") from error
     except RecursionError as error:
         raise _not_json("the body is nested too deep") from error
     except msgspec.MsgspecError as error:
         raise _not_json(f"the body is not JSON: {error}") from error
-    if not isinstance(given, dict):
-        raise _not_json("the body must be a JSON object")
-    return given
 
 
 def _not_json(detail: str) -> Refusal:
@@ -160,7 +141,7 @@ class _Check:
 
     def __init__(self, prefix: str, environ: Environ, settings: Settings, *, is_text: bool) -> None:
         self.faults: list[Fault] = []
-        self._prefix, self._known, self._settings, self._is_text = prefix, environ[KNOWN], settings, is_text
+        self._prefix, self._context, self._settings, self._is_text = prefix, environ[CONTEXT], settings, is_text
 
     def taken(self, kind: type[Kind], given: Mapping[str, Any], status: int, code: str) -> Kind:
         """Return `given` as `kind`. Raises Refusal with every fault."""
@@ -171,7 +152,7 @@ class _Check:
         missing = [field.name for field in fields if field.required and field.name not in given]
         self.faults += [Fault(self._prefix + name, "missing", "required") for name in missing]
         if "org_id" in types:
-            self._known["org_id"] = values.get("org_id", "default")
+            self._context["org_id"] = values.get("org_id", "default")
         if self.faults:
             raise invalid(tuple(self.faults), status, code)
         return kind(**values)
@@ -181,8 +162,9 @@ class _Check:
         try:
             if types[name] in _LEFT_AS_THEY_CAME:
                 return msgspec.Raw(msgspec.json.encode(msgspec.convert(given[name], _LEFT_AS_THEY_CAME[types[name]])))
-            value = msgspec.convert(given[name], types[name], strict=not self._is_text)
-            return value if value is None or name not in _ID_RULES else _ID_RULES[name](value, self._settings)
+            if name in _ID_RULES and given[name] is not None:
+                return _ID_RULES[name](given[name], self._settings)
+            return msgspec.convert(given[name], types[name], strict=not self._is_text)
         except InvalidId as error:
             self.faults.append(Fault(self._prefix + name, error.code, error.message))
         except msgspec.ValidationError as error:

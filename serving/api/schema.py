@@ -17,16 +17,21 @@ from leadscore.evaluation import Metrics
 from leadscore.pooling import Scope
 from leadscore.readiness import Need, Pace
 from leadscore.records import Window
+from leadscore.registry.ids import ORG_ID_PATTERN, VERSION_ID_PATTERN
 from leadscore.scoring import Action
 
 OrgId = Annotated[
     str,
     msgspec.Meta(
+        pattern=ORG_ID_PATTERN,
         description="1 to 80 characters: letters, digits, and after the first also _ . @ : -, no two dots in a row",
         examples=["default"],
     ),
 ]
-VersionId = Annotated[str, msgspec.Meta(description="14 digits, YYYYMMDDHHMMSS", examples=["20260314150926"])]
+VersionId = Annotated[
+    str,
+    msgspec.Meta(pattern=VERSION_ID_PATTERN, description="14 digits, YYYYMMDDHHMMSS", examples=["20260314150926"]),
+]
 RunId = Annotated[str, msgspec.Meta(description="a Dagster run's id: a UUID")]
 Origin = Annotated[str, msgspec.Meta(max_length=64, description="only versions that were made by or from this")]
 LeadId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(max_length=128)]
@@ -65,6 +70,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of what callers send, in the body or in the query string."""
 
 
+class OrgRequest(Request, frozen=True, kw_only=True):
+    """Base of what they send about one org."""
+
+    org_id: OrgId = "default"
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Base of what they get back."""
 
@@ -80,10 +91,9 @@ class ScoringQuery(Request, frozen=True, kw_only=True):
     ] = True
 
 
-class PredictRequest(Request, frozen=True, kw_only=True):
+class PredictRequest(OrgRequest, frozen=True, kw_only=True):
     """One lead to score."""
 
-    org_id: OrgId = "default"
     features: Features
 
     def __post_init__(self) -> None:
@@ -92,10 +102,9 @@ class PredictRequest(Request, frozen=True, kw_only=True):
             raise ValueError("Expected `object`")
 
 
-class BatchRequest(Request, frozen=True, kw_only=True):
+class BatchRequest(OrgRequest, frozen=True, kw_only=True):
     """Leads to score with one version. An item is {features, lead_id?} or the features themselves."""
 
-    org_id: OrgId = "default"
     batch: Batch
 
 
@@ -155,10 +164,8 @@ class BatchAnswer(Answer, frozen=True, kw_only=True):
 # versions
 
 
-class OrgQuery(Request, frozen=True, kw_only=True):
+class OrgQuery(OrgRequest, frozen=True, kw_only=True):
     """Whose model."""
-
-    org_id: OrgId = "default"
 
 
 class VersionQuery(OrgQuery, frozen=True, kw_only=True):
@@ -254,10 +261,9 @@ class VersionsAnswer(Answer, frozen=True, kw_only=True):
     org_id: OrgId
 
 
-class RollbackRequest(Request, frozen=True, kw_only=True):
+class RollbackRequest(OrgRequest, frozen=True, kw_only=True):
     """The version to serve. `force` and a reason are needed for one that the gate did not let pass."""
 
-    org_id: OrgId = "default"
     version: VersionId
     expected_active: VersionId | None = None
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
@@ -276,10 +282,8 @@ class RollbackAnswer(Answer, frozen=True, kw_only=True):
 # training
 
 
-class TrainRequest(Request, frozen=True, kw_only=True):
+class TrainRequest(OrgRequest, frozen=True, kw_only=True):
     """Whose model to train."""
-
-    org_id: OrgId = "default"
 
 
 class TrainQuery(Request, frozen=True, kw_only=True):

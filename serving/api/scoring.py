@@ -6,17 +6,15 @@ import time
 from collections.abc import Sequence
 from itertools import repeat
 
-from flask import Blueprint, request
+from flask import Blueprint
 
 from leadscore.errors import InvalidFeatures
-from leadscore.pooling import scope_of
 from leadscore.registry.version import LoadedVersion
 from leadscore.scoring import Scores, score_row, score_rows
-from serving.api.endpoint import answer, operation
-from serving.api.json_response import Encoded
-from serving.api.lead_parsing import CURRENT_BATCH, CURRENT_PREDICT, Faulty, Leads, Values, leads_of, row_of, values_of
+from serving.api.endpoint import endpoint
+from serving.api.json_response import JsonResponse, answer
+from serving.api.lead_parsing import Faulty, Leads, Values, check_count, leads_of, row_of, values_of
 from serving.api.problems import Refusal, refusal_of
-from serving.api.request_parsing import read_again
 from serving.api.schema import (
     BatchAnswer,
     BatchFault,
@@ -27,7 +25,7 @@ from serving.api.schema import (
     PredictRequest,
     ScoringQuery,
 )
-from serving.services import services
+from serving.services import Services
 
 routes = Blueprint("scoring", __name__)
 
@@ -39,32 +37,28 @@ _REFUSALS = {
 
 
 @routes.post("/api/v1/predict")
-@operation(
+@endpoint(
     {200: PredictAnswer},
     query=ScoringQuery,
     body=PredictRequest,
-    usual_body=CURRENT_PREDICT,
     refusals=_REFUSALS,
     is_quick=True,
     is_computing=True,
 )
-def predict(query: ScoringQuery, body: PredictRequest) -> Encoded:
+def predict(services: Services, query: ScoringQuery, body: PredictRequest) -> JsonResponse:
     """Score one lead."""
-    parts = services()
-    model = parts.models.active(body.org_id)
-    manifest, scorer = model.manifest, model.scorer
-    values = values_of(
-        manifest.contract, body.features, again=lambda: read_again(PredictRequest, request.environ).features
-    )
+    version = services.models.active(body.org_id)
+    manifest, scorer = version.manifest, version.scorer
+    values = values_of(manifest.contract, body.features)
     started_seconds = time.perf_counter()
-    score = score_row(scorer, row_of(values), parts.policy, with_contributions=query.contributions)
-    parts.journal.scored(manifest.version, [score.probability], time.perf_counter() - started_seconds)
+    score = score_row(scorer, row_of(values), services.policy, with_contributions=query.contributions)
+    services.recorder.scored(manifest.version, [score.probability], time.perf_counter() - started_seconds)
     scored = PredictAnswer(
         prediction=score.prediction,
         conversion_probability=score.probability,
         confidence=score.confidence,
         model_version=manifest.version,
-        model_scope=scope_of(manifest.org_id),
+        model_scope=version.scope,
         recommended_action=score.action,
         feature_contributions=_reasons(manifest.contract.names, values, score.contributions),
         org_id=body.org_id,
@@ -74,61 +68,60 @@ def predict(query: ScoringQuery, body: PredictRequest) -> Encoded:
 
 
 @routes.post("/api/v1/predict/batch")
-@operation(
+@endpoint(
     {200: BatchAnswer},
     query=ScoringQuery,
     body=BatchRequest,
-    usual_body=CURRENT_BATCH,
     refusals={**_REFUSALS, 413: ("too_large",), 422: ("invalid_request", "nothing_scorable")},
     is_computing=True,
 )
-def predict_batch(query: ScoringQuery, body: BatchRequest) -> Encoded:
+def predict_batch(services: Services, query: ScoringQuery, body: BatchRequest) -> JsonResponse:
     """Score many leads with one version, in order; an item that cannot be scored gives its faults in its place."""
-    parts = services()
-    model = parts.models.active(body.org_id)
-    leads = leads_of(model.manifest.contract, body.batch, again=lambda: read_again(BatchRequest, request.environ).batch)
-    if leads.size > parts.settings.max_batch_size:
-        most = parts.settings.max_batch_size
-        raise Refusal(413, "too_large", f"a batch may have {most} items; send fewer at a time")
-    parts.metrics.invalid_items.inc(len(leads.faulty))
+    check_count(body.batch, services.settings.max_batch_size)
+    version = services.models.active(body.org_id)
+    manifest = version.manifest
+    leads = leads_of(manifest.contract, body.batch)
+    services.metrics.invalid_items.inc(len(leads.faulty))
     if not leads.leads:
         faults = tuple(fault for faulty in leads.faulty for fault in faulty.faults)
         raise Refusal(422, "nothing_scorable", "no item of the batch could be scored", faults=faults)
-    scored = _scored(model, body.org_id, leads, query)
+    scored = _scored(services, version, body.org_id, leads, query)
     batch = BatchAnswer(
         predictions=_in_order(scored, leads.faulty) if leads.faulty else scored,
         count=leads.size,
         failed=len(leads.faulty),
-        model_version=model.manifest.version,
-        model_scope=scope_of(model.manifest.org_id),
+        model_version=manifest.version,
+        model_scope=version.scope,
     )
-    return answer(batch, version=model.manifest.version)
+    return answer(batch, version=manifest.version)
 
 
-def _scored(model: LoadedVersion, org_id: str, leads: Leads, query: ScoringQuery) -> list[BatchScore]:
+def _scored(
+    services: Services, version: LoadedVersion, org_id: str, leads: Leads, query: ScoringQuery
+) -> list[BatchScore]:
     """Return the answer for each lead that can be scored."""
-    scores, manifest = _scores(model, leads, query), model.manifest
-    version, scope = repeat(manifest.version), repeat(scope_of(manifest.org_id))
+    scores, manifest = _scores(services, version, leads, query), version.manifest
+    version_id, scope = repeat(manifest.version), repeat(version.scope)
     reasons = map(_reasons, repeat(manifest.contract.names), leads.values(), scores.contributions)
     columns = (
-        *(scores.predictions, scores.probabilities, scores.confidences, version, scope, scores.actions),
-        *(reasons if query.contributions else repeat(()), repeat(org_id), repeat(model.scorer.base_value)),
+        *(scores.predictions, scores.probabilities, scores.confidences, version_id, scope, scores.actions),
+        *(reasons if query.contributions else repeat(()), repeat(org_id), repeat(version.scorer.base_value)),
     )
     return list(map(BatchScore, *columns, leads.lead_ids))
 
 
-def _scores(model: LoadedVersion, leads: Leads, query: ScoringQuery) -> Scores:
-    parts, started_seconds = services(), time.perf_counter()
-    rows = leads.rows(len(model.manifest.contract.features))
-    scores = score_rows(model.scorer, rows, parts.policy, with_contributions=query.contributions)
-    parts.journal.scored(model.manifest.version, scores.probabilities, time.perf_counter() - started_seconds)
+def _scores(services: Services, version: LoadedVersion, leads: Leads, query: ScoringQuery) -> Scores:
+    started_seconds = time.perf_counter()
+    rows = leads.rows(len(version.manifest.contract.features))
+    scores = score_rows(version.scorer, rows, services.policy, with_contributions=query.contributions)
+    services.recorder.scored(version.manifest.version, scores.probabilities, time.perf_counter() - started_seconds)
     return scores
 
 
 def _reasons(names: Sequence[str], values: Values, contributions: Sequence[float]) -> list[Contribution]:
-    found = list(map(Contribution, names, values, contributions))
-    found.sort(key=_strength, reverse=True)
-    return found
+    reasons = list(map(Contribution, names, values, contributions))
+    reasons.sort(key=_strength, reverse=True)
+    return reasons
 
 
 def _strength(entry: Contribution) -> float:

@@ -11,8 +11,8 @@ import msgspec
 from flask import Blueprint
 
 from leadscore.errors import LeadscoreError
-from serving.api.endpoint import answer, operation
-from serving.api.json_response import Encoded
+from serving.api.endpoint import endpoint
+from serving.api.json_response import JsonResponse, answer
 from serving.api.problems import CODES, PROBLEM_TYPE, Refusal, problem_of
 from serving.api.readiness import readiness_answer
 from serving.api.schema import (
@@ -25,8 +25,8 @@ from serving.api.schema import (
     TrainRunning,
 )
 from serving.dependencies.dagster_client import DagsterUnavailable
-from serving.services import services
-from serving.telemetry.request_context import known, request_id
+from serving.services import Services
+from serving.telemetry.request_context import request_context, request_id
 from serving.training.runs import AlreadyTraining, Failed, Insufficient, Outcome, Running, TooManyTrainings
 
 POLL_AGAIN_SECONDS = 5
@@ -42,45 +42,45 @@ _log = logging.getLogger(__name__)
 
 
 @routes.post("")
-@operation(_ANSWERS, query=TrainQuery, body=TrainRequest, refusals={**_REFUSALS, 409: ("already_training",)})
-def train(query: TrainQuery, body: TrainRequest) -> Encoded:
+@endpoint(_ANSWERS, query=TrainQuery, body=TrainRequest, refusals={**_REFUSALS, 409: ("already_training",)})
+def train(services: Services, query: TrainQuery, body: TrainRequest) -> JsonResponse:
     """Train the org's model and judge it; it becomes active when it is better. Answers when the run has ended.
 
     When `wait` seconds pass first, the answer is 202 and names the address that has the result later.
     """
-    wait_seconds = services().settings.train_wait_seconds if query.wait is None else query.wait
+    wait_seconds = services.settings.train_wait_seconds if query.wait is None else query.wait
 
     def start_and_wait() -> Outcome:
-        run_id = _start(body.org_id)
+        run_id = _start(services, body.org_id)
         try:
-            return services().trainings.wait(body.org_id, run_id, wait_seconds)
+            return services.trainings.wait(body.org_id, run_id, wait_seconds)
         except DagsterUnavailable as error:
             raise _unavailable(error, run_id) from error
 
-    return _answer(services().trainings.waiting_slot(), start_and_wait)
+    return _answer(services, services.trainings.waiting_slot(), start_and_wait)
 
 
 @routes.get("/<run_id>")
-@operation(_ANSWERS, refusals={**_REFUSALS, 404: ("run_not_found",)})
-def training(run_id: str) -> Encoded:
+@endpoint(_ANSWERS, refusals={**_REFUSALS, 404: ("run_not_found",)})
+def training(services: Services, run_id: str) -> JsonResponse:
     """Return how a training stands that was started earlier, with the same answers as the request that starts one."""
     if not _RUN_ID.fullmatch(run_id):
         raise Refusal(400, "invalid_id", "a run id is a UUID in lower case")
-    return _answer(services().trainings.slot(), lambda: services().trainings.outcome(run_id))
+    return _answer(services, services.trainings.slot(), lambda: services.trainings.outcome(run_id))
 
 
-def _start(org_id: str) -> str:
+def _start(services: Services, org_id: str) -> str:
     try:
-        return services().trainings.start(org_id, request_id())
+        return services.trainings.start(org_id, request_id())
     except AlreadyTraining as error:
         headers = {"Location": _address(error.run_id)} if error.run_id and error.is_followable else {}
         raise Refusal(409, error.code, error.message, headers=headers, run_id=error.run_id) from error
 
 
-def _answer(slot: AbstractContextManager[None], ask: Callable[[], Outcome]) -> Encoded:
+def _answer(services: Services, slot: AbstractContextManager[None], ask: Callable[[], Outcome]) -> JsonResponse:
     try:
         with slot:
-            return _answer_outcome(ask())
+            return _answer_outcome(services, ask())
     except TooManyTrainings as error:
         headers = {"Retry-After": str(SLOT_FREE_SECONDS)}
         raise Refusal(429, "too_many_trainings", CODES["too_many_trainings"], headers=headers) from error
@@ -94,12 +94,12 @@ def _unavailable(error: DagsterUnavailable, run_id: str | None) -> Refusal:
     return Refusal(503, "dagster_unavailable", CODES["dagster_unavailable"], headers=headers, run_id=run_id)
 
 
-def _answer_outcome(outcome: Outcome) -> Encoded:
-    known()["org_id"] = outcome.org_id
+def _answer_outcome(services: Services, outcome: Outcome) -> JsonResponse:
+    request_context()["org_id"] = outcome.org_id
     if isinstance(outcome, Running):
         return _answer_running(outcome)
     if isinstance(outcome, Insufficient):
-        return _answer_insufficient(outcome)
+        return _answer_insufficient(services, outcome)
     if isinstance(outcome, Failed):
         raise Refusal(503, "training_failed", outcome.message, run_id=outcome.run_id)
     trained = TrainAnswer(
@@ -115,15 +115,15 @@ def _answer_outcome(outcome: Outcome) -> Encoded:
     return answer(trained, version=outcome.version)
 
 
-def _answer_running(outcome: Running) -> Encoded:
+def _answer_running(outcome: Running) -> JsonResponse:
     running = answer(TrainRunning(status="running", org_id=outcome.org_id, run_id=outcome.run_id), 202)
-    running.headers += [("Location", _address(outcome.run_id)), ("Retry-After", str(POLL_AGAIN_SECONDS))]
+    running.headers.extend([("Location", _address(outcome.run_id)), ("Retry-After", str(POLL_AGAIN_SECONDS))])
     return running
 
 
-def _answer_insufficient(outcome: Insufficient) -> Encoded:
+def _answer_insufficient(services: Services, outcome: Insufficient) -> JsonResponse:
     """Answer a problem whose `status` is the word that callers read, in place of the number."""
-    message, readiness = _with_plan(outcome)
+    message, readiness = _with_plan(services, outcome)
     problem = problem_of(Refusal(422, "insufficient_data", message), request_id())
     members = msgspec.structs.asdict(problem) | {
         "status": "insufficient_data",
@@ -135,11 +135,11 @@ def _answer_insufficient(outcome: Insufficient) -> Encoded:
     return answer(InsufficientData(**members), 422, content_type=PROBLEM_TYPE)
 
 
-def _with_plan(outcome: Insufficient) -> tuple[str, ReadinessAnswer | msgspec.UnsetType]:
+def _with_plan(services: Services, outcome: Insufficient) -> tuple[str, ReadinessAnswer | msgspec.UnsetType]:
     """Return why the data were refused and when they will do; without the latter when it cannot be told now."""
     try:
-        readiness = services().readiness.readiness(outcome.org_id)
-        return readiness.added_to(outcome.message), readiness_answer(outcome.org_id, readiness)
+        readiness = services.readiness.readiness(outcome.org_id)
+        return readiness.added_to(outcome.message), readiness_answer(services, outcome.org_id, readiness)
     except (LeadscoreError, OSError) as error:
         _log.warning("insufficient data is answered without a plan: %s", error)
         return outcome.message, msgspec.UNSET

@@ -12,8 +12,8 @@ from leadscore.gate import Judgement
 from leadscore.registry.activation import roll_back
 from leadscore.registry.store import REPORT_FILE, Pointer
 from leadscore.registry.version import Manifest
-from serving.api.endpoint import answer, operation
-from serving.api.json_response import Encoded
+from serving.api.endpoint import endpoint
+from serving.api.json_response import JsonResponse, answer
 from serving.api.problems import Refusal, invalid
 from serving.api.schema import (
     DecisionAnswer,
@@ -28,7 +28,7 @@ from serving.api.schema import (
     VersionsAnswer,
     VersionsQuery,
 )
-from serving.services import services
+from serving.services import Services
 from serving.telemetry.request_context import request_id
 
 ORIGINS = ("run_id", "records_fingerprint", "sql_sha256", "code_version")
@@ -41,31 +41,31 @@ _log = logging.getLogger(__name__)
 
 
 @routes.get("/info")
-@operation(
+@endpoint(
     {200: InfoAnswer},
     query=VersionQuery,
     refusals={404: ("no_active_model", "version_not_found"), 503: ("model_unavailable", "registry_unavailable")},
 )
-def info(query: VersionQuery) -> Encoded:
+def info(services: Services, query: VersionQuery) -> JsonResponse:
     """Return a version's quality and where it comes from; the active one unless `version` names another."""
-    registry = services().registry
-    pointer = registry.active(query.org_id) if query.version else services().models.pointer(query.org_id)
+    registry = services.registry
+    pointer = registry.active(query.org_id) if query.version else services.models.own_pointer(query.org_id)
     active = pointer if pointer and query.version in (None, pointer.version) else None
     version = query.version or (active.version if active else "")
     manifest = registry.manifest(query.org_id, version, active.manifest_sha256 if active else None)
-    return answer(_info(manifest, registry.judgement(query.org_id, version), active), version=version)
+    return answer(_info(services, manifest, registry.judgement(query.org_id, version), active), version=version)
 
 
 @routes.get("/feature-importance")
-@operation(
+@endpoint(
     {200: ImportanceAnswer},
     query=OrgQuery,
     refusals={404: ("no_active_model",), 503: ("model_unavailable", "registry_unavailable")},
 )
-def feature_importance(query: OrgQuery) -> Encoded:
+def feature_importance(services: Services, query: OrgQuery) -> JsonResponse:
     """Rank the active version's features by their mean absolute contribution."""
-    pointer = services().models.pointer(query.org_id)
-    manifest = services().registry.manifest(query.org_id, pointer.version, pointer.manifest_sha256)
+    pointer = services.models.own_pointer(query.org_id)
+    manifest = services.registry.manifest(query.org_id, pointer.version, pointer.manifest_sha256)
     ranked = sorted(manifest.importance, key=lambda entry: -entry.importance)
     entries = [
         ImportanceEntry(feature=entry.feature, importance=entry.importance, rank=rank)
@@ -76,22 +76,22 @@ def feature_importance(query: OrgQuery) -> Encoded:
 
 
 @routes.get("/versions")
-@operation({200: VersionsAnswer}, query=VersionsQuery, refusals={503: ("model_unavailable", "registry_unavailable")})
-def versions(query: VersionsQuery) -> Encoded:
+@endpoint({200: VersionsAnswer}, query=VersionsQuery, refusals={503: ("model_unavailable", "registry_unavailable")})
+def versions(services: Services, query: VersionsQuery) -> JsonResponse:
     """List the org's versions, newest first, the held and refused ones too; none for an org without versions.
 
     With a run, a records' fingerprint, an SQL's hash or a code version, only what was made by it is listed; a page then
     ends, too, when many versions were looked at.
     """
-    found = services().registry.versions(query.org_id)
+    found = services.registry.versions(query.org_id)
     rest = [version for version in found if query.cursor is None or version < query.cursor]
-    entries, last = _page(query, rest[:MOST_LOOKED_AT])
+    entries, last = _page(services, query, rest[:MOST_LOOKED_AT])
     next_cursor = last if rest and last != rest[-1] else None
     return answer(VersionsAnswer(versions=entries, next_cursor=next_cursor, org_id=query.org_id))
 
 
 @routes.post("/rollback")
-@operation(
+@endpoint(
     {200: RollbackAnswer},
     body=RollbackRequest,
     refusals={
@@ -102,16 +102,13 @@ def versions(query: VersionsQuery) -> Encoded:
         503: ("registry_unavailable",),
     },
 )
-def rollback(body: RollbackRequest) -> Encoded:
+def rollback(services: Services, body: RollbackRequest) -> JsonResponse:
     """Make another version active. One that did not pass the gate needs `force` and a reason."""
     if body.force and not body.reason.strip():
         raise invalid((Fault("/reason", "missing", "required with force"),), 422, "invalid_request")
-    registry = services().registry
     try:
-        # asked first, because taking the org's lock would make a folder for an org that does not exist
-        registry.manifest(body.org_id, body.version)
         pointer = roll_back(
-            registry,
+            services.registry,
             body.org_id,
             body.version,
             by=f"api request {request_id()}",
@@ -133,7 +130,7 @@ def rollback(body: RollbackRequest) -> Encoded:
     )
 
 
-def _info(manifest: Manifest, judgement: Judgement | None, active: Pointer | None) -> InfoAnswer:
+def _info(services: Services, manifest: Manifest, judgement: Judgement | None, active: Pointer | None) -> InfoAnswer:
     return InfoAnswer(
         org_id=manifest.org_id,
         version=manifest.version,
@@ -146,8 +143,8 @@ def _info(manifest: Manifest, judgement: Judgement | None, active: Pointer | Non
         activation_reason=active.reason if active else None,
         created_at=manifest.created_at,
         run_id=manifest.run_id,
-        report_url=_report_url(manifest) if judgement and REPORT_FILE in judgement.files else None,
-        run_url=services().settings.run_link(manifest.run_id),
+        report_url=_report_url(services, manifest) if judgement and REPORT_FILE in judgement.files else None,
+        run_url=services.settings.run_link(manifest.run_id),
         records_fingerprint=manifest.counts.fingerprint,
         sql_sha256=manifest.counts.sql_sha256,
         contract_fingerprint=manifest.contract_fingerprint,
@@ -158,17 +155,17 @@ def _info(manifest: Manifest, judgement: Judgement | None, active: Pointer | Non
     )
 
 
-def _report_url(manifest: Manifest) -> str:
+def _report_url(services: Services, manifest: Manifest) -> str:
     query = urlencode({"org_id": manifest.org_id, "version": manifest.version})
-    return services().settings.link(f"/api/v1/model/report?{query}")
+    return services.settings.link(f"/api/v1/model/report?{query}")
 
 
-def _entry(org_id: str, version: str, pointer: Pointer | None) -> VersionEntry:
+def _entry(services: Services, org_id: str, version: str, pointer: Pointer | None) -> VersionEntry:
     """Return a version's line in the list; damaged files are said so, and hide no other version."""
     is_active = pointer is not None and pointer.version == version
     try:
-        manifest = services().registry.manifest(org_id, version)
-        judgement = services().registry.judgement(org_id, version)
+        manifest = services.registry.manifest(org_id, version)
+        judgement = services.registry.judgement(org_id, version)
     except Damaged as error:
         _log.warning("a version is damaged: %s", error.message, extra={"version": version})
         return VersionEntry(
@@ -198,12 +195,12 @@ def _entry(org_id: str, version: str, pointer: Pointer | None) -> VersionEntry:
     )
 
 
-def _page(query: VersionsQuery, versions: list[str]) -> tuple[list[VersionEntry], str | None]:
+def _page(services: Services, query: VersionsQuery, versions: list[str]) -> tuple[list[VersionEntry], str | None]:
     """Return the entries that the query asks for, as many as it wants, and the last version that was looked at."""
-    pointer = services().registry.active(query.org_id)
+    pointer = services.registry.active(query.org_id)
     entries = []
     for version in versions:
-        entry = _entry(query.org_id, version, pointer)
+        entry = _entry(services, query.org_id, version, pointer)
         if _is_made_by(entry, query):
             entries.append(entry)
         if len(entries) == query.limit:

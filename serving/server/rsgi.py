@@ -29,7 +29,7 @@ from serving.telemetry.json_logging import flush_lines
 
 if TYPE_CHECKING:
     # it imports prometheus_client, which must not be imported before a process knows where its figures go
-    from serving.telemetry.recorder import Journal
+    from serving.telemetry.recorder import Recorder
 
 # beyond this a body is large: so many may be held at a time, the others wait unread
 LARGE_BYTES = 65_536
@@ -41,7 +41,7 @@ LARGE_AT_A_TIME = 2
 BODY_SECONDS = 10.0
 # how long what is sent after a refusal is thrown away
 DISCARD_SECONDS = 2.0
-# how often the journal is written, and bodies that are late are given up
+# how often the recorder writes, and bodies that are late are given up
 TICK_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Bridge:
     def __init__(self, app: Flask, is_stopping: threading.Event, *, threads: int, max_body_bytes: int) -> None:
         self._call, self._is_stopping, self._max_body_bytes = app.wsgi_app, is_stopping, max_body_bytes
         # the app that only measures what a server costs has none
-        self._journal: Journal | None = getattr(app, "journal", None)
+        self._recorder: Recorder | None = getattr(app, "recorder", None)
         self._quick, self._computing = _paths_of(app, "is_quick"), _paths_of(app, "is_computing")
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._large_threads = ThreadPoolExecutor(LARGE_AT_A_TIME, thread_name_prefix="large-request")
@@ -88,24 +88,24 @@ class Bridge:
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin what is done from time to time; called by the server before the first request."""
-        if self._journal:
-            self._journal.is_deferred = True
+        if self._recorder:
+            self._recorder.is_deferred = True
         self._tick(loop)
 
     def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
         """Write what is left; called by the server after the last request."""
         self._large_threads.shutdown()
         self._threads.shutdown()
-        if self._journal:
-            self._journal.write()
+        if self._recorder:
+            self._recorder.write()
         flush_lines()
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         # first, so that a failure is logged, and tried again
         loop.call_later(TICK_SECONDS, self._tick, loop)
         self._bodies.give_up_late()
-        if self._journal:
-            self._journal.write()
+        if self._recorder:
+            self._recorder.write()
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request."""

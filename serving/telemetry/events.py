@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 
 class Answered(NamedTuple):
-    """A request that was answered; `known` has its id, and the org and the version as far as they are known."""
+    """A request that was answered; `context` has its id, and the org and the version as far as they are known."""
 
     method: str
     route: str
     status: int
     duration_seconds: float
-    known: dict[str, Any]
+    context: dict[str, Any]
 
 
 class Scored(NamedTuple):

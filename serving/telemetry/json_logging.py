@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 import msgspec
 
 from serving.telemetry.log_writer import Spool
-from serving.telemetry.request_context import known_if_any
+from serving.telemetry.request_context import request_context_if_any
 
 # what every record has; anything else was given as `extra`
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -97,7 +97,7 @@ def _line_of_dropped(count: int) -> bytes:
 def _line_of(record: logging.LogRecord) -> bytes:
     fields = {name: value for name, value in vars(record).items() if name not in _USUAL}
     if "request_id" not in fields:
-        fields |= known_if_any()
+        fields |= request_context_if_any()
     if record.exc_info:
         fields["exc_info"] = logging.Formatter().formatException(record.exc_info)
     return _encoded(Line(record.created, record.getMessage(), fields), record.levelname, record.name)

@@ -71,7 +71,7 @@ class Metrics:
             ["dependency"],
             multiprocess_mode="livemostrecent",
         )
-        self._cache_hits = counter(
+        self.cache_hits = counter(
             "leadscore_model_cache_hits", "Look-ups that found a loaded version; an org of the pool takes two"
         )
         self.cache_loads = counter("leadscore_model_cache_loads", "Versions loaded")
@@ -89,19 +89,6 @@ class Metrics:
         self._lock = threading.Lock()
         self._of_version: dict[str, Counter] = {}
         self._of_request: dict[tuple[str, str, int], tuple[Counter, Distribution]] = {}
-        self._hits = 0
-
-    def count_hit(self) -> None:
-        """Count a look-up that found a loaded version; `write_hits` writes it down."""
-        with self._lock:
-            self._hits += 1
-
-    def write_hits(self) -> None:
-        """Write down the look-ups that were counted."""
-        with self._lock:
-            hits, self._hits = self._hits, 0
-        if hits:
-            self._cache_hits.inc(hits)
 
     def count_scored(self, scored: Sequence[Scored]) -> None:
         """Count the leads of some requests, with their probabilities and the time that it took to score them."""
@@ -125,7 +112,6 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return the exposition, of all processes that share a folder of figures."""
-        self.write_hits()
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         if folder is None:
             return generate_latest(self.registry)

@@ -1,7 +1,7 @@
-"""What was answered: noted in passing, and written down together, as log lines and as metrics.
+"""Records what was answered: noted in passing, and written together, as log lines and as metrics.
 
 Writing takes longer than answering does, most of all when it is done anew for each request. So a server notes, and
-writes some times a second; whoever kills its process loses what was noted since. Without a server, as in a test, every
+writes some times a second; a process that is killed loses what was noted since. Without a server, as in a test, every
 note is written at once.
 """
 
@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from serving.telemetry.events import Answered, Scored
@@ -21,20 +21,23 @@ from serving.telemetry.metrics import Metrics
 _log = logging.getLogger("serving.requests")
 
 
-class Journal:
-    """The notes of one process. `is_deferred` when somebody calls `write` again and again."""
+class Recorder:
+    """The notes of one process. `is_deferred` when `write` is called again and again.
 
-    def __init__(self, metrics: Metrics) -> None:
+    `take_hits` returns how many look-ups found a loaded version since it was called last.
+    """
+
+    def __init__(self, metrics: Metrics, take_hits: Callable[[], int] = lambda: 0) -> None:
         self.is_deferred = False
-        self._metrics = metrics
+        self._metrics, self._take_hits = metrics, take_hits
         self._writing = threading.Lock()
-        self._under_way: list[None] = []
+        self._in_progress: list[None] = []
         self._answered: deque[tuple[float, Answered]] = deque()
         self._scored: deque[Scored] = deque()
 
     def begin(self) -> None:
         """Note that a request has come."""
-        self._under_way.append(None)
+        self._in_progress.append(None)
 
     def scored(self, version: str, probabilities: Sequence[float], duration_seconds: float) -> None:
         """Note the leads of a request, which one version scored."""
@@ -42,13 +45,13 @@ class Journal:
 
     def end(self, answered: Answered) -> None:
         """Note that a request was answered."""
-        self._under_way.pop()
+        self._in_progress.pop()
         self._answered.append((time.time(), answered))
         if not self.is_deferred:
             self.write()
 
     def write(self) -> None:
-        """Write down what was noted; one thread at a time, so that nothing is taken twice."""
+        """Write what was noted; one thread at a time, so that nothing is taken twice."""
         with self._writing:
             self._write()
 
@@ -56,8 +59,8 @@ class Journal:
         scored, answered = _taken(self._scored), _taken(self._answered)
         self._metrics.count_scored(scored)
         self._metrics.count_answered([one for _, one in answered])
-        self._metrics.write_hits()
-        self._metrics.requests_in_progress.set(len(self._under_way))
+        self._metrics.cache_hits.inc(self._take_hits())
+        self._metrics.requests_in_progress.set(len(self._in_progress))
         if dropped := take_dropped_lines():
             self._metrics.log_lines_dropped.inc(dropped)
         if answered and _log.isEnabledFor(logging.INFO):
@@ -70,6 +73,6 @@ def _taken(notes: deque[Any]) -> list[Any]:
 
 
 def _line(at_seconds: float, answered: Answered) -> Line:
-    method, route, status, duration_seconds, known = answered
+    method, route, status, duration_seconds, context = answered
     fields = {"method": method, "route": route, "status": status, "duration_ms": round(duration_seconds * 1000, 3)}
-    return Line(at_seconds, f"{method} {route} {status}", fields | known)
+    return Line(at_seconds, f"{method} {route} {status}", fields | context)

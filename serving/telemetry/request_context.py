@@ -1,6 +1,6 @@
-"""What is known of the request that is being answered, for its log line: its id, and its org and version once they are.
+"""The context of the request that is being answered, for its log lines: its id, and its org and version once known.
 
-It lies in the request's environment, where one look finds it.
+It lies in the request's environment, where one look finds it, and beside it the route, once one was found.
 """
 
 from __future__ import annotations
@@ -9,21 +9,22 @@ from typing import Any
 
 from flask import has_request_context, request
 
-KNOWN = "leadscore.known"
+CONTEXT = "leadscore.request_context"
+ROUTE = "leadscore.route"
 
 
-def known() -> dict[str, Any]:
-    """Return what is known: `request_id`, and perhaps `org_id` and `version`. What is put in is known from then on."""
-    found: dict[str, Any] = request.environ[KNOWN]
-    return found
+def request_context() -> dict[str, Any]:
+    """Return `request_id`, and perhaps `org_id` and `version`; what is put in appears in every later log line."""
+    context: dict[str, Any] = request.environ[CONTEXT]
+    return context
 
 
-def known_if_any() -> dict[str, Any]:
-    """Return what is known of the request, or nothing where none is being answered."""
-    return request.environ.get(KNOWN, {}) if has_request_context() else {}
+def request_context_if_any() -> dict[str, Any]:
+    """Return the context of the request that is being answered, or nothing where there is none."""
+    return request.environ.get(CONTEXT, {}) if has_request_context() else {}
 
 
 def request_id() -> str:
     """Return the id of the request that is being answered."""
-    found: str = known()["request_id"]
+    found: str = request_context()["request_id"]
     return found

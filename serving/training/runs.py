@@ -177,7 +177,9 @@ class Trainings:
             return Insufficient(org_id, run.run_id, evaluation.get("reasons", "too little data"))
         if run.status != "SUCCESS":
             return self._failed(org_id, run)
-        return self._trained(org_id, run.run_id, evaluation, is_activated="active_model" in materialized)
+        # a run that holds its version materializes the active model, too: as what it was before
+        served = materialized.get("active_model", {}).get("version")
+        return self._trained(org_id, run.run_id, evaluation, is_activated=served == evaluation.get("version"))
 
     def _failed(self, org_id: str, run: Run) -> Outcome:
         failures = self._dagster.failures(run.run_id) if run.status == "FAILURE" else []

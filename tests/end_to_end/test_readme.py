@@ -150,7 +150,7 @@ with dg.DagsterInstance.ephemeral() as instance:
     instance.add_dynamic_partitions("orgs", ["sound"])
     job = build_defs(settings).resolve_job_def("train")
     assert job.execute_in_process(instance=instance, partition_key="sound").success
-version = Registry(settings.model_path).require_active("sound").version
+version = Registry(settings.model_path).active("sound").version
 print("features", *Registry(settings.model_path).manifest("sound", version).contract.names)
 """
 

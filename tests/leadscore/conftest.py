@@ -112,9 +112,10 @@ def _difference(candidate: float, baseline: float, gain: float, probability_bett
 
 
 def _judge(registry: Registry, version: str, verdict: Verdict = "activate", org_id: str = ORG) -> Judgement:
+    champion = registry.active(org_id)
     judgement = Judgement(
         report=_report(version),
-        champion=None,
+        champion=_report(champion.version) if champion else None,
         champion_problem=None,
         decision=Decision(verdict, (Reason("some_code", f"Because it is to {verdict}", 0.75, 0.5),)),
         manifest_sha256=registry.manifest_sha256(org_id, version),
@@ -163,5 +164,8 @@ def make_comparison() -> Callable[..., Comparison]:
 
 @pytest.fixture(scope="session")
 def judge() -> Callable[..., Judgement]:
-    """Give `judge(registry, version, verdict="activate", org_id="acme")`, which stores a judgement and returns it."""
+    """Give `judge(registry, version, verdict="activate", org_id="acme")`, which stores a judgement and returns it.
+
+    The version is judged against the one that is active.
+    """
     return _judge

@@ -30,16 +30,16 @@ def test_each_older_format_is_kept_for_the_tests() -> None:
 
 
 def test_an_older_version_is_served(stored: Registry) -> None:
-    pointer = stored.require_active("acme")
+    pointer = stored.active("acme")
     artifact = stored.load("acme", pointer.version, pointer.manifest_sha256)
     features = len(artifact.manifest.contract.features)
     assert artifact.scorer.probabilities(np.zeros((1, features))) == pytest.approx([0.25])
-    assert [entry.version for entry in stored.history("acme")] == [pointer.version]
+    assert [entry.version for entry in stored.history("acme").entries] == [pointer.version]
 
 
 def test_an_older_judgement_reads_as_it_was(stored: Registry) -> None:
     """Without what was added since: the comparison and the report came with format 2."""
-    version = stored.require_active("acme").version
+    version = stored.active("acme").version
     judgement = stored.judgement("acme", version)
     assert judgement is not None
     assert judgement.decision.verdict == "activate"
@@ -69,7 +69,7 @@ def test_a_newer_format_is_refused_with_its_number(stored: Registry) -> None:
 def test_a_file_that_stands_beside_a_judgement_is_verified(stored: Registry) -> None:
     """It is stored with the judgement and its hash, and any other content is refused."""
     version, _ = stored.versions("acme")
-    older = stored.judgement("acme", stored.require_active("acme").version)
+    older = stored.judgement("acme", stored.active("acme").version)
     assert older is not None
     judgement = stored.record_judgement("acme", version, older, {"report.html": b"<p>a report</p>"})
 

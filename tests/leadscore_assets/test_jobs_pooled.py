@@ -56,7 +56,7 @@ def test_the_pool_is_trained_judged_and_activated_as_an_org_is(train: Any, setti
     assert result.success
     assert {event.asset_key.path[-1] for event in result.get_asset_materialization_events()} == ASSETS
     registry = Registry(settings.model_path)
-    active = registry.require_active(POOLED)
+    active = registry.active(POOLED)
     artifact = registry.load(POOLED, active.version, active.manifest_sha256)
     singles = [Crm(settings).conversion_records(org_id, window_from(settings)).counts for org_id in ORGS]
     assert artifact.manifest.counts.records == sum(counts.records for counts in singles)
@@ -181,7 +181,7 @@ def test_a_first_version_that_beats_the_pooled_model_takes_over(train: Any, sett
 
     assert train("sound", settings=settings).success
 
-    active = Registry(settings.model_path).require_active("sound")
+    active = Registry(settings.model_path).active("sound")
     assert active.previous is None
     assert active.reason.startswith(f"Better than the pooled model {pooled}, which scores the org's leads now, with")
 
@@ -209,7 +209,7 @@ def test_once_an_org_has_a_version_of_its_own_that_is_the_one_to_beat(train: Any
 
     train("sound", settings=settings)
 
-    own = Registry(settings.model_path).require_active("sound").version
+    own = Registry(settings.model_path).active("sound").version
     again = judgement_of(settings, "sound")
     assert again.comparison is not None
     assert again.comparison.baseline == again.champion_version == own
@@ -233,7 +233,7 @@ def test_a_pooled_model_that_cannot_be_loaded_gives_way_to_the_base_rate(
     told = f"The pooled model {named.format(version=version)} cannot be compared: "
     assert judgement.decision.text.startswith(told)
     assert judgement.champion_version is None
-    assert Registry(settings.model_path).require_active("sound").previous is None
+    assert Registry(settings.model_path).active("sound").previous is None
 
 
 def sensor_tick(settings: Settings, instance: dg.DagsterInstance) -> Any:

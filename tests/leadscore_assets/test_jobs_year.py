@@ -13,7 +13,7 @@ from leadscore.comparison import Comparison
 from leadscore.features import CONTRACT
 from leadscore.gate import Judgement, policy_from
 from leadscore.records import window_from
-from leadscore.registry.activation import activate
+from leadscore.registry.activation import apply_verdict
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
@@ -57,7 +57,7 @@ def live_through(settings: Settings, registry: Registry, months: list[datetime])
             version = train(registry, ORG.org_id, features).version
             judgement = judge(registry, ORG.org_id, version, features, policy_from(settings))
             if judgement.decision.verdict == "activate":
-                activate(registry, ORG.org_id, version, expected_active=active, by="the year")
+                apply_verdict(registry, ORG.org_id, version, by="the year")
         lived.append(Month(as_of, need.reason, active, judgement))
     return lived
 
@@ -139,7 +139,7 @@ def test_a_candidate_is_compared_with_the_version_that_was_active_then(year: lis
 def test_the_history_is_the_activations_and_nothing_else(year: list[Month], registry: Registry) -> None:
     judgements = [month.judgement for month in year if month.judgement]
     passed = [judgement.report.version for judgement in judgements if judgement.decision.verdict == "activate"]
-    history = sorted(registry.history(ORG.org_id), key=lambda entry: entry.version)
+    history = sorted(registry.history(ORG.org_id).entries, key=lambda entry: entry.version)
     pointer = registry.active(ORG.org_id)
     assert [entry.version for entry in history] == passed
     assert pointer is not None

@@ -28,7 +28,7 @@ from leadscore.formats import FORMAT
 from leadscore.gate import Decision, Judgement, Reason, Verdict
 from leadscore.pooling import POOLED, BaseValues
 from leadscore.records import RecordCounts, Window
-from leadscore.registry.activation import activate, roll_back
+from leadscore.registry.activation import apply_verdict, roll_back
 from leadscore.registry.safetensors import encode_arrays
 from leadscore.registry.store import Registry
 from leadscore.registry.version import BASE_VALUES_FILE, ENGINE_FILE, FOREST_FILE, Importance, Manifest, Split
@@ -128,8 +128,8 @@ class Shelf:
 
     def activated(self, org_id: str = "default", **published: Any) -> str:
         """Add a version, make it active, and return its id."""
-        version, pointer = self.judged(org_id, **published), self.registry.active(org_id)
-        activate(self.registry, org_id, version, expected_active=pointer.version if pointer else None, by="a test")
+        version = self.judged(org_id, **published)
+        apply_verdict(self.registry, org_id, version, by="a test")
         return version
 
     def pooled(self, high: float = 0.75, **base_values: float) -> str:

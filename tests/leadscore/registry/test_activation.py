@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from leadscore.errors import ActiveVersionMoved, Damaged, InvalidId, LeadscoreError, NotActivatable, VersionNotFound
 from leadscore.gate import Judgement
-from leadscore.registry.activation import activate, roll_back
+from leadscore.registry.activation import apply_verdict, roll_back
 from leadscore.registry.store import Registry
 from leadscore.registry.version import FOREST_FILE, MANIFEST_FILE
 
@@ -20,72 +24,118 @@ Judge = Callable[..., Judgement]
 
 @pytest.fixture
 def versions(registry: Registry, publish: Publish, judge: Judge) -> list[str]:
-    """Give three versions that passed the gate; the first is active."""
+    """Give three versions that passed the gate: the first is active, the others were judged against it."""
     made = [publish(registry) for _ in range(3)]
-    for version in made:
+    judge(registry, made[0])
+    apply_verdict(registry, "acme", made[0], by="run-0")
+    for version in made[1:]:
         judge(registry, version)
-    activate(registry, "acme", made[0], expected_active=None, by="run-0")
     return made
+
+
+@contextmanager
+def _unchanged(registry: Registry) -> Iterator[None]:
+    """Expect that every byte of the registry stays as it is."""
+    before = {path: path.read_bytes() for path in registry.root.rglob("*") if path.is_file()}
+    yield
+    assert {path: path.read_bytes() for path in registry.root.rglob("*") if path.is_file()} == before
 
 
 @contextmanager
 def _refused(registry: Registry, error: type[LeadscoreError], match: str | None = None) -> Iterator[None]:
     """Expect this error, and that every byte of the registry stays as it is."""
-    before = {path: path.read_bytes() for path in registry.root.rglob("*") if path.is_file()}
-    with pytest.raises(error, match=match):
+    with _unchanged(registry), pytest.raises(error, match=match):
         yield
-    assert {path: path.read_bytes() for path in registry.root.rglob("*") if path.is_file()} == before
 
 
 def test_a_version_that_passed_becomes_active_with_who_when_why_and_what_was_before(
     registry: Registry, versions: list[str]
 ) -> None:
-    pointer = activate(registry, "acme", versions[1], expected_active=versions[0], by="run-7")
+    applied = apply_verdict(registry, "acme", versions[1], by="run-7")
+    pointer = applied.pointer
+    assert applied.is_activated
     assert registry.active("acme") == pointer
     assert (pointer.version, pointer.previous, pointer.by) == (versions[1], versions[0], "run-7")
     assert pointer.reason == "Because it is to activate."
     assert pointer.manifest_sha256 == registry.manifest_sha256("acme", versions[1])
     assert abs(datetime.now(UTC) - datetime.fromisoformat(pointer.activated_at)) < timedelta(minutes=1)
-    assert [entry.version for entry in registry.history("acme")] == versions[:2]
+    assert [entry.version for entry in registry.history("acme").entries] == versions[:2]
 
 
-@pytest.mark.parametrize("verdict", ["hold", "refuse", None])
+@pytest.mark.parametrize("verdict", ["hold", "refuse"])
 def test_a_version_that_the_gate_did_not_pass_never_becomes_active_by_itself(
-    verdict: str | None, registry: Registry, versions: list[str], publish: Publish, judge: Judge
+    verdict: str, registry: Registry, versions: list[str], publish: Publish, judge: Judge
+) -> None:
+    """Its verdict changes nothing, and the caller learns what is active."""
+    judgement = judge(registry, version := publish(registry), verdict)
+    with _unchanged(registry):
+        applied = apply_verdict(registry, "acme", version, by="run-7")
+    assert applied == (judgement, registry.active("acme"), False)
+    with _refused(registry, NotActivatable, rf"\({verdict}: Because it is to {verdict}.*repeat the call with force"):
+        roll_back(registry, "acme", version, by="me", reason="I like it")
+
+
+def test_a_version_that_was_never_judged_does_not_become_active(
+    registry: Registry, versions: list[str], publish: Publish
 ) -> None:
     version = publish(registry)
-    if verdict:
-        judge(registry, version, verdict)
-    why = f"{verdict}: Because it is to {verdict}" if verdict else "it was never judged"
-    with _refused(registry, NotActivatable, why):
-        activate(registry, "acme", version, expected_active=versions[0], by="run-7")
-    with _refused(registry, NotActivatable, "repeat the call with force and a reason"):
+    with _refused(registry, NotActivatable, "was not judged; materialize evaluation first"):
+        apply_verdict(registry, "acme", version, by="run-7")
+    with _refused(registry, NotActivatable, r"\(it was never judged\); .*repeat the call with force and a reason"):
         roll_back(registry, "acme", version, by="me", reason="I like it")
+
+
+def test_the_verdict_on_the_active_version_confirms_it(registry: Registry, versions: list[str]) -> None:
+    with _unchanged(registry):
+        applied = apply_verdict(registry, "acme", versions[0], by="run-7")
+    assert applied.pointer == registry.active("acme")
+    assert not applied.is_activated
 
 
 def test_a_version_judged_against_another_champion_than_the_active_one_is_refused(
     registry: Registry, versions: list[str]
 ) -> None:
-    with _refused(registry, ActiveVersionMoved, f"version {versions[0]} is active, not none; look again"):
-        activate(registry, "acme", versions[1], expected_active=None, by="run-7")
-    with _refused(registry, ActiveVersionMoved):
-        activate(registry, "acme", versions[1], expected_active=versions[2], by="run-7")
+    apply_verdict(registry, "acme", versions[1], by="run-7")
+    with _refused(registry, ActiveVersionMoved, f"version {versions[1]} is active, not {versions[0]}; look again"):
+        apply_verdict(registry, "acme", versions[2], by="run-7")
+
+
+def test_an_activation_opens_no_file_of_the_registry_twice(
+    registry: Registry, versions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: Counter[str] = Counter()
+    really_open = os.open
+
+    def counting(path: Any, flags: int, *rest: Any) -> int:
+        if not flags & (os.O_WRONLY | os.O_RDWR | os.O_DIRECTORY) and Path(path).is_file():
+            opened[str(path)] += 1
+        return really_open(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", counting)
+    apply_verdict(registry, "acme", versions[1], by="run-7")
+    roll_back(registry, "acme", versions[0], by="me", reason="odd scores")
+
+    names = Counter({Path(path).relative_to(registry.root / "acme").as_posix(): n for path, n in opened.items()})
+    of_both_acts = {"active.json", "activations.jsonl"}
+    assert names.keys() >= {f"{versions[1]}/{name}" for name in (MANIFEST_FILE, "evaluation.json", FOREST_FILE)}
+    assert names.keys() >= of_both_acts
+    assert names == {name: 2 if name in of_both_acts else 1 for name in names}
 
 
 def test_an_earlier_version_comes_back(registry: Registry, versions: list[str]) -> None:
-    activate(registry, "acme", versions[1], expected_active=versions[0], by="run-7")
+    apply_verdict(registry, "acme", versions[1], by="run-7")
     pointer = roll_back(registry, "acme", versions[0], by="me", reason="odd scores", expected_active=versions[1])
     assert registry.active("acme") == pointer
     assert (pointer.version, pointer.previous, pointer.reason) == (versions[0], versions[1], "odd scores")
-    assert [entry.version for entry in registry.history("acme")] == [versions[0], versions[1], versions[0]]
+    assert [entry.version for entry in registry.history("acme").entries] == [versions[0], versions[1], versions[0]]
 
 
 def test_a_version_that_was_taken_back_returns_by_a_rollback_only(registry: Registry, versions: list[str]) -> None:
     """Whatever was judged against the version that is active again: the operator's act stands."""
-    activate(registry, "acme", versions[1], expected_active=versions[0], by="run-7")
+    apply_verdict(registry, "acme", versions[1], by="run-7")
     roll_back(registry, "acme", versions[0], by="me", reason="odd scores")
     with _refused(registry, NotActivatable, "was active before; bring it back with a rollback"):
-        activate(registry, "acme", versions[1], expected_active=versions[0], by="run-8")
+        apply_verdict(registry, "acme", versions[1], by="run-8")
     assert roll_back(registry, "acme", versions[1], by="me", reason="it was right").version == versions[1]
 
 
@@ -93,7 +143,7 @@ def test_a_rollback_to_the_active_version_changes_nothing(registry: Registry, ve
     before, stamp = registry.active("acme"), registry.pointer_stamp("acme")
     assert roll_back(registry, "acme", versions[0], by="me", reason="again") == before
     assert registry.pointer_stamp("acme") == stamp
-    assert len(registry.history("acme")) == 1
+    assert len(registry.history("acme").entries) == 1
 
 
 def test_a_rollback_by_somebody_who_did_not_see_the_active_version_is_refused(
@@ -111,8 +161,8 @@ def test_force_is_the_explicit_act_and_it_is_in_the_history(
     if verdict:
         judge(registry, version, verdict)
     roll_back(registry, "acme", version, by="me", reason="I insist", is_forced=True)
-    assert registry.require_active("acme").version == version
-    assert (registry.history("acme")[-1].by, registry.history("acme")[-1].reason) == ("me", "I insist")
+    assert registry.active("acme").version == version
+    assert (registry.history("acme").entries[-1].by, registry.history("acme").entries[-1].reason) == ("me", "I insist")
 
 
 @pytest.mark.parametrize("is_forced", [False, True])
@@ -125,7 +175,7 @@ def test_a_damaged_version_is_refused_even_by_force(
     with _refused(registry, Damaged):
         roll_back(registry, "acme", versions[1], by="me", reason="x", is_forced=is_forced)
     with _refused(registry, Damaged):
-        activate(registry, "acme", versions[1], expected_active=versions[0], by="run-7")
+        apply_verdict(registry, "acme", versions[1], by="run-7")
 
 
 def test_a_manifest_that_was_exchanged_after_the_judgement_is_refused(registry: Registry, versions: list[str]) -> None:
@@ -134,7 +184,7 @@ def test_a_manifest_that_was_exchanged_after_the_judgement_is_refused(registry: 
     path.write_bytes(path.read_bytes().replace(b'"code_version": "abc"', b'"code_version": "xyz"'))
     assert registry.load("acme", versions[1]).manifest.code_version == "xyz"
     with _refused(registry, Damaged, "is not what was written"):
-        activate(registry, "acme", versions[1], expected_active=versions[0], by="run-7")
+        apply_verdict(registry, "acme", versions[1], by="run-7")
 
 
 def test_a_damaged_active_version_does_not_count_as_rolled_back_to(registry: Registry, versions: list[str]) -> None:
@@ -142,7 +192,7 @@ def test_a_damaged_active_version_does_not_count_as_rolled_back_to(registry: Reg
     with _refused(registry, Damaged):
         roll_back(registry, "acme", versions[0], by="me", reason="again")
     roll_back(registry, "acme", versions[1], by="me", reason="the active one is damaged")
-    assert registry.require_active("acme").version == versions[1]
+    assert registry.active("acme").version == versions[1]
 
 
 def test_an_unknown_version_or_another_orgs_is_not_found(
@@ -155,14 +205,14 @@ def test_an_unknown_version_or_another_orgs_is_not_found(
         with _refused(registry, VersionNotFound):
             roll_back(registry, "acme", version, by="me", reason="", is_forced=True)
         with _refused(registry, VersionNotFound):
-            activate(registry, "acme", version, expected_active=versions[0], by="run-7")
+            apply_verdict(registry, "acme", version, by="run-7")
 
 
 def test_asking_about_an_unknown_org_leaves_no_folder(registry: Registry, versions: list[str]) -> None:
     with pytest.raises(VersionNotFound):
         roll_back(registry, "initech", versions[0], by="me", reason="")
     with pytest.raises(VersionNotFound):
-        activate(registry, "initech", versions[0], expected_active=None, by="run-7")
+        apply_verdict(registry, "initech", versions[0], by="run-7")
     assert registry.orgs() == ["acme"]
 
 
@@ -179,4 +229,4 @@ def test_after_a_damaged_pointer_was_deleted_a_rollback_mends_the_org(registry: 
         roll_back(registry, "acme", versions[1], by="me", reason="mend")
     pointer_file.unlink()
     roll_back(registry, "acme", versions[1], by="me", reason="mend")
-    assert [entry.version for entry in registry.history("acme")] == versions[:2]
+    assert [entry.version for entry in registry.history("acme").entries] == versions[:2]

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from leadscore.errors import AlreadyJudged, Damaged, InvalidId, NoActiveModel, RegistryUnavailable, VersionNotFound
+from leadscore.errors import AlreadyJudged, Damaged, InvalidId, RegistryUnavailable, VersionNotFound
 from leadscore.gate import Judgement
 from leadscore.registry import store as module
+from leadscore.registry.durable_files import read_verified
 from leadscore.registry.ids import check_org_id, check_version_id, next_version_id
 from leadscore.registry.store import Pointer, Registry
+from leadscore.registry.version import ENGINE_FILE
 
 Publish = Callable[..., str]
 Judge = Callable[..., Judgement]
@@ -157,7 +159,7 @@ def test_the_id_of_a_version_that_was_deleted_after_it_was_active_is_not_given_a
     monkeypatch.setattr(module, "datetime", SteppingClock)
     monkeypatch.setattr(SteppingClock, "shown", NOON)
     version = publish(registry)
-    registry.swap_pointer("acme", _pointer(version))
+    registry.swap_pointer("acme", _pointer(version), registry.history("acme"))
     (registry.root / "acme" / version).rename(registry.root / "acme" / "deleted")
     assert publish(registry) == "20260315120001"
 
@@ -193,10 +195,8 @@ def test_a_folder_named_like_no_time_does_not_stop_the_next_version(registry: Re
 
 
 def test_a_registry_that_does_not_exist_yet_is_empty(registry: Registry) -> None:
-    assert (registry.orgs(), registry.versions("acme"), registry.history("acme")) == ([], [], [])
+    assert (registry.orgs(), registry.versions("acme"), registry.history("acme").entries) == ([], [], [])
     assert (registry.active("acme"), registry.pointer_stamp("acme")) == (None, None)
-    with pytest.raises(NoActiveModel):
-        registry.require_active("acme")
 
 
 # versions and judgements
@@ -235,7 +235,7 @@ def test_a_judgement_or_pointer_that_cannot_be_read_is_damaged(
     (registry.root / "acme" / "active.json").write_bytes(content)
     with pytest.raises(Damaged, match=r"evaluation.json"):
         registry.judgement("acme", version)
-    for read in (registry.active, registry.history, registry.require_active):
+    for read in (registry.active, registry.history):
         with pytest.raises(Damaged, match=r"active.json"):
             read("acme")
 
@@ -268,9 +268,9 @@ def test_the_pointer_and_its_history_read_back(registry: Registry) -> None:
     first, second = _pointer("20260315060000"), _pointer("20260315060001", reason="line\none, \u2028 two")
     for pointer in (first, second):
         with registry.exclusive("acme"):
-            registry.swap_pointer("acme", pointer)
-    assert registry.active("acme") == registry.require_active("acme") == second
-    assert registry.history("acme") == [first, second]
+            registry.swap_pointer("acme", pointer, registry.history("acme"))
+    assert registry.active("acme") == registry.history("acme").pointer == second
+    assert registry.history("acme").entries == [first, second]
     assert len((registry.root / "acme" / "activations.jsonl").read_text().split("\n")) == 3
 
 
@@ -278,7 +278,7 @@ def test_the_stamp_changes_whenever_the_pointer_does(registry: Registry) -> None
     (registry.root / "acme").mkdir(parents=True)
     stamps = []
     for reason in "abcabc":
-        registry.swap_pointer("acme", _pointer("20260315060000", reason))
+        registry.swap_pointer("acme", _pointer("20260315060000", reason), registry.history("acme"))
         stamps.append(registry.pointer_stamp("acme"))
     assert all(before != after for before, after in itertools.pairwise(stamps))
     assert registry.pointer_stamp("acme") == stamps[-1]
@@ -288,25 +288,25 @@ def test_an_activation_whose_entry_was_lost_is_in_the_history_all_the_same(regis
     (registry.root / "acme").mkdir(parents=True)
     pointers = [_pointer(f"2026031506000{number}") for number in range(3)]
     history_file = registry.root / "acme" / "activations.jsonl"
-    registry.swap_pointer("acme", pointers[0])
+    registry.swap_pointer("acme", pointers[0], registry.history("acme"))
     before = history_file.read_bytes()
-    registry.swap_pointer("acme", pointers[1])
+    registry.swap_pointer("acme", pointers[1], registry.history("acme"))
     history_file.write_bytes(before)
-    assert registry.history("acme") == pointers[:2]
-    registry.swap_pointer("acme", pointers[2])
-    assert registry.history("acme") == pointers
+    assert registry.history("acme").entries == pointers[:2]
+    registry.swap_pointer("acme", pointers[2], registry.history("acme"))
+    assert registry.history("acme").entries == pointers
     assert len(history_file.read_bytes().splitlines()) == 3
 
 
 @pytest.mark.parametrize("torn", [b'{"version": "2026', b"\xff\xfe\0", b"[" * 100_000, b""])
 def test_a_torn_last_line_of_the_history_is_passed_over(torn: bytes, registry: Registry) -> None:
     (registry.root / "acme").mkdir(parents=True)
-    registry.swap_pointer("acme", _pointer("20260315060000"))
+    registry.swap_pointer("acme", _pointer("20260315060000"), registry.history("acme"))
     with (registry.root / "acme" / "activations.jsonl").open("ab") as file:
         file.write(torn)
-    assert registry.history("acme") == [_pointer("20260315060000")]
-    registry.swap_pointer("acme", _pointer("20260315060001"))
-    assert len(registry.history("acme")) == 2
+    assert registry.history("acme").entries == [_pointer("20260315060000")]
+    registry.swap_pointer("acme", _pointer("20260315060001"), registry.history("acme"))
+    assert len(registry.history("acme").entries) == 2
 
 
 def test_a_registry_whose_folder_is_a_file_is_unavailable_to_writers_and_empty_to_readers(
@@ -318,3 +318,20 @@ def test_a_registry_whose_folder_is_a_file_is_unavailable_to_writers_and_empty_t
     with pytest.raises(RegistryUnavailable, match="make MODEL_PATH a writable folder with free space"):
         publish(registry)
     assert registry.root.read_text() == ""
+
+
+def test_a_version_is_loaded_for_scoring_by_its_engines_file_alone(registry: Registry, publish: Publish) -> None:
+    version, read = publish(registry), []
+
+    def map_file(path: Path, sha256: str) -> memoryview:
+        read.append(path.name)
+        return memoryview(read_verified(path, sha256))
+
+    loaded = registry.load_for_scoring("acme", version, registry.manifest_sha256("acme", version), map_file)
+
+    row = [2.0, *[0.0] * 10]
+    assert read == [ENGINE_FILE]
+    assert loaded.sha256 == loaded.manifest.files[ENGINE_FILE]
+    assert loaded.scorer.explain(row) == registry.load("acme", version).scorer.explain(row)
+    with pytest.raises(Damaged, match="is not what was written"):
+        registry.load_for_scoring("acme", version, "0" * 64, map_file)

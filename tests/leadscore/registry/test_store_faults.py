@@ -104,14 +104,13 @@ def _assert_whole(registry: Registry, org_id: str = "acme") -> None:
     pointer = registry.active(org_id)
     if pointer is not None:
         registry.load(org_id, pointer.version, pointer.manifest_sha256)
-        assert registry.history(org_id)[-1] == pointer
+        assert registry.history(org_id).entries[-1] == pointer
 
 
 def _activated(registry: Registry, publish: Publish, judge: Judge) -> str:
     version = publish(registry)
     judge(registry, version)
-    expected = registry.active("acme")
-    activation.activate(registry, "acme", version, expected_active=expected.version if expected else None, by="run-1")
+    activation.apply_verdict(registry, "acme", version, by="run-1")
     return version
 
 
@@ -131,8 +130,7 @@ def fresh(tmp_path: Path, publish: Publish, judge: Judge) -> Iterator[Registry]:
 
 
 def _activate_newest(registry: Registry) -> Pointer:
-    newest, oldest = registry.versions("acme")[:2]
-    return activation.activate(registry, "acme", newest, expected_active=oldest, by="run-2")
+    return activation.apply_verdict(registry, "acme", registry.versions("acme")[0], by="run-2").pointer
 
 
 def test_a_publish_killed_at_any_step_leaves_whole_versions_and_the_next_one_sweeps(
@@ -160,13 +158,15 @@ def test_an_activation_killed_at_any_step_leaves_the_old_version_or_the_new(
         registry = next(fresh)
         newest, oldest = registry.versions("acme")
         was_killed = _is_killed_before(step, lambda registry=registry: _activate_newest(registry))
-        active = registry.require_active("acme").version
+        active = registry.active("acme").version
         assert active in ((oldest, newest) if was_killed else (newest,))
         seen.add((was_killed, active == newest))
         _assert_whole(registry)
-        assert [entry.version for entry in registry.history("acme")] == [oldest, newest][: 1 + (active == newest)]
+        assert [entry.version for entry in registry.history("acme").entries] == [oldest, newest][
+            : 1 + (active == newest)
+        ]
         third = _activated(registry, publish, judge)
-        assert [entry.version for entry in registry.history("acme")][-1] == third
+        assert [entry.version for entry in registry.history("acme").entries][-1] == third
         assert _leftovers(registry) == []
         if not was_killed:
             break
@@ -215,7 +215,7 @@ def test_an_activation_refused_at_any_step_leaves_the_old_version_or_the_new(
         registry = next(fresh)
         newest, oldest = registry.versions("acme")
         was_refused = _fails_before(step, number, lambda registry=registry: _activate_newest(registry))
-        active = registry.require_active("acme").version
+        active = registry.active("acme").version
         assert active in ((oldest, newest) if was_refused else (newest,))
         _assert_whole(registry)
         publish(registry)
@@ -284,7 +284,7 @@ def test_versions_published_by_many_at_once_all_differ_and_all_stay(registry: Re
 
 def _activate_one(results: Any, number: int, registry: Registry, versions: list[str]) -> None:
     try:
-        activation.activate(registry, "acme", versions[number], expected_active=None, by=f"run-{number}")
+        activation.apply_verdict(registry, "acme", versions[number], by=f"run-{number}")
         results.put(versions[number])
     except ActiveVersionMoved:
         results.put(None)
@@ -299,8 +299,8 @@ def test_of_many_activations_at_once_exactly_one_wins_and_the_others_are_told(
     outcomes = _in_processes(_activate_one, registry, versions)
     winners = [version for version in outcomes if version]
     assert (len(outcomes), len(winners)) == (PROCESSES, 1)
-    assert registry.require_active("acme").version == winners[0]
-    assert [entry.version for entry in registry.history("acme")] == winners
+    assert registry.active("acme").version == winners[0]
+    assert [entry.version for entry in registry.history("acme").entries] == winners
 
 
 def _move_or_read(results: Any, number: int, registry: Registry, versions: list[str]) -> None:
@@ -310,7 +310,7 @@ def _move_or_read(results: Any, number: int, registry: Registry, versions: list[
             version = versions[(turn + number) % len(versions)]
             activation.roll_back(registry, "acme", version, by=f"p{number}", reason=f"turn {turn}")
         else:
-            pointer = registry.require_active("acme")
+            pointer = registry.active("acme")
             found = registry.load("acme", pointer.version, pointer.manifest_sha256).manifest.version
             results.put(found == pointer.version and found in versions)
 
@@ -321,6 +321,6 @@ def test_readers_see_whole_versions_while_writers_move_the_pointer(
     versions = [_activated(registry, publish, judge) for _ in range(3)]
     seen = _in_processes(_move_or_read, registry, versions)
     assert (len(seen), all(seen)) == (20, True)
-    history = registry.history("acme")
+    history = registry.history("acme").entries
     assert all(later.previous == earlier.version for earlier, later in itertools.pairwise(history))
     assert history[-1] == registry.active("acme")

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from leadscore.errors import ActiveVersionMoved, AlreadyJudged, Damaged, LeadscoreError, NotActivatable
 from leadscore.gate import Judgement
-from leadscore.registry.activation import activate, roll_back
+from leadscore.registry.activation import apply_verdict, roll_back
 from leadscore.registry.store import Registry
 from leadscore.registry.version import FOREST_FILE
 
@@ -24,6 +24,7 @@ class Known:
     """What a version is expected to be."""
 
     verdict: str | None = None
+    champion: str | None = None
     is_damaged: bool = False
 
 
@@ -76,21 +77,27 @@ class RegistryMachine(RuleBasedStateMachine):
             version, known = picked
             error = AlreadyJudged if known.verdict else None
             self._expect(error, lambda: self.judge_version(self.registry, version, verdict, org_id))
-            known.verdict = known.verdict or verdict
+            if error is None:
+                known.verdict, known.champion = verdict, self.orgs[org_id].active
 
-    @rule(org_id=ORGS, which=WHICH, is_stale=st.booleans())
-    def activate(self, org_id: str, which: int, is_stale: bool) -> None:
+    @rule(org_id=ORGS, which=WHICH)
+    def apply_verdict(self, org_id: str, which: int) -> None:
         if picked := self._pick(org_id, which):
             (version, known), org = picked, self.orgs[org_id]
-            expected = "20200101000000" if is_stale else org.active
-            error = self._refusal(known, is_stale=is_stale, is_forced=False)
-            if not is_stale and version in org.activations:
-                error = NotActivatable  # only a rollback brings back what was active before
-            self._expect(
-                error, lambda: activate(self.registry, org_id, version, expected_active=expected, by="machine")
-            )
-            if error is None:
+            changes_nothing = known.verdict in ("hold", "refuse") or (known.verdict and version == org.active)
+            error = None if changes_nothing else self._activation_refusal(version, known, org)
+            self._expect(error, lambda: apply_verdict(self.registry, org_id, version, by="machine"))
+            if error is None and not changes_nothing:
                 org.activations.append(version)
+
+    def _activation_refusal(self, version: str, known: Known, org: Org) -> type[LeadscoreError] | None:
+        if known.verdict is None:
+            return NotActivatable
+        if known.champion != org.active:
+            return ActiveVersionMoved
+        if version in org.activations:
+            return NotActivatable  # only a rollback brings back what was active before
+        return Damaged if known.is_damaged else None
 
     @rule(org_id=ORGS, which=WHICH, is_stale=st.booleans(), is_forced=st.booleans())
     def roll_back(self, org_id: str, which: int, is_stale: bool, is_forced: bool) -> None:
@@ -138,7 +145,7 @@ class RegistryMachine(RuleBasedStateMachine):
             assert self.registry.versions(org_id) == sorted(org.versions, reverse=True)
             pointer = self.registry.active(org_id)
             assert (pointer.version if pointer else None) == org.active
-            assert [entry.version for entry in self.registry.history(org_id)] == org.activations
+            assert [entry.version for entry in self.registry.history(org_id).entries] == org.activations
 
     @invariant()
     def a_version_loads_exactly_when_it_is_not_damaged(self) -> None:

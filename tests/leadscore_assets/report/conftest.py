@@ -14,7 +14,7 @@ import pytest
 from leadscore.features import CONTRACT
 from leadscore.gate import Judgement, policy_from
 from leadscore.records import RecordCounts, Window
-from leadscore.registry.activation import activate
+from leadscore.registry.activation import apply_verdict
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.dataset import FeatureRows
@@ -125,7 +125,7 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     registry, features = Registry(tmp_path_factory.mktemp("second")), _features()
     older = _checked(features.rows[features.rows["created_on"] < "2026-03-01"])
     champion = _report(registry, older, Settings()).judgement.report.version
-    activate(registry, ORG, champion, expected_active=None, by="a test")
+    apply_verdict(registry, ORG, champion, by="a test")
     return _report(registry, features, Settings())
 
 

@@ -147,7 +147,7 @@ def test_a_rollback_is_served_by_the_next_request_and_kept_in_the_history(client
     }
     scored = client.post("/api/v1/predict", json={"features": features}).json
     assert (scored["model_version"], scored["conversion_probability"]) == (old, pytest.approx(0.9))
-    last = shelf.registry.history("default")[-1]
+    last = shelf.registry.history("default").entries[-1]
     assert (last.version, last.previous, last.reason, last.by) == (old, new, "ranks worse", "api request req-7")
 
 

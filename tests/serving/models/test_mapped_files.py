@@ -6,13 +6,9 @@ import errno
 import gc
 import logging
 import os
-import signal
 import stat
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,12 +16,9 @@ import pytest
 
 from leadscore.errors import CannotRun, Damaged
 from leadscore.registry.durable_files import sha256_of
-from leadscore.registry.store import Registry
-from leadscore.registry.version import ENGINE_FILE
 from leadscore.settings import PROJECT_ROOT
-from serving.models import mapped_files as copies_module
+from serving.models import mapped_files
 from serving.models.mapped_files import MappedFiles
-from serving.shared_folder import LOCK_FILE, MAKING_SECONDS, private_folder
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = sha256_of(CONTENT)
@@ -35,12 +28,6 @@ from pathlib import Path
 from serving.models.mapped_files import MappedFiles
 found = MappedFiles(lambda: Path({folder!r})).map(Path({path!r}), {sha256!r})
 print(bytes(found) == bytes(range(256)) * 40, flush=True)
-sys.stdin.read()
-"""
-HOLD = """
-import sys
-from serving.models.mapped_files import private_folder
-print(private_folder(), flush=True)
 sys.stdin.read()
 """
 
@@ -60,14 +47,6 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "file"
     path.write_bytes(CONTENT)
     return path
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the folder in which folders are made."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return tmp_path
 
 
 def _started(code: str) -> subprocess.Popen[str]:
@@ -164,7 +143,7 @@ def test_on_a_full_disk_the_bytes_that_were_read_are_served_and_the_log_says_so_
         target.write(source.read(10))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(copies_module, "_copy", full)
+    monkeypatch.setattr(mapped_files, "_copy", full)
     with caplog.at_level(logging.WARNING):
         assert copies.map(path, SHA256) == copies.map(path, SHA256) == CONTENT
     assert [record.message.count("No space left on device") for record in caplog.records] == [1]
@@ -183,7 +162,7 @@ def test_a_folder_that_cannot_be_made_is_done_without(path: Path) -> None:
 def test_a_copy_that_another_process_made_meanwhile_is_taken(
     copies: MappedFiles, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy, made = copies_module._copy, []
+    copy, made = mapped_files._copy, []
 
     def while_another_is_quicker(source: BinaryIO, target: BinaryIO) -> None:
         if not made:
@@ -192,7 +171,7 @@ def test_a_copy_that_another_process_made_meanwhile_is_taken(
             made.append((folder / SHA256).stat().st_ino)
         copy(source, target)
 
-    monkeypatch.setattr(copies_module, "_copy", while_another_is_quicker)
+    monkeypatch.setattr(mapped_files, "_copy", while_another_is_quicker)
     assert copies.map(path, SHA256) == CONTENT
     assert [path.stat().st_ino for path in folder.iterdir()] == made[1:]
 
@@ -206,84 +185,3 @@ def test_where_the_system_cannot_copy_by_itself_the_content_is_read_and_written(
     monkeypatch.setattr(os, "sendfile", refuse)
     assert copies.map(path, SHA256) == CONTENT
     assert [path.read_bytes() for path in folder.iterdir()] == [CONTENT]
-
-
-def test_a_private_folder_goes_with_its_process(temporary: Path) -> None:
-    with _started(HOLD) as process:
-        folder = Path(_first_line(process))
-        assert folder.parent == temporary
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        process.communicate("")
-    assert not folder.exists()
-
-
-def test_what_a_killed_process_left_is_removed_by_the_next_and_what_is_in_use_is_not(temporary: Path) -> None:
-    with _started(HOLD) as killed, _started(HOLD) as living:
-        left, used = Path(_first_line(killed)), Path(_first_line(living))
-        (left / "copies").mkdir()
-        killed.send_signal(signal.SIGKILL)
-        killed.wait(30)
-        assert left.exists()
-        with _started(HOLD) as following:
-            mine = Path(_first_line(following))
-            assert {entry for entry in temporary.iterdir() if entry.is_dir()} == {used, mine}
-            following.communicate("")
-        living.communicate("")
-
-
-def test_a_forked_child_keeps_the_folder_in_use_when_its_parent_is_killed(temporary: Path) -> None:
-    forking = "import os\npid = os.fork()\npid and print(pid, flush=True)\n"
-    fork = HOLD.replace("sys.stdin.read()", f"{forking}sys.stdin.read()")
-    with _started(fork) as parent:
-        folder, child = Path(_first_line(parent)), int(_first_line(parent))
-        parent.send_signal(signal.SIGKILL)
-        parent.wait(30)
-        copies_module._remove_if_left(folder)
-        assert folder.exists()
-        os.kill(child, signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while folder.exists() and time.monotonic() < deadline:
-            copies_module._remove_if_left(folder)
-        assert not folder.exists()
-
-
-def test_a_folder_without_a_lock_is_being_made_unless_it_is_old(temporary: Path) -> None:
-    making = temporary / f"leadscore-{os.getuid()}-x"
-    making.mkdir()
-    copies_module._remove_if_left(making)
-    assert making.exists()
-    old = making.stat().st_mtime - MAKING_SECONDS - 1
-    os.utime(making, (old, old))
-    copies_module._remove_if_left(making)
-    assert not making.exists()
-
-
-def test_a_link_in_a_folders_place_is_left_alone(temporary: Path) -> None:
-    target = temporary / "target"
-    target.mkdir()
-    (target / LOCK_FILE).touch()
-    link = temporary / f"leadscore-{os.getuid()}-link"
-    link.symlink_to(target)
-    copies_module._remove_if_left(link)
-    assert (target / LOCK_FILE).exists()
-
-
-def test_where_no_folder_can_be_made_the_refusal_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    with pytest.raises(CannotRun, match="set TMPDIR to a folder with free space"):
-        private_folder()
-
-
-def test_a_served_version_is_its_engines_file_mapped_and_an_older_one_is_derived(
-    registry: Registry, publish: Callable[..., str], copies: MappedFiles, folder: Path
-) -> None:
-    version = publish(registry)
-    served = registry.load_for_scoring("acme", version, registry.manifest_sha256("acme", version), copies)
-    assert [path.name for path in folder.iterdir()] == [served.sha256] == [served.manifest.files[ENGINE_FILE]]
-    row = [2.0, *[0.0] * 10]
-    assert served.scorer.explain(row) == registry.load("acme", version).scorer.explain(row)
-    (registry.root / "acme" / version / "manifest.json").write_bytes(b"{}")
-    with pytest.raises(Damaged, match="is not what was written"):
-        registry.load_for_scoring("acme", version, "0" * 64, copies)

@@ -1,4 +1,4 @@
-"""The journal: nothing is lost or counted twice, however many threads note and write."""
+"""The recorder: nothing is lost or counted twice, however many threads note and write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from serving.telemetry.events import Answered
 from serving.telemetry.metrics import Metrics
-from serving.telemetry.recorder import Journal
+from serving.telemetry.recorder import Recorder
 
 EACH = 500
 
@@ -35,34 +35,34 @@ def counted(metrics: Metrics) -> float | None:
 
 def test_what_is_deferred_is_written_when_it_is_asked_for():
     metrics = Metrics()
-    journal = Journal(metrics)
-    journal.is_deferred = True
-    journal.begin()
-    journal.end(answered())
+    recorder = Recorder(metrics)
+    recorder.is_deferred = True
+    recorder.begin()
+    recorder.end(answered())
     assert counted(metrics) is None
-    journal.write()
-    journal.write()
+    recorder.write()
+    recorder.write()
     assert counted(metrics) == 1
 
 
 def test_threads_that_note_and_write_at_once_lose_nothing(started_threads, hasty_threads):
     metrics = Metrics()
-    journal = Journal(metrics)
+    recorder = Recorder(metrics)
     failures: list[Exception] = []
 
     def note_and_write() -> None:
         try:
             for _ in range(EACH):
-                journal.begin()
-                journal.end(answered())
-                journal.write()
+                recorder.begin()
+                recorder.end(answered())
+                recorder.write()
         except Exception as error:
             failures.append(error)
 
     threads: list[threading.Thread] = [started_threads(note_and_write) for _ in range(6)]
     for thread in threads:
         thread.join(30)
-    journal.write()
+    recorder.write()
     assert failures == []
     assert counted(metrics) == 6 * EACH
     assert metrics.registry.get_sample_value("leadscore_http_requests_in_progress") == 0
