@@ -2,6 +2,6 @@
 
 What may live here: anything that both processes must agree on. What may not: Dagster, Flask, scikit-learn,
 pandas, SQL. Reading order is the data's way: `errors`, `settings`, `records`, `features`, `engine`, `forest`,
-`scoring`, `evaluation`, `gate`, `formats`, `artifact`, `registry`, `activation`; beside it, about data to come,
-`outcomes` and `readiness`.
+`scoring`, `evaluation`, `gate`, `formats`, `artifact`, `registry`, `activation`; beside it, about the data that a
+training needs, `outcome_forecast`, `requirements` and `readiness`.
 """

@@ -1,18 +1,20 @@
 """The gate: a candidate's report, its comparison with the champion and a policy give a decision. The only such rule.
 
-*activate*: the candidate ranks leads better than the champion, or its probabilities are better, as sure as the policy
-asks, and none of its figures is much worse. How sure that is falls as the champion grows old: the less of the present
-training window it has seen, the less it has in its favour. Where there is no champion to compare with, the candidate
-must rank better than chance, and its probabilities must be better than the base rate; where the pooled model serves
-the org so far, it is compared with, as a champion is. *hold*: a fine, ordinary outcome; what is served stays.
-*refuse*: too little data to say anything.
+*activate*: the candidate ranks leads better than the champion, or its probabilities are better, with the probability
+that the policy asks for, and none of its figures is much worse. The policy asks for less as the champion grows old: the
+less of the present training window the champion has seen, the less counts in its favour. An org without a champion that
+the pooled model serves has its candidate compared with the pooled model in the same way. Without either, the candidate
+must rank better than chance, and its probabilities must be better than the base rate. *hold*: a fine, ordinary outcome;
+the active version stays. *refuse*: the data falls short of a requirement.
 
-How sure a difference is, `comparison` says; `benchmarks.gate` measures what the rule and its numbers are worth. A
-decision always carries its reasons: a code, the figure, the threshold and what to do.
+`comparison` says how sure a difference is, `requirements` what data a training needs, and `benchmarks.gate` measures
+what the rule and its numbers are worth. A decision always carries its reasons: a code, the figure, the threshold and
+what to do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -20,7 +22,16 @@ import msgspec
 from leadscore.comparison import Comparison, Difference
 from leadscore.evaluation import EvaluationReport
 from leadscore.formats import FORMAT
+from leadscore.outcome_forecast import LeadFilter
 from leadscore.pooling import Scope
+from leadscore.requirements import (
+    ALL_RECORDS,
+    FEWEST_TO_LEARN_FROM,
+    Requirement,
+    SplitCounts,
+    requirement_of_records,
+    training_requirements,
+)
 from leadscore.settings import Settings
 
 Verdict = Literal["activate", "hold", "refuse"]
@@ -43,11 +54,16 @@ class Policy(msgspec.Struct, frozen=True):
     max_brier_increase: float
     max_log_loss_increase: float
 
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """What data a training needs under this policy."""
+        return training_requirements(self.min_records, self.min_holdout_per_class)
+
 
 class Reason(msgspec.Struct, frozen=True):
     """Why a decision fell: a code, a sentence with the figures, the figure, its threshold, and the remedy.
 
-    `speaks_for` says whether it counts for the candidate; None where it tells something that decides nothing.
+    `speaks_for` says whether it counts for the candidate or against it; None where it decides nothing.
     """
 
     code: str
@@ -64,7 +80,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The verdict with its reasons. `notes` recommend something but decided nothing."""
+    """The verdict with its reasons. `notes` recommend something and decide nothing."""
 
     verdict: Verdict
     reasons: tuple[Reason, ...]
@@ -77,9 +93,9 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Unevaluable(msgspec.Struct, frozen=True):
-    """A champion that cannot be evaluated any more, and why: its files are damaged, or its features are gone.
+    """A baseline that cannot be evaluated any more, and why: its files are damaged, or its features are gone.
 
-    `scope` is "pooled" where the org has no champion, and what cannot be evaluated is the pooled model.
+    It is the org's champion or, with the scope "pooled", the pooled model that serves an org without a champion.
     """
 
     version: str
@@ -90,7 +106,8 @@ class Unevaluable(msgspec.Struct, frozen=True):
 class Judgement(msgspec.Struct, frozen=True):
     """What is stored with a version once it was judged: its report, the champion's, and the decision.
 
-    `comparison` is None where the data was refused. `files` names what is stored beside it, with each file's SHA-256.
+    `comparison` is None when nothing could be ranked: the holdout has one class only. `files` gives the SHA-256 of each
+    file that is stored beside the judgement.
     """
 
     report: EvaluationReport
@@ -128,24 +145,27 @@ def policy_from(settings: Settings) -> Policy:
 def decide(
     candidate: EvaluationReport, comparison: Comparison | None, champion_problem: Unevaluable | None, policy: Policy
 ) -> Decision:
-    """Return what becomes of `candidate`, compared with the champion or, without one to compare with, the base rate.
+    """Return what becomes of `candidate`, which `comparison` compares with the champion or another baseline.
 
-    Raises ValueError when there is enough data to decide, but nothing was compared.
+    Raises ValueError when there is enough data to decide but no comparison.
     """
     notes = _notes(candidate)
-    refusals = [
-        *data_refusals(candidate.records, candidate.converted_records, policy),
-        *_holdout_refusals(candidate, policy),
-    ]
+    counts = SplitCounts(
+        candidate.records,
+        candidate.converted_records,
+        candidate.holdout_records,
+        candidate.holdout_converted_records,
+    )
+    refusals = _refusals(counts, policy.requirements)
     if refusals:
-        return Decision("refuse", tuple(refusals), notes)
+        return Decision("refuse", refusals, notes)
     if comparison is None:
         raise ValueError(f"version {candidate.version} was compared with nothing; train again")
     judge = _against_base_rate if comparison.is_against_base_rate else _against_champion
     reasons = judge(comparison, policy)
     is_better = all(reason.speaks_for for reason in reasons)
-    told = (_not_evaluable(champion_problem),) if champion_problem else ()
-    return Decision("activate" if is_better else "hold", (*told, *reasons), notes)
+    remarks = (_not_evaluable(champion_problem),) if champion_problem else ()
+    return Decision("activate" if is_better else "hold", (*remarks, *reasons), notes)
 
 
 def refuse_unfittable(
@@ -155,63 +175,69 @@ def refuse_unfittable(
 
     That is data without records, with one class only, or with one class only outside the holdout.
     """
-    if training_records and 0 < training_converted_records < training_records:
+    counts = SplitCounts(
+        records,
+        converted_records,
+        holdout_records=records - training_records,
+        holdout_converted_records=converted_records - training_converted_records,
+    )
+    to_fit = [requirement for requirement in policy.requirements if requirement.leads.is_held_out is False]
+    if all(requirement.is_met_by(counts) for requirement in to_fit):
         return None
-    reasons = data_refusals(records, converted_records, policy)
-    if not any(reason.code == "one_class" for reason in reasons) and records:
-        reasons.append(_one_class("one_class_in_training", training_records, training_converted_records))
-    return Decision("refuse", tuple(reasons))
+    return Decision("refuse", _refusals(counts, [requirement_of_records(policy.requirements), *to_fit]))
 
 
-def data_refusals(records: int, converted_records: int, policy: Policy) -> list[Reason]:
-    """Return what is wrong with the records themselves: too few, or all of one class."""
-    reasons = []
-    if records < policy.min_records:
-        missing = policy.min_records - records
-        reasons.append(
-            Reason(
-                "too_few_records",
-                f"{records} of {policy.min_records} records with a known outcome",
-                records,
-                policy.min_records,
-                f"Train again when {missing} more lead{'s have' if missing > 1 else ' has'} a known outcome"
-                + ("" if records else ", or check the org's id: no lead of it counts yet"),
-            )
-        )
-    if records and converted_records in (0, records):
-        reasons.append(_one_class("one_class", records, converted_records))
-    return reasons
+def _refusals(counts: SplitCounts, requirements: Sequence[Requirement]) -> tuple[Reason, ...]:
+    """Return a reason for each requirement that is not met; those outside the holdout share one."""
+    unmet = [requirement for requirement in requirements if not requirement.is_met_by(counts)]
+    too_few = [_too_few_records(requirement, counts) for requirement in unmet if requirement.leads == ALL_RECORDS]
+    has_one_class = counts.records and any(requirement.leads.is_held_out is False for requirement in unmet)
+    in_holdout = [_too_few_in_holdout(requirement, counts) for requirement in unmet if requirement.leads.is_held_out]
+    return (*too_few, *([_one_class(counts)] if has_one_class else []), *in_holdout)
 
 
-def _one_class(code: str, records: int, converted_records: int) -> Reason:
-    where = "" if code == "one_class" else " outside the holdout"
-    outcome, missing = ("none", "converted") if converted_records == 0 else ("all", "not converted")
+def _too_few_records(requirement: Requirement, counts: SplitCounts) -> Reason:
+    needed, records = requirement.needed, counts.records
+    missing = needed - records
+    return Reason(
+        "too_few_records",
+        f"{records} of {needed} {requirement.text}",
+        records,
+        needed,
+        f"Train again when {missing} more lead{'s have' if missing > 1 else ' has'} a known outcome"
+        + ("" if records else ", or check the org's id: no lead of it counts yet"),
+    )
+
+
+def _one_class(counts: SplitCounts) -> Reason:
+    """Say that all records are of one class or, when they are not, that all records outside the holdout are."""
+    if 0 < counts.converted_records < counts.records:
+        code, where, is_held_out = "one_class_in_training", " outside the holdout", False
+    else:
+        code, where, is_held_out = "one_class", "", None
+    records = counts.of(LeadFilter(is_held_out=is_held_out))
+    converted = counts.of(LeadFilter(is_converted=True, is_held_out=is_held_out))
+    outcome, missing = ("none", "converted") if converted == 0 else ("all", "not converted")
     return Reason(
         code,
         f"Of {records} records{where}, {outcome} converted: there is nothing to tell apart",
-        converted_records,
-        1,
+        converted,
+        FEWEST_TO_LEARN_FROM,
         f"Train again when some leads have {missing}, or check CONVERSION_STATUSES",
     )
 
 
-def _holdout_refusals(candidate: EvaluationReport, policy: Policy) -> list[Reason]:
-    counts = {
-        "converted": candidate.holdout_converted_records,
-        "unconverted": candidate.holdout_records - candidate.holdout_converted_records,
-    }
-    return [
-        Reason(
-            f"too_few_{kind}_in_holdout",
-            f"The holdout has {count} {kind} lead{'' if count == 1 else 's'} of the {policy.min_holdout_per_class}"
-            " needed to judge a model",
-            count,
-            policy.min_holdout_per_class,
-            f"Train again when more {kind} leads are known",
-        )
-        for kind, count in counts.items()
-        if count < policy.min_holdout_per_class
-    ]
+def _too_few_in_holdout(requirement: Requirement, counts: SplitCounts) -> Reason:
+    leads = counts.of(requirement.leads)
+    outcome = "converted" if requirement.leads.is_converted else "unconverted"
+    return Reason(
+        f"too_few_{requirement.name}",
+        f"The holdout has {leads} {outcome} lead{'' if leads == 1 else 's'} of the {requirement.needed}"
+        " needed to judge a model",
+        leads,
+        requirement.needed,
+        f"Train again when more {outcome} leads are known",
+    )
 
 
 def _against_champion(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
@@ -220,10 +246,11 @@ def _against_champion(comparison: Comparison, policy: Policy) -> tuple[Reason, .
     log_loss_kept = _guard("log_loss", "Log loss", comparison.log_loss, -policy.max_log_loss_increase)
     if fits_better.speaks_for and not ranks_better.speaks_for:
         return roc_auc_kept, fits_better, log_loss_kept
-    is_told = roc_auc_kept.speaks_for or not ranks_better.speaks_for  # the figures are in the reason before it
+    # `ranks_better` shows both figures; the guard adds something only where it holds back a candidate that ranks better
+    is_held_back = ranks_better.speaks_for and not roc_auc_kept.speaks_for
     return (
         ranks_better,
-        *(() if is_told else (roc_auc_kept,)),
+        *((roc_auc_kept,) if is_held_back else ()),
         _guard("brier_score", "Brier score", comparison.brier_score, -policy.max_brier_increase),
         log_loss_kept,
     )
@@ -255,7 +282,7 @@ def _claims(comparison: Comparison, policy: Policy) -> tuple[Reason, Reason]:
 
 
 def probability_needed(shared_window: float, policy: Policy) -> float:
-    """Return how sure it must be that a candidate is better than a champion that saw this share of its window."""
+    """Return the probability of being better that a candidate needs against a champion that saw `shared_window`."""
     fresh, stale = policy.min_probability_better, policy.min_probability_better_stale
     return stale + (fresh - stale) * shared_window
 

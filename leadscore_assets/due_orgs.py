@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from leadscore.errors import Damaged
+from leadscore.gate import policy_from
 from leadscore.pooling import POOLED
 from leadscore.records import Window
 from leadscore.registry.store import Registry
+from leadscore.requirements import requirement_of_records
 from leadscore.settings import Settings
 from leadscore_assets.source import orgs as source
 from leadscore_assets.source.database import Connection, connect
@@ -24,9 +26,10 @@ def training_needs(settings: Settings, registry: Registry, window: Window) -> li
     """
     with connect(settings, read_only=True) as connection:
         trained_as_of = refused_as_of(infos(connection, "lead_features")) | judged_as_of(registry)
-        needs = _of_orgs(connection, window, trained_as_of, settings.min_records)
+        min_records = requirement_of_records(policy_from(settings).requirements).needed
+        needs = _of_orgs(connection, window, trained_as_of, min_records)
         if settings.pooled_model:
-            needs.append(_of_the_pool(connection, window, trained_as_of.get(POOLED), settings.min_records))
+            needs.append(_of_the_pool(connection, window, trained_as_of.get(POOLED), min_records))
     return needs
 
 

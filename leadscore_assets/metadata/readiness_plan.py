@@ -1,4 +1,4 @@
-"""The plan beside every refusal: when the org's data will do. A refusal stays one when there can be no plan."""
+"""The plan beside every refusal: when the org will have enough data. Without a plan, a refusal is still a refusal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import dagster as dg
 
 from leadscore.errors import DatabaseUnavailable, SourceMismatch
-from leadscore.gate import Decision
+from leadscore.gate import Decision, policy_from
 from leadscore.pooling import POOLED
 from leadscore.readiness import Readiness, assess
 from leadscore.records import Window
@@ -19,7 +19,7 @@ NO_DATE = "no day can be told"
 
 
 def plan_for(settings: Settings, org_id: str, window: Window, log: logging.Logger) -> Readiness | None:
-    """Return when the org's data will do, as of the window's time; None for the pooled model, or without a database."""
+    """Return when the org will have enough data, or None: for the pooled model, and when the CRM cannot be asked."""
     if org_id == POOLED:
         return None
     try:
@@ -28,9 +28,7 @@ def plan_for(settings: Settings, org_id: str, window: Window, log: logging.Logge
     except (DatabaseUnavailable, SourceMismatch) as error:
         log.warning("refused without a plan: %s", error.message)
         return None
-    return assess(
-        counts, window, min_records=settings.min_records, min_holdout_per_class=settings.min_holdout_per_class
-    )
+    return assess(counts, window, policy_from(settings).requirements)
 
 
 def in_words(decision: Decision, plan: Readiness | None) -> str:

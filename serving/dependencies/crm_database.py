@@ -1,6 +1,6 @@
 """What the CRM's database knows of an org's data, asked in little time and by few of the server's threads.
 
-What it means for a training is judged in the core; how it is answered, `readiness_routes` says.
+`leadscore.readiness` judges what it means for a training; `serving.api.readiness` answers it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
 from leadscore.errors import DatabaseUnavailable
+from leadscore.gate import policy_from
 from leadscore.outcome_forecast import COUNTS_QUERY, OutcomeCounts, counts_arguments
 from leadscore.readiness import Readiness, assess
 from leadscore.records import Window, window_from
@@ -64,8 +65,7 @@ class ReadinessSource:
             counts = outcome_counts(settings, org_id, window)
         finally:
             self._turns.release()
-        needs = {"min_records": settings.min_records, "min_holdout_per_class": settings.min_holdout_per_class}
-        return assess(counts, window, **needs)
+        return assess(counts, window, policy_from(settings).requirements)
 
 
 def present_window(settings: Settings) -> Window:

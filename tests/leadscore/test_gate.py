@@ -15,7 +15,6 @@ from leadscore.gate import (
     Judgement,
     Policy,
     Unevaluable,
-    data_refusals,
     decide,
     policy_from,
     probability_needed,
@@ -172,7 +171,7 @@ def test_how_sure_falls_in_proportion_to_what_the_champion_has_seen(shared_windo
 @pytest.mark.parametrize(
     ("figures", "code", "figure", "threshold"),
     [
-        ({"records": 99}, "too_few_records", 99, 100),
+        ({"records": 99, "converted_records": 40}, "too_few_records", 99, 100),
         ({"records": 200, "converted_records": 0}, "one_class", 0, 1),
         ({"records": 200, "converted_records": 200}, "one_class", 200, 1),
         ({"holdout_converted_records": 2}, "too_few_converted_in_holdout", 2, 3),
@@ -191,7 +190,8 @@ def test_too_little_data_is_refused_however_good_the_figures(
 
 
 @pytest.mark.parametrize(
-    "figures", [{"records": 100}, {"holdout_converted_records": 3}, {"holdout_converted_records": 37}]
+    "figures",
+    [{"records": 100, "converted_records": 40}, {"holdout_converted_records": 3}, {"holdout_converted_records": 37}],
 )
 def test_just_enough_data_is_judged(figures: dict[str, int], make_report: Report, make_comparison: Compared) -> None:
     assert decide(make_report(**figures), make_comparison(ranks_better=1.0), None, POLICY).verdict == "activate"
@@ -210,8 +210,9 @@ def test_every_refusal_is_named_at_once(make_report: Report) -> None:
 
 
 @pytest.mark.parametrize(("missing", "words"), [(1, "when 1 more lead has a"), (2, "when 2 more leads have a")])
-def test_a_refusal_says_how_many_leads_are_missing(missing: int, words: str) -> None:
-    assert words in data_refusals(100 - missing, 20, POLICY)[0].text
+def test_a_refusal_says_how_many_leads_are_missing(missing: int, words: str, make_report: Report) -> None:
+    candidate = make_report(records=100 - missing, converted_records=40)
+    assert words in decide(candidate, None, None, POLICY).text
 
 
 def test_a_champion_that_cannot_be_evaluated_is_told_and_the_base_rate_decides(

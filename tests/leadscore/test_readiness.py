@@ -11,9 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from leadscore.errors import InvalidSettings
-from leadscore.outcome_forecast import PACE_DAYS, Leads, OutcomeCounts, counts_arguments
+from leadscore.outcome_forecast import PACE_DAYS, LeadCount, OutcomeCounts, counts_arguments
 from leadscore.readiness import LONGEST_WINDOW_DAYS, Need, Readiness, assess
 from leadscore.records import Window
+from leadscore.requirements import training_requirements
 from leadscore.settings import read_settings
 
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
@@ -26,7 +27,7 @@ def window(training_window_days: int = 183, conversion_window_days: int = 90) ->
 
 
 def judged(counts: OutcomeCounts, *, needed: int = 100, per_class: int = 3, **changed: int) -> Readiness:
-    return assess(counts, window(**changed), min_records=needed, min_holdout_per_class=per_class)
+    return assess(counts, window(**changed), training_requirements(needed, per_class))
 
 
 def of(readiness: Readiness, what: str) -> Need:
@@ -34,11 +35,11 @@ def of(readiness: Readiness, what: str) -> Need:
     return need
 
 
-def some(leads: int, days: int, *, converted: bool = False, held_out: bool = False) -> Leads:
-    return Leads(leads, days, converted, held_out)
+def some(leads: int, days: int, *, converted: bool = False, held_out: bool = False) -> LeadCount:
+    return LeadCount(leads, days, converted, held_out)
 
 
-def sides(leads: int, days: int, *, converted: bool) -> tuple[Leads, ...]:
+def sides(leads: int, days: int, *, converted: bool) -> tuple[LeadCount, ...]:
     """Return so many leads, a fifth of them in the holdout."""
     held_out = leads // 5
     return (
@@ -233,7 +234,7 @@ def test_the_databases_time_is_utc_without_a_zone() -> None:
 
 
 groups = st.builds(
-    Leads,
+    LeadCount,
     leads=st.integers(1, 60),
     days=st.integers(0, 200),
     is_converted=st.booleans(),
@@ -276,7 +277,7 @@ def test_no_date_is_in_the_past_and_the_whole_is_not_before_its_parts(org: Outco
 @given(counts, st.integers(2, 5))
 def test_a_quicker_pace_is_never_later(org: OutcomeCounts, times: int) -> None:
     quicker_arrivals = tuple(
-        Leads(group.leads * times, group.days, group.is_converted, group.is_held_out) for group in org.arrivals
+        LeadCount(group.leads * times, group.days, group.is_converted, group.is_held_out) for group in org.arrivals
     )
     quicker = judged(OutcomeCounts(org.age_days, org.records, quicker_arrivals, org.open_leads))
     slow = judged(org)

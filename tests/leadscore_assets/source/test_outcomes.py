@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from leadscore.errors import SourceMismatch
-from leadscore.outcome_forecast import Leads, OutcomeCounts
+from leadscore.outcome_forecast import LeadCount, OutcomeCounts
 from leadscore.records import Window
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
@@ -91,7 +91,7 @@ def test_an_open_lead_is_known_at_the_latest_when_its_conversion_window_ends(crm
     assert rows == [(ORG, lead, day(20), day(-70), False, is_held_out(lead))]
 
 
-def groups(counted: tuple[Leads, ...]) -> dict[tuple[int, bool], int]:
+def groups(counted: tuple[LeadCount, ...]) -> dict[tuple[int, bool], int]:
     """Return how many leads there are by their days and their outcome, on both sides together."""
     leads: Counter[tuple[int, bool]] = Counter()
     for group in counted:
