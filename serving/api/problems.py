@@ -13,18 +13,7 @@ import msgspec
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from leadscore.errors import (
-    ActiveVersionMoved,
-    Conflict,
-    Damaged,
-    DatabaseUnavailable,
-    Fault,
-    InvalidFeatures,
-    InvalidId,
-    LeadscoreError,
-    NotFound,
-    RegistryUnavailable,
-)
+from leadscore.errors import Fault, InvalidFeatures, LeadscoreError, NotFound, RegistryUnavailable, all_errors
 from serving.api.schema import Problem
 from serving.telemetry.request_context import request_id
 
@@ -33,72 +22,48 @@ RETRY_SECONDS = 30
 
 _log = logging.getLogger(__name__)
 
+# The codes that no error's class has: what HTTP itself refuses, one for each status, and what only a route refuses.
+_OF_STATUS: dict[int, tuple[str, str]] = {
+    400: ("bad_request", "The request is not well-formed HTTP."),
+    404: (NotFound.code, NotFound.meaning),
+    405: ("method_not_allowed", "The route does not answer this method; the header Allow lists those that it does."),
+    406: ("not_acceptable", "The answer is JSON, and the header Accept excludes it."),
+    408: ("request_timeout", "The body did not come in time."),
+    411: ("length_required", "The request has no Content-Length."),
+    413: ("too_large", "The body, or the batch, is larger than this server takes."),
+    415: ("unsupported_media_type", "The body must be application/json."),
+    431: ("headers_too_large", "The request's headers are larger than this server takes."),
+    500: (LeadscoreError.code, LeadscoreError.meaning),
+    501: ("not_implemented", "The request's transfer encoding is not supported."),
+}
+
+_OF_ROUTES: dict[str, tuple[int, str]] = {
+    "invalid_json": (400, "The body is not one JSON object in UTF-8."),
+    "invalid_query": (400, "A query parameter is unknown, repeated or out of its range."),
+    "report_not_found": (404, "The version has no report: it was not judged yet, or by an earlier release."),
+    "damaged": (409, "The version's files are not what was written."),  # of the version that a rollback names
+    "invalid_request": (422, "The body has unknown, missing or wrong fields."),
+    "nothing_scorable": (422, "No item of the batch could be scored."),
+    "insufficient_data": (422, "The org has too little data to train a model and judge it."),
+    "not_ready": (503, "The server is stopping, or cannot read the model registry."),
+    "training_failed": (503, "The training run failed or was cancelled."),
+}
+
+
+def _all_codes() -> dict[str, tuple[int, str]]:
+    """Return every code's status and meaning, in the order of the statuses."""
+    of_classes = {kind.code: (kind.status, kind.meaning) for kind in all_errors() if kind.answered_as() is kind}
+    of_status = {code: (status, meaning) for status, (code, meaning) in _OF_STATUS.items()}
+    return dict(sorted((of_status | _OF_ROUTES | of_classes).items(), key=lambda entry: (entry[1][0], entry[0])))
+
+
+STATUSES: dict[str, int] = {code: status for code, (status, _) in _all_codes().items()}
 # what each code means; the page at /docs lists them, and a problem's `type` points there
-CODES: dict[str, str] = {
-    "invalid_json": "The body is not one JSON object in UTF-8.",
-    "invalid_id": "An org id, a version id or a run id breaks the rule for ids.",
-    "invalid_query": "A query parameter is unknown, repeated or out of its range.",
-    "invalid_request": "The body has unknown, missing or wrong fields.",
-    "invalid_features": "Features are missing, unknown, of the wrong type, not finite or out of range.",
-    "nothing_scorable": "No item of the batch could be scored.",
-    "bad_request": "The request is not well-formed HTTP.",
-    "not_found": "There is no such route.",
-    "no_active_model": "The org has no active model: it was never trained, or nothing passed the gate yet.",
-    "version_not_found": "The org has no such version.",
-    "report_not_found": "The version has no report: it was not judged yet, or by an earlier release.",
-    "run_not_found": "There is no such training run.",
-    "method_not_allowed": "The route does not answer this method; the header Allow lists those that it does.",
-    "not_acceptable": "The answer is JSON, and the header Accept excludes it.",
-    "request_timeout": "The body did not come in time.",
-    "length_required": "The request has no Content-Length.",
-    "too_large": "The body, or the batch, is larger than this server takes.",
-    "unsupported_media_type": "The body must be application/json.",
-    "not_activatable": "The version was held, refused or never judged.",
-    "damaged": "The version's files are not what was written.",
-    "already_training": "A training or another run of the org is queued or running.",
-    "active_version_moved": "Another version is active than the caller expected.",
-    "conflict": "The present state forbids it.",
-    "insufficient_data": "The org has too little data to train a model and judge it.",
-    "too_many_trainings": "As many training requests as this server takes are under way.",
-    "model_unavailable": "The org's active version cannot be loaded and verified.",
-    "registry_unavailable": "The model registry cannot be read or written.",
-    "database_unavailable": "The CRM's database cannot be used, or is not set up.",
-    "dagster_unavailable": "Dagster cannot be reached, or does not answer as expected.",
-    "training_failed": "The training run failed or was cancelled.",
-    "not_ready": "The server is stopping, or cannot read the model registry.",
-    "headers_too_large": "The request's headers are larger than this server takes.",
-    "not_implemented": "The request's transfer encoding is not supported.",
-    "internal_error": "A defect of this server; it is logged under the request id.",
-}
-
-_CODE_OF_STATUS = {
-    400: "bad_request",
-    404: "not_found",
-    405: "method_not_allowed",
-    406: "not_acceptable",
-    408: "request_timeout",
-    411: "length_required",
-    413: "too_large",
-    415: "unsupported_media_type",
-    431: "headers_too_large",
-    501: "not_implemented",
-}
-
-# the first kind that fits decides; None keeps the error's own code
-_STATUS_OF_ERROR: tuple[tuple[type[LeadscoreError], int, str | None], ...] = (
-    (InvalidId, 400, None),
-    (InvalidFeatures, 422, None),
-    (NotFound, 404, None),
-    (ActiveVersionMoved, 412, None),
-    (Conflict, 409, None),
-    (Damaged, 503, "model_unavailable"),
-    (RegistryUnavailable, 503, None),
-    (DatabaseUnavailable, 503, None),
-)
+CODES: dict[str, str] = {code: meaning for code, (_, meaning) in _all_codes().items()}
 
 
 class Refusal(Exception):
-    """A request that is refused with `status` and `code`; `faults` are all of its faults."""
+    """The answer to a request that is refused, with `status` and `code`; `faults` are all of its faults."""
 
     def __init__(
         self,
@@ -117,8 +82,9 @@ class Refusal(Exception):
 
 
 def code_of_status(status: int) -> str:
-    """Return the code of an error that is known by its HTTP status only."""
-    return _CODE_OF_STATUS.get(status, "bad_request" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "internal_error")
+    """Return the code of an error of which only the HTTP status is known."""
+    code, _ = _OF_STATUS.get(status) or _OF_STATUS[400 if status < HTTPStatus.INTERNAL_SERVER_ERROR else 500]
+    return code
 
 
 def problem_of(refusal: Refusal, request_id: str) -> Problem:
@@ -137,14 +103,16 @@ def problem_of(refusal: Refusal, request_id: str) -> Problem:
     )
 
 
-def refusal_of(error: LeadscoreError) -> Refusal:
-    """Return the refusal that answers `error`."""
-    for kind, status, code in _STATUS_OF_ERROR:
-        if isinstance(error, kind):
-            faults = error.faults if isinstance(error, InvalidFeatures) else ()
-            detail = _counted(faults) if faults else error.message
-            return Refusal(status, code or error.code, detail, faults=faults)
-    return Refusal(500, "internal_error", CODES["internal_error"])
+def refusal_of(
+    error: LeadscoreError, *, headers: Mapping[str, str] | None = None, run_id: str | None = None
+) -> Refusal:
+    """Return the refusal that answers `error`. The text of an error that callers never cause is not for them."""
+    kind = error.answered_as()
+    if kind is LeadscoreError:
+        return Refusal(kind.status, kind.code, kind.meaning)
+    faults = error.faults if isinstance(error, InvalidFeatures) else ()
+    detail = _counted(faults) if faults else error.message
+    return Refusal(kind.status, kind.code, detail, faults=faults, headers=headers, run_id=run_id)
 
 
 def _counted(faults: tuple[Fault, ...]) -> str:
@@ -190,7 +158,7 @@ def _answer_http_exception(error: HTTPException) -> Response:
 def _answer_os_error(error: OSError) -> Response:
     """Answer what the disk below the registry said; nothing else here touches one."""
     _log.exception("the model registry cannot be used: %s", type(error).__name__)
-    return answer_refusal(Refusal(503, "registry_unavailable", CODES["registry_unavailable"]))
+    return answer_refusal(refusal_of(RegistryUnavailable(RegistryUnavailable.meaning)))
 
 
 def _answer_defect(error: Exception) -> Response:
@@ -200,7 +168,7 @@ def _answer_defect(error: Exception) -> Response:
 
 def defect_response(request_id: str) -> Response:
     """Return the answer to a request that met a defect of this server, whatever it was."""
-    return _response(Refusal(500, "internal_error", CODES["internal_error"]), request_id)
+    return _response(Refusal(LeadscoreError.status, LeadscoreError.code, LeadscoreError.meaning), request_id)
 
 
 def answer_errors(app: Flask) -> None:

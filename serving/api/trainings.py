@@ -10,10 +10,10 @@ from contextlib import AbstractContextManager
 import msgspec
 from flask import Blueprint
 
-from leadscore.errors import LeadscoreError
+from leadscore.errors import AlreadyTraining, DagsterUnavailable, LeadscoreError, TooManyTrainings
 from serving.api.endpoint import endpoint
 from serving.api.json_response import JsonResponse, answer
-from serving.api.problems import CODES, PROBLEM_TYPE, Refusal, problem_of
+from serving.api.problems import PROBLEM_TYPE, Refusal, problem_of, refusal_of
 from serving.api.readiness import readiness_answer
 from serving.api.schema import (
     Answer,
@@ -24,10 +24,9 @@ from serving.api.schema import (
     TrainRequest,
     TrainRunning,
 )
-from serving.dependencies.dagster_client import DagsterUnavailable
 from serving.services import Services
 from serving.telemetry.request_context import request_context, request_id
-from serving.training.runs import AlreadyTraining, Failed, Insufficient, Outcome, Running, TooManyTrainings
+from serving.training.runs import Failed, Insufficient, Outcome, Running
 
 POLL_AGAIN_SECONDS = 5
 SLOT_FREE_SECONDS = 10
@@ -74,7 +73,7 @@ def _start(services: Services, org_id: str) -> str:
         return services.trainings.start(org_id, request_id())
     except AlreadyTraining as error:
         headers = {"Location": _address(error.run_id)} if error.run_id and error.is_followable else {}
-        raise Refusal(409, error.code, error.message, headers=headers, run_id=error.run_id) from error
+        raise refusal_of(error, headers=headers, run_id=error.run_id) from error
 
 
 def _answer(services: Services, slot: AbstractContextManager[None], ask: Callable[[], Outcome]) -> JsonResponse:
@@ -83,15 +82,15 @@ def _answer(services: Services, slot: AbstractContextManager[None], ask: Callabl
             return _answer_outcome(services, ask())
     except TooManyTrainings as error:
         headers = {"Retry-After": str(SLOT_FREE_SECONDS)}
-        raise Refusal(429, "too_many_trainings", CODES["too_many_trainings"], headers=headers) from error
+        raise refusal_of(error, headers=headers) from error
     except DagsterUnavailable as error:
         raise _unavailable(error, None) from error
 
 
 def _unavailable(error: DagsterUnavailable, run_id: str | None) -> Refusal:
-    _log.error("Dagster is unavailable: %s", error)
+    _log.error("Dagster is unavailable: %s", error.details)
     headers = {"Location": _address(run_id)} if run_id else {}
-    return Refusal(503, "dagster_unavailable", CODES["dagster_unavailable"], headers=headers, run_id=run_id)
+    return refusal_of(error, headers=headers, run_id=run_id)
 
 
 def _answer_outcome(services: Services, outcome: Outcome) -> JsonResponse:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 import urllib3
 
+from leadscore.errors import DagsterUnavailable
 from serving.dependencies.dagster_queries import (
     ACTIVE_RUNS,
     ADD_PARTITION,
@@ -41,10 +42,6 @@ MAX_EVENT_PAGES = 20
 
 _ACTIVE = ["QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING"]
 _log = logging.getLogger(__name__)
-
-
-class DagsterUnavailable(Exception):
-    """Dagster's webserver cannot be reached, or does not answer as expected."""
 
 
 class _Answer(msgspec.Struct, frozen=True, rename="camel"):

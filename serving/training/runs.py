@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from leadscore.errors import Conflict, NotFound
+from leadscore.errors import AlreadyTraining, DagsterUnavailable, RunNotFound, TooManyTrainings
 from leadscore.evaluation import Metrics as ModelMetrics
 from leadscore.registry.ids import check_org_id
 from leadscore.registry.store import Registry
-from serving.dependencies.dagster_client import JOB, DagsterClient, DagsterUnavailable, Run
+from serving.dependencies.dagster_client import JOB, DagsterClient, Run
 from serving.telemetry.metrics import Metrics
 from serving.training.failure_messages import DETAILS, why
 from serving.training.run_claims import Started
@@ -26,26 +26,6 @@ MAX_FAILED_POLLS = 5
 
 _ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 _log = logging.getLogger(__name__)
-
-
-class RunNotFound(NotFound):
-    """Dagster knows no such training run."""
-
-    code = "run_not_found"
-
-
-class AlreadyTraining(Conflict):
-    """A run of the org is queued or running; `is_followable` when it is a training, which `outcome` can tell of."""
-
-    code = "already_training"
-
-    def __init__(self, run_id: str | None, *, is_followable: bool) -> None:
-        super().__init__("a training or another run of this org is queued or running; wait for it, then decide again")
-        self.run_id, self.is_followable = run_id, is_followable
-
-
-class TooManyTrainings(Exception):
-    """As many training requests as may be under way are under way."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +130,7 @@ class Trainings:
                 failed_polls += 1
                 if failed_polls == MAX_FAILED_POLLS:
                     raise
-                _log.warning("a poll of Dagster failed: %s", error)
+                _log.warning("a poll of Dagster failed: %s", error.details)
                 outcome = Running(org_id, run_id)
             left_seconds = deadline - time.monotonic()
             if not isinstance(outcome, Running) or left_seconds <= 0:

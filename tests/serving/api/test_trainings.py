@@ -21,7 +21,7 @@ import graphql
 import pytest
 from dagster_graphql.schema import create_schema
 
-from leadscore.errors import LeadscoreError
+from leadscore.errors import LeadscoreError, TooManyTrainings
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.database import connect
 from serving.app import create_app
@@ -29,7 +29,7 @@ from serving.dependencies import dagster_client, dagster_queries
 from serving.services import EXTENSION, build_services
 from serving.training import runs as trainings_module
 from serving.training.failure_messages import WORDS
-from serving.training.runs import MAX_FAILED_POLLS, TooManyTrainings
+from serving.training.runs import MAX_FAILED_POLLS
 from standalone.crm import create_tables
 
 TRAIN = "/api/v1/model/train"
