@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.shared.leads import FOLDS, LeadRows, add_arguments, read_leads, wide_console, with_all
 from benchmarks.shared.models import MODELS, OURS, OutOfFold, out_of_fold, require_lightgbm
-from leadscore.comparison import Difference, compare
+from leadscore.comparison import Baseline, Difference, compare
 from leadscore.evaluation import (
     Floats,
     average_precision_of,
@@ -26,6 +26,7 @@ from leadscore.evaluation import (
     roc_auc_of,
 )
 
+ANOTHER = Baseline("own", "another")
 FIGURES = {
     "ROC-AUC": roc_auc_of,
     "avg. precision": average_precision_of,
@@ -71,8 +72,8 @@ def spreads(result: OutOfFold, leads: LeadRows) -> list[str]:
 
 def gained(our: OutOfFold, other: OutOfFold, leads: LeadRows) -> list[str]:
     """Return by how much ours is better in ROC-AUC and Brier score, with intervals."""
-    ranked = compare(ranks(our), ranks(other), leads.holdout(), baseline_name="another")
-    scored = compare(our.probabilities, other.probabilities, leads.holdout(), baseline_name="another")
+    ranked = compare(ranks(our), ranks(other), leads.holdout(), against=ANOTHER)
+    scored = compare(our.probabilities, other.probabilities, leads.holdout(), against=ANOTHER)
     return [in_words(ranked.roc_auc), in_words(scored.brier_score)]
 
 

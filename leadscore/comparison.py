@@ -3,11 +3,11 @@
 A holdout is a sample: had other leads been in it, every figure would be another. The bootstrap (Efron and Tibshirani
 1993, "An Introduction to the Bootstrap") draws as many leads as there are, with replacement, again and again. All rows
 of a lead are drawn together, because they share its outcome; and both models are judged on the same draws, so that
-what makes a draw easy or hard for both cancels out. The share of draws in which one model is ahead is how sure it is
+what makes a draw easy or hard for both cancels out. The share of draws in which a model is ahead is the probability
 that it is better.
 
-A model that has nobody to be compared with is compared with the base rate: a model that knows nothing but the share of
-rows that convert, and so ranks no lead above another (ROC-AUC 0.5).
+Where no version scores the org's leads yet, a model is compared with the base rate: a model that knows only the share
+of rows that convert, and so ranks no lead above another (ROC-AUC 0.5).
 
 The cost is that of RESAMPLES passes over the rows, a few seconds for 100,000 of them. The draws are seeded: the same
 holdout and probabilities give the same comparison.
@@ -16,6 +16,7 @@ holdout and probabilities give the same comparison.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -25,8 +26,8 @@ from leadscore.evaluation import Flags, Floats, Holdout, Indices, log_losses
 RESAMPLES = 1_000
 SEED = 42
 TAIL_PERCENT = 2.5
-BASE_RATE = "base rate"
-_POOLED = "pooled "
+_BASE_RATE_TEXT = "base rate"
+_POOLED_PREFIX = "pooled "
 _CELLS_AT_A_TIME = 250_000
 
 
@@ -47,8 +48,44 @@ class Difference(msgspec.Struct, frozen=True):
     probability_better: float
 
 
+class Baseline(msgspec.Struct, frozen=True):
+    """What a candidate is compared with: a version of the org's own, a version of the pooled model, or the base rate.
+
+    `stored` is the text that stands for it in evaluation.json and in the API's answers; `read` reads such a text.
+    """
+
+    kind: Literal["own", "pooled", "base_rate"]
+    version: str = ""
+
+    @classmethod
+    def read(cls, stored: str) -> Baseline:
+        """Return the baseline that `stored` stands for."""
+        if stored == _BASE_RATE_TEXT:
+            return BASE_RATE
+        if stored.startswith(_POOLED_PREFIX):
+            return cls("pooled", stored.removeprefix(_POOLED_PREFIX))
+        return cls("own", stored)
+
+    @property
+    def stored(self) -> str:
+        """The text that stands for it."""
+        return {"own": self.version, "pooled": _POOLED_PREFIX + self.version, "base_rate": _BASE_RATE_TEXT}[self.kind]
+
+    @property
+    def in_words(self) -> str:
+        """The baseline as a sentence names it."""
+        return {
+            "own": f"the active version {self.version}",
+            "pooled": f"the pooled model {self.version}, which scores the org's leads now,",
+            "base_rate": "the base rate",
+        }[self.kind]
+
+
+BASE_RATE = Baseline("base_rate")
+
+
 class Comparison(msgspec.Struct, frozen=True):
-    """A candidate against a `baseline`: a version's id, `pooled_baseline` of the pooled model's, or BASE_RATE.
+    """A candidate against a `baseline`: the org's own version, `pooled` and a pooled version, or `base rate`.
 
     `shared_window` is the share of the candidate's training window that the baseline was trained on too: 1 when both
     are of the same day, 0 when the baseline is older than the whole window.
@@ -63,42 +100,23 @@ class Comparison(msgspec.Struct, frozen=True):
     shared_window: float = 1.0
 
     @property
-    def is_against_base_rate(self) -> bool:
-        """Whether there was no version to compare with."""
-        return self.baseline == BASE_RATE
-
-    @property
-    def is_against_pooled_model(self) -> bool:
-        """Whether the pooled model scored the org's leads when this was compared."""
-        return self.baseline.startswith(_POOLED)
-
-    @property
-    def baseline_text(self) -> str:
-        """The baseline as a sentence names it."""
-        if self.is_against_base_rate:
-            return f"the {BASE_RATE}"
-        if self.is_against_pooled_model:
-            return f"the pooled model {self.baseline.removeprefix(_POOLED)}, which scores the org's leads now,"
-        return f"the active version {self.baseline}"
-
-
-def pooled_baseline(version: str) -> str:
-    """Return what a baseline is called that is a version of the pooled model's, as it serves the org."""
-    return _POOLED + version
+    def against(self) -> Baseline:
+        """What the candidate was compared with."""
+        return Baseline.read(self.baseline)
 
 
 def compare(
-    candidate: Floats, baseline: Floats, holdout: Holdout, *, baseline_name: str, shared_window: float = 1.0
+    candidate: Floats, baseline: Floats, holdout: Holdout, *, against: Baseline, shared_window: float = 1.0
 ) -> Comparison:
-    """Compare the probabilities, shape (rows,), that two models give to the holdout's rows.
+    """Compare the candidate's probabilities for the holdout's rows, shape (rows,), with those of a baseline.
 
-    Raises ValueError when the holdout has one class only: nothing can be ranked there.
+    `against` says which baseline it is. Raises ValueError when the holdout has one class only: nothing can be ranked.
     """
     if not holdout.converted.any() or holdout.converted.all():
         raise ValueError("the holdout has one class only; the gate refuses it before anything is compared")
     ours, theirs = (_Figures.of(probabilities, holdout) for probabilities in (candidate, baseline))
     return Comparison(
-        baseline=baseline_name,
+        baseline=against.stored,
         leads=holdout.count_leads(),
         resamples=len(ours.roc_auc) - 1,
         roc_auc=_difference(ours.roc_auc, theirs.roc_auc, sign=1),
@@ -134,9 +152,9 @@ class _Figures(msgspec.Struct, frozen=True):
 
 
 class _Ranking(msgspec.Struct, frozen=True):
-    """The leads of converted rows and of the others, the others in the order of their probability.
+    """The lead of each converted row, and of each other row in the order of the other rows' probabilities.
 
-    `below` and `upto` say how many of the others each converted row stands above, without and with those that tie.
+    For each converted row, `below` counts the other rows with a lower probability, `upto` those with an equal one too.
     """
 
     converted_lead: Indices
@@ -148,12 +166,12 @@ class _Ranking(msgspec.Struct, frozen=True):
     def of(cls, probabilities: Floats, converted: Flags, lead_of_row: Indices) -> _Ranking:
         others = np.flatnonzero(~converted)
         others = others[np.argsort(probabilities[others], kind="stable")]
-        ranked, asked = probabilities[others], probabilities[converted]
+        of_others, of_converted = probabilities[others], probabilities[converted]
         return cls(
             converted_lead=lead_of_row[converted],
             other_lead=lead_of_row[others],
-            below=np.searchsorted(ranked, asked, side="left"),
-            upto=np.searchsorted(ranked, asked, side="right"),
+            below=np.searchsorted(of_others, of_converted, side="left"),
+            upto=np.searchsorted(of_others, of_converted, side="right"),
         )
 
     def roc_aucs(self, drawn: Floats) -> Floats:
@@ -169,7 +187,7 @@ class _Ranking(msgspec.Struct, frozen=True):
 
 
 def _draws(leads: int, rows: int) -> Iterator[Floats]:
-    """Yield how often each lead counts, shape (draws, leads), some draws at a time; once each comes first."""
+    """Yield how often each lead counts, shape (draws, leads), some draws at a time. The first counts each lead once."""
     yield np.ones((1, leads))
     generator = np.random.default_rng(SEED)
     at_a_time = max(1, _CELLS_AT_A_TIME // rows)

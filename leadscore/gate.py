@@ -19,7 +19,7 @@ from typing import Literal
 
 import msgspec
 
-from leadscore.comparison import Comparison, Difference
+from leadscore.comparison import BASE_RATE, Comparison, Difference
 from leadscore.evaluation import EvaluationReport
 from leadscore.formats import FORMAT
 from leadscore.outcome_forecast import LeadFilter
@@ -161,7 +161,7 @@ def decide(
         return Decision("refuse", refusals, notes)
     if comparison is None:
         raise ValueError(f"version {candidate.version} was compared with nothing; train again")
-    judge = _against_base_rate if comparison.is_against_base_rate else _against_champion
+    judge = _against_base_rate if comparison.against == BASE_RATE else _against_champion
     reasons = judge(comparison, policy)
     is_better = all(reason.speaks_for for reason in reasons)
     remarks = (_not_evaluable(champion_problem),) if champion_problem else ()
@@ -264,7 +264,7 @@ def _claims(comparison: Comparison, policy: Policy) -> tuple[Reason, Reason]:
     since = since if needed < policy.min_probability_better else ""
     ranks_better = _surely(
         ("ranks_better", "ranks_no_better"),
-        f"Better than {comparison.baseline_text}",
+        f"Better than {comparison.against.in_words}",
         f"ROC-AUC {_against(auc)} on the same {comparison.leads} leads",
         auc.probability_better,
         needed,
@@ -272,7 +272,7 @@ def _claims(comparison: Comparison, policy: Policy) -> tuple[Reason, Reason]:
     )
     fits_better = _surely(
         ("fits_better", "fits_no_better"),
-        f"Its probabilities are better than those of {comparison.baseline_text}",
+        f"Its probabilities are better than those of {comparison.against.in_words}",
         f"Brier score {_against(brier)} on the same {comparison.leads} leads",
         brier.probability_better,
         needed,

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.shared.changing_leads import WORLDS, Rows, World, draw_month, joined
-from leadscore.comparison import BASE_RATE, Comparison, compare
+from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
 from leadscore.evaluation import EvaluationReport, Flags, Floats, Metrics, evaluate
 from leadscore.records import RecordCounts
 from leadscore_assets.training.shapes import FINE, grow
@@ -101,10 +101,10 @@ class Org:
             return None
         ours = version.probabilities(rows)
         if champion is None:
-            return compare(ours, np.full(len(ours), version.base_rate), rows.holdout(), baseline_name=BASE_RATE)
-        theirs, name = self.versions[champion].probabilities(rows), f"of month {champion}"
+            return compare(ours, np.full(len(ours), version.base_rate), rows.holdout(), against=BASE_RATE)
+        theirs, month = self.versions[champion].probabilities(rows), Baseline("own", f"of month {champion}")
         shared_window = max(0.0, 1 - (candidate - champion) / WINDOW_MONTHS)
-        return compare(ours, theirs, rows.holdout(), baseline_name=name, shared_window=shared_window)
+        return compare(ours, theirs, rows.holdout(), against=month, shared_window=shared_window)
 
     def base_rate_truth(self, month: int) -> Truth:
         """Return how good the base rate of a month's training is on the leads of the month after."""

@@ -70,7 +70,7 @@ def backtest(features: FeatureRows, parameters: Mapping[str, Any]) -> Backtest |
         newer_leads=holdout.count_leads(),
         newer_rows=len(newer),
         newer_conversion_rate=float(holdout.converted.mean()),
-        comparison=compare(probabilities, base_rate, holdout, baseline_name=BASE_RATE),
+        comparison=compare(probabilities, base_rate, holdout, against=BASE_RATE),
     )
 
 

@@ -81,7 +81,7 @@ def _told(material: ReportMaterial) -> dict[str, Any]:
         "metrics": report.metrics,
         "comparison": judgement.comparison,
         "champion": judgement.champion,
-        "pooled": judgement.comparison is not None and judgement.comparison.is_against_pooled_model,
+        "pooled": judgement.comparison is not None and judgement.comparison.against.kind == "pooled",
         "fewest_leads": FEWEST_LEADS,
         "is_told": report.holdout_records >= FEWEST_LEADS,
         "mark": mark,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from leadscore.comparison import BASE_RATE, Comparison, compare
+from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
 from leadscore.evaluation import (
     CALIBRATION_BINS,
     Flags,
@@ -58,8 +58,8 @@ class HeldOut:
         if not converted.any() or converted.all():
             return None
         if self.champion is not None:
-            return compare(self.candidate, self.champion, self.holdout, baseline_name="champion")
-        return compare(self.candidate, np.full(len(converted), self.base_rate), self.holdout, baseline_name=BASE_RATE)
+            return compare(self.candidate, self.champion, self.holdout, against=Baseline("own", "champion"))
+        return compare(self.candidate, np.full(len(converted), self.base_rate), self.holdout, against=BASE_RATE)
 
 
 @dataclass(frozen=True)

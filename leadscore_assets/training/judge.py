@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 
-from leadscore.comparison import BASE_RATE, Comparison, compare, pooled_baseline
+from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
 from leadscore.errors import AlreadyJudged, Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound
 from leadscore.evaluation import EvaluationReport, Floats, Holdout, evaluate
 from leadscore.gate import Judgement, Policy, Unevaluable, decide
@@ -27,12 +27,12 @@ from leadscore_assets.dataset import FeatureRows, feature_matrix
 
 @dataclass(frozen=True)
 class Judged:
-    """A version on the holdout: its probabilities, shape (rows,), and its report; and what it was trained on.
+    """A version on the holdout: its probabilities, shape (rows,), its report, and the window that it was trained on.
 
-    `name` is what it is called as a baseline.
+    `as_baseline` is what a candidate is compared with when it is compared with this version.
     """
 
-    name: str
+    as_baseline: Baseline
     probabilities: Floats
     report: EvaluationReport
     window: Window
@@ -111,7 +111,7 @@ def judged(artifact: LoadedVersion, features: FeatureRows) -> Judged:
     rows = features.rows[features.holdout_mask()]
     probabilities = artifact.scorer.probabilities(feature_matrix(rows, artifact.manifest.contract))
     report = evaluate(artifact.manifest.version, probabilities, holdout_of(features), features.counts)
-    return Judged(report.version, probabilities, report, artifact.manifest.window)
+    return Judged(Baseline("own", report.version), probabilities, report, artifact.manifest.window)
 
 
 def judged_champion(registry: Registry, org_id: str, features: FeatureRows) -> Judged | Unevaluable | None:
@@ -137,7 +137,7 @@ def judged_pooled_model(registry: Registry, org_id: str, features: FeatureRows) 
     if isinstance(pooled, Unevaluable):
         return msgspec.structs.replace(pooled, scope="pooled")
     served = judged(as_served_to(org_id, pooled), features)
-    return replace(served, name=pooled_baseline(pointer.version))
+    return replace(served, as_baseline=Baseline("pooled", pointer.version))
 
 
 def _evaluable(registry: Registry, owner: str, pointer: Pointer, features: FeatureRows) -> LoadedVersion | Unevaluable:
@@ -167,10 +167,8 @@ def compared(candidate: Judged, baseline: Judged | Unevaluable | None, features:
             candidate.probabilities,
             baseline.probabilities,
             holdout,
-            baseline_name=baseline.name,
+            against=baseline.as_baseline,
             shared_window=candidate.window.share_seen_in(baseline.window),
         )
     base_rate = float(features.outcomes()[~features.holdout_mask()].mean())
-    return compare(
-        candidate.probabilities, np.full(len(holdout.converted), base_rate), holdout, baseline_name=BASE_RATE
-    )
+    return compare(candidate.probabilities, np.full(len(holdout.converted), base_rate), holdout, against=BASE_RATE)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leadscore.comparison import Comparison, Difference, Estimate
+from leadscore.comparison import Baseline, Comparison, Difference, Estimate
 from leadscore.evaluation import ConfusionMatrix, EvaluationReport, Metrics
 from leadscore.features import CONTRACT
 from leadscore.forest import LEAF, Forest
@@ -22,6 +22,7 @@ from leadscore.registry.store import Registry
 from leadscore.registry.version import ENGINE_FILE, FOREST_FILE, Importance, Manifest, Split
 
 ORG = "acme"
+OWN = Baseline("own", "20260315060000")
 
 
 def _forest(value_on_the_right: float = 0.75) -> Forest:
@@ -86,7 +87,7 @@ def _report(
 
 def _comparison(
     *,
-    baseline: str = "20260315060000",
+    against: Baseline = OWN,
     roc_auc: tuple[float, float] = (0.75, 0.75),
     ranks_better: float = 0.5,
     brier_score: tuple[float, float] = (0.25, 0.25),
@@ -96,7 +97,7 @@ def _comparison(
 ) -> Comparison:
     """Compare figures given as (candidate's, baseline's), with intervals that nothing depends on."""
     return Comparison(
-        baseline=baseline,
+        baseline=against.stored,
         leads=40,
         resamples=1_000,
         roc_auc=_difference(*roc_auc, roc_auc[0] - roc_auc[1], ranks_better),
@@ -158,7 +159,7 @@ def make_report() -> Callable[..., EvaluationReport]:
 
 @pytest.fixture(scope="session")
 def make_comparison() -> Callable[..., Comparison]:
-    """Give `make_comparison(**figures)`; a baseline of BASE_RATE compares with the base rate."""
+    """Give `make_comparison(**figures)`; `against=BASE_RATE` compares with the base rate."""
     return _comparison
 
 

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from leadscore import comparison
-from leadscore.comparison import BASE_RATE, RESAMPLES, SEED, Comparison, Estimate, compare, pooled_baseline
+from leadscore.comparison import BASE_RATE, RESAMPLES, SEED, Baseline, Comparison, Estimate, compare
 from leadscore.evaluation import Floats, Holdout, brier_score_of, log_loss_of, roc_auc_of
 
 
@@ -29,7 +29,7 @@ def _guesses(holdout: Holdout, knowledge: float, *, seed: int = 1) -> Floats:
 
 
 def _compare(candidate: Floats, baseline: Floats, holdout: Holdout) -> Comparison:
-    return compare(candidate, baseline, holdout, baseline_name="20260315060000")
+    return compare(candidate, baseline, holdout, against=Baseline("own", "20260315060000"))
 
 
 def test_every_figure_is_that_of_a_plain_loop_over_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_the_values_are_those_of_the_report() -> None:
         assert difference.baseline.value == pytest.approx(metric(theirs, holdout.converted), abs=1e-12)
     assert found.roc_auc.gain.value == found.roc_auc.candidate.value - found.roc_auc.baseline.value
     assert found.brier_score.gain.value == found.brier_score.baseline.value - found.brier_score.candidate.value
-    assert (found.leads, found.baseline, found.is_against_base_rate) == (60, "20260315060000", False)
+    assert (found.leads, found.against) == (60, Baseline("own", "20260315060000"))
 
 
 def test_rows_that_are_copies_add_no_certainty() -> None:
@@ -118,9 +118,9 @@ def test_a_candidate_that_is_better_on_every_lead_is_better_for_certain() -> Non
 
 def test_the_base_rate_ranks_nothing() -> None:
     holdout = _holdout(40)
-    found = compare(_guesses(holdout, 1.0), np.full(len(holdout.converted), 0.3), holdout, baseline_name=BASE_RATE)
+    found = compare(_guesses(holdout, 1.0), np.full(len(holdout.converted), 0.3), holdout, against=BASE_RATE)
 
-    assert found.is_against_base_rate
+    assert (found.baseline, found.against) == ("base rate", BASE_RATE)
     assert found.roc_auc.baseline == Estimate(0.5, 0.5, 0.5)
 
 
@@ -190,12 +190,23 @@ def _is_truth_within(estimate: Estimate, truth: float) -> bool:
     return estimate.low <= truth <= estimate.high
 
 
-def test_a_pooled_version_is_named_as_what_it_is() -> None:
-    """It is neither the base rate nor a version of the org's own."""
+BASELINES = [
+    (Baseline("own", "20260315060000"), "20260315060000", "the active version 20260315060000"),
+    (
+        Baseline("pooled", "20260315060000"),
+        "pooled 20260315060000",
+        "the pooled model 20260315060000, which scores the org's leads now,",
+    ),
+    (BASE_RATE, "base rate", "the base rate"),
+]
+
+
+@pytest.mark.parametrize(("baseline", "stored", "words"), BASELINES)
+def test_a_baseline_is_stored_as_a_text_and_read_back_as_what_it_is(
+    baseline: Baseline, stored: str, words: str
+) -> None:
     holdout = _holdout(20)
-    name = pooled_baseline("20260315060000")
-    found = compare(_guesses(holdout, 1.0), _guesses(holdout, 0.5), holdout, baseline_name=name)
-    assert (found.is_against_pooled_model, found.is_against_base_rate) == (True, False)
-    assert found.baseline_text == "the pooled model 20260315060000, which scores the org's leads now,"
-    own = compare(_guesses(holdout, 1.0), _guesses(holdout, 0.5), holdout, baseline_name="20260315060000")
-    assert (own.is_against_pooled_model, own.baseline_text) == (False, "the active version 20260315060000")
+    found = compare(_guesses(holdout, 1.0), _guesses(holdout, 0.5), holdout, against=baseline)
+    assert msgspec.json.decode(msgspec.json.encode(found))["baseline"] == stored
+    read = msgspec.json.decode(msgspec.json.encode(found), type=Comparison).against
+    assert (read, read.in_words) == (baseline, words)

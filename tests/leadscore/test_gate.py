@@ -57,13 +57,13 @@ def _codes(decision: Decision) -> list[str]:
 def test_a_first_version_must_beat_chance_and_the_base_rate(
     *, figures: dict[str, Any], verdict: str, codes: list[str], make_report: Report, make_comparison: Compared
 ) -> None:
-    beats_both = {"baseline": BASE_RATE, "roc_auc": (0.75, 0.5), "ranks_better": 1.0, "brier_score": (0.125, 0.25)}
+    beats_both = {"against": BASE_RATE, "roc_auc": (0.75, 0.5), "ranks_better": 1.0, "brier_score": (0.125, 0.25)}
     decision = decide(make_report(), make_comparison(**beats_both | figures), None, POLICY)
     assert (decision.verdict, _codes(decision)) == (verdict, codes)
 
 
 def test_a_first_version_is_told_by_how_much(make_report: Report, make_comparison: Compared) -> None:
-    figures = {"baseline": BASE_RATE, "roc_auc": (0.625, 0.5), "ranks_better": 0.5, "brier_score": (0.2, 0.25)}
+    figures = {"against": BASE_RATE, "roc_auc": (0.625, 0.5), "ranks_better": 0.5, "brier_score": (0.2, 0.25)}
     decision = decide(make_report(), make_comparison(**figures), None, POLICY)
     assert decision.text == (
         "Better than chance with probability 0.50 (needs 0.75); ROC-AUC 0.625 on 40 leads. Train again when new"
@@ -219,7 +219,7 @@ def test_a_champion_that_cannot_be_evaluated_is_told_and_the_base_rate_decides(
     make_report: Report, make_comparison: Compared
 ) -> None:
     for brier_score, verdict in ((0.125, "activate"), (0.25, "hold")):
-        comparison = make_comparison(baseline=BASE_RATE, ranks_better=1.0, brier_score=(brier_score, 0.25))
+        comparison = make_comparison(against=BASE_RATE, ranks_better=1.0, brier_score=(brier_score, 0.25))
         decision = decide(make_report(), comparison, GONE, POLICY)
         assert decision.verdict == verdict
         assert (decision.reasons[0].code, decision.reasons[0].speaks_for) == ("champion_not_evaluable", None)

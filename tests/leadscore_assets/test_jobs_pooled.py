@@ -10,6 +10,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
+from leadscore.comparison import BASE_RATE
 from leadscore.features import CONTRACT
 from leadscore.gate import Judgement
 from leadscore.pooling import POOLED, shift_to_base_value
@@ -229,7 +230,7 @@ def test_a_pooled_model_that_cannot_be_loaded_gives_way_to_the_base_rate(
 
     judgement = judgement_of(settings, "sound")
     assert judgement.comparison is not None
-    assert judgement.comparison.is_against_base_rate
+    assert judgement.comparison.against == BASE_RATE
     told = f"The pooled model {named.format(version=version)} cannot be compared: "
     assert judgement.decision.text.startswith(told)
     assert judgement.champion_version is None

@@ -80,7 +80,7 @@ def _judgement(registry: Registry, org_id: str, version: str, verdict: Verdict) 
     pointer = registry.active(org_id)
     champion = EvaluationReport(pointer.version, 200, 80, 40, 16, 100, metrics, (), (), (), ()) if pointer else None
     difference = Difference(Estimate(0.75, 0.5, 1), Estimate(0.5, 0.25, 0.75), Estimate(0.25, 0, 0.5), 0.875)
-    baseline = pointer.version if pointer else BASE_RATE
+    baseline = pointer.version if pointer else BASE_RATE.stored
     return Judgement(
         report=EvaluationReport(version, 200, 80, 40, 16, 100, metrics, (), (), (), ()),
         champion=champion,

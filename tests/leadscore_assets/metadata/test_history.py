@@ -63,7 +63,7 @@ def judged(registry: Registry, verdict: Verdict = "hold", *, auc: Estimate | Non
         manifest_sha256=registry.manifest_sha256(ORG, version),
         judged_at="2026-03-15T06:00:01+00:00",
         run_id=None,
-        comparison=Comparison(BASE_RATE, 40, 1000, both, both, both) if both else None,
+        comparison=Comparison(BASE_RATE.stored, 40, 1000, both, both, both) if both else None,
     )
     registry.record_judgement(ORG, version, judgement)
     return version

@@ -57,7 +57,7 @@ def test_a_group_is_compared_with_the_champion_or_the_base_rate():
     [against_base_rate] = compared_slices(held_out(), [("all", everybody)])
     assert against_champion.comparison.roc_auc.gain.value == 0
     assert against_champion.comparison.brier_score.gain.value > 0
-    assert against_base_rate.comparison.baseline == BASE_RATE
+    assert against_base_rate.comparison.against == BASE_RATE
     assert against_base_rate.comparison.roc_auc.baseline.value == 0.5
 
 
