@@ -10,17 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-import msgspec
 import numpy as np
 
 from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
 from leadscore.errors import AlreadyJudged, Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound
 from leadscore.evaluation import EvaluationReport, Floats, Holdout, evaluate
 from leadscore.gate import Judgement, Policy, Unevaluable, decide
-from leadscore.pooling import POOLED
 from leadscore.records import Window
-from leadscore.registry.active_model import as_served_to
-from leadscore.registry.store import Pointer, Registry
+from leadscore.registry.active_model import ActiveModel, active_model, as_served_to
+from leadscore.registry.store import Registry
 from leadscore.registry.version import LoadedVersion
 from leadscore_assets.dataset import FeatureRows, feature_matrix
 
@@ -57,21 +55,21 @@ def judge(
     With `is_pooling` the pooled model, where there is one, stands in for a champion that the org does not have.
     `describe(artifact, judgement, features, champion's probabilities on the holdout or None)` gives files to store
     with the judgement: the report. A version is judged once: when that was done before, the stored judgement is
-    returned. Raises SourceMismatch when
-    `features` are not the rows that it was trained on, Damaged when its files are not as written.
+    returned. Raises SourceMismatch when `features` are not the rows that it was trained on, Damaged when its files are
+    not as written.
     """
     stored = registry.judgement(org_id, version)
     if stored is not None:
         return stored
     artifact = registry.load(org_id, version)
     _check_same_records(artifact, features)
-    candidate, champion = judged(artifact, features), judged_champion(registry, org_id, features)
-    baseline = champion or (judged_pooled_model(registry, org_id, features) if is_pooling else None)
+    candidate, baseline = judged(artifact, features), judged_baseline(registry, org_id, features, is_pooling=is_pooling)
+    champion = baseline if isinstance(baseline, Judged) and baseline.as_baseline.kind == "own" else None
     comparison = compared(candidate, baseline, features)
     problem = baseline if isinstance(baseline, Unevaluable) else None
     judgement = Judgement(
         report=candidate.report,
-        champion=champion.report if isinstance(champion, Judged) else None,
+        champion=champion.report if champion else None,
         champion_problem=problem,
         decision=decide(candidate.report, comparison, problem, policy),
         manifest_sha256=registry.manifest_sha256(org_id, version),
@@ -79,8 +77,7 @@ def judge(
         run_id=run_id,
         comparison=comparison,
     )
-    champion_probabilities = champion.probabilities if isinstance(champion, Judged) else None
-    files = describe(artifact, judgement, features, champion_probabilities) if describe else {}
+    files = describe(artifact, judgement, features, champion.probabilities if champion else None) if describe else {}
     try:
         return registry.record_judgement(org_id, version, judgement, files)
     except AlreadyJudged:  # by another run, a moment ago
@@ -114,44 +111,45 @@ def judged(artifact: LoadedVersion, features: FeatureRows) -> Judged:
     return Judged(Baseline("own", report.version), probabilities, report, artifact.manifest.window)
 
 
-def judged_champion(registry: Registry, org_id: str, features: FeatureRows) -> Judged | Unevaluable | None:
-    """Return the active version on the holdout of `features`, why it cannot be evaluated, or None without one."""
-    pointer = registry.active(org_id)
-    if pointer is None:
-        return None
-    champion = _evaluable(registry, org_id, pointer, features)
-    return champion if isinstance(champion, Unevaluable) else judged(champion, features)
+def judged_baseline(
+    registry: Registry, org_id: str, features: FeatureRows, *, is_pooling: bool
+) -> Judged | Unevaluable | None:
+    """Return the version that scores the org's leads now, on the holdout of `features`, as the org is served by it.
 
-
-def judged_pooled_model(registry: Registry, org_id: str, features: FeatureRows) -> Judged | Unevaluable | None:
-    """Return what `judged_champion` does of the active pooled version, as the org's leads are scored by it."""
+    Where it cannot be evaluated, return why; None where no version scores them. Raises Damaged when the org's own
+    pointer is, UnsupportedFormat when a newer release wrote what is asked for.
+    """
+    own = registry.active(org_id)
     try:
-        pointer = registry.active(POOLED)
+        model = active_model(
+            org_id, lambda owner: own if owner == org_id else registry.active(owner), is_pooling=is_pooling
+        )
     except UnsupportedFormat:
         raise
     except Damaged as error:
         return Unevaluable("of unknown version", error.message, "pooled")
-    if pointer is None:
+    if model is None:
         return None
-    pooled = _evaluable(registry, POOLED, pointer, features)
-    if isinstance(pooled, Unevaluable):
-        return msgspec.structs.replace(pooled, scope="pooled")
-    served = judged(as_served_to(org_id, pooled), features)
-    return replace(served, as_baseline=Baseline("pooled", pointer.version))
+    version = _evaluable(registry, model, features)
+    if isinstance(version, Unevaluable):
+        return version
+    served = judged(as_served_to(org_id, version), features)
+    return replace(served, as_baseline=Baseline(model.scope, model.pointer.version))
 
 
-def _evaluable(registry: Registry, owner: str, pointer: Pointer, features: FeatureRows) -> LoadedVersion | Unevaluable:
-    """Return the version that `pointer` names, or why it cannot be evaluated on `features`."""
+def _evaluable(registry: Registry, model: ActiveModel, features: FeatureRows) -> LoadedVersion | Unevaluable:
+    """Return the version that is active, or why it cannot be evaluated on `features`."""
+    pointer = model.pointer
     try:
-        artifact = registry.load(owner, pointer.version, pointer.manifest_sha256)
+        version = registry.load(model.owner, pointer.version, pointer.manifest_sha256)
     except UnsupportedFormat:
         raise  # a newer release can evaluate it; to judge without it would lower the bar
     except (Damaged, VersionNotFound) as error:
-        return Unevaluable(pointer.version, error.message)
-    gone = sorted(set(artifact.manifest.contract.names) - set(features.rows.columns))
+        return Unevaluable(pointer.version, error.message, model.scope)
+    gone = sorted(set(version.manifest.contract.names) - set(features.rows.columns))
     if gone:
-        return Unevaluable(pointer.version, f"its features {', '.join(gone)} are no longer extracted")
-    return artifact
+        return Unevaluable(pointer.version, f"its features {', '.join(gone)} are no longer extracted", model.scope)
+    return version
 
 
 def compared(candidate: Judged, baseline: Judged | Unevaluable | None, features: FeatureRows) -> Comparison | None:
