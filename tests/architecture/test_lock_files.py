@@ -21,7 +21,7 @@ EXTRAS_OF_LOCK = {
     "bench": ("bench",),
     "bench-serving": ("bench-serving",),
 }
-PYTHONS = ("3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 
 Pins = dict[str, dict[str, str]]
@@ -96,11 +96,14 @@ def test_no_lock_file_names_a_host(lock: str) -> None:
 
 def test_all_dagster_packages_are_of_one_release() -> None:
     found = {name: version for name, version in versions("dev", "3.12").items() if name.startswith("dagster")}
-    assert len(found) == 6
+    assert len(found) == 10
     # integrations number the same release 0.x: 1.13.27 is their 0.29.27
-    assert {name for name, version in found.items() if version.startswith("0.")} == {"dagster-postgres"}
+    assert {name for name, version in found.items() if version.startswith("0.")} == {
+        "dagster-postgres",
+        "dagster-rest-resources",
+    }
     assert {version for version in found.values() if not version.startswith("0.")} == {found["dagster"]}
-    assert found["dagster-postgres"] == integration_release(found["dagster"])
+    assert found["dagster-postgres"] == found["dagster-rest-resources"] == integration_release(found["dagster"])
 
 
 def integration_release(core: str) -> str:
