@@ -4,7 +4,7 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run simulate rebuild test check format lock bench bench-setup bench-serving bench-serving-setup clean
+.PHONY: help setup run simulate rebuild test check format lock licences bench bench-setup bench-serving bench-serving-setup clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -65,6 +65,9 @@ lock: $(DEV_STAMP) ## pin every dependency again (UPGRADE=--upgrade for newer re
 	$(COMPILE) $(EXTRAS_dev) pyproject.toml -o requirements/dev.txt
 	$(foreach part,run serving pipeline bench bench-serving,$(COMPILE) $(EXTRAS_$(part)) -c requirements/dev.txt \
 	  pyproject.toml -o requirements/$(part).txt &&) true
+
+licences: $(DEV_STAMP) ## write docs/licences.md again, after `make lock`
+	@$(PYTHON) requirements/licences.py docs/licences.md
 
 clean: ## forget everything that `make run` keeps in STATE_DIR: database, logs, trained models
 	@./standalone/clean "$${STATE_DIR:-.leadscore}"
