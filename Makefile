@@ -39,13 +39,14 @@ rebuild: $(RUN_STAMP) ## train a version again and compare it, byte for byte: ma
 test: $(DEV_STAMP) ## run every test
 	$(PYTHON) -m pytest -n 2 --dist loadgroup $(TESTS)
 
-check: $(DEV_STAMP) ## lint, types, the architecture's contracts, and Dagster's definitions
+check: $(DEV_STAMP) ## lint, types, the architecture's contracts, Dagster's definitions, commit subjects
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 	$(VENV)/bin/lint-imports
 	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && echo 'telemetry: {enabled: false}' > "$$home/dagster.yaml" && \
 	  VIRTUAL_ENV=$(CURDIR)/$(VENV) DAGSTER_HOME=$$home $(VENV)/bin/dg check defs
+	@$(PYTHON) .ci/commit_subjects.py
 
 format: $(DEV_STAMP) ## format the code and mend what the linter can
 	$(PYTHON) -m ruff check --fix

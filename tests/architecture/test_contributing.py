@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from leadscore.settings import PROJECT_ROOT
+from tests.docs.documents import code_spans
 
 TEXT = (PROJECT_ROOT / "CONTRIBUTING.md").read_text()
-CODE = set(re.findall(r"`([^`]+)`", TEXT))
+CODE = set(code_spans(TEXT))
 
 
 def test_every_make_target_that_it_names_exists() -> None:
@@ -23,8 +24,17 @@ def test_every_path_that_it_names_exists() -> None:
     assert [path for path in sorted(paths - made_by_the_commands) if not (PROJECT_ROOT / path).exists()] == []
 
 
+def test_its_examples_of_commits_keep_its_own_rule() -> None:
+    commits = TEXT.split("## Commits")[1].split("## ")[0]
+    five, whole = re.findall(r"```text\n(.*?)```", commits, re.DOTALL)
+    subjects = [*five.splitlines(), whole.splitlines()[0]]
+    assert len(subjects) == 6
+    assert [subject for subject in subjects if not re.fullmatch(r"[a-z]+: .+", subject) or len(subject) > 65] == []
+
+
 def test_it_names_every_package_and_every_benchmark() -> None:
-    packages = {path.parent.name for path in PROJECT_ROOT.glob("*/__init__.py")} - {"benchmarks"}
-    assert packages <= {words.rstrip("/") for words in CODE}
+    packages = {path.parent for depth in ("*", "*/*") for path in PROJECT_ROOT.glob(f"{depth}/__init__.py")}
+    names = {str(path.relative_to(PROJECT_ROOT)) for path in packages if "benchmarks" not in path.parts}
+    assert names <= {words.rstrip("/") for words in CODE}
     benchmarks = {path.stem for path in (PROJECT_ROOT / "benchmarks").glob("*.py")} - {"__init__"}
     assert benchmarks == set(re.findall(r"python -m benchmarks\.(\w+)", TEXT))
