@@ -1,17 +1,22 @@
-"""Endpoint: a route that says what it takes and answers. It parses before the view runs, and is what is described."""
+"""Endpoint: a route that says what it takes and answers. It parses before the view runs, and is what is described.
+
+Here, too, is how a view answers: with JSON whose bytes are ready, or with a page.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property, update_wrapper
+from functools import cache, cached_property, update_wrapper
+from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from flask import Response, current_app, request
+from werkzeug.datastructures import Headers
 
-from serving.api.json_response import JSON_TYPE
 from serving.api.problems import CODES, Refusal
-from serving.api.request_parsing import read_body, read_query
+from serving.api.request_parsing import JSON_TYPE, read_body, read_query
 from serving.api.schema import Answer, OrgRequest, Request
 from serving.services import EXTENSION
 from serving.telemetry.request_context import ROUTE
@@ -19,6 +24,7 @@ from serving.telemetry.request_context import ROUTE
 View = Callable[..., Response]
 
 EVERYTHING = "*/*"
+VERSION_HEADER = "X-Model-Version"
 PAGE_TYPE = "text/html; charset=utf-8"
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -79,6 +85,39 @@ def endpoint(
 ) -> Callable[[View], Endpoint]:
     """Make a view an Endpoint."""
     return lambda view: Endpoint(view, query, body, answers, refusals or {}, is_quick, is_computing)
+
+
+class JsonResponse(Response):
+    """A Flask response in JSON whose bytes are ready, and that skips what such an answer never needs.
+
+    A plain `Response` finds out each time what it may have to change before it is sent, which takes a third of the time
+    that the app needs for a prediction (54 of 179 µs). `version` is the model version that the answer speaks of, if it
+    speaks of one.
+    """
+
+    def __init__(self, content: bytes, status: int, content_type: str, version: str | None) -> None:
+        headers = [("Content-Type", content_type), ("Content-Length", str(len(content)))]
+        self.headers = Headers(headers if version is None else [*headers, (VERSION_HEADER, version)])
+        self.response, self.version = [content], version
+        self._status, self._status_code = _status_line(status), status
+        self._on_close = []
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Send it; a HEAD gets the headers alone."""
+        start_response(self._status, self.headers.to_wsgi_list())
+        return () if environ["REQUEST_METHOD"] == "HEAD" else self.response  # type: ignore[return-value]
+
+
+def answer(
+    content: msgspec.Struct, status: int = 200, *, version: str | None = None, content_type: str = JSON_TYPE
+) -> JsonResponse:
+    """Return `content` as JSON; `version` is the model version that it speaks of."""
+    return JsonResponse(msgspec.json.encode(content), status, content_type, version)
+
+
+@cache
+def _status_line(status: int) -> str:
+    return f"{status} {HTTPStatus(status).phrase}"
 
 
 def page(content: str | bytes) -> Response:

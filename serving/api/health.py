@@ -14,8 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from leadscore.errors import Damaged, NoActiveModel
 from leadscore.pooling import Scope
-from serving.api.endpoint import endpoint
-from serving.api.json_response import JsonResponse, answer
+from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.problems import CODES, Refusal
 from serving.api.schema import HealthAnswer, OrgQuery, StatusAnswer
 from serving.services import Services

@@ -21,7 +21,7 @@ from msgspec.structs import astuple
 from leadscore.errors import Fault, InvalidFeatures
 from leadscore.features import CONTRACT, Contract
 from serving.api.problems import Refusal, invalid
-from serving.api.request_parsing import MAX_UNKNOWN_NAMES, parse_json, parse_object, text_of
+from serving.api.request_parsing import MAX_UNKNOWN_NAMES, parse_json, text_of
 from serving.api.schema import Items, LeadId
 
 # beyond every feature's range, and the last for which no caller's integer is too long for a float
@@ -80,7 +80,14 @@ def values_of(contract: Contract, features: msgspec.Raw) -> Values:
     try:
         return astuple(msgspec.json.decode(features, type=contract.lead_type))
     except _UNFIT:
-        return _judged(contract, parse_object(features), "/features")
+        return _judged(contract, _object_in(features), "/features")
+
+
+def _object_in(features: msgspec.Raw) -> dict[str, Any]:
+    parsed = parse_json(features)
+    if not isinstance(parsed, dict):
+        raise invalid((Fault("/features", "wrong_type", "Expected `object`"),), 422, "invalid_request")
+    return parsed
 
 
 def check_count(batch: msgspec.Raw, max_leads: int) -> None:

@@ -12,8 +12,8 @@ from flask import Flask
 
 from leadscore.features import CONTRACT, Feature
 from serving.api.endpoint import Endpoint
-from serving.api.json_response import JSON_TYPE
 from serving.api.problems import CODES, PROBLEM_TYPE
+from serving.api.request_parsing import JSON_TYPE
 from serving.api.schema import (
     EXAMPLE_FEATURES,
     BatchFault,

@@ -6,8 +6,7 @@ from flask import Blueprint
 
 from leadscore.errors import NoActiveModel
 from leadscore.readiness import Readiness
-from serving.api.endpoint import endpoint
-from serving.api.json_response import JsonResponse, answer
+from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.schema import OrgQuery, ReadinessAnswer
 from serving.services import Services
 

@@ -1,7 +1,6 @@
-"""What happens around every request, outside Flask: its id, the headers of every answer, the record of how it went.
+"""What happens around every request: its id, the headers of every answer, the record of how it went.
 
-It is WSGI around the app, so that Flask's own hooks stay free for whoever needs them, and so that an error that Flask
-never sees still gives an answer with an id, and a log line.
+An error that Flask never sees still gives an answer with an id, and a log line.
 """
 
 from __future__ import annotations
@@ -11,13 +10,19 @@ import re
 import time
 import uuid
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
-from serving.api.json_response import VERSION_HEADER
+from flask import Flask, Request, request_tearing_down
+from flask.sessions import NullSession, SessionInterface
+from flask.signals import appcontext_tearing_down
+from werkzeug.routing import MapAdapter
+
+from serving.api.endpoint import VERSION_HEADER
 from serving.api.problems import defect_response
+from serving.services import EXTENSION, Services
 from serving.telemetry.events import Answered
 from serving.telemetry.metrics import OTHER
-from serving.telemetry.recorder import Recorder
 from serving.telemetry.request_context import CONTEXT, ROUTE
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
@@ -28,30 +33,74 @@ _NO_STORE = ("Cache-Control", "no-store")
 _log = logging.getLogger(__name__)
 
 
-class RequestHooks:
-    """A WSGI application around `app`, which begins and ends each request in `recorder`."""
+class _NoSessions(SessionInterface):
+    """Sessions for an app that has none: all requests get the same, which can be neither written nor sent.
 
-    def __init__(self, app: Any, recorder: Recorder) -> None:
-        self._app, self._recorder = app, recorder
+    A null session for each request takes 3 % of the time of a prediction.
+    """
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer a request."""
+    def __init__(self) -> None:
+        self._none = NullSession()
+
+    def open_session(self, *_: Any) -> NullSession:
+        return self._none
+
+
+class App(Flask):
+    """Flask, with a record of every request, and without what no route here needs but every request would pay for.
+
+    The record is made by WSGI around Flask, so Flask's own hooks are free and work as in any app. Each override says
+    what it is worth, as a share of the app's part of a prediction (124 µs).
+    """
+
+    session_interface = _NoSessions()
+
+    def __init__(self, name: str, services: Services) -> None:
+        super().__init__(name, static_folder=None)
+        self.extensions[EXTENSION], self.recorder = services, services.recorder
+        # finding out for each request that a view is not asynchronous takes 9 %
+        self.ensure_sync = cache(self.ensure_sync)  # type: ignore[method-assign]  # the same, remembered
+
+    def warm_up(self) -> None:
+        """Load the versions that will probably be asked for; called by the server before it listens."""
+        services: Services = self.extensions[EXTENSION]
+        services.models.warm_up(services.settings.warm_up_seconds)
+
+    def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer a request, and record it."""
         started_seconds = time.perf_counter()
         request_id = request_id_from(environ.get("HTTP_X_REQUEST_ID"))
         context = environ[CONTEXT] = {"request_id": request_id}
-        self._recorder.begin()
+        self.recorder.begin()
 
         def start(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Any:
             duration_seconds = time.perf_counter() - started_seconds
-            self._recorder.end(_answered(environ, int(status[:3]), headers, duration_seconds, context))
+            self.recorder.end(_answered(environ, int(status[:3]), headers, duration_seconds, context))
             return start_response(status, _completed(headers, request_id))
 
         try:
-            return self._app(environ, start)  # type: ignore[no-any-return]  # WSGI says so
+            return super().wsgi_app(environ, start)
         except Exception as error:
             # Flask answers whatever happens in a view; this came before, such as from a header that it cannot read
             _log.exception("defect: %s", type(error).__name__, extra=context)
             return defect_response(request_id)(environ, start)
+
+    def do_teardown_request(self, *arguments: Any) -> None:
+        """Run the hooks, when there are any. Finding out that there are none takes 5 %."""
+        if self.teardown_request_funcs or request_tearing_down.receivers:
+            super().do_teardown_request(*arguments)
+
+    def do_teardown_appcontext(self, *arguments: Any) -> None:
+        """Run the hooks, when there are any. Finding out that there are none takes 5 %."""
+        if self.teardown_appcontext_funcs or appcontext_tearing_down.receivers:
+            super().do_teardown_appcontext(*arguments)
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return what matches the path; the host that the caller names decides nothing. Reading it takes 22 %."""
+        if request is None:
+            return super().create_url_adapter(request)
+        method = request.environ["REQUEST_METHOD"]
+        return self.url_map.bind("localhost", path_info=request.path, default_method=method, query_args="")
 
 
 def request_id_from(header: str | None) -> str:
@@ -77,5 +126,7 @@ def _answered(
 
 def _completed(headers: list[tuple[str, str]], request_id: str) -> list[tuple[str, str]]:
     """Return the headers with those that every answer has; a route may have a rule of its own for caches."""
-    is_cached = any(name == "Cache-Control" for name, _ in headers)
-    return [*headers, ("X-Request-ID", request_id), _NO_SNIFFING, *(() if is_cached else (_NO_STORE,))]
+    completed = [*headers, ("X-Request-ID", request_id), _NO_SNIFFING]
+    if "Cache-Control" not in dict(headers):
+        completed.append(_NO_STORE)
+    return completed

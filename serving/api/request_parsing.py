@@ -17,7 +17,6 @@ from leadscore.errors import Fault, InvalidId
 from leadscore.pooling import POOLED
 from leadscore.registry.ids import check_crm_org_id, check_org_id, check_version_id
 from leadscore.settings import Settings
-from serving.api.json_response import JSON_TYPE
 from serving.api.problems import Refusal, invalid
 from serving.api.schema import Batch, Features, Items, OrgRequest, Request
 from serving.telemetry.request_context import CONTEXT
@@ -26,6 +25,7 @@ Kind = TypeVar("Kind", bound=Request)
 Body = TypeVar("Body", bound=OrgRequest)
 
 Environ = dict[str, Any]
+JSON_TYPE = "application/json"
 # what is parsed when the version is known, whose contract says how: until then it must be of this type
 _LEFT_AS_THEY_CAME: dict[Any, Any] = {Batch: Items, Features: dict[str, Any]}
 # names beyond these are counted, not listed: finding the nearest name of each takes time

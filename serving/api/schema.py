@@ -96,11 +96,6 @@ class PredictRequest(OrgRequest, frozen=True, kw_only=True):
 
     features: Features
 
-    def __post_init__(self) -> None:
-        """Refuse what is no object; its members are judged when the version is known."""
-        if bytes(memoryview(self.features)[:1]) != b"{":
-            raise ValueError("Expected `object`")
-
 
 class BatchRequest(OrgRequest, frozen=True, kw_only=True):
     """Leads to score with one version. An item is {features, lead_id?} or the features themselves."""

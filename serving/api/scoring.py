@@ -11,8 +11,7 @@ from flask import Blueprint
 from leadscore.errors import InvalidFeatures
 from leadscore.registry.version import LoadedVersion
 from leadscore.scoring import Scores, score_row, score_rows
-from serving.api.endpoint import endpoint
-from serving.api.json_response import JsonResponse, answer
+from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.lead_parsing import Faulty, Leads, Values, check_count, leads_of, row_of, values_of
 from serving.api.problems import Refusal, refusal_of
 from serving.api.schema import (

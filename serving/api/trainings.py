@@ -11,8 +11,7 @@ import msgspec
 from flask import Blueprint
 
 from leadscore.errors import AlreadyTraining, DagsterUnavailable, LeadscoreError, TooManyTrainings
-from serving.api.endpoint import endpoint
-from serving.api.json_response import JsonResponse, answer
+from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.problems import PROBLEM_TYPE, Refusal, problem_of, refusal_of
 from serving.api.readiness import readiness_answer
 from serving.api.schema import (

@@ -12,8 +12,7 @@ from leadscore.gate import Judgement
 from leadscore.registry.activation import roll_back
 from leadscore.registry.store import REPORT_FILE, Pointer
 from leadscore.registry.version import Manifest
-from serving.api.endpoint import endpoint
-from serving.api.json_response import JsonResponse, answer
+from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.problems import Refusal, invalid
 from serving.api.schema import (
     DecisionAnswer,
