@@ -2,7 +2,7 @@
 
 The contract drives the records' SQL (its columns), training, request validation, the API's description and the
 docs. Each version stores the contract that it was trained with and is served by it. To add a feature: one entry in
-`CONTRACT`, one column in `conversion_records.sql`, train again.
+`CONTRACT`, its example included, one column in `conversion_records.sql`, train again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
@@ -28,7 +28,10 @@ _UNKNOWN = "no such feature"
 
 
 class Feature(msgspec.Struct, frozen=True):
-    """One feature: its name, unit, kind, allowed range (both ends included), and whether it may be unknown."""
+    """One feature: its name, unit, kind, allowed range (both ends included), and whether it may be unknown.
+
+    `example` is a value for the API's description. Contracts stored by earlier releases have none.
+    """
 
     name: str
     unit: str
@@ -37,6 +40,7 @@ class Feature(msgspec.Struct, frozen=True):
     maximum: float
     meaning: str
     nullable: bool = False
+    example: float | int | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         # a range declared in whole numbers reads back as floats: both must have one fingerprint
@@ -69,16 +73,35 @@ class Feature(msgspec.Struct, frozen=True):
         # a whole number is always finite, and may be too large to become a float
         if isinstance(value, float) and not math.isfinite(value):
             return "not_finite", self.rule
-        if not self.minimum <= value <= self.maximum:
+        if self._is_outside(value):
             return "out_of_range", self.rule
-        if self.kind != "number" and value != int(value):
+        if self._is_broken(value, math.floor):
             return "wrong_type", self.rule
         return None
+
+    def faults_in(self, column: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.bool_]]:
+        """Return, per code, which values of a column, NaN for unknown, have that fault; a value has one at most."""
+        is_unknown, is_infinite = np.isnan(column), np.isinf(column)
+        is_finite, is_outside = ~(is_unknown | is_infinite), self._is_outside(column)
+        return {
+            "not_finite": is_infinite,
+            "out_of_range": is_finite & is_outside,
+            "null": is_unknown & (not self.nullable),
+            "not_whole": is_finite & ~is_outside & self._is_broken(column, np.floor),
+        }
+
+    # what a number must be, of one number and of a column alike; `value_type` says the same to msgspec
+
+    def _is_outside(self, numbers: Any) -> Any:
+        return (numbers < self.minimum) | (numbers > self.maximum)
+
+    def _is_broken(self, numbers: Any, floor: Callable[[Any], Any]) -> Any:
+        return self.kind != "number" and floor(numbers) != numbers
 
 
 @lru_cache(maxsize=64)
 def _lead_type(contract: Contract) -> type[msgspec.Struct]:
-    """Return `Contract.lead_type`, the same for equal contracts: making one takes longer than scoring does."""
+    """Return the lead type of a contract without examples: making one takes longer than scoring does."""
     fields = [
         (feature.name, feature.value_type, None) if feature.nullable else (feature.name, feature.value_type)
         for feature in contract.features
@@ -103,12 +126,22 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
 
         The reverse does not hold: only `vector` decides that there is a fault, and names it.
         """
-        return _lead_type(self)
+        return _lead_type(self.without_examples)
+
+    @property
+    def example(self) -> dict[str, float | int]:
+        """A lead that the contract takes: each feature's example, by name."""
+        return {feature.name: feature.example for feature in self.features if feature.example is not msgspec.UNSET}
+
+    @cached_property
+    def without_examples(self) -> Contract:
+        """The contract without its examples: all that decides how values are judged, and what releases agree on."""
+        return Contract(tuple(msgspec.structs.replace(feature, example=msgspec.UNSET) for feature in self.features))
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the contract's canonical JSON."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+        """SHA-256 of the canonical JSON of the contract without its examples."""
+        return hashlib.sha256(msgspec.json.encode(self.without_examples, order="deterministic")).hexdigest()
 
     def vector(self, values: Mapping[str, Any], pointer: str = "") -> npt.NDArray[np.float64]:
         """Return the feature vector, shape (features,), of one request; NaN stands for unknown.
@@ -119,8 +152,8 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
         faults = [*self._unknown(values, pointer), *self._invalid(values, pointer)]
         if faults:
             raise InvalidFeatures(tuple(faults))
-        given = (values.get(feature.name) for feature in self.features)
-        return np.array([math.nan if value is None else value for value in given], dtype=np.float64)
+        in_order = (values.get(feature.name) for feature in self.features)
+        return np.array([math.nan if value is None else value for value in in_order], dtype=np.float64)
 
     def _unknown(self, values: Mapping[str, Any], pointer: str) -> list[Fault]:
         known = frozenset(self.names) | frozenset(CONTRACT.names)
@@ -138,8 +171,8 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
             where = f"{pointer}/{feature.name}"
             if feature.name not in values and not feature.nullable:
                 faults.append(Fault(where, "missing", f"required; {feature.rule}"))
-            elif found := feature.fault_in(values.get(feature.name)):
-                faults.append(Fault(where, *found))
+            elif fault := feature.fault_in(values.get(feature.name)):
+                faults.append(Fault(where, *fault))
         return faults
 
     def bad_rows(self, columns: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.bool_]]:
@@ -149,24 +182,10 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
         """
         reasons = {}
         for feature in self.features:
-            for code, is_bad in _column_faults(feature, columns[feature.name]).items():
+            for code, is_bad in feature.faults_in(columns[feature.name]).items():
                 if is_bad.any():
                     reasons[f"{feature.name}_{code}"] = is_bad
         return reasons
-
-
-def _column_faults(feature: Feature, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.bool_]]:
-    is_null, is_infinite = np.isnan(values), np.isinf(values)
-    is_finite = ~(is_null | is_infinite)
-    with np.errstate(invalid="ignore"):
-        is_outside = is_finite & ((values < feature.minimum) | (values > feature.maximum))
-        is_broken = is_finite & (np.floor(values) != values)
-    faults = {"not_finite": is_infinite, "out_of_range": is_outside}
-    if not feature.nullable:
-        faults["null"] = is_null
-    if feature.kind != "number":
-        faults["not_whole"] = is_broken & ~is_outside
-    return faults
 
 
 def _escape(name: str) -> str:
@@ -180,10 +199,26 @@ def _nearest(name: str, known: frozenset[str]) -> str:
     return f"{_UNKNOWN}; did you mean {nearest[0]}?" if nearest else _UNKNOWN
 
 
-CONTRACT = Contract(
+def declare(features: tuple[Feature, ...]) -> Contract:
+    """Return the contract of `features`. Raises ValueError for one without an example, or whose example is wrong."""
+    for feature in features:
+        if feature.example is msgspec.UNSET:
+            raise ValueError(f"the feature {feature.name} has no example; give one: {feature.rule}")
+        if feature.fault_in(feature.example):
+            raise ValueError(f"the feature {feature.name} has an example that breaks its rule: {feature.rule}")
+    return Contract(features)
+
+
+CONTRACT = declare(
     features=(
         Feature(
-            "lead_source_score", "points", "number", 0, 100, "the CRM's score of the lead's source; 10 when it has none"
+            "lead_source_score",
+            "points",
+            "number",
+            0,
+            100,
+            "the CRM's score of the lead's source; 10 when it has none",
+            example=30,
         ),
         Feature(
             "response_time_minutes",
@@ -193,19 +228,42 @@ CONTRACT = Contract(
             52_560_000,
             "from the lead's creation to the first outbound message; null when it has not been answered yet",
             nullable=True,
+            example=45,
         ),
-        Feature("inbound_messages_count", "messages", "count", 0, 1_000_000, "messages from the lead so far"),
-        Feature("outbound_messages_count", "messages", "count", 0, 1_000_000, "messages to the lead so far"),
         Feature(
-            "appointments_count", "appointments", "count", 0, 1_000_000, "appointments booked so far and not cancelled"
+            "inbound_messages_count", "messages", "count", 0, 1_000_000, "messages from the lead so far", example=4
         ),
-        Feature("has_property", "yes or no", "flag", 0, 1, "1 when the lead asks about a listing"),
-        Feature("property_price", "currency", "number", 0, 1e12, "the listing's price; 0 when there is none"),
-        Feature("property_has_photos", "yes or no", "flag", 0, 1, "1 when the listing has photos"),
+        Feature("outbound_messages_count", "messages", "count", 0, 1_000_000, "messages to the lead so far", example=5),
         Feature(
-            "engagement_rate", "ratio", "number", 0, 1_000_000, "inbound messages ÷ outbound; 0 when none went out"
+            "appointments_count",
+            "appointments",
+            "count",
+            0,
+            1_000_000,
+            "appointments booked so far and not cancelled",
+            example=1,
         ),
-        Feature("days_since_creation", "days", "number", 0, 36_500, "the lead's age"),
+        Feature("has_property", "yes or no", "flag", 0, 1, "1 when the lead asks about a listing", example=1),
+        Feature(
+            "property_price",
+            "currency",
+            "number",
+            0,
+            1e12,
+            "the listing's price; 0 when there is none",
+            example=250_000,
+        ),
+        Feature("property_has_photos", "yes or no", "flag", 0, 1, "1 when the listing has photos", example=1),
+        Feature(
+            "engagement_rate",
+            "ratio",
+            "number",
+            0,
+            1_000_000,
+            "inbound messages ÷ outbound; 0 when none went out",
+            example=0.8,
+        ),
+        Feature("days_since_creation", "days", "number", 0, 36_500, "the lead's age", example=7),
         Feature(
             "market_activity_score",
             "points",
@@ -213,6 +271,7 @@ CONTRACT = Contract(
             0,
             100,
             "the org's new leads in the 30 whole days before, against its usual 30 days; 50 is usual",
+            example=50,
         ),
     )
 )

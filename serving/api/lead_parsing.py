@@ -103,7 +103,7 @@ def leads_of(contract: Contract, batch: msgspec.Raw) -> Leads:
 
     Raises Refusal 400 when it is not JSON after all, 422 when it is not an array of objects.
     """
-    nested, flat = _item_types(contract)
+    nested, flat = _item_types(contract.lead_type)
     with suppress(*_UNFIT):
         items = msgspec.json.decode(batch, type=nested)
         return Leads([item.lead_id for item in items], [item.features for item in items], [], astuple)
@@ -134,12 +134,12 @@ def _judged_items(contract: Contract, batch: msgspec.Raw) -> Leads:
 
 
 @lru_cache(maxsize=16)
-def _item_types(contract: Contract) -> tuple[Any, Any]:
+def _item_types(lead_type: type[msgspec.Struct]) -> tuple[Any, Any]:
     """Return the types of a batch: items with the features apart, and items with the lead's id as the last of them."""
     options: dict[str, Any] = {"kw_only": True, "frozen": True, "forbid_unknown_fields": True, "gc": False}
     lead_id = ("lead_id", LeadId | None, None)
-    nested = msgspec.defstruct("Nested", [("features", contract.lead_type), lead_id], **options)
-    flat = msgspec.defstruct("Flat", [lead_id], bases=(contract.lead_type,), **options)
+    nested = msgspec.defstruct("Nested", [("features", lead_type), lead_id], **options)
+    flat = msgspec.defstruct("Flat", [lead_id], bases=(lead_type,), **options)
     return _list_of(nested), _list_of(flat)
 
 

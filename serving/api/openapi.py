@@ -10,12 +10,11 @@ from typing import Any
 import msgspec
 from flask import Flask
 
-from leadscore.features import CONTRACT, Feature
+from leadscore.features import CONTRACT, Contract, Feature
 from serving.api.endpoint import Endpoint
 from serving.api.problems import CODES, PROBLEM_TYPE
 from serving.api.request_parsing import JSON_TYPE
 from serving.api.schema import (
-    EXAMPLE_FEATURES,
     BatchFault,
     BatchRequest,
     BatchScore,
@@ -31,13 +30,6 @@ Schema = dict[str, Any]
 _REF = "#/components/schemas/{name}"
 _METHODS = ("GET", "POST")
 
-EXAMPLES: dict[type, Schema] = {
-    PredictRequest: {"org_id": "default", "features": EXAMPLE_FEATURES},
-    BatchRequest: {"org_id": "default", "batch": [{"lead_id": "lead-1", "features": EXAMPLE_FEATURES}]},
-    RollbackRequest: {"org_id": "default", "version": "20260314150926", "reason": "the new version ranks worse"},
-    TrainRequest: {"org_id": "default"},
-}
-
 # what any operation may answer, by what it takes
 _ALWAYS = {400: ("invalid_query", "invalid_id"), 406: ("not_acceptable",)}
 _WITH_BODY = {
@@ -50,8 +42,11 @@ _WITH_BODY = {
 }
 
 
-def openapi_document(app: Flask) -> Schema:
-    """Return the description of every route of `app`. Raises TypeError for a route that is not an Endpoint."""
+def openapi_document(app: Flask, contract: Contract = CONTRACT) -> Schema:
+    """Return the description of every route of `app`, with the features of `contract`.
+
+    Raises TypeError for a route that is not an Endpoint.
+    """
     operations = {}
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
@@ -60,7 +55,7 @@ def openapi_document(app: Flask) -> Schema:
         for method in _METHODS:
             if method in (rule.methods or ()):
                 operations[re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower()] = view
-    schemas = _schemas(list(operations.values()))
+    schemas = _schemas(list(operations.values()), contract)
     paths: dict[str, Schema] = {}
     for (path, method), view in operations.items():
         paths.setdefault(path, {})[method] = _described(path, view, schemas)
@@ -78,19 +73,28 @@ def openapi_document(app: Flask) -> Schema:
     }
 
 
-def _schemas(operations: list[Endpoint]) -> Schema:
+def _schemas(operations: list[Endpoint], contract: Contract) -> Schema:
     kinds: list[Any] = [Problem, InsufficientData, BatchScore, BatchFault]
     for view in operations:
         kinds += [kind for kind in (view.query, view.body, *view.answers.values()) if isinstance(kind, type)]
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
-    for kind, example in EXAMPLES.items():
+    for kind, example in _examples(contract).items():
         schemas[kind.__name__]["examples"] = [example]
-    return {**schemas, **_feature_schemas()}
+    return {**schemas, **_feature_schemas(contract)}
 
 
-def _feature_schemas() -> Schema:
-    required = [feature.name for feature in CONTRACT.features if not feature.nullable]
-    properties = {feature.name: _feature_schema(feature) for feature in CONTRACT.features}
+def _examples(contract: Contract) -> dict[type, Schema]:
+    return {
+        PredictRequest: {"org_id": "default", "features": contract.example},
+        BatchRequest: {"org_id": "default", "batch": [{"lead_id": "lead-1", "features": contract.example}]},
+        RollbackRequest: {"org_id": "default", "version": "20260314150926", "reason": "the new version ranks worse"},
+        TrainRequest: {"org_id": "default"},
+    }
+
+
+def _feature_schemas(contract: Contract) -> Schema:
+    required = [feature.name for feature in contract.features if not feature.nullable]
+    properties = {feature.name: _feature_schema(feature) for feature in contract.features}
     features = {
         "title": "Features",
         "description": "What is known of a lead now. A version is served by the features that it was trained with;"
@@ -99,7 +103,7 @@ def _feature_schemas() -> Schema:
         "properties": properties,
         "required": required,
         "additionalProperties": False,
-        "examples": [EXAMPLE_FEATURES],
+        "examples": [contract.example],
     }
     lead_id = {"anyOf": [{"type": "string", "maxLength": 128}, {"type": "integer"}, {"type": "null"}]}
     nested = {

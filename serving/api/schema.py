@@ -51,20 +51,6 @@ ModelScope = Annotated[
     Scope, msgspec.Meta(description="own: the org's model; pooled: the model of all orgs, for an org without its own")
 ]
 
-EXAMPLE_FEATURES = {
-    "lead_source_score": 30,
-    "response_time_minutes": 45,
-    "inbound_messages_count": 4,
-    "outbound_messages_count": 5,
-    "appointments_count": 1,
-    "has_property": 1,
-    "property_price": 250_000,
-    "property_has_photos": 1,
-    "engagement_rate": 0.8,
-    "days_since_creation": 7,
-    "market_activity_score": 50,
-}
-
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of what callers send, in the body or in the query string."""

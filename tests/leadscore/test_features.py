@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadscore.errors import InvalidFeatures
-from leadscore.features import CONTRACT, Contract, Feature
+from leadscore.features import CONTRACT, Contract, Feature, declare
 
 LEAD: dict[str, Any] = {
     "lead_source_score": 40.5,
@@ -161,6 +161,34 @@ def test_any_change_of_a_feature_changes_the_fingerprint(change: dict[str, Any])
     assert Contract(CONTRACT.features[::-1]).fingerprint != CONTRACT.fingerprint
 
 
+def test_the_example_has_no_part_in_the_fingerprint_or_in_how_requests_are_read() -> None:
+    """A version stored before features had examples is the same version, and its requests are parsed by one type."""
+    stored = msgspec.json.decode(msgspec.json.encode(CONTRACT))
+    for feature in stored["features"]:
+        del feature["example"]
+    older = msgspec.convert(stored, Contract)
+    assert older.fingerprint == CONTRACT.fingerprint
+    assert older.lead_type is CONTRACT.lead_type
+    assert older.example == {}
+
+
+def test_the_example_is_a_lead_that_the_contract_takes() -> None:
+    assert tuple(CONTRACT.example) == CONTRACT.names
+    CONTRACT.vector(CONTRACT.example)
+
+
+@pytest.mark.parametrize(
+    ("example", "words"),
+    [
+        ({}, "visits_count has no example; give one: expected a whole number from 0 to 9"),
+        ({"example": 10}, "visits_count has an example that breaks its rule: expected a whole number from 0 to 9"),
+    ],
+)
+def test_a_feature_is_declared_with_an_example_that_its_rule_allows(example: dict[str, int], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        declare(features=(Feature("visits_count", "visits", "count", 0, 9, "visits so far", **example),))
+
+
 NUMBERS = st.one_of(
     st.floats(allow_nan=True, allow_infinity=True),
     st.sampled_from([0.0, -0.0, 0.5, 1.0, 2.0, 100.0, 1e6, 1e12, 5e-324, -5e-324, np.nextafter(100.0, 101)]),
@@ -171,10 +199,10 @@ NUMBERS = st.one_of(
 @given(st.lists(NUMBERS, min_size=1, max_size=30))
 def test_columns_are_judged_as_their_values_are_one_by_one(values: list[float]) -> None:
     columns = {feature.name: np.array(values) for feature in CONTRACT.features}
-    found = CONTRACT.bad_rows(columns)
+    bad_rows = CONTRACT.bad_rows(columns)
     for feature in CONTRACT.features:
         for row, value in enumerate(values):
-            codes = [code for code in _COLUMN_CODES if found.get(f"{feature.name}_{code}", _NONE)[row]]
+            codes = [code for code in _COLUMN_CODES if bad_rows.get(f"{feature.name}_{code}", _NONE)[row]]
             assert codes == _expected_codes(feature, value)
 
 
@@ -191,17 +219,34 @@ def test_columns_without_a_fault_give_no_reasons() -> None:
     assert CONTRACT.bad_rows({name: np.array([float(value)] * 2) for name, value in LEAD.items()}) == {}
 
 
-@pytest.mark.parametrize("name", [feature.name for feature in CONTRACT.features if feature.kind != "number"])
-@pytest.mark.parametrize(
-    ("value", "is_taken"), [(1, True), (1.0, True), (0.5, False), (True, False), (math.nan, False)]
-)
-def test_a_whole_number_may_be_written_with_a_point(name: str, value: object, *, is_taken: bool) -> None:
+FEATURES = [
+    *CONTRACT.features,
+    Feature("signed", "points", "number", -2.5, 2.5, "a range below zero, whose ends are no whole numbers"),
+    Feature("signed_count", "points", "count", -2.5, 2.5, "whole numbers of the same range"),
+    Feature("unknown_count", "points", "count", 0, 10, "whole, and may be unknown", nullable=True),
+]
+VALUES = [None, True, False, "1", [], math.nan, math.inf, -math.inf, HUGE, -HUGE, 2**63, -(2**63)]
+VALUES += [0, 1, 2, -2, 3, -3, 0.0, -0.0, 1.0, 0.5, -2.5, 2.5, 2.0, 3.0, 5e-324, -5e-324, 99.999, 1e300]
+
+
+def _at_the_ends(feature: Feature) -> list[float]:
+    ends = [feature.minimum, feature.maximum]
+    return [*ends, *(float(np.nextafter(end, way)) for end in ends for way in (-math.inf, math.inf))]
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_the_type_the_scalar_check_and_the_column_check_judge_every_value_alike(feature: Feature) -> None:
     """What the type takes is not looked at again, so it takes nothing that has a fault."""
-    values = dict.fromkeys(CONTRACT.names, 0) | {name: value}
-    feature = next(feature for feature in CONTRACT.features if feature.name == name)
-    assert (feature.fault_in(value) is None) == is_taken
-    if is_taken:
-        assert getattr(msgspec.convert(values, CONTRACT.lead_type), name) == value
-    else:
-        with pytest.raises(msgspec.ValidationError):
-            msgspec.convert(values, CONTRACT.lead_type)
+    contract = Contract((feature,))
+    for value in [*VALUES, *_at_the_ends(feature)]:
+        is_right = feature.fault_in(value) is None
+        assert _is_taken(value, contract.lead_type, feature.name) == is_right, value
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e308:
+            assert (contract.bad_rows({feature.name: np.array([float(value)])}) == {}) == is_right, value
+
+
+def _is_taken(value: object, lead_type: type[msgspec.Struct], name: str) -> bool:
+    try:
+        return getattr(msgspec.convert({name: value}, lead_type), name) == value
+    except msgspec.ValidationError:
+        return False

@@ -11,7 +11,7 @@ from flask import Response
 
 import serving
 from leadscore.errors import Conflict, LeadscoreError, NotFound, all_errors
-from leadscore.features import CONTRACT
+from leadscore.features import CONTRACT, Feature, declare
 from serving.api.openapi import openapi_document
 from serving.api.problems import _OF_ROUTES, CODES, STATUSES
 
@@ -90,6 +90,19 @@ def test_the_examples_are_answered(client, shelf, document):
             reference = described["requestBody"]["content"]["application/json"]["schema"]["$ref"]
             [example] = document["components"]["schemas"][reference.rpartition("/")[2]]["examples"]
             assert client.post(path, json=example).status_code == 200
+
+
+def test_the_examples_show_a_feature_as_soon_as_it_is_declared(client, shelf, app):
+    visits = Feature("visits_count", "visits", "count", 0, 9, "visits so far", example=3)
+    grown = declare(features=(visits, *CONTRACT.features))
+    shelf.activated(contract=grown)
+    schemas = openapi_document(app, grown)["components"]["schemas"]
+    for path, name in (("/api/v1/predict", "PredictRequest"), ("/api/v1/predict/batch", "BatchRequest")):
+        [example] = schemas[name]["examples"]
+        answer = client.post(path, json=example)
+        assert answer.status_code == 200, answer.json
+        assert answer.json.get("failed", 0) == 0
+        assert '"visits_count"' in answer.text
 
 
 def test_every_answer_that_is_refused_is_described_as_a_problem(document):
