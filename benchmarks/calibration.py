@@ -16,7 +16,8 @@ from rich.table import Table
 
 from benchmarks.shared.leads import LeadRows, add_arguments, read_leads, wide_console, with_all
 from benchmarks.shared.models import OURS, PLAIN, ours, out_of_fold, plain_forest
-from leadscore.evaluation import Flags, Floats, calibration_of, expected_calibration_error_of
+from leadscore.arrays import Flags, Floats
+from leadscore.evaluation import calibration_of, expected_calibration_error_of
 
 FEWEST_ROWS = 100
 DRAWS = 200

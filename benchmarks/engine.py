@@ -18,9 +18,10 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.ensemble import RandomForestClassifier
 
+from leadscore.arrays import Floats
 from leadscore.engine import scorer as scorer_module
 from leadscore.engine.native import kernels
-from leadscore.engine.scorer import Floats, Scorer
+from leadscore.engine.scorer import Scorer
 from leadscore.features import CONTRACT
 from leadscore_assets.training.fit import flatten
 

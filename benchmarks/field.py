@@ -16,9 +16,9 @@ from rich.table import Table
 
 from benchmarks.shared.leads import FOLDS, LeadRows, add_arguments, read_leads, wide_console, with_all
 from benchmarks.shared.models import MODELS, OURS, OutOfFold, out_of_fold, require_lightgbm
+from leadscore.arrays import Floats
 from leadscore.comparison import Baseline, Difference, compare
 from leadscore.evaluation import (
-    Floats,
     average_precision_of,
     brier_score_of,
     expected_calibration_error_of,

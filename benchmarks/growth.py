@@ -25,8 +25,9 @@ from matplotlib.ticker import LogLocator, NullLocator
 from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.shared.served import engine_bytes, simulated
+from leadscore.arrays import Floats
 from leadscore.features import CONTRACT
-from leadscore.forest import LEAF, Floats
+from leadscore.forest import LEAF
 from leadscore.registry.durable_files import read_verified, sha256_of
 from leadscore.registry.version import ENGINE_FILE, decode_scorer
 from leadscore_assets.dataset import FeatureRows

@@ -21,7 +21,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from leadscore.evaluation import Flags, Floats, Holdout, Indices, log_losses
+from leadscore.arrays import Flags, Floats, Indices
+from leadscore.evaluation import Holdout, log_losses
 
 RESAMPLES = 1_000
 SEED = 42

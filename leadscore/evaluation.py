@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from leadscore.arrays import Flags, Floats, Indices, Ints, Texts
 from leadscore.records import RecordCounts
 from leadscore.scoring import DECISION_THRESHOLD
-
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-Indices = npt.NDArray[np.intp]
 
 CALIBRATION_BINS = 10
 LIFT_STEPS = 10
@@ -117,8 +113,8 @@ class EvaluationReport(msgspec.Struct, frozen=True):
 class Holdout(msgspec.Struct, frozen=True):
     """The rows that a version is judged on: lead, age in days, outcome; arrays of shape (rows,)."""
 
-    lead_ids: npt.NDArray[np.str_]
-    landmark_days: npt.NDArray[np.int64]
+    lead_ids: Texts
+    landmark_days: Ints
     converted: Flags
 
     def count_leads(self, *, converted_only: bool = False) -> int:

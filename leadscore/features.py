@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from leadscore.arrays import Flags, Floats
 from leadscore.errors import Fault, InvalidFeatures
 
 Kind = Literal["number", "count", "flag"]
@@ -79,7 +79,7 @@ class Feature(msgspec.Struct, frozen=True):
             return "wrong_type", self.rule
         return None
 
-    def faults_in(self, column: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.bool_]]:
+    def faults_in(self, column: Floats) -> dict[str, Flags]:
         """Return, per code, which values of a column, NaN for unknown, have that fault; a value has one at most."""
         is_unknown, is_infinite = np.isnan(column), np.isinf(column)
         is_finite, is_outside = ~(is_unknown | is_infinite), self._is_outside(column)
@@ -143,7 +143,7 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
         """SHA-256 of the canonical JSON of the contract without its examples."""
         return hashlib.sha256(msgspec.json.encode(self.without_examples, order="deterministic")).hexdigest()
 
-    def vector(self, values: Mapping[str, Any], pointer: str = "") -> npt.NDArray[np.float64]:
+    def vector(self, values: Mapping[str, Any], pointer: str = "") -> Floats:
         """Return the feature vector, shape (features,), of one request; NaN stands for unknown.
 
         A name that only the current contract knows is accepted and not used, so that callers may send a new
@@ -175,7 +175,7 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
                 faults.append(Fault(where, *fault))
         return faults
 
-    def bad_rows(self, columns: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.bool_]]:
+    def bad_rows(self, columns: Mapping[str, Floats]) -> dict[str, Flags]:
         """Return, per reason `<feature>_<code>`, which rows, shape (rows,), break the contract.
 
         `columns` holds one float64 array per feature, NaN for unknown. Reasons without rows are left out.

@@ -14,14 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from leadscore.arrays import Flags, Float32s, Floats, Int32s
 from leadscore.engine.boxes import Boxes, Leaves, lay_out
 from leadscore.engine.nodes import Branches, pack
 from leadscore.engine.scorer import Scorer
 from leadscore.errors import Damaged
-
-Floats = npt.NDArray[np.float64]
-Float32s = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int32]
 
 LEAF = -1
 _ARRAY_TYPES = {
@@ -47,12 +44,12 @@ class Forest:
 
     feature: npt.NDArray[np.int16]
     threshold: Float32s
-    left: Ints
-    right: Ints
-    missing_goes_left: npt.NDArray[np.bool_]
+    left: Int32s
+    right: Int32s
+    missing_goes_left: Flags
     value: Floats
     cover: Floats
-    roots: Ints
+    roots: Int32s
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]], feature_count: int) -> Forest:
@@ -111,7 +108,7 @@ class Forest:
         """The scorer's base value."""
         return self.scorer.base_value
 
-    def _levels(self) -> Iterator[Ints]:
+    def _levels(self) -> Iterator[Int32s]:
         """Yield the inner nodes of each level, the roots' first."""
         level = self.roots[self.feature[self.roots] != LEAF]
         while len(level):

@@ -15,16 +15,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from leadscore.arrays import Flags, Floats
 from leadscore.records import HOLDOUT_SHARE, Window
 
 PACE_DAYS = 56
 SHORTEST_PACE_DAYS = 7  # for an org whose first lead came a moment ago
 ROUNDING = 1e-9
 COUNTS_QUERY = "SELECT leadscore.outcome_counts(%s, %s, %s, %s, %s, %s, %s)"
-
-Floats = npt.NDArray[np.float64]
 
 
 class LeadCount(msgspec.Struct, frozen=True):
@@ -102,9 +100,9 @@ class Course:
         """Return the first day with `needed` leads by the pace, and the first such day for certain; None for never."""
         return first_day(self.by_pace >= needed - ROUNDING), first_day(self.at_least >= needed - ROUNDING)
 
-    def is_met(self, needed: int) -> npt.NDArray[np.bool_]:
+    def is_met(self, needed: int) -> Flags:
         """Return on which days there are `needed` leads, by the pace or for certain."""
-        met: npt.NDArray[np.bool_] = np.maximum(self.by_pace, self.at_least) >= needed - ROUNDING
+        met: Flags = np.maximum(self.by_pace, self.at_least) >= needed - ROUNDING
         return met
 
     def window_days_for(self, needed: int) -> int | None:
@@ -131,7 +129,7 @@ def course(leads: LeadFilter, counts: OutcomeCounts, window: Window) -> Course:
     )
 
 
-def first_day(holds: npt.NDArray[np.bool_]) -> int | None:
+def first_day(holds: Flags) -> int | None:
     """Return the first day on which `holds` is true, or None when it never is."""
     days = np.flatnonzero(holds)
     return int(days[0]) if len(days) else None

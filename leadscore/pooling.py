@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
-from leadscore.engine.scorer import Floats, Scorer
+from leadscore.arrays import Floats
+from leadscore.engine.scorer import Scorer
 from leadscore.formats import FORMAT
 
 # no org of the CRM can have this id: theirs begin with a letter or a digit

@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from leadscore.engine.scorer import Floats, Scorer
+from leadscore.arrays import Floats
+from leadscore.engine.scorer import Scorer
 from leadscore.settings import Settings
 
 DECISION_THRESHOLD = 0.5

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from leadscore.arrays import Flags, Floats
 from leadscore.features import Contract
 from leadscore.records import RecordCounts, Window
 
@@ -56,20 +56,20 @@ class FeatureRows:
     window: Window
     contract: Contract
 
-    def matrix(self) -> npt.NDArray[np.float64]:
+    def matrix(self) -> Floats:
         """Return the feature vectors, shape (rows, features), NaN for unknown."""
         return feature_matrix(self.rows, self.contract)
 
-    def holdout_mask(self) -> npt.NDArray[np.bool_]:
+    def holdout_mask(self) -> Flags:
         """Return which rows belong to held-out leads, shape (rows,)."""
         return np.asarray(self.rows["is_held_out"], dtype=bool)
 
-    def outcomes(self) -> npt.NDArray[np.bool_]:
+    def outcomes(self) -> Flags:
         """Return whether each row's lead converted, shape (rows,)."""
         return np.asarray(self.rows["converted"], dtype=bool)
 
 
-def feature_matrix(rows: pd.DataFrame, contract: Contract) -> npt.NDArray[np.float64]:
+def feature_matrix(rows: pd.DataFrame, contract: Contract) -> Floats:
     """Return the contract's columns of `rows`, shape (rows, features), in the contract's order."""
     return np.asarray(rows[list(contract.names)], dtype=np.float64)
 

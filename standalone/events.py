@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from standalone.journeys import STAGES, Bools, Floats, Ints, Leads, Times, later
+from leadscore.arrays import Flags, Floats, Ints, Texts
+from standalone.journeys import STAGES, Leads, Times, later
 from standalone.orgs import Org
 
 INTEREST_FADES_DAYS = 12.0
@@ -24,8 +24,8 @@ class Moves:
     """Moves of leads from a status to the next, in order of lead and time."""
 
     lead: Ints
-    from_status: NDArray[np.str_]
-    to_status: NDArray[np.str_]
+    from_status: Texts
+    to_status: Texts
     transitioned_at: Times
 
 
@@ -34,8 +34,8 @@ class Messages:
     """Messages to and from leads, in order of time."""
 
     lead: Ints
-    is_inbound: Bools
-    channel: NDArray[np.str_]
+    is_inbound: Flags
+    channel: Texts
     sent_at: Times
 
 
@@ -46,7 +46,7 @@ class Appointments:
     lead: Ints
     booked_at: Times
     start_at: Times
-    status: NDArray[np.str_]
+    status: Texts
     updated_at: Times
 
 

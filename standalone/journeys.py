@@ -13,11 +13,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from leadscore.arrays import Flags, Floats, Ints, Texts
 from standalone.orgs import Org
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 Times = NDArray[np.datetime64]
 
 STAGES = ("NEW", "QUALIFYING", "QUALIFIED", "APPOINTMENT")
@@ -52,7 +50,7 @@ class Listings:
 
     created_at: Times
     price: Floats
-    has_photos: Bools
+    has_photos: Flags
 
 
 @dataclass(frozen=True)
@@ -60,12 +58,12 @@ class Leads:
     """An org's leads, in order of creation. Every field has one item per lead."""
 
     created_at: Times
-    source: NDArray[np.str_]
+    source: Texts
     listing: Ints  # its place in Listings; -1 for none
     engagement: Floats  # how eagerly it writes, around 0
     diligence: Floats  # how eagerly it is written to, around 0
     response_days: Floats  # NEVER when no one answers
-    is_won: Bools
+    is_won: Flags
     stage_days: Floats  # one column for each of STAGES; NEVER when it is not reached
     closed_days: Floats  # NEVER for a lead that is forgotten
     observed_days: Floats  # until it was closed, or until now
@@ -73,11 +71,11 @@ class Leads:
     def __len__(self) -> int:
         return len(self.created_at)
 
-    def chosen(self, which: Bools) -> Self:
+    def chosen(self, which: Flags) -> Self:
         """Return those leads for which `which` is true."""
         return type(self)(**{each.name: getattr(self, each.name)[which] for each in fields(self)})
 
-    def has_outcome(self) -> Bools:
+    def has_outcome(self) -> Flags:
         """Return which leads a training at the simulation's end counts as records, by the default windows."""
         return (self.closed_days <= self.observed_days) | (self.observed_days > LABELLED_AFTER_DAYS)
 
@@ -157,7 +155,7 @@ def _arrivals(rng: np.random.Generator, org: Org, now: np.datetime64) -> Times:
     return np.sort(np.where(created_at > now, created_at - np.timedelta64(86_400, "s"), created_at))
 
 
-def _sources(rng: np.random.Generator, org: Org) -> NDArray[np.str_]:
+def _sources(rng: np.random.Generator, org: Org) -> Texts:
     weights = np.array(list(org.sources.values()), dtype=float)
     return rng.choice(np.array(list(org.sources)), org.leads, p=weights / weights.sum())
 
@@ -201,7 +199,7 @@ def _chances(pull: Floats, mean: float) -> Floats:
     return 1 / (1 + np.exp(-(pull + high)))
 
 
-def _lives(rng: np.random.Generator, pull: Floats, intent: Floats, is_won: Bools) -> tuple[Floats, Floats]:
+def _lives(rng: np.random.Generator, pull: Floats, intent: Floats, is_won: Flags) -> tuple[Floats, Floats]:
     """Return the days at which each stage is reached (one column per stage), and those at which each lead is closed."""
     count = len(pull)
     # The furthest stage: the last one for a lead that is won; else the further, the stronger the pull.

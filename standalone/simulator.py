@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import psycopg
 
+from leadscore.arrays import Ints
 from leadscore.errors import InvalidInput
 from standalone import crm
 from standalone.events import Appointments, Messages, Moves, draw_appointments, draw_messages, draw_moves
-from standalone.journeys import SOURCE_SCORES, Ints, Leads, Listings, draw_leads, draw_listings, later
+from standalone.journeys import SOURCE_SCORES, Leads, Listings, draw_leads, draw_listings, later
 from standalone.orgs import Org
 
 CHUNK_ROWS = 50_000

@@ -21,7 +21,7 @@ from benchmarks.shared.load import load
 from benchmarks.shared.processes import Running
 from benchmarks.shared.rates import say
 from benchmarks.shared.served import Served, batch_request
-from leadscore.forest import Floats
+from leadscore.arrays import Floats
 
 REASONED_LEADS, SCORED_LEADS = 1_000, 10_000
 SHAP_LEADS = 100  # of the batch, since shap takes a time per lead that hardly depends on their number

@@ -13,7 +13,8 @@ from math import cos, radians, sin
 import numpy as np
 import numpy.typing as npt
 
-from leadscore.evaluation import Flags, Floats, Holdout, Indices
+from leadscore.arrays import Flags, Floats, Indices
+from leadscore.evaluation import Holdout
 from leadscore_assets.training.split import HOLDOUT_SHARE, is_held_out
 
 AGES = np.array((0, 1, 3, 7, 14, 30, 60))

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from rich.console import Console
 
 from benchmarks.quality import features_of, loaded_crm
-from leadscore.evaluation import Flags, Floats, Holdout
+from leadscore.arrays import Flags, Floats
+from leadscore.evaluation import Holdout
 from leadscore.features import CONTRACT
 from leadscore.settings import Settings, parse_time
 from leadscore_assets.dataset import FeatureRows

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.shared.leads import FOLDS, LeadRows
-from leadscore.evaluation import Floats
+from leadscore.arrays import Floats
 from leadscore_assets.training.fit import fit, flatten
 
 Scorer = Callable[[Floats], Floats]

@@ -14,8 +14,9 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.shared.changing_leads import WORLDS, Rows, World, draw_month, joined
+from leadscore.arrays import Flags, Floats
 from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
-from leadscore.evaluation import EvaluationReport, Flags, Floats, Metrics, evaluate
+from leadscore.evaluation import EvaluationReport, Metrics, evaluate
 from leadscore.records import RecordCounts
 from leadscore_assets.training.shapes import FINE, grow
 from leadscore_assets.training.shrinkage import shrink

@@ -16,9 +16,10 @@ from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.quality import features_of
 from benchmarks.shared.load import post
+from leadscore.arrays import Floats
 from leadscore.engine.scorer import Scorer
 from leadscore.features import CONTRACT
-from leadscore.forest import LEAF, Floats, Forest
+from leadscore.forest import LEAF, Forest
 from leadscore.registry.activation import roll_back
 from leadscore.registry.durable_files import sha256_of
 from leadscore.registry.safetensors import encode_arrays

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from leadscore.arrays import Flags, Float32s, Floats, Int32s, Ints
 from leadscore.engine.groups import with_full_blocks
 from leadscore.engine.ranks import RankTable, Thresholds
 
@@ -36,12 +37,8 @@ LANES = 16
 MOST_FEATURES = 16
 PART = np.dtype([("first", np.uint16, LANES), ("last", np.uint16, LANES), ("share", np.float32, LANES)])
 
-Ints = npt.NDArray[np.int64]
-Int32s = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint16]
-Floats = npt.NDArray[np.float64]
-Float32s = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -51,10 +48,10 @@ class Leaves:
     A feature that is not used lets everything in: low and high are infinite, unknown values pass, the share is 1.
     """
 
-    is_used: npt.NDArray[np.bool_]
+    is_used: Flags
     low: Float32s
     high: Float32s
-    lets_unknown: npt.NDArray[np.bool_]
+    lets_unknown: Flags
     share: Floats
     value: Floats
 
@@ -136,7 +133,7 @@ class Blocks(NamedTuple):
     """Blocks of leaves with d features: (blocks, d) parts and features, (blocks, d, LANES) flags, (blocks, LANES)."""
 
     parts: npt.NDArray[Any]
-    lets_unknown: npt.NDArray[np.bool_]
+    lets_unknown: Flags
     values: Float32s
     features: Bytes
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from leadscore.arrays import Float32s, Floats
 from leadscore.engine.boxes import Boxes, quadrature
 from leadscore.engine.nodes import Nodes
 from leadscore.engine.ranks import UNKNOWN
-
-Floats = npt.NDArray[np.float64]
-Float32s = npt.NDArray[np.float32]
 
 
 def tree_values(nodes: Nodes, table: Float32s) -> Floats:

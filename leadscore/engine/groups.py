@@ -9,16 +9,14 @@ all blocks.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from leadscore.arrays import Flags
 
 # comparing each with each takes longer than it is worth
 MOST_GROUPS = 4_096
 
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
 
-
-def with_full_blocks(is_used: Bools, lanes: int) -> Bools:
+def with_full_blocks(is_used: Flags, lanes: int) -> Flags:
     """Return the features, shape (leaves, features), of each leaf's group: those that it uses, and perhaps others.
 
     Groups give their rest to larger ones, the smallest groups first, to the smallest that have `lanes` to fill.
@@ -38,5 +36,5 @@ def with_full_blocks(is_used: Bools, lanes: int) -> Bools:
             group_of[moved] = np.repeat(hosts, taken)
             sizes[hosts] += taken
             sizes[group] -= rest
-    found: Bools = keys[group_of]
+    found: Flags = keys[group_of]
     return found

@@ -20,15 +20,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from leadscore.arrays import Float32s, Floats
+
 SOURCES = Path(__file__).parent
 KEPT_IN = SOURCES / "__pycache__"
 ADDRESS, COUNT = ctypes.c_void_p, ctypes.c_int64
 SCORE = (ADDRESS, ADDRESS, COUNT, COUNT, ADDRESS, ADDRESS)
 
 _log = logging.getLogger(__name__)
-
-Rows = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Kernels:
     score_one: Any
     keeps: tuple[Any, ...]
 
-    def verdicts(self, model: int, rows: Rows) -> Floats:
+    def verdicts(self, model: int, rows: Float32s) -> Floats:
         """Return, shape (rows, 2), each row's probability, and how many trees' values are 0.5 or more.
 
         `model` is the address of what `kernels` calls a model.
@@ -52,7 +51,7 @@ class Kernels:
         self.score(model, address(rows), *rows.shape, address(verdicts), None)
         return verdicts
 
-    def contributions(self, model: int, rows: Rows) -> Floats:
+    def contributions(self, model: int, rows: Float32s) -> Floats:
         """Return the contributions, shape (rows, features)."""
         contributions = np.zeros(rows.shape)
         self.score(model, address(rows), *rows.shape, None, address(contributions))

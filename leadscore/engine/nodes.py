@@ -22,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from leadscore.arrays import Flags, Float32s, Floats, Int32s, Ints
+
 WALKERS = 16
 MOST_FEATURES_IN_WORDS = (1 << 7) - 1
 MOST_NODES = 1 << 24
@@ -29,9 +31,6 @@ AGREEMENT = 0.5
 ROWS_AT_A_TIME = 4_096
 
 Words = npt.NDArray[np.uint64]
-Floats = npt.NDArray[np.float64]
-Float32s = npt.NDArray[np.float32]
-Places = npt.NDArray[np.int32]
 
 _INFINITE = 0x7F800000
 FEATURE_BITS, MISSING_BIT, LEFT_SHIFT = 0x7F, 0x80, 8
@@ -49,7 +48,7 @@ class Nodes:
 
     words: Words
     values: Floats
-    roots: Places
+    roots: Int32s
     trees: int
     depth: int
 
@@ -76,19 +75,19 @@ class Nodes:
         )
 
     @property
-    def is_leaf(self) -> npt.NDArray[np.bool_]:
+    def is_leaf(self) -> Flags:
         """Which nodes lead to themselves, whatever comes."""
-        found: npt.NDArray[np.bool_] = self.words == _leaf_words(np.arange(len(self.words)))
+        found: Flags = self.words == _leaf_words(np.arange(len(self.words)))
         return found
 
     @property
-    def lone_roots(self) -> npt.NDArray[np.int64]:
+    def lone_roots(self) -> Ints:
         """The places of the trees' roots that are leaves."""
         roots = self.roots[: self.trees].astype(np.int64)
-        lone: npt.NDArray[np.int64] = roots[self.words[roots] == _leaf_words(roots)]
+        lone: Ints = roots[self.words[roots] == _leaf_words(roots)]
         return lone
 
-    def unpacked(self) -> tuple[Float32s, npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    def unpacked(self) -> tuple[Float32s, Ints, Flags, Ints]:
         """Return, of each node, the threshold, the feature, whether an unknown value goes left, and the left child."""
         threshold, rest = self._halves()
         return (
@@ -102,7 +101,7 @@ class Nodes:
         thresholds, rest = self.words.view(np.uint32).reshape(-1, 2).T
         return thresholds.copy().view(np.float32), rest.copy()
 
-    def ends(self, table: Float32s) -> Iterator[npt.NDArray[np.int64]]:
+    def ends(self, table: Float32s) -> Iterator[Ints]:
         """Yield where each row ends in each tree, shape (rows, trees), some thousand rows at a time; by numpy."""
         steps = self.unpacked()
         for start in range(0, len(table), ROWS_AT_A_TIME):
@@ -112,10 +111,10 @@ class Nodes:
         self,
         table: Float32s,
         threshold: Float32s,
-        feature: npt.NDArray[np.int64],
-        missing_goes_left: npt.NDArray[np.bool_],
-        left: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.int64]:
+        feature: Ints,
+        missing_goes_left: Flags,
+        left: Ints,
+    ) -> Ints:
         at = np.broadcast_to(self.roots[: self.trees].astype(np.int64), (len(table), self.trees))
         of_row = np.arange(len(table))[:, None]
         for _ in range(self.depth):
@@ -131,12 +130,12 @@ class Branches:
 
     feature: npt.NDArray[np.int16]
     threshold: Float32s
-    left: Places
-    right: Places
-    missing_goes_left: npt.NDArray[np.bool_]
+    left: Int32s
+    right: Int32s
+    missing_goes_left: Flags
     value: Floats
 
-    def levels(self, roots: Places) -> Iterator[Places]:
+    def levels(self, roots: Int32s) -> Iterator[Int32s]:
         """Yield the nodes of each level, the roots' first; children side by side, in the order of their parents."""
         level = roots
         while len(level):
@@ -145,7 +144,7 @@ class Branches:
             level = np.stack([self.left[parents], self.right[parents]], axis=1).ravel()
 
 
-def pack(branches: Branches, roots: Places) -> Nodes:
+def pack(branches: Branches, roots: Int32s) -> Nodes:
     """Return the nodes below `roots` as words. Raises ValueError when they are too many, or use too many features."""
     nodes, features = len(branches.feature), int(branches.feature.max()) + 1
     if nodes >= MOST_NODES or features > MOST_FEATURES_IN_WORDS:
@@ -172,7 +171,7 @@ def pack(branches: Branches, roots: Places) -> Nodes:
     )
 
 
-def _words(branches: Branches, order: Places, place: npt.NDArray[np.int64]) -> Words:
+def _words(branches: Branches, order: Int32s, place: Ints) -> Words:
     feature, left = branches.feature[order], place[branches.left[order]]
     words = branches.threshold[order].view(np.uint32).astype(np.uint64)
     words |= feature.astype(np.uint64) << np.uint64(32)
@@ -181,5 +180,5 @@ def _words(branches: Branches, order: Places, place: npt.NDArray[np.int64]) -> W
     return np.where(feature < 0, _leaf_words(np.arange(len(order))), words)
 
 
-def _leaf_words(places: npt.NDArray[np.int64]) -> Words:
+def _leaf_words(places: Ints) -> Words:
     return (places.astype(np.uint64) << np.uint64(40)) | _LEAF

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from leadscore.arrays import Float32s, Ints
+
 UNKNOWN = 65_535
 # of one feature, with the infinity behind the last; so no known value has the rank UNKNOWN
 MOST_THRESHOLDS = 65_535
 
-Ints = npt.NDArray[np.int64]
-Float32s = npt.NDArray[np.float32]
 RankTable = npt.NDArray[np.uint16]
 
 

@@ -29,15 +29,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from leadscore.arrays import Float32s, Floats, Ints
 from leadscore.engine.boxes import MOST_FEATURES, Boxes
 from leadscore.engine.by_numpy import contributions_by_numpy, tree_values
 from leadscore.engine.native import address, kernels
 from leadscore.engine.nodes import AGREEMENT, WALKERS, Nodes
 from leadscore.engine.ranks import Thresholds
 from leadscore.errors import Damaged
-
-Floats = npt.NDArray[np.float64]
-Float32s = npt.NDArray[np.float32]
 
 _ARRAYS: dict[str, tuple[type, int]] = {
     "words": (np.uint64, 1),
@@ -213,7 +211,7 @@ class Scorer:
         return address(self._model)
 
     @cached_property
-    def _model(self) -> npt.NDArray[np.int64]:
+    def _model(self) -> Ints:
         """What the kernels take for a model, and behind it the segments that it points to."""
         nodes, boxes = self.nodes, self.boxes
         segments = boxes.segments(MOST_FEATURES).ravel()

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leadscore.evaluation import MOST_POINTS, Flags, Floats, Holdout
-from leadscore_assets.report.slices import FEWEST_LEADS, TOP_SHARE, HeldOut, LeadIds
+from leadscore.arrays import Flags, Floats, Texts
+from leadscore.evaluation import MOST_POINTS, Holdout
+from leadscore_assets.report.slices import FEWEST_LEADS, TOP_SHARE, HeldOut
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def curve_of(probabilities: Floats, holdout: Holdout) -> Curve | None:
     return Curve(tuple(ends.tolist()), tuple(conversions.tolist()))
 
 
-def _ends(lead_ids: LeadIds, may_end: Flags) -> list[int]:
+def _ends(lead_ids: Texts, may_end: Flags) -> list[int]:
     """Return after how many rows each part of a curve ends; too small a rest belongs to the last part."""
     fewest_rows = len(lead_ids) / MOST_POINTS
     ends, inside, start = [], set[str](), 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from leadscore.evaluation import Floats
+from leadscore.arrays import Floats
 from leadscore.gate import Judgement
 from leadscore.registry.store import REPORT_FILE
 from leadscore.registry.version import LoadedVersion, Manifest

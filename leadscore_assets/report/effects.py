@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leadscore.arrays import Flags, Floats, Texts
 from leadscore.engine.scorer import Scorer
-from leadscore.evaluation import Flags, Floats
 from leadscore.features import Contract
 from leadscore_assets.report.importance import evenly_spread
-from leadscore_assets.report.slices import FEWEST_LEADS, LeadIds
+from leadscore_assets.report.slices import FEWEST_LEADS
 
 MOST_ROWS = 1_000
 MOST_BINS = 6
@@ -37,7 +37,7 @@ class Effect:
     bins: tuple[Bin, ...]
 
 
-def effects(scorer: Scorer, contract: Contract, rows: Floats, lead_ids: LeadIds) -> tuple[Effect, ...]:
+def effects(scorer: Scorer, contract: Contract, rows: Floats, lead_ids: Texts) -> tuple[Effect, ...]:
     """Return each feature's effect over up to MOST_ROWS of `rows`, shape (rows, features), evenly spread."""
     kept = evenly_spread(len(rows), MOST_ROWS)
     rows, lead_ids = rows[kept], lead_ids[kept]
@@ -48,7 +48,7 @@ def effects(scorer: Scorer, contract: Contract, rows: Floats, lead_ids: LeadIds)
     )
 
 
-def _bins(values: Floats, contributions: Floats, lead_ids: LeadIds) -> tuple[Bin, ...]:
+def _bins(values: Floats, contributions: Floats, lead_ids: Texts) -> tuple[Bin, ...]:
     is_known = ~np.isnan(values)
     known = values[is_known]
     is_whole = bool((known == np.round(known)).all())
@@ -79,7 +79,7 @@ def _edges(known: Floats) -> Floats:
     return kept
 
 
-def _wide_enough(edges: Floats, known: Floats, lead_ids: LeadIds) -> Floats:
+def _wide_enough(edges: Floats, known: Floats, lead_ids: Texts) -> Floats:
     """Return the edges without those that would leave too few leads between them."""
     kept: list[float] = []
     for edge in edges.tolist():

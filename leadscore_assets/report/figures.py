@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from leadscore.evaluation import CALIBRATION_BINS, Flags, Floats, Holdout
+from leadscore.arrays import Flags, Floats
+from leadscore.evaluation import CALIBRATION_BINS, Holdout
 from leadscore.gate import Judgement
 from leadscore.registry.version import LoadedVersion, Manifest
 from leadscore.scoring import DECISION_THRESHOLD, Action, ActionPolicy, score_rows

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leadscore.evaluation import Flags, Floats, roc_auc_of
+from leadscore.arrays import Flags, Floats
+from leadscore.evaluation import roc_auc_of
 
 MOST_ROWS = 1_000
 REPEATS = 10

@@ -11,17 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from leadscore.arrays import Flags, Floats, Indices, Texts
 from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
-from leadscore.evaluation import (
-    CALIBRATION_BINS,
-    Flags,
-    Floats,
-    Holdout,
-    Indices,
-    expected_calibration_error_of,
-)
+from leadscore.evaluation import CALIBRATION_BINS, Holdout, expected_calibration_error_of
 
 FEWEST_LEADS = 5
 TOP_SHARE = 0.2
@@ -29,8 +22,6 @@ DRAWS = 500
 SEED = 42
 CHANCE_PERCENT = 95
 _CELLS_AT_A_TIME = 1_000_000
-
-LeadIds = npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True)
@@ -41,7 +32,7 @@ class HeldOut:
     """
 
     holdout: Holdout
-    created_month: npt.NDArray[np.str_]
+    created_month: Texts
     candidate: Floats
     champion: Floats | None
     base_rate: float
@@ -122,7 +113,7 @@ def _told(held_out: HeldOut, groups: Groups) -> list[tuple[Slice, HeldOut]]:
     return [(_slice(label, part, is_told=place not in hidden), part) for place, (label, part) in enumerate(parts)]
 
 
-def _hidden(lead_ids: Sequence[LeadIds]) -> set[int]:
+def _hidden(lead_ids: Sequence[Texts]) -> set[int]:
     """Return the places of the groups to hide: the small, and larger ones until enough leads are hidden together."""
     leads = [set(np.unique(ids).tolist()) for ids in lead_ids]
     hidden, together = set[int](), set[str]()

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier
 
-from leadscore.forest import LEAF, Floats, Forest, largest_float32_not_above
-from leadscore_assets.training.selection import FOLDS, TREES_PER_FOLD, Choice, Numbers, choose
-from leadscore_assets.training.shapes import SEED, SHAPES, TREES, Flags, grow
+from leadscore.arrays import Flags, Floats, Indices
+from leadscore.forest import LEAF, Forest, largest_float32_not_above
+from leadscore_assets.training.selection import FOLDS, TREES_PER_FOLD, Choice, choose
+from leadscore_assets.training.shapes import SEED, SHAPES, TREES, grow
 from leadscore_assets.training.shrinkage import shrink
 
 CONVERTED = 1
@@ -27,7 +28,7 @@ class Fitted:
     parameters: dict[str, Any]
 
 
-def fit(rows: Floats, converted: Flags, lead_numbers: Numbers) -> Fitted:
+def fit(rows: Floats, converted: Flags, lead_numbers: Indices) -> Fitted:
     """Return the forest chosen for `rows`, shape (rows, features), NaN for unknown; outcomes and leads, shape (rows,).
 
     Both outcomes must occur. The same rows give the same forest, byte for byte. The time is about three times that of

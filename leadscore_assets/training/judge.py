@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from leadscore.arrays import Floats
 from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
 from leadscore.errors import AlreadyJudged, Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound
-from leadscore.evaluation import EvaluationReport, Floats, Holdout, evaluate
+from leadscore.evaluation import EvaluationReport, Holdout, evaluate
 from leadscore.gate import Judgement, Policy, Unevaluable, decide
 from leadscore.records import Window
 from leadscore.registry.active_model import ActiveModel, active_model, as_served_to

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from leadscore.arrays import Flags, Float32s, Floats, Indices
 from leadscore.evaluation import brier_score_of, log_loss_of, roc_auc_of
-from leadscore_assets.training.shapes import FINE, SHAPES, Flags, Float32s, grow
-from leadscore_assets.training.shrinkage import Floats, shrunk_shares
+from leadscore_assets.training.shapes import FINE, SHAPES, grow
+from leadscore_assets.training.shrinkage import shrunk_shares
 
 FOLDS = 5
 TREES_PER_FOLD = 30
@@ -33,8 +33,6 @@ FEWEST_LEADS_FOR_SHAPES = 1_000
 MOST_LEADS = 5_000
 # a row to which all trees of a small forest gave 0 must not outweigh all others
 LEAST_PROBABILITY = 1e-6
-
-Numbers = npt.NDArray[np.intp]
 
 
 class Option(NamedTuple):
@@ -56,7 +54,7 @@ class Choice:
     figures: dict[str, float | None]
 
 
-def choose(rows: Float32s, converted: Flags, leads: Numbers) -> Choice:
+def choose(rows: Float32s, converted: Flags, leads: Indices) -> Choice:
     """Return the option to take for `rows`, shape (rows, features); `leads` holds each row's lead, counted from 0.
 
     With fewer than FOLDS leads of either outcome there is nothing to judge by, and the usual option is taken.
@@ -75,7 +73,7 @@ def choose(rows: Float32s, converted: Flags, leads: Numbers) -> Choice:
     return Choice(taken, means, figures_of(scored[taken], converted))
 
 
-def folds_of(converted: Flags, leads: Numbers) -> Numbers | None:
+def folds_of(converted: Flags, leads: Indices) -> Indices | None:
     """Return each row's fold, shape (rows,): the leads of each outcome in turns; None when there are too few."""
     numbers, first = np.unique(leads, return_index=True)
     folds = np.zeros(int(leads.max()) + 1, dtype=np.intp)
@@ -86,7 +84,7 @@ def folds_of(converted: Flags, leads: Numbers) -> Numbers | None:
     return folds[leads]
 
 
-def cross_validated(rows: Float32s, converted: Flags, folds: Numbers, shape: str) -> Floats:
+def cross_validated(rows: Float32s, converted: Flags, folds: Indices, shape: str) -> Floats:
     """Return what each row gets from a forest that saw none of its fold, under each strength, (rows, strengths)."""
     probabilities = np.zeros((len(rows), len(STRENGTHS)))
     for fold in range(FOLDS):
@@ -105,14 +103,14 @@ def losses_of(probabilities: Floats, converted: Flags) -> Floats:
     return losses
 
 
-def surely_best(losses: dict[Option, Floats], leads: Numbers) -> Option:
+def surely_best(losses: dict[Option, Floats], leads: Indices) -> Option:
     """Return the option of the least mean loss when it surely beats the usual one; the usual one otherwise."""
     best = min(losses, key=lambda option: float(losses[option].mean()))
     gain = losses[USUAL] - losses[best]
     return best if gain.mean() > standard_error(gain, leads) else USUAL
 
 
-def standard_error(values: Floats, leads: Numbers) -> float:
+def standard_error(values: Floats, leads: Indices) -> float:
     """Return the standard error of the mean of `values`, shape (rows,), when the rows of a lead go together."""
     of_lead = np.bincount(leads, weights=values - values.mean())
     return float(np.sqrt((of_lead**2).sum()) / len(values))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier
+
+from leadscore.arrays import Flags, Float32s
 
 FINE, COARSE = "fine", "coarse"
 # fine trees are better for most orgs; coarse ones for some with thousands of leads, and faster to score
@@ -17,9 +18,6 @@ SHAPES: dict[str, dict[str, Any]] = {
 TREES = 100
 SEED = 42
 ROWS_WORTH_TWO_CORES = 10_000
-
-Float32s = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
 
 
 def grow(rows: Float32s, converted: Flags, shape: str, trees: int = TREES) -> RandomForestClassifier:

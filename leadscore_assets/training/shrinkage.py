@@ -17,11 +17,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier
 
-Floats = npt.NDArray[np.float64]
-Nodes = npt.NDArray[np.intp]
+from leadscore.arrays import Floats, Indices
 
 
 def shrunk_shares(tree: Any, strengths: Floats) -> Floats:
@@ -47,7 +45,7 @@ def shrink(estimator: RandomForestClassifier, strength: float) -> None:
         member.tree_.value[:, 0, :] = np.hstack([1 - shares, shares])
 
 
-def _inner_levels(tree: Any) -> Iterator[Nodes]:
+def _inner_levels(tree: Any) -> Iterator[Indices]:
     """Yield the inner nodes of each level, the root's first."""
     is_inner = tree.children_left != tree.children_right
     level = np.flatnonzero(is_inner[:1])

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from leadscore.arrays import Indices, Texts
 from leadscore.features import Contract
 from leadscore.registry.safetensors import encode_arrays
 from leadscore_assets.dataset import ORG_COLUMN
@@ -51,9 +52,9 @@ def _org_arrays(org_ids: pd.Series) -> Arrays:
     return {_ORG_NUMBER: numbers.astype(np.int32), _ORG_IDS: codes.astype(np.int16)}
 
 
-def lead_numbers(rows: pd.DataFrame) -> npt.NDArray[np.intp]:
+def lead_numbers(rows: pd.DataFrame) -> Indices:
     """Return each row's lead as a number, counted from 0 in the order of the rows, shape (rows,)."""
-    numbers: npt.NDArray[np.intp] = pd.factorize(rows["lead_id"])[0]
+    numbers: Indices = pd.factorize(rows["lead_id"])[0]
     return numbers
 
 
@@ -75,7 +76,7 @@ def rows_from(arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
     )
 
 
-def _org_ids(arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.str_]:
+def _org_ids(arrays: Mapping[str, npt.NDArray[Any]]) -> Texts:
     known = np.array(arrays[_ORG_IDS].astype(np.uint8).tobytes().decode("ascii").split("\n"))
-    org_ids: npt.NDArray[np.str_] = known[arrays[_ORG_NUMBER]]
+    org_ids: Texts = known[arrays[_ORG_NUMBER]]
     return org_ids

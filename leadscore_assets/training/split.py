@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from leadscore.arrays import Flags
 from leadscore.records import HOLDOUT_SHARE
 
 __all__ = ["HOLDOUT_SHARE", "holdout_mask", "is_held_out"]
@@ -26,7 +26,7 @@ def is_held_out(lead_id: str) -> bool:
     return int.from_bytes(digest, "big") < _HOLDOUT_BELOW
 
 
-def holdout_mask(lead_ids: pd.Series) -> npt.NDArray[np.bool_]:
+def holdout_mask(lead_ids: pd.Series) -> Flags:
     """Return, shape (rows,), which rows belong to held-out leads."""
     sides = {lead_id: is_held_out(lead_id) for lead_id in lead_ids.unique()}
     return np.array([sides[lead_id] for lead_id in lead_ids], dtype=bool)

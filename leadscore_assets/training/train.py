@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from leadscore.engine.scorer import Floats, Scorer
+from leadscore.arrays import Flags, Floats
+from leadscore.engine.scorer import Scorer
 from leadscore.features import Contract
 from leadscore.formats import FORMAT
 from leadscore.registry.safetensors import encode_arrays
@@ -99,14 +99,14 @@ def training_side(features: FeatureRows) -> tuple[int, int]:
     return len(leads), int(leads["converted"].sum())
 
 
-def _fit_training_side(features: FeatureRows, is_holdout: npt.NDArray[np.bool_]) -> Fitted:
+def _fit_training_side(features: FeatureRows, is_holdout: Flags) -> Fitted:
     outcomes = features.outcomes()[~is_holdout]
     if not outcomes.any() or outcomes.all():
         raise ValueError("the training side of the split has one class only")
     return fit(features.matrix()[~is_holdout], outcomes, lead_numbers(features.rows)[~is_holdout])
 
 
-def _split(features: FeatureRows, is_holdout: npt.NDArray[np.bool_]) -> Split:
+def _split(features: FeatureRows, is_holdout: Flags) -> Split:
     lead_ids = features.rows["lead_id"]
     return Split(
         holdout_share=HOLDOUT_SHARE,

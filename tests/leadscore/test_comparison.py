@@ -8,8 +8,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from leadscore import comparison
+from leadscore.arrays import Floats
 from leadscore.comparison import BASE_RATE, RESAMPLES, SEED, Baseline, Comparison, Estimate, compare
-from leadscore.evaluation import Floats, Holdout, brier_score_of, log_loss_of, roc_auc_of
+from leadscore.evaluation import Holdout, brier_score_of, log_loss_of, roc_auc_of
 
 
 def _holdout(leads: int, rows_per_lead: int = 3, *, seed: int = 0, base_rate: float = 0.3) -> Holdout:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
+from leadscore.arrays import Float32s, Floats
 from leadscore.engine import native, scorer
 from leadscore.engine.nodes import ROWS_AT_A_TIME
 from leadscore.errors import Damaged
@@ -35,7 +36,6 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 FEATURES = 11
 # of contributions, which are computed in float32 and promised to 1e-6; probabilities are exact
 EXACT = 2e-7
-Rows = npt.NDArray[np.float64]
 SHAPES: dict[str, dict[str, Any]] = {
     "as_trained": {"n_estimators": 30, "max_depth": 10, "min_samples_split": 10, "min_samples_leaf": 5},
     "unlimited": {"n_estimators": 10},
@@ -47,7 +47,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def _data(seed: int, *, with_unknown: bool, rows: int = 300) -> tuple[Rows, npt.NDArray[np.int8]]:
+def _data(seed: int, *, with_unknown: bool, rows: int = 300) -> tuple[Floats, npt.NDArray[np.int8]]:
     """Make rows with continuous, whole, two-valued and constant features, and an outcome that depends on some."""
     rng = np.random.default_rng(seed)
     table = rng.normal(size=(rows, FEATURES))
@@ -60,13 +60,13 @@ def _data(seed: int, *, with_unknown: bool, rows: int = 300) -> tuple[Rows, npt.
     return table, outcome.astype(np.int8)
 
 
-def _trained(shape: str, *, with_unknown: bool) -> tuple[RandomForestClassifier, Forest, Rows]:
+def _trained(shape: str, *, with_unknown: bool) -> tuple[RandomForestClassifier, Forest, Floats]:
     table, outcome = _data(len(shape), with_unknown=with_unknown)
     estimator = RandomForestClassifier(**SHAPES[shape], random_state=1).fit(table.astype(np.float32), outcome)
     return estimator, flatten(estimator), table
 
 
-def _on_thresholds(forest: Forest, rows: int = 200) -> npt.NDArray[np.float32]:
+def _on_thresholds(forest: Forest, rows: int = 200) -> Float32s:
     """Make rows whose values sit on the forest's thresholds, one float32 below, or one above."""
     rng = np.random.default_rng(5)
     table = np.zeros((rows, FEATURES), np.float32)
@@ -78,13 +78,13 @@ def _on_thresholds(forest: Forest, rows: int = 200) -> npt.NDArray[np.float32]:
     return np.where(rng.random(table.shape) < 1 / 3, table, np.nextafter(table, beside))
 
 
-def _shap_values(estimator: RandomForestClassifier, rows: Rows) -> Rows:
+def _shap_values(estimator: RandomForestClassifier, rows: Floats) -> Floats:
     explainer = shap.TreeExplainer(estimator, feature_perturbation="tree_path_dependent")
-    values: Rows = explainer.shap_values(rows, check_additivity=False)[:, :, 1]
+    values: Floats = explainer.shap_values(rows, check_additivity=False)[:, :, 1]
     return values
 
 
-def _walk_by_hand(estimator: RandomForestClassifier, row: Rows) -> float:
+def _walk_by_hand(estimator: RandomForestClassifier, row: Floats) -> float:
     """Follow scikit-learn's own nodes; it refuses unknown values that it never saw in training, its trees do not."""
     reached = []
     for member in estimator.estimators_:
@@ -97,7 +97,7 @@ def _walk_by_hand(estimator: RandomForestClassifier, row: Rows) -> float:
     return float(np.mean(reached))
 
 
-def _assert_explains(forest: Forest, estimator: RandomForestClassifier, rows: Rows) -> None:
+def _assert_explains(forest: Forest, estimator: RandomForestClassifier, rows: Floats) -> None:
     contributions = forest.contributions(rows)
     assert contributions == pytest.approx(_shap_values(estimator, rows), abs=EXACT)
     assert forest.base_value + contributions.sum(axis=1) == pytest.approx(forest.probabilities(rows), abs=EXACT)

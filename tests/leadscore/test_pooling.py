@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
+from leadscore.arrays import Floats
 from leadscore.engine.scorer import Scorer
 from leadscore.evaluation import roc_auc_of
 from leadscore.forest import Forest
@@ -22,11 +23,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", PendingDeprecationWarning)
     import shap
 
-Rows = npt.NDArray[np.float64]
 BASE_VALUES = [0.15, 0.3, 0.5, 0.65]
 
 
-def _data(seed: int = 1, rows: int = 1_500) -> tuple[Rows, npt.NDArray[np.int8]]:
+def _data(seed: int = 1, rows: int = 1_500) -> tuple[Floats, npt.NDArray[np.int8]]:
     """Make rows with unknown values, of which about a third converted."""
     rng = np.random.default_rng(seed)
     table = rng.normal(size=(rows, 5))

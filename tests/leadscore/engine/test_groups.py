@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from leadscore.arrays import Flags
 from leadscore.engine import groups
 from leadscore.engine.groups import with_full_blocks
 
 LANES = 8
-Bools = npt.NDArray[np.bool_]
 
 
-def paths(*counted: tuple[int, set[int]]) -> Bools:
+def paths(*counted: tuple[int, set[int]]) -> Flags:
     """Return, shape (leaves, 3), so many leaves with these features each."""
     return np.array([[j in used for j in range(3)] for count, used in counted for _ in range(count)], bool)
 
 
-def counts(is_used: Bools) -> dict[tuple[int, ...], int]:
+def counts(is_used: Flags) -> dict[tuple[int, ...], int]:
     keys, sizes = np.unique(is_used, axis=0, return_counts=True)
     return {tuple(np.flatnonzero(key).tolist()): size for key, size in zip(keys, sizes.tolist(), strict=True)}
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+
+from leadscore.arrays import Flags, Floats, Indices
 
 FEATURES = 11
 
@@ -16,9 +17,9 @@ FEATURES = 11
 class Leads:
     """Rows of shape (rows, features) with unknown values, and each row's outcome and lead."""
 
-    rows: npt.NDArray[np.float64]
-    converted: npt.NDArray[np.bool_]
-    numbers: npt.NDArray[np.intp]
+    rows: Floats
+    converted: Flags
+    numbers: Indices
 
 
 def _leads(count: int, *, rows_each: int = 3, seed: int = 1, signal: float = 1.0, alike: bool = False) -> Leads:

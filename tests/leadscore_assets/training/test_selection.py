@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from leadscore.arrays import Floats, Indices
 from leadscore_assets.training import selection
 from leadscore_assets.training.selection import (
     FEWEST_LEADS_FOR_SHAPES,
@@ -28,17 +28,16 @@ from leadscore_assets.training.selection import (
 from leadscore_assets.training.shapes import COARSE, FINE, SHAPES, grow
 
 Make = Callable[..., Any]
-Losses = npt.NDArray[np.float64]
 
 
 def _choice(leads: Any) -> Choice:
     return choose(leads.rows.astype(np.float32), leads.converted, leads.numbers)
 
 
-def _losses(leads: Any, folds: npt.NDArray[np.intp]) -> Losses:
+def _losses(leads: Any, folds: Indices) -> Floats:
     """Return the mean loss under each strength, shape (strengths,)."""
     given = cross_validated(leads.rows.astype(np.float32), leads.converted, folds, FINE)
-    means: Losses = np.array([losses_of(given[:, place], leads.converted).mean() for place in range(len(STRENGTHS))])
+    means: Floats = np.array([losses_of(given[:, place], leads.converted).mean() for place in range(len(STRENGTHS))])
     return means
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
+from leadscore.arrays import Floats, Indices
 from leadscore.forest import LEAF, Forest
 from leadscore_assets.training.fit import flatten
 from leadscore_assets.training.shrinkage import shrink, shrunk_shares
@@ -21,7 +21,7 @@ with warnings.catch_warnings():
     import shap
 
 STRENGTHS = (0.0, 1.0, 30.0, 1e4)
-Grown = tuple[RandomForestClassifier, npt.NDArray[np.float64]]
+Grown = tuple[RandomForestClassifier, Floats]
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def grown(make_leads: Callable[..., Any]) -> Grown:
     return estimator.fit(leads.rows.astype(np.float32), leads.converted.astype(np.int8)), leads.rows
 
 
-def _children_mean(forest: Forest, inner: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+def _children_mean(forest: Forest, inner: Indices) -> Floats:
     left, right = forest.left[inner], forest.right[inner]
     weighted = forest.value[left] * forest.cover[left] + forest.value[right] * forest.cover[right]
-    mean: npt.NDArray[np.float64] = weighted / forest.cover[inner]
+    mean: Floats = weighted / forest.cover[inner]
     return mean
 
 

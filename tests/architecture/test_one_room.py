@@ -1,0 +1,34 @@
+"""What is written in one place only: a second copy would be forgotten when the first one changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("leadscore", "leadscore_assets", "standalone", "serving")
+
+
+def _lines(*packages: str) -> Iterator[tuple[str, str]]:
+    """Yield every line of the packages' code, with the file that it is in."""
+    for package in packages:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for line in path.read_text().splitlines():
+                yield str(path.relative_to(ROOT)), line
+
+
+RULES = {
+    "the types of shared arrays": (
+        r"NDArray\[np\.(float32|float64|int32|int64|intp|bool_|str_)\]",
+        "leadscore/arrays.py",
+        PACKAGES[:3],
+    ),
+}
+
+
+@pytest.mark.parametrize(("pattern", "room", "packages"), RULES.values(), ids=RULES)
+def test_a_rule_has_one_room(pattern: str, room: str, packages: tuple[str, ...]) -> None:
+    assert {path for path, line in _lines(*packages) if re.search(pattern, line)} == {room}
