@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from leadscore.arrays import Flags, Floats, Indices
-from leadscore.evaluation import Holdout, log_losses
+from leadscore.evaluation import Holdout, has_both_outcomes, log_losses
 
 RESAMPLES = 1_000
 SEED = 42
@@ -113,7 +113,7 @@ def compare(
 
     `against` says which baseline it is. Raises ValueError when the holdout has one class only: nothing can be ranked.
     """
-    if not holdout.converted.any() or holdout.converted.all():
+    if not has_both_outcomes(holdout.converted):
         raise ValueError("the holdout has one class only; the gate refuses it before anything is compared")
     ours, theirs = (_Figures.of(probabilities, holdout) for probabilities in (candidate, baseline))
     return Comparison(

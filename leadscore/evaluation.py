@@ -165,6 +165,11 @@ def metrics_of(probabilities: Floats, converted: Flags) -> Metrics:
     )
 
 
+def has_both_outcomes(converted: Flags) -> bool:
+    """Return whether some rows converted and others did not; without both, ranking has no measure."""
+    return bool(converted.any() and not converted.all())
+
+
 def _ratio(numerator: float, denominator: float) -> float:
     return float(numerator / denominator) if denominator else 0.0
 
@@ -207,7 +212,7 @@ def _cumulative(probabilities: Floats, converted: Flags) -> tuple[Floats, Floats
 
 def average_precision_of(probabilities: Floats, converted: Flags) -> float | None:
     """Return the precision averaged over the gains in recall; None without conversions."""
-    if not converted.any() or converted.all():
+    if not has_both_outcomes(converted):
         return None
     rows, conversions = _cumulative(probabilities, converted)
     gained = np.diff(conversions, prepend=0.0) / conversions[-1]
@@ -219,30 +224,48 @@ def _thinned(length: int) -> Indices:
     return np.unique(np.append(np.arange(0, length, max(1, length // MOST_POINTS)), length - 1))
 
 
+def roc_points(rows: Floats, conversions: Floats) -> list[tuple[float, float]]:
+    """Return the points (false positive rate, true positive rate) from (0, 0) to (1, 1).
+
+    `rows` and `conversions` say how many stand at or above falling probabilities; the last counts them all.
+    """
+    others = rows - conversions
+    false_rates, true_rates = others / others[-1], conversions / conversions[-1]
+    return [(0.0, 0.0), *zip(false_rates.tolist(), true_rates.tolist(), strict=True)]
+
+
+def precision_recall_points(rows: Floats, conversions: Floats) -> list[tuple[float, float]]:
+    """Return the points (recall, precision) of what `roc_points` takes."""
+    recalls, precisions = conversions / conversions[-1], conversions / rows
+    return list(zip(recalls.tolist(), precisions.tolist(), strict=True))
+
+
 def precision_recall_curve_of(probabilities: Floats, converted: Flags) -> tuple[PrecisionRecallPoint, ...]:
     """Return precision over recall, from the best rows to all, about MOST_POINTS of them; empty for one class."""
-    if not converted.any() or converted.all():
+    if not has_both_outcomes(converted):
         return ()
     rows, conversions = _cumulative(probabilities, converted)
     kept = _thinned(len(rows))
-    recalls, precisions = conversions[kept] / conversions[-1], conversions[kept] / rows[kept]
-    return tuple(PrecisionRecallPoint(x, y) for x, y in zip(recalls.tolist(), precisions.tolist(), strict=True))
+    return tuple(PrecisionRecallPoint(x, y) for x, y in precision_recall_points(rows[kept], conversions[kept]))
 
 
 def roc_curve_of(probabilities: Floats, converted: Flags) -> tuple[RocPoint, ...]:
     """Return the ROC curve from (0, 0) to (1, 1), thinned to about MOST_POINTS; empty for one class."""
-    if not converted.any() or converted.all():
+    if not has_both_outcomes(converted):
         return ()
     rows, conversions = _cumulative(probabilities, converted)
     kept = _thinned(len(rows))
-    true_rates = np.append(0.0, conversions[kept] / conversions[-1])
-    false_rates = np.append(0.0, (rows - conversions)[kept] / (rows - conversions)[-1])
-    return tuple(RocPoint(x, y) for x, y in zip(false_rates.tolist(), true_rates.tolist(), strict=True))
+    return tuple(RocPoint(x, y) for x, y in roc_points(rows[kept], conversions[kept]))
+
+
+def calibration_bins(probabilities: Floats) -> Indices:
+    """Return which of the CALIBRATION_BINS bins of equal width each probability lies in; 1 belongs to the last."""
+    return np.minimum((probabilities * CALIBRATION_BINS).astype(np.intp), CALIBRATION_BINS - 1)
 
 
 def calibration_of(probabilities: Floats, converted: Flags) -> tuple[CalibrationBin, ...]:
     """Return the calibration over ten bins of equal width; bins without rows are left out."""
-    bins = np.minimum((probabilities * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    bins = calibration_bins(probabilities)
     return tuple(
         CalibrationBin(
             lower=index / CALIBRATION_BINS,

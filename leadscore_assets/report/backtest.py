@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leadscore.arrays import evenly_spread
 from leadscore.comparison import BASE_RATE, Comparison, compare
 from leadscore.evaluation import Holdout
 from leadscore_assets.dataset import FeatureRows, feature_matrix
-from leadscore_assets.report.importance import evenly_spread
 from leadscore_assets.report.slices import FEWEST_LEADS
 from leadscore_assets.training.fit import flatten
 from leadscore_assets.training.shapes import grow

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadscore.arrays import Flags, Floats, Texts
-from leadscore.evaluation import MOST_POINTS, Holdout
+from leadscore.evaluation import MOST_POINTS, Holdout, has_both_outcomes, precision_recall_points, roc_points
 from leadscore_assets.report.slices import FEWEST_LEADS, TOP_SHARE, HeldOut
 
 
@@ -23,14 +23,12 @@ class Curve:
 
     def roc(self) -> list[tuple[float, float]]:
         """Return the points (false positive rate, true positive rate) from (0, 0) to (1, 1)."""
-        others = self.rows[-1] - self.conversions[-1]
-        steps = zip(self.rows, self.conversions, strict=True)
-        return [(0, 0), *(((rows - found) / others, found / self.conversions[-1]) for rows, found in steps)]
+        return roc_points(np.array(self.rows), np.array(self.conversions))
 
     def precision_recall(self) -> list[tuple[float, float]]:
         """Return the points (recall, precision); where nothing is found yet, there is no precision to speak of."""
-        steps = zip(self.rows, self.conversions, strict=True)
-        return [(found / self.conversions[-1], found / rows) for rows, found in steps if found]
+        points = precision_recall_points(np.array(self.rows), np.array(self.conversions))
+        return [(recall, precision) for recall, precision in points if recall]
 
     def gains(self) -> list[tuple[float, float]]:
         """Return the points (share of rows contacted, share of conversions reached) from (0, 0) to (1, 1)."""
@@ -50,7 +48,7 @@ class Gain:
 
 def curve_of(probabilities: Floats, holdout: Holdout) -> Curve | None:
     """Return the curve of `probabilities`, shape (rows,); None for one class, or fewer than FEWEST_LEADS leads."""
-    if not holdout.converted.any() or holdout.converted.all() or holdout.count_leads() < FEWEST_LEADS:
+    if not has_both_outcomes(holdout.converted) or holdout.count_leads() < FEWEST_LEADS:
         return None
     order = np.argsort(-probabilities, kind="stable")
     is_last_of_equals = np.append(np.diff(probabilities[order]) != 0, True)

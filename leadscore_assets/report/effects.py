@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leadscore.arrays import Flags, Floats, Texts
+from leadscore.arrays import Flags, Floats, Texts, evenly_spread
 from leadscore.engine.scorer import Scorer
 from leadscore.features import Contract
-from leadscore_assets.report.importance import evenly_spread
 from leadscore_assets.report.slices import FEWEST_LEADS
 
 MOST_ROWS = 1_000

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leadscore.arrays import Flags, Floats
-from leadscore.evaluation import CALIBRATION_BINS, Holdout
+from leadscore.evaluation import CALIBRATION_BINS, Holdout, calibration_bins
 from leadscore.gate import Judgement
 from leadscore.registry.version import LoadedVersion, Manifest
 from leadscore.scoring import DECISION_THRESHOLD, Action, ActionPolicy, score_rows
@@ -143,9 +143,9 @@ def _by_value(values: npt.NDArray[Any]) -> Iterator[tuple[str, Flags]]:
 
 
 def _by_probability(probabilities: Floats) -> Iterator[tuple[str, Flags]]:
-    place = np.minimum((probabilities * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-    for index in np.unique(place).tolist():
-        yield f"{index * 10} to {index * 10 + 10}%", place == index
+    bins, percent = calibration_bins(probabilities), 100 // CALIBRATION_BINS
+    for index in np.unique(bins).tolist():
+        yield f"{index * percent} to {(index + 1) * percent}%", bins == index
 
 
 def _by_prediction(probabilities: Floats) -> Iterator[tuple[str, Flags]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leadscore.arrays import Flags, Floats
+from leadscore.arrays import Flags, Floats, evenly_spread
 from leadscore.evaluation import roc_auc_of
 
 MOST_ROWS = 1_000
@@ -50,8 +50,3 @@ def permutation_importance(score: Score, names: Sequence[str], rows: Floats, con
         aucs = [roc_auc_of(part, converted) or 0.0 for part in score(shuffled).reshape(REPEATS, -1)]
         drops.append(Drop(name, whole - float(np.mean(aucs)), whole - max(aucs), whole - min(aucs)))
     return tuple(sorted(drops, key=lambda drop: (-drop.mean, drop.feature)))
-
-
-def evenly_spread(length: int, most: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Return up to `most` places of `length`, evenly spread."""
-    return np.unique(np.linspace(0, length - 1, min(length, most)).astype(np.intp))

@@ -14,7 +14,13 @@ import numpy as np
 
 from leadscore.arrays import Flags, Floats, Indices, Texts
 from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
-from leadscore.evaluation import CALIBRATION_BINS, Holdout, expected_calibration_error_of
+from leadscore.evaluation import (
+    CALIBRATION_BINS,
+    Holdout,
+    calibration_bins,
+    expected_calibration_error_of,
+    has_both_outcomes,
+)
 
 FEWEST_LEADS = 5
 TOP_SHARE = 0.2
@@ -45,12 +51,12 @@ class HeldOut:
 
     def compared(self) -> Comparison | None:
         """Compare candidate and champion or, without one, the base rate; None where there is one class only."""
-        converted = self.holdout.converted
-        if not converted.any() or converted.all():
+        if not has_both_outcomes(self.holdout.converted):
             return None
         if self.champion is not None:
             return compare(self.candidate, self.champion, self.holdout, against=Baseline("own", "champion"))
-        return compare(self.candidate, np.full(len(converted), self.base_rate), self.holdout, against=BASE_RATE)
+        base_rate = np.full(len(self.candidate), self.base_rate)
+        return compare(self.candidate, base_rate, self.holdout, against=BASE_RATE)
 
 
 @dataclass(frozen=True)
@@ -153,8 +159,7 @@ def _error_by_chance(probabilities: Floats, lead_of_row: Indices) -> float:
 
     The rows of a lead share their luck, as they share their outcome.
     """
-    bins = np.minimum((probabilities * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-    member = np.eye(CALIBRATION_BINS)[bins]
+    member = np.eye(CALIBRATION_BINS)[calibration_bins(probabilities)]
     generator, leads = np.random.default_rng(SEED), int(lead_of_row.max()) + 1
     at_a_time = max(1, _CELLS_AT_A_TIME // len(probabilities))
     errors = []

@@ -15,7 +15,7 @@ import numpy as np
 from leadscore.arrays import Floats
 from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
 from leadscore.errors import AlreadyJudged, Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound
-from leadscore.evaluation import EvaluationReport, Holdout, evaluate
+from leadscore.evaluation import EvaluationReport, Holdout, evaluate, has_both_outcomes
 from leadscore.gate import Judgement, Policy, Unevaluable, decide
 from leadscore.records import Window
 from leadscore.registry.active_model import ActiveModel, active_model, as_served_to
@@ -159,7 +159,7 @@ def compared(candidate: Judged, baseline: Judged | Unevaluable | None, features:
     The base rate is the share of converted rows outside the holdout: what a model could know before it is judged.
     """
     holdout = holdout_of(features)
-    if not holdout.converted.any() or holdout.converted.all():
+    if not has_both_outcomes(holdout.converted):
         return None
     if isinstance(baseline, Judged):
         return compare(

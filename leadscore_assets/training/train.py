@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from leadscore.arrays import Flags, Floats
+from leadscore.arrays import Flags, Floats, evenly_spread
 from leadscore.engine.scorer import Scorer
+from leadscore.evaluation import has_both_outcomes
 from leadscore.features import Contract
 from leadscore.formats import FORMAT
 from leadscore.registry.safetensors import encode_arrays
@@ -101,7 +102,7 @@ def training_side(features: FeatureRows) -> tuple[int, int]:
 
 def _fit_training_side(features: FeatureRows, is_holdout: Flags) -> Fitted:
     outcomes = features.outcomes()[~is_holdout]
-    if not outcomes.any() or outcomes.all():
+    if not has_both_outcomes(outcomes):
         raise ValueError("the training side of the split has one class only")
     return fit(features.matrix()[~is_holdout], outcomes, lead_numbers(features.rows)[~is_holdout])
 
@@ -119,7 +120,7 @@ def _split(features: FeatureRows, is_holdout: Flags) -> Split:
 
 def importances(scorer: Scorer, contract: Contract, rows: Floats) -> tuple[Importance, ...]:
     """Return each feature's mean absolute contribution over up to 100 of `rows`, evenly spread; highest first."""
-    sample = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), IMPORTANCE_ROWS)).astype(int))]
+    sample = rows[evenly_spread(len(rows), IMPORTANCE_ROWS)]
     means = np.abs(scorer.contributions(sample)).mean(axis=0) if len(sample) else np.zeros(len(contract.names))
     ranked = sorted(zip(contract.names, means.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
     return tuple(Importance(name, importance) for name, importance in ranked)

@@ -26,6 +26,9 @@ RULES = {
         "leadscore/arrays.py",
         PACKAGES[:3],
     ),
+    "the bins of the calibration": (r"\* CALIBRATION_BINS\)", "leadscore/evaluation.py", PACKAGES),
+    "whether both outcomes occur": (r"\.any\(\) (or|and not) \w[\w.]*\.all\(\)", "leadscore/evaluation.py", PACKAGES),
+    "an evenly spread sample": (r"np\.linspace\(", "leadscore/arrays.py", PACKAGES),
 }
 
 

@@ -14,6 +14,7 @@ from leadscore.evaluation import (
     ConfusionMatrix,
     Holdout,
     LiftStep,
+    calibration_bins,
     calibration_of,
     evaluate,
     lift_of,
@@ -50,6 +51,10 @@ def test_every_metric_is_scikit_learns(seed: int) -> None:
     assert {name: getattr(found, name) for name in expected} == pytest.approx(expected, abs=1e-12)
     matrix = reference.confusion_matrix(converted, predicted).ravel().tolist()
     assert found.confusion_matrix == ConfusionMatrix(*matrix)
+
+
+def test_a_probability_of_one_lies_in_the_last_bin_and_a_bins_lower_end_in_it() -> None:
+    assert calibration_bins(np.array([0.0, 0.1, np.nextafter(0.1, 0), 0.5, 0.95, 1.0])).tolist() == [0, 1, 0, 5, 9, 9]
 
 
 @pytest.mark.parametrize("seed", range(4))

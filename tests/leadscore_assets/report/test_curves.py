@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import auc
 
-from leadscore.evaluation import Holdout, roc_auc_of
+from leadscore.evaluation import Holdout, precision_recall_curve_of, roc_auc_of, roc_curve_of
 from leadscore_assets.report.curves import curve_of, gain_of
 from leadscore_assets.report.slices import HeldOut
 
@@ -48,6 +48,17 @@ def test_a_curve_runs_from_corner_to_corner_and_encloses_about_the_roc_auc():
     assert (curve.roc()[0], curve.roc()[-1], curve.gains()[-1]) == ((0, 0), (1, 1), (1, 1))
     assert auc(*zip(*curve.roc(), strict=True)) == pytest.approx(roc_auc_of(probabilities, outcomes), abs=1e-3)
     assert curve.precision_recall()[-1] == pytest.approx((1, outcomes.mean()))
+
+
+def test_the_points_of_a_curve_are_the_evaluations_where_it_is_cut_alike():
+    """Leads whose probabilities are equal in fives make both curves end their parts at the same rows."""
+    probabilities = np.repeat(falling(20), 5)
+    outcomes = np.random.default_rng(4).random(100) < probabilities
+    curve = curve_of(probabilities, holdout(outcomes))
+    roc = [(point.false_positive_rate, point.true_positive_rate) for point in roc_curve_of(probabilities, outcomes)]
+    assert curve.roc() == roc
+    stored = [(point.recall, point.precision) for point in precision_recall_curve_of(probabilities, outcomes)]
+    assert curve.precision_recall() == [(recall, precision) for recall, precision in stored if recall]
 
 
 @pytest.mark.parametrize("outcomes", [[], [True] * 9, [False] * 9, [True, False, True, False]])
