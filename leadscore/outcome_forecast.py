@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from math import ceil
 from typing import Any
 
@@ -17,7 +16,7 @@ import msgspec
 import numpy as np
 
 from leadscore.arrays import Flags, Floats
-from leadscore.records import HOLDOUT_SHARE, Window
+from leadscore.records import HOLDOUT_SHARE, Window, crm_time
 
 PACE_DAYS = 56
 SHORTEST_PACE_DAYS = 7  # for an org whose first lead came a moment ago
@@ -55,9 +54,8 @@ class OutcomeCounts(msgspec.Struct, frozen=True):
 
 def counts_arguments(org_id: str, window: Window) -> list[Any]:
     """Return the arguments of the SQL function `leadscore.outcome_counts`, whose JSON OutcomeCounts describes."""
-    as_of = window.as_of.astimezone(UTC).replace(tzinfo=None)
     days = (window.training_window_days, window.conversion_window_days)
-    return [org_id, as_of, *days, list(window.conversion_statuses), window.landmark_days[0], PACE_DAYS]
+    return [org_id, crm_time(window.as_of), *days, list(window.conversion_statuses), window.landmark_days[0], PACE_DAYS]
 
 
 @dataclass(frozen=True)

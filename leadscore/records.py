@@ -16,6 +16,11 @@ from leadscore.settings import Settings
 HOLDOUT_SHARE = 0.2  # of all leads, chosen by the hash of their id
 
 
+def crm_time(moment: datetime) -> datetime:
+    """Return `moment` as the CRM's tables write it: UTC, without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
 class Window(msgspec.Struct, frozen=True):
     """Which leads are records, what converted means, and at which ages (days since creation) a row is taken."""
 

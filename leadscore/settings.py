@@ -14,6 +14,7 @@ from dataclasses import Field, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from leadscore.errors import InvalidSettings
 
@@ -221,10 +222,10 @@ class Settings:
         """The address of the HTTP server on this machine."""
         return f"http://{self.local_host}:{self.port}"
 
-    def link(self, path: str) -> str:
-        """Return the address of `path` on the HTTP server."""
+    def link(self, path: str, **query: str) -> str:
+        """Return the address of `path` on the HTTP server, with the query's values quoted."""
         base = self.server_url or self.local_address
-        return base.rstrip("/") + path
+        return base.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
 
     def run_link(self, run_id: str | None) -> str | None:
         """Return the address of a run's page in Dagster; None when no run of Dagster's made the thing."""

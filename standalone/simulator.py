@@ -18,6 +18,7 @@ import psycopg
 
 from leadscore.arrays import Ints
 from leadscore.errors import InvalidInput
+from leadscore.records import crm_time
 from standalone import crm
 from standalone.events import Appointments, Messages, Moves, draw_appointments, draw_messages, draw_moves
 from standalone.journeys import SOURCE_SCORES, Leads, Listings, draw_leads, draw_listings, later
@@ -48,7 +49,7 @@ class NextIds:
 
 def simulate(orgs: Sequence[Org], *, seed: int, now: datetime) -> Iterator[Tables]:
     """Yield the CRM's tables for each org in turn, as they are at `now` (UTC). Ids are unique over all orgs."""
-    moment = np.datetime64(now.replace(tzinfo=None), "s")
+    moment = np.datetime64(crm_time(now), "s")
     next_ids = NextIds({})
     for number, org in enumerate(orgs):
         yield _simulate_org(np.random.default_rng([seed, number]), org, moment, next_ids)

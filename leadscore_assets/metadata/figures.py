@@ -56,7 +56,7 @@ def row_schema(contract: Contract) -> dg.TableSchema:
 
 def records_metadata(settings: Settings, org_id: str, counts: RecordCounts, window: Window) -> Metadata:
     """Return what was read and what was asked for, with a link to the org's active version."""
-    link = dg.MetadataValue.url(settings.link(f"/api/v1/model/info?org_id={org_id}"))
+    link = dg.MetadataValue.url(settings.link("/api/v1/model/info", org_id=org_id))
     return {**counts_metadata(counts), **window_metadata(window), "info": link}
 
 
@@ -144,9 +144,11 @@ def importance_table(importance: Sequence[Importance]) -> dg.MetadataValue:
 
 
 def version_links(settings: Settings, org_id: str, version: str) -> Metadata:
-    """Return the addresses at which the server tells of a version, and shows its report once it was judged."""
-    asked = f"org_id={org_id}&version={version}"
-    return {page: dg.MetadataValue.url(settings.link(f"/api/v1/model/{page}?{asked}")) for page in ("info", "report")}
+    """Return the addresses at which the server describes a version, and shows its report once it was judged."""
+    return {
+        page: dg.MetadataValue.url(settings.link(f"/api/v1/model/{page}", org_id=org_id, version=version))
+        for page in ("info", "report")
+    }
 
 
 def history_metadata(versions: Sequence[PastVersion]) -> Metadata:

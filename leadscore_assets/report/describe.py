@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlencode
 
 from leadscore.arrays import Floats
 from leadscore.gate import Judgement
@@ -39,5 +38,5 @@ def material_from(
 
 
 def _links(manifest: Manifest, settings: Settings) -> Links:
-    query = urlencode({"org_id": manifest.org_id, "version": manifest.version})
-    return Links(info=settings.link(f"/api/v1/model/info?{query}"), run=settings.run_link(manifest.run_id))
+    info = settings.link("/api/v1/model/info", org_id=manifest.org_id, version=manifest.version)
+    return Links(info=info, run=settings.run_link(manifest.run_id))

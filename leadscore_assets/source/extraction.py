@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import psycopg
 
 from leadscore.errors import SourceMismatch
 from leadscore.features import CONTRACT, Contract
-from leadscore.records import RecordCounts, Window
+from leadscore.records import RecordCounts, Window, crm_time
 from leadscore.settings import Settings
 from leadscore_assets.dataset import ConversionRecords
 from leadscore_assets.source.database import Connection, connect, explaining
@@ -113,9 +112,9 @@ def check_sql(settings: Settings) -> None:
 
 
 def query_parameters(window: Window) -> dict[str, Any]:
-    """Return the parameters of the SQL files that a window gives. Moments are UTC without a zone, as in the CRM."""
+    """Return the parameters of the SQL files that a window gives."""
     return {
-        "as_of": window.as_of.astimezone(UTC).replace(tzinfo=None),
+        "as_of": crm_time(window.as_of),
         "training_window_days": window.training_window_days,
         "conversion_window_days": window.conversion_window_days,
         "conversion_statuses": list(window.conversion_statuses),

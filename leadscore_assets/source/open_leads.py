@@ -7,7 +7,7 @@ import math
 import msgspec
 
 from leadscore.features import CONTRACT
-from leadscore.records import window_from
+from leadscore.records import crm_time, window_from
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect, explaining
 from leadscore_assets.source.extraction import extract
@@ -38,7 +38,7 @@ def open_leads(settings: Settings, org_id: str, limit: int) -> dict[str, Feature
             OPEN_LEADS,
             {
                 "org_id": org_id,
-                "as_of": window.as_of.replace(tzinfo=None),
+                "as_of": crm_time(window.as_of),
                 "closing": [*settings.conversion_statuses, "WON", "LOST"],
             },
         ).fetchall()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from leadscore.records import Window
+from leadscore.records import Window, crm_time
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.extraction import query_parameters
 from leadscore_assets.source.outcomes import REMEDY
@@ -58,7 +58,7 @@ def training_needs(
     """
     parameters = query_parameters(window) | {
         "trained_orgs": list(trained_as_of),
-        "trained_as_of": [moment.astimezone(UTC).replace(tzinfo=None) for moment in trained_as_of.values()],
+        "trained_as_of": [crm_time(moment) for moment in trained_as_of.values()],
     }
     with explaining("counting the orgs' outcomes", REMEDY):
         found = connection.execute(DUE_ORGS_SQL.read_bytes(), parameters).fetchall()

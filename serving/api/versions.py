@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from urllib.parse import urlencode
 
 from flask import Blueprint
 
@@ -155,8 +154,7 @@ def _info(services: Services, manifest: Manifest, judgement: Judgement | None, a
 
 
 def _report_url(services: Services, manifest: Manifest) -> str:
-    query = urlencode({"org_id": manifest.org_id, "version": manifest.version})
-    return services.settings.link(f"/api/v1/model/report?{query}")
+    return services.settings.link("/api/v1/model/report", org_id=manifest.org_id, version=manifest.version)
 
 
 def _entry(services: Services, org_id: str, version: str, pointer: Pointer | None) -> VersionEntry:

@@ -28,6 +28,8 @@ RULES = {
     ),
     "the bins of the calibration": (r"\* CALIBRATION_BINS\)", "leadscore/evaluation.py", PACKAGES),
     "whether both outcomes occur": (r"\.any\(\) (or|and not) \w[\w.]*\.all\(\)", "leadscore/evaluation.py", PACKAGES),
+    "the query of an address": (r"urlencode\(|\?org_id=", "leadscore/settings.py", PACKAGES),
+    "a moment as the CRM writes it": (r"replace\(tzinfo=None\)", "leadscore/records.py", PACKAGES),
     "an evenly spread sample": (r"np\.linspace\(", "leadscore/arrays.py", PACKAGES),
 }
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
 
 from leadscore.errors import InvalidInput
-from leadscore.records import RecordCounts, window_from
+from leadscore.records import RecordCounts, crm_time, window_from
 from leadscore.settings import read_settings
 
 
@@ -25,6 +25,12 @@ def test_the_window_is_the_settings_unless_a_run_asks_for_another() -> None:
 def test_without_a_time_it_is_now() -> None:
     before = datetime.now(UTC)
     assert before <= window_from(read_settings({})).as_of <= datetime.now(UTC)
+
+
+def test_the_crms_time_is_utc_without_a_zone_wherever_the_moment_was_written_down() -> None:
+    noon = datetime(2026, 3, 15, 12, tzinfo=UTC)
+    assert crm_time(noon) == datetime(2026, 3, 15, 12)
+    assert crm_time(noon.astimezone(timezone(timedelta(hours=5, minutes=30)))) == datetime(2026, 3, 15, 12)
 
 
 def test_a_time_to_come_is_refused() -> None:

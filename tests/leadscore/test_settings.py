@@ -184,6 +184,11 @@ def test_a_cron_line_is_taken_as_it_is(line: str) -> None:
     assert read_settings({"RETRAIN_SCHEDULE": line}).retrain_schedule == line
 
 
+def test_a_link_quotes_what_its_query_asks_for() -> None:
+    link = Settings().link("/api/v1/model/info", org_id="acme.eu@1:a", version="20260315060000")
+    assert link == "http://127.0.0.1:5000/api/v1/model/info?org_id=acme.eu%401%3Aa&version=20260315060000"
+
+
 def test_a_link_leads_to_an_address_that_can_be_opened() -> None:
     """Listening everywhere is no address; a public one that is set comes first."""
     assert read_settings({"HOST": "0.0.0.0", "PORT": "5050"}).link("/health") == "http://127.0.0.1:5050/health"
