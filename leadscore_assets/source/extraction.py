@@ -9,7 +9,7 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,10 +63,7 @@ class RecordsReader:
 
         Raises SourceMismatch when what the SQL returns is no records, DatabaseUnavailable.
         """
-        with self._reading(), self.connection.transaction():
-            self.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            for name, value in PLANNER.items():
-                self.connection.execute(f"SET LOCAL {name} = {value}")
+        with self._reading(), consistent_reading(self.connection):
             table = _read_table(self.connection, self._query, self._parameters(org_id), self.contract)
         return _records(table, self.window, self.contract, self.path, self.sql_sha256)
 
@@ -88,6 +85,16 @@ class RecordsReader:
 
     def _reading(self) -> AbstractContextManager[None]:
         return explaining(f"reading the records by {self.path.name}", SQL_REMEDY)
+
+
+@contextmanager
+def consistent_reading(connection: Connection) -> Iterator[None]:
+    """Let queries see one moment of the database, planned for tables without statistics."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        for name, value in PLANNER.items():
+            connection.execute(f"SET LOCAL {name} = {value}")
+        yield
 
 
 def extract(settings: Settings, org_id: str, window: Window, contract: Contract = CONTRACT) -> ConversionRecords:

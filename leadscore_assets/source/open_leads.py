@@ -7,19 +7,20 @@ import math
 import msgspec
 
 from leadscore.features import CONTRACT
-from leadscore.records import crm_time, window_from
+from leadscore.records import Window, window_from
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect, explaining
-from leadscore_assets.source.extraction import extract
-from leadscore_assets.source.orgs import CRM_REMEDY
+from leadscore_assets.source.extraction import consistent_reading, extract, query_parameters
+from leadscore_assets.source.outcomes import REMEDY
 
-# A lead is open when no move closed it yet. What comes after `as_of` has not happened.
+# Which statuses close a lead, `known_outcomes` decides. Under a conversion window as long as the training window, the
+# outcome of a lead is known by `as_of` only when the lead has closed.
 OPEN_LEADS = """
-    SELECT d.id::text FROM dossier d
-    WHERE d.org_id = %(org_id)s AND d.created_at <= %(as_of)s AND NOT EXISTS (
-        SELECT FROM dossier_status_history h
-        WHERE h.org_id = d.org_id AND h.dossier_id = d.id AND h.transitioned_at <= %(as_of)s
-          AND h.to_status = ANY (%(closing)s))
+    SELECT lead_id
+    FROM leadscore.known_outcomes(
+        %(as_of)s, %(training_window_days)s, %(training_window_days)s, %(conversion_statuses)s, (%(landmark_days)s)[1]
+    )
+    WHERE org_id = %(org_id)s AND known_at > %(as_of)s
 """
 
 Features = dict[str, float | None]
@@ -33,21 +34,24 @@ def open_leads(settings: Settings, org_id: str, limit: int) -> dict[str, Feature
     # A conversion window of one day makes records of these, too: their rows are the same, their label is not looked at.
     window = msgspec.structs.replace(window_from(settings), conversion_window_days=1)
     rows = extract(settings, org_id, window).rows
-    with connect(settings, read_only=True) as connection, explaining("listing the open leads", CRM_REMEDY):
-        found = connection.execute(
-            OPEN_LEADS,
-            {
-                "org_id": org_id,
-                "as_of": crm_time(window.as_of),
-                "closing": [*settings.conversion_statuses, "WON", "LOST"],
-            },
-        ).fetchall()
-    latest = rows[rows["lead_id"].isin([str(lead_id) for (lead_id,) in found])].drop_duplicates("lead_id", keep="last")
+    latest = rows[rows["lead_id"].isin(_open_lead_ids(settings, org_id, window))].drop_duplicates(
+        "lead_id", keep="last"
+    )
     return {
-        str(row["lead_id"]): {name: _known(row[name]) for name in CONTRACT.names}
+        str(row["lead_id"]): {name: _none_if_unknown(row[name]) for name in CONTRACT.names}
         for row in latest.tail(limit).to_dict("records")
     }
 
 
-def _known(value: float) -> float | None:
+def _open_lead_ids(settings: Settings, org_id: str, window: Window) -> list[str]:
+    parameters = query_parameters(window) | {"org_id": org_id}
+    with (
+        connect(settings, read_only=True) as connection,
+        explaining("listing the open leads", REMEDY),
+        consistent_reading(connection),
+    ):
+        return [str(lead_id) for (lead_id,) in connection.execute(OPEN_LEADS, parameters)]
+
+
+def _none_if_unknown(value: float) -> float | None:
     return None if math.isnan(value) else value

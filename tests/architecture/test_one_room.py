@@ -37,3 +37,8 @@ RULES = {
 @pytest.mark.parametrize(("pattern", "room", "packages"), RULES.values(), ids=RULES)
 def test_a_rule_has_one_room(pattern: str, room: str, packages: tuple[str, ...]) -> None:
     assert {path for path, line in _lines(*packages) if re.search(pattern, line)} == {room}
+
+
+def test_which_statuses_close_a_lead_is_decided_in_sql_alone() -> None:
+    """The records' SQL and the functions over outcomes say it; no query that stands in code says it again."""
+    assert {path for path, line in _lines("leadscore", "leadscore_assets", "serving") if "LOST" in line} == set()

@@ -179,6 +179,7 @@ def test_open_leads_are_those_no_move_has_closed_with_the_contracts_features(
     connection: psycopg.Connection, database: Settings, export: Path
 ) -> None:
     settings = replace(database, crm_data=export, as_of=NOW)
+    set_up(settings)
     fill_crm(connection, settings)
     rows = connection.execute(
         "SELECT id::text FROM dossier WHERE status NOT IN ('WON', 'LOST')"
@@ -196,6 +197,7 @@ def test_query_for_open_leads_that_fails_is_explained(
     connection: psycopg.Connection, database: Settings, export: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = replace(database, crm_data=export, as_of=NOW)
+    set_up(settings)
     fill_crm(connection, settings)
     monkeypatch.setattr("leadscore_assets.source.open_leads.OPEN_LEADS", "SELECT no_such_column FROM dossier")
     with pytest.raises(SourceMismatch, match=r"while listing the open leads: .*no_such_column"):
