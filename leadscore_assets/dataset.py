@@ -49,7 +49,7 @@ class FeatureRows:
     per feature.
     """
 
-    KEYS: ClassVar = ("lead_id", "created_on", "landmark_days", "converted", "is_held_out")
+    KEYS: ClassVar = (*ConversionRecords.KEYS, "is_held_out")
 
     rows: pd.DataFrame
     counts: RecordCounts
@@ -72,6 +72,12 @@ class FeatureRows:
 def feature_matrix(rows: pd.DataFrame, contract: Contract) -> Floats:
     """Return the contract's columns of `rows`, shape (rows, features), in the contract's order."""
     return np.asarray(rows[list(contract.names)], dtype=np.float64)
+
+
+def count_leads(rows: pd.DataFrame) -> tuple[int, int]:
+    """Return how many leads the rows are of, and how many of those converted."""
+    leads = rows.drop_duplicates("lead_id")
+    return len(leads), int(leads["converted"].sum())
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from leadscore.errors import SourceMismatch
 from leadscore.features import CONTRACT, Contract
 from leadscore.records import RecordCounts, Window, crm_time
 from leadscore.settings import Settings
-from leadscore_assets.dataset import ConversionRecords
+from leadscore_assets.dataset import ConversionRecords, count_leads
 from leadscore_assets.source.database import Connection, connect, explaining
 
 RECORDS_SQL = Path(__file__).with_name("conversion_records.sql")
@@ -188,16 +188,16 @@ def _read_table(connection: Connection, query: str, parameters: dict[str, Any], 
 
 def _records(table: pd.DataFrame, window: Window, contract: Contract, path: Path, sql_sha256: str) -> ConversionRecords:
     is_excluded = table["excluded_because"].notna()
-    kept = table.loc[~is_excluded, ["lead_id", "created_on", "landmark_days", "converted", *contract.names]]
+    kept = table.loc[~is_excluded, [*ConversionRecords.KEYS, *contract.names]]
     faults = [*_row_faults(kept, window)]
     if faults:
         raise SourceMismatch(f"{path.name} returns rows that are no records: {'; '.join(faults)}. {SQL_REMEDY}")
     rows = kept.astype({"landmark_days": "int64", "converted": "int64"}).reset_index(drop=True)
-    leads = rows.drop_duplicates("lead_id")
+    leads, converted_leads = count_leads(rows)
     reasons = Counter(table.loc[is_excluded, "excluded_because"])
     counts = RecordCounts(
-        records=len(leads),
-        converted_records=int(leads["converted"].sum()),
+        records=leads,
+        converted_records=converted_leads,
         rows=len(rows),
         excluded=dict(sorted(reasons.items())),
         sql_sha256=sql_sha256,

@@ -64,7 +64,7 @@ def _read_all(
 
 
 def _no_rows(contract: Contract) -> pd.DataFrame:
-    names = ["lead_id", "created_on", "landmark_days", "converted", *contract.names, ORG_COLUMN]
+    names = [*ConversionRecords.KEYS, *contract.names, ORG_COLUMN]
     return pd.DataFrame({name: pd.Series(dtype=KEY_TYPES.get(name, "float64")) for name in names})
 
 

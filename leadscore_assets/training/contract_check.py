@@ -7,7 +7,7 @@ import numpy as np
 
 from leadscore.features import Contract
 from leadscore.registry.durable_files import sha256_of
-from leadscore_assets.dataset import ConversionRecords, FeatureRows
+from leadscore_assets.dataset import ConversionRecords, FeatureRows, count_leads
 from leadscore_assets.training.snapshot import snapshot_bytes
 from leadscore_assets.training.split import holdout_mask
 
@@ -21,16 +21,16 @@ def check_rows(records: ConversionRecords, contract: Contract) -> FeatureRows:
     for broken in reasons.values():
         is_bad |= broken
     good = rows[~is_bad].reset_index(drop=True)
-    good.insert(4, "is_held_out", holdout_mask(good["lead_id"]).astype(np.int64))
-    leads = good.drop_duplicates("lead_id")
+    good.insert(len(records.KEYS), "is_held_out", holdout_mask(good["lead_id"]).astype(np.int64))
+    leads, converted_leads = count_leads(good)
     return FeatureRows(
         rows=good,
         window=records.window,
         contract=contract,
         counts=msgspec.structs.replace(
             records.counts,
-            records=len(leads),
-            converted_records=int(leads["converted"].sum()),
+            records=leads,
+            converted_records=converted_leads,
             rows=len(good),
             set_aside=records.counts.set_aside | {reason: int(broken.sum()) for reason, broken in reasons.items()},
             fingerprint=sha256_of(snapshot_bytes(good, contract)),

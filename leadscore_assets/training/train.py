@@ -24,7 +24,7 @@ from leadscore.registry.version import (
     Manifest,
     Split,
 )
-from leadscore_assets.dataset import ORG_COLUMN, FeatureRows
+from leadscore_assets.dataset import ORG_COLUMN, FeatureRows, count_leads
 from leadscore_assets.training.base_values import base_values_bytes
 from leadscore_assets.training.fit import Fitted, estimator_bytes, fit, flatten
 from leadscore_assets.training.provenance import code_version, library_versions
@@ -96,8 +96,7 @@ def train(registry: Registry, org_id: str, features: FeatureRows, *, run_id: str
 
 def training_side(features: FeatureRows) -> tuple[int, int]:
     """Return how many leads stand on the training side, and how many of them converted."""
-    leads = features.rows[~features.holdout_mask()].drop_duplicates("lead_id")
-    return len(leads), int(leads["converted"].sum())
+    return count_leads(features.rows[~features.holdout_mask()])
 
 
 def _fit_training_side(features: FeatureRows, is_holdout: Flags) -> Fitted:

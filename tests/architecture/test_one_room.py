@@ -30,6 +30,12 @@ RULES = {
     "whether both outcomes occur": (r"\.any\(\) (or|and not) \w[\w.]*\.all\(\)", "leadscore/evaluation.py", PACKAGES),
     "the query of an address": (r"urlencode\(|\?org_id=", "leadscore/settings.py", PACKAGES),
     "a moment as the CRM writes it": (r"replace\(tzinfo=None\)", "leadscore/records.py", PACKAGES),
+    "the columns that rows have beside features": (
+        r'"landmark_days", "converted"',
+        "leadscore_assets/dataset.py",
+        ("leadscore", "leadscore_assets"),
+    ),
+    "how many leads converted": (r'\["converted"\]\.sum\(\)', "leadscore_assets/dataset.py", PACKAGES),
     "an evenly spread sample": (r"np\.linspace\(", "leadscore/arrays.py", PACKAGES),
 }
 
