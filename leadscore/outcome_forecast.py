@@ -21,7 +21,6 @@ from leadscore.records import HOLDOUT_SHARE, Window, crm_time
 PACE_DAYS = 56
 SHORTEST_PACE_DAYS = 7  # for an org whose first lead came a moment ago
 ROUNDING = 1e-9
-COUNTS_QUERY = "SELECT leadscore.outcome_counts(%s, %s, %s, %s, %s, %s, %s)"
 
 
 class LeadCount(msgspec.Struct, frozen=True):
@@ -52,10 +51,12 @@ class OutcomeCounts(msgspec.Struct, frozen=True):
         return PACE_DAYS if self.age_days is None else min(PACE_DAYS, max(SHORTEST_PACE_DAYS, self.age_days))
 
 
-def counts_arguments(org_id: str, window: Window) -> list[Any]:
-    """Return the arguments of the SQL function `leadscore.outcome_counts`, whose JSON OutcomeCounts describes."""
+def counts_query(org_id: str, window: Window) -> tuple[str, list[Any]]:
+    """Return the query for one org's OutcomeCounts as JSON, and its arguments, as psycopg takes them."""
     days = (window.training_window_days, window.conversion_window_days)
-    return [org_id, crm_time(window.as_of), *days, list(window.conversion_statuses), window.landmark_days[0], PACE_DAYS]
+    statuses, first_landmark_days = list(window.conversion_statuses), window.landmark_days[0]
+    arguments = [org_id, crm_time(window.as_of), *days, statuses, first_landmark_days, PACE_DAYS]
+    return f"SELECT leadscore.outcome_counts({', '.join(['%s'] * len(arguments))})", arguments
 
 
 @dataclass(frozen=True)

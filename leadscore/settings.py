@@ -232,14 +232,16 @@ class Settings:
         base = self.dagster_public_url or self.dagster_url
         return f"{base.rstrip('/')}/runs/{run_id}" if run_id else None
 
-    def database_arguments(self) -> dict[str, Any]:
-        """Return the keyword arguments with which psycopg connects."""
+    def database_arguments(self, session: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return the keyword arguments with which psycopg connects; `session` holds PostgreSQL's settings for it."""
+        options = " ".join(f"-c {name}={value}" for name, value in (session or {}).items())
         return {
             "host": self.db_host,
             "port": self.db_port,
             "dbname": self.db_name,
             "user": self.db_user,
             "password": self.db_password,
+            **({"options": options} if options else {}),
         }
 
 

@@ -22,19 +22,18 @@ def connect(settings: Settings, *, read_only: bool = False) -> Connection:
     Parameters are bound by the client, so that the same text can be run, described and given to COPY. Raises
     DatabaseUnavailable.
     """
-    options = {
+    session = {
         "timezone": "UTC",
         "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
         "default_transaction_read_only": "on" if read_only else "off",
     }
     try:
         return psycopg.connect(
-            **settings.database_arguments(),
+            **settings.database_arguments(session),
             autocommit=True,
             cursor_factory=psycopg.ClientCursor,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name="leadscore",
-            options=" ".join(f"-c {name}={value}" for name, value in options.items()),
         )
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(

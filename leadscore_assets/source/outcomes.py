@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from leadscore.outcome_forecast import COUNTS_QUERY, OutcomeCounts, counts_arguments
+from leadscore.outcome_forecast import OutcomeCounts, counts_query
 from leadscore.records import Window
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.tables import TABLES_LOCK
@@ -33,5 +33,5 @@ def outcome_counts(connection: Connection, org_id: str, window: Window) -> Outco
     Raises SourceMismatch before the set-up or without the CRM's tables, DatabaseUnavailable.
     """
     with explaining("counting the org's outcomes", REMEDY):
-        (document,) = connection.execute(COUNTS_QUERY, counts_arguments(org_id, window)).fetchone() or ("",)
+        (document,) = connection.execute(*counts_query(org_id, window)).fetchone() or ("",)
     return msgspec.json.decode(str(document), type=OutcomeCounts)

@@ -18,7 +18,7 @@ from psycopg.pq.abc import PGresult
 
 from leadscore.errors import DatabaseUnavailable
 from leadscore.gate import policy_from
-from leadscore.outcome_forecast import COUNTS_QUERY, OutcomeCounts, counts_arguments
+from leadscore.outcome_forecast import OutcomeCounts, counts_query
 from leadscore.readiness import Readiness, assess
 from leadscore.records import Window, window_from
 from leadscore.registry.ids import check_crm_org_id
@@ -76,17 +76,16 @@ def present_window(settings: Settings) -> Window:
 
 def outcome_counts(settings: Settings, org_id: str, window: Window) -> OutcomeCounts:
     """Return what the database counts of the org. Raises DatabaseUnavailable."""
-    options = {"timezone": "UTC", "default_transaction_read_only": "on", "statement_timeout": f"{QUERY_SECONDS:g}s"}
+    session = {"timezone": "UTC", "default_transaction_read_only": "on", "statement_timeout": f"{QUERY_SECONDS:g}s"}
     try:
         with closing(
             psycopg.connect(
-                **settings.database_arguments(),
+                **settings.database_arguments(session),
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 application_name="leadscore server",
-                options=" ".join(f"-c {name}={value}" for name, value in options.items()),
             )
         ) as connection:
-            query = psycopg.ClientCursor(connection).mogrify(COUNTS_QUERY, counts_arguments(org_id, window))
+            query = psycopg.ClientCursor(connection).mogrify(*counts_query(org_id, window))
             result = answer_in_time(connection.pgconn, query.encode(connection.info.encoding), QUERY_SECONDS)
     except psycopg.Error as error:
         _log.warning("the database failed while an org's leads were counted: %s", type(error).__name__)
