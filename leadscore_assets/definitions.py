@@ -8,7 +8,7 @@ from leadscore.registry.store import Registry
 from leadscore.settings import Settings, read_settings
 from leadscore_assets import assets, checks
 from leadscore_assets.io_managers import LeadscoreTables
-from leadscore_assets.jobs import train
+from leadscore_assets.jobs import train_job
 from leadscore_assets.resources import Crm
 from leadscore_assets.schedules import retraining_schedule
 from leadscore_assets.sensors import follow_orgs
@@ -20,7 +20,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=assets.ALL,
         asset_checks=checks.ALL,
-        jobs=[train],
+        jobs=[train_job],
         schedules=[retraining_schedule(settings.retrain_schedule)],
         sensors=[follow_orgs],
         resources={

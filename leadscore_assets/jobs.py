@@ -6,7 +6,7 @@ import dagster as dg
 
 from leadscore_assets.assets import ALL
 
-train = dg.define_asset_job(
+train_job = dg.define_asset_job(
     "train",
     selection=dg.AssetSelection.assets(*ALL),
     description="Extract an org's records, train a candidate, judge it, and activate it if it is better.",

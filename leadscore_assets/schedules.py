@@ -9,7 +9,7 @@ from leadscore.records import window_from
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.due_orgs import training_needs
-from leadscore_assets.jobs import train
+from leadscore_assets.jobs import train_job
 from leadscore_assets.partitions import orgs, valid_org_ids
 
 
@@ -18,7 +18,7 @@ def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name="retrain_due_orgs",
-        job=train,
+        job=train_job,
         cron_schedule=cron,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,

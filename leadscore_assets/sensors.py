@@ -22,8 +22,8 @@ def follow_orgs(context: dg.SensorEvaluationContext, crm: dg.ResourceParam[Crm])
     wanted = valid_org_ids(crm.orgs(), context.log)
     if crm.settings.pooled_model:
         wanted.append(POOLED)
-    known = context.instance.get_dynamic_partitions(orgs.name or "")
-    added, removed = sorted(set(wanted) - set(known)), sorted(set(known) - set(wanted))
+    present = context.instance.get_dynamic_partitions(orgs.name or "")
+    added, removed = sorted(set(wanted) - set(present)), sorted(set(present) - set(wanted))
     if not added and not removed:
         return dg.SkipReason(f"the {len(wanted)} orgs of the CRM are known")
     requests = [orgs.build_add_request(part) for part in _parts(added)]

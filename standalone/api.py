@@ -87,7 +87,7 @@ class Training:
         return None
 
 
-def train(api: Api, org_ids: Iterable[str], ended: Callable[[str, str], None], watch: Callable[[], None]) -> None:
+def train_orgs(api: Api, org_ids: Iterable[str], ended: Callable[[str, str], None], watch: Callable[[], None]) -> None:
     """Train the orgs, two at a time; call `ended(org_id, outcome in words)` for each, and `watch()` in between."""
     waiting, begun = deque(org_ids), list[Training]()
     while waiting or begun:

@@ -20,7 +20,7 @@ from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.due_orgs import training_needs
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import check_sql
-from standalone.api import Api, train
+from standalone.api import Api, train_orgs
 from standalone.crm_source import create_source_table, fill_crm
 from standalone.first_trainings import first_lead, in_one_line, split_by_need
 from standalone.postgres import HOST, EmbeddedPostgres
@@ -164,7 +164,7 @@ class Run:
         due, others = split_by_need(registry, training_needs(self.settings, registry, window_from(self.settings)))
         self._list(others, "not trained")
         with self.console.status(f"Training {len(due)} orgs: {', '.join(due[:8])} ..."):
-            train(self.api, due, lambda org_id, words: self._done(f"Org {org_id}", words), self._watch)
+            train_orgs(self.api, due, lambda org_id, words: self._done(f"Org {org_id}", words), self._watch)
 
     def _show(self) -> None:
         lead, reasons = first_lead(self.api, self.settings)

@@ -27,35 +27,35 @@ def main(arguments: Sequence[str] | None = None, settings: Settings | None = Non
     chosen = parser.parse_args(arguments)
     try:
         settings = settings or read_settings()
-        found = rebuild(Registry(settings.model_path), chosen.org, chosen.version, Crm(settings).conversion_records)
+        repeated = rebuild(Registry(settings.model_path), chosen.org, chosen.version, Crm(settings).conversion_records)
     except LeadscoreError as error:
         print(error.message, file=sys.stderr)
         return NOT_TRIED
-    print("\n".join(lines(found)))
-    return SAME if found.is_identical else DIFFERENT
+    print("\n".join(lines(repeated)))
+    return SAME if repeated.is_identical else DIFFERENT
 
 
-def lines(found: Rebuild) -> Iterator[str]:
+def lines(repeated: Rebuild) -> Iterator[str]:
     """Yield the result as people read it: where the rows came from, what differs, and the verdict."""
-    yield f"Version {found.version} of {found.org_id}, rebuilt from {found.rows_from}"
-    yield f"  {found.crm}"
-    for name in found.files:
-        differs = any(changed.name == name for changed in found.changed_files)
+    yield f"Version {repeated.version} of {repeated.org_id}, rebuilt from {repeated.rows_from}"
+    yield f"  {repeated.crm}"
+    for name in repeated.files:
+        differs = any(changed.name == name for changed in repeated.changed_files)
         yield f"  {'differs  ' if differs else 'identical'}  {name}"
-    if found.inputs:
+    if repeated.inputs:
         yield "Inputs that differ from the manifest's:"
-        yield from (_line(changed) for changed in found.inputs)
-    yield _verdict(found)
+        yield from (_line(changed) for changed in repeated.inputs)
+    yield _verdict(repeated)
 
 
 def _line(changed: Changed) -> str:
     return f"  {changed.name}: {changed.recorded[:SHOWN_DIGITS]} → {changed.now[:SHOWN_DIGITS]}"
 
 
-def _verdict(found: Rebuild) -> str:
-    if found.is_identical:
+def _verdict(repeated: Rebuild) -> str:
+    if repeated.is_identical:
         return "It is the same, byte for byte."
-    if found.inputs:
+    if repeated.inputs:
         return "It is not the same; the inputs above explain it. Rebuild with what they were for the same bytes."
     return "It is not the same, though every recorded input is: look at the machine (processor, operating system)."
 

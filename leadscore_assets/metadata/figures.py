@@ -172,9 +172,9 @@ def _metrics_table(report: EvaluationReport, champion: EvaluationReport | None) 
 def _comparison_table(comparison: Comparison) -> dg.MetadataValue:
     columns = {"metric": "string", "candidate": "string", comparison.baseline: "string", "gain": "string"}
     rows = [
-        (name, *map(_with_interval, (found.candidate, found.baseline, found.gain)), found.probability_better)
+        (name, *map(_with_interval, (metric.candidate, metric.baseline, metric.gain)), metric.probability_better)
         for name in COMPARED
-        for found in [getattr(comparison, name)]
+        for metric in [getattr(comparison, name)]
     ]
     return _table(columns | {"probability_better": "float"}, rows)
 

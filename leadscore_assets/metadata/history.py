@@ -70,8 +70,8 @@ def table_rows(versions: Sequence[PastVersion]) -> list[tuple[str, ...]]:
             past.version,
             past.as_of.strftime("%Y-%m-%d") if past.as_of else "",
             "" if past.records is None else f"{past.records:,}",
-            _told(past.roc_auc),
-            _told(past.brier_score),
+            _text_of(past.roc_auc),
+            _text_of(past.brier_score),
             past.decision,
             "active" if past.is_active else "",
         )
@@ -79,7 +79,7 @@ def table_rows(versions: Sequence[PastVersion]) -> list[tuple[str, ...]]:
     ]
 
 
-def _told(estimate: Estimate | None) -> str:
+def _text_of(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
     interval = f" ({estimate.low:.3f} to {estimate.high:.3f})" if estimate.high > estimate.low else ""

@@ -78,14 +78,14 @@ def versions_picture(versions: Sequence[PastVersion]) -> dg.MetadataValue:
 
 def _draw_versions(axes: Axes, versions: Sequence[PastVersion], name: str) -> None:
     for place, past in enumerate(versions):
-        found = getattr(past, name)
-        if found is None:
+        estimate = getattr(past, name)
+        if estimate is None:
             continue
-        spread = [[found.value - found.low], [found.high - found.value]]
+        spread = [[estimate.value - estimate.low], [estimate.high - estimate.value]]
         colour = DECISION_COLOURS[past.decision]
-        axes.errorbar(place, found.value, spread, fmt="o", color=colour, label=past.decision, capsize=2, linewidth=1)
+        axes.errorbar(place, estimate.value, spread, fmt="o", color=colour, label=past.decision, capsize=2, linewidth=1)
         if past.is_active:
-            axes.plot(place, found.value, "o", markersize=12, fillstyle="none", color=colour, label="active")
+            axes.plot(place, estimate.value, "o", markersize=12, fillstyle="none", color=colour, label="active")
     axes.set(xticks=range(len(versions)), xlim=(-0.5, len(versions) - 0.5))
     axes.tick_params(labelsize=8)
 

@@ -33,15 +33,15 @@ class Curve:
     def gains(self) -> list[tuple[float, float]]:
         """Return the points (share of rows contacted, share of conversions reached) from (0, 0) to (1, 1)."""
         steps = zip(self.rows, self.conversions, strict=True)
-        return [(0, 0), *((rows / self.rows[-1], found / self.conversions[-1]) for rows, found in steps)]
+        return [(0, 0), *((rows / self.rows[-1], reached / self.conversions[-1]) for rows, reached in steps)]
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Contacting the best `contacted` of `asked` reaches `reached`, a share of the conversions. They are `leads`."""
+    """Contacting the best `contacted` of `rows` reaches `reached`, a share of the conversions. They are `leads`."""
 
     contacted: int
-    asked: int
+    rows: int
     leads: int
     reached: float
 

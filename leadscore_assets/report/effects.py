@@ -58,10 +58,10 @@ def _bins(values: Floats, contributions: Floats, lead_ids: Texts) -> tuple[Bin, 
         is_inside = is_known & (place == index)
         groups.append((_label(edges, index, values[is_inside], is_whole=is_whole), is_inside))
     groups.append((UNKNOWN, ~is_known))
-    found = ((label, is_inside, len(np.unique(lead_ids[is_inside]))) for label, is_inside in groups)
+    counted = ((label, is_inside, len(np.unique(lead_ids[is_inside]))) for label, is_inside in groups)
     return tuple(
         Bin(label, leads, float(contributions[is_inside].mean()))
-        for label, is_inside, leads in found
+        for label, is_inside, leads in counted
         if leads >= FEWEST_LEADS
     )
 

@@ -135,26 +135,26 @@ def gains_plot(material: ReportMaterial) -> Plot:
     """Draw the share of conversions that the best rows hold, and the best leads when each was youngest."""
     youngest = [("youngest", material.youngest_curve)] if material.youngest_curve else []
     lines = [Line(kind, _path(curve.gains())) for kind, curve in [*youngest, *_curves(material)]]
-    told = [f"{percent(x, 0)} reach {percent(y, 0)}" for x, y in _tenths(material.curve)]
-    words = f"The best {', '.join(told)} of the conversions."
+    reached = [f"{percent(x, 0)} reach {percent(y, 0)}" for x, y in _tenths(material.curve)]
+    words = f"The best {', '.join(reached)} of the conversions."
     gain = material.gain
     shown = f"{percent(gain.reached, 0)} reached" if gain else ""
-    dots = (Dot(_x(gain.contacted / gain.asked), _y(gain.reached), 4.5, shown),) if gain else ()
+    dots = (Dot(_x(gain.contacted / gain.rows), _y(gain.reached), 4.5, shown),) if gain else ()
     return Plot("Gains", words, "contacted, best first", "conversions reached", (_diagonal(), *lines), dots)
 
 
 def calibration_plot(by_probability: Sequence[Slice]) -> Plot:
     """Draw the share that converted against the probability, a disc per tenth whose area counts its rows."""
-    told = [part for part in by_probability if part.calibration and part.rows]
-    most = max((part.rows or 0 for part in told), default=1)
+    shown = [part for part in by_probability if part.calibration and part.rows]
+    most = max((part.rows or 0 for part in shown), default=1)
     dots = []
-    for part in told:
+    for part in shown:
         if part.calibration is None or part.rows is None:
             continue
         mean, rate = part.calibration.mean_probability, part.calibration.conversion_rate
         radius = max(SMALLEST_DOT, LARGEST_DOT * (part.rows / most) ** 0.5)
-        said = f"probability {percent(mean)}: {percent(rate)} of {part.rows} rows converted"
-        dots.append(Dot(_x(mean), _y(rate), round(radius, 1), said))
+        sentence = f"probability {percent(mean)}: {percent(rate)} of {part.rows} rows converted"
+        dots.append(Dot(_x(mean), _y(rate), round(radius, 1), sentence))
     words = "; ".join(dot.words for dot in dots)
     path = Line("candidate thin", " ".join(f"{dot.x},{dot.y}" for dot in dots))
     return Plot("Calibration", words, "predicted probability", "share converted", (_diagonal(), path), tuple(dots))
@@ -184,13 +184,13 @@ def effect_bars(effects: Sequence[Effect]) -> tuple[Bars, ...]:
 
 def auc_ranges(parts: Sequence[Slice], overall: float | None) -> dict[str, Range]:
     """Return, by label, where each group's ROC-AUC stands, on the scale of them all."""
-    found = {part.label: part.comparison.roc_auc.candidate for part in parts if part.comparison}
-    if not found or overall is None:
+    estimates = {part.label: part.comparison.roc_auc.candidate for part in parts if part.comparison}
+    if not estimates or overall is None:
         return {}
-    low = min(overall, *(estimate.low for estimate in found.values()))
-    high = max(overall, *(estimate.high for estimate in found.values()))
+    low = min(overall, *(estimate.low for estimate in estimates.values()))
+    high = max(overall, *(estimate.high for estimate in estimates.values()))
     at = _Scale(low, max(high, low + 0.001), RANGE_MARGIN, RANGE_WIDTH - RANGE_MARGIN)
-    return {label: _range(estimate, overall, at) for label, estimate in found.items()}
+    return {label: _range(estimate, overall, at) for label, estimate in estimates.items()}
 
 
 class _Scale:

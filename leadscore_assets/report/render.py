@@ -43,7 +43,7 @@ class Remark(NamedTuple):
 
 def render_report(material: ReportMaterial) -> bytes:
     """Return the report as one page of HTML in UTF-8, without anything from elsewhere."""
-    page = _environment().get_template("page.html").render(_told(material))
+    page = _environment().get_template("page.html").render(_page_values(material))
     return page.encode()
 
 
@@ -69,7 +69,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _told(material: ReportMaterial) -> dict[str, Any]:
+def _page_values(material: ReportMaterial) -> dict[str, Any]:
     """Return what the template names: the material, the pictures, and the sentences that take a decision."""
     manifest, judgement = material.manifest, material.judgement
     window, report = manifest.window, judgement.report
@@ -83,7 +83,7 @@ def _told(material: ReportMaterial) -> dict[str, Any]:
         "champion": judgement.champion,
         "pooled": judgement.comparison is not None and judgement.comparison.against.kind == "pooled",
         "fewest_leads": FEWEST_LEADS,
-        "is_told": report.holdout_records >= FEWEST_LEADS,
+        "has_enough_leads": report.holdout_records >= FEWEST_LEADS,
         "mark": mark,
         "conversions": matrix.true_positives + matrix.false_negatives,
         "verdict": VERDICTS[judgement.decision.verdict],

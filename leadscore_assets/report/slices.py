@@ -103,20 +103,22 @@ Groups = Iterable[tuple[str, Flags]]
 
 def slices(held_out: HeldOut, groups: Groups) -> tuple[Slice, ...]:
     """Return what is told of each group, given by its label and its rows, shape (rows,); together they are all rows."""
-    return tuple(told for told, _ in _told(held_out, groups))
+    return tuple(described for described, _ in _described(held_out, groups))
 
 
 def compared_slices(held_out: HeldOut, groups: Groups) -> tuple[Slice, ...]:
     """Return the same with each group's comparison; all groups together cost about as much as the whole holdout's."""
     return tuple(
-        replace(told, comparison=part.compared()) if told.rows else told for told, part in _told(held_out, groups)
+        replace(described, comparison=part.compared()) if described.rows else described
+        for described, part in _described(held_out, groups)
     )
 
 
-def _told(held_out: HeldOut, groups: Groups) -> list[tuple[Slice, HeldOut]]:
+def _described(held_out: HeldOut, groups: Groups) -> list[tuple[Slice, HeldOut]]:
+    """Return each group as a slice, with its rows; the figures of groups to hide are left out."""
     parts = [(label, held_out.of(is_inside)) for label, is_inside in groups]
     hidden = _hidden([part.holdout.lead_ids for _, part in parts])
-    return [(_slice(label, part, is_told=place not in hidden), part) for place, (label, part) in enumerate(parts)]
+    return [(_slice(label, part, is_hidden=place in hidden), part) for place, (label, part) in enumerate(parts)]
 
 
 def _hidden(lead_ids: Sequence[Texts]) -> set[int]:
@@ -131,9 +133,9 @@ def _hidden(lead_ids: Sequence[Texts]) -> set[int]:
     return hidden
 
 
-def _slice(label: str, part: HeldOut, *, is_told: bool) -> Slice:
+def _slice(label: str, part: HeldOut, *, is_hidden: bool) -> Slice:
     leads = part.holdout.count_leads()
-    if not is_told:
+    if is_hidden:
         return Slice(label, leads)
     return Slice(
         label=label,

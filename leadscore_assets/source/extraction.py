@@ -154,12 +154,12 @@ def _columns(connection: Connection, query: str, parameters: dict[str, Any]) -> 
 def _check_columns(columns: list[tuple[str, str]], contract: Contract, path: Path) -> None:
     """Raise SourceMismatch that names every column that is missing, given twice or of a wrong type."""
     expected = KEY_COLUMNS | dict.fromkeys(contract.names, NUMBER)
-    given, times = dict(columns), Counter(name for name, _ in columns)
-    faults = [f"{name} is missing (expected {kinds[0]})" for name, kinds in expected.items() if name not in given]
+    types, times = dict(columns), Counter(name for name, _ in columns)
+    faults = [f"{name} is missing (expected {kinds[0]})" for name, kinds in expected.items() if name not in types]
     faults += [
-        f"{name} is {given[name]} (expected {kinds[0]})"
+        f"{name} is {types[name]} (expected {kinds[0]})"
         for name, kinds in expected.items()
-        if name in given and given[name] not in kinds
+        if name in types and types[name] not in kinds
     ]
     faults += [f"{name} is returned {times[name]} times" for name in expected if times[name] > 1]
     if faults:

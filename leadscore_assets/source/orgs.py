@@ -61,8 +61,8 @@ def training_needs(
         "trained_as_of": [crm_time(moment) for moment in trained_as_of.values()],
     }
     with explaining("counting the orgs' outcomes", REMEDY):
-        found = connection.execute(DUE_ORGS_SQL.read_bytes(), parameters).fetchall()
-    counts = {str(org_id): (int(str(records)), int(str(new))) for org_id, records, new in found}
+        counted = connection.execute(DUE_ORGS_SQL.read_bytes(), parameters).fetchall()
+    counts = {str(org_id): (int(str(records)), int(str(new))) for org_id, records, new in counted}
     return [
         need_of(org_id, *counts.get(org_id, (0, 0)), trained_as_of.get(org_id), min_records)
         for org_id in orgs(connection)

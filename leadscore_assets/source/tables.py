@@ -108,12 +108,12 @@ def load(connection: Connection, asset: str, org_id: str) -> tuple[pd.DataFrame 
     """
     with explaining(f"loading {asset}", REMEDY), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        found: Any = connection.execute(
+        stored: Any = connection.execute(
             "SELECT info, columns FROM leadscore.materializations WHERE asset = %s AND org_id = %s", [asset, org_id]
         ).fetchone()
-        if found is None:
+        if stored is None:
             raise NotMaterialized(f"{asset} was never made for org {org_id}. Materialize {asset} for it first.")
-        info, columns = found
+        info, columns = stored
         return (None if columns is None else _copy_out(connection, asset, org_id, columns)), info
 
 
@@ -124,8 +124,8 @@ def infos(connection: Connection, asset: str) -> dict[str, dict[str, Any]]:
     """
     query = "SELECT org_id, info FROM leadscore.materializations WHERE asset = %s"
     with explaining(f"listing the orgs of {asset}", REMEDY):
-        found: list[Any] = connection.execute(query, [asset]).fetchall()
-    return dict(found)
+        stored: list[Any] = connection.execute(query, [asset]).fetchall()
+    return dict(stored)
 
 
 def _table(asset: str) -> sql.Identifier:

@@ -106,30 +106,30 @@ def _kept(registry: Registry, manifest: Manifest) -> FeatureRows:
     return FeatureRows(rows, manifest.counts, manifest.window, manifest.contract)
 
 
-def _difference(kept: FeatureRows, found: FeatureRows | None) -> str:
+def _difference(kept: FeatureRows, from_crm: FeatureRows | None) -> str:
     """Return, in words, how the records that the CRM gives now differ from those that were kept."""
-    if found is None:
+    if from_crm is None:
         raise ValueError("there are no records to compare")
     counted = [
         f"{name} {was:,} → {now:,}"
         for name, was, now in (
-            ("records", kept.counts.records, found.counts.records),
-            ("converted", kept.counts.converted_records, found.counts.converted_records),
-            ("rows", kept.counts.rows, found.counts.rows),
+            ("records", kept.counts.records, from_crm.counts.records),
+            ("converted", kept.counts.converted_records, from_crm.counts.converted_records),
+            ("rows", kept.counts.rows, from_crm.counts.rows),
         )
         if was != now
     ]
-    cells = () if counted else _differing_cells(kept.rows, found.rows)
-    told = counted or [f"{name} in {rows:,} rows" for name, rows in cells][:MOST_NAMES] or ["the order of the leads"]
-    return f"the CRM gives other records now: {', '.join(told)}"
+    cells = () if counted else _differing_cells(kept.rows, from_crm.rows)
+    changes = counted or [f"{name} in {rows:,} rows" for name, rows in cells][:MOST_NAMES] or ["the order of the leads"]
+    return f"the CRM gives other records now: {', '.join(changes)}"
 
 
-def _differing_cells(kept: pd.DataFrame, found: pd.DataFrame) -> Iterator[tuple[str, int]]:
+def _differing_cells(kept: pd.DataFrame, from_crm: pd.DataFrame) -> Iterator[tuple[str, int]]:
     """Yield each column that differs between tables of equal length, with the number of rows, the most first."""
-    names = [name for name in kept.columns if name != "lead_id" and name in found.columns]
+    names = [name for name in kept.columns if name != "lead_id" and name in from_crm.columns]
     counts = {}
     for name in names:
-        was, now = kept[name].to_numpy(), found[name].to_numpy()
+        was, now = kept[name].to_numpy(), from_crm[name].to_numpy()
         both_unknown = pd.isna(was) & pd.isna(now)
         counts[name] = int(np.sum((was != now) & ~both_unknown))
     yield from sorted(((name, rows) for name, rows in counts.items() if rows), key=lambda pair: -pair[1])

@@ -65,8 +65,8 @@ def choose(rows: Float32s, converted: Flags, leads: Indices) -> Choice:
     if folds is None:
         return Choice(USUAL, {}, {})
     shapes = SHAPES if len(np.unique(leads)) >= FEWEST_LEADS_FOR_SHAPES else [FINE]
-    given = {shape: cross_validated(rows, converted, folds, shape) for shape in shapes}
-    scored = {Option(shape, s): given[shape][:, place] for shape in shapes for place, s in enumerate(STRENGTHS)}
+    by_shape = {shape: cross_validated(rows, converted, folds, shape) for shape in shapes}
+    scored = {Option(shape, s): by_shape[shape][:, place] for shape in shapes for place, s in enumerate(STRENGTHS)}
     losses = {option: losses_of(probabilities, converted) for option, probabilities in scored.items()}
     taken = surely_best(losses, leads)
     means = {option: float(loss.mean()) for option, loss in losses.items()}

@@ -47,8 +47,8 @@ def snapshot_bytes(rows: pd.DataFrame, contract: Contract) -> bytes:
 
 def _org_arrays(org_ids: pd.Series) -> Arrays:
     """Return whose each row is, as a number, and the ids that the numbers stand for: ASCII codes, a line each."""
-    numbers, known = pd.factorize(org_ids, sort=True)
-    codes = np.frombuffer("\n".join(known).encode("ascii"), dtype=np.uint8)
+    numbers, distinct = pd.factorize(org_ids, sort=True)
+    codes = np.frombuffer("\n".join(distinct).encode("ascii"), dtype=np.uint8)
     return {_ORG_NUMBER: numbers.astype(np.int32), _ORG_IDS: codes.astype(np.int16)}
 
 
@@ -77,6 +77,6 @@ def rows_from(arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
 
 
 def _org_ids(arrays: Mapping[str, npt.NDArray[Any]]) -> Texts:
-    known = np.array(arrays[_ORG_IDS].astype(np.uint8).tobytes().decode("ascii").split("\n"))
-    org_ids: Texts = known[arrays[_ORG_NUMBER]]
+    distinct = np.array(arrays[_ORG_IDS].astype(np.uint8).tobytes().decode("ascii").split("\n"))
+    org_ids: Texts = distinct[arrays[_ORG_NUMBER]]
     return org_ids

@@ -18,7 +18,7 @@ from leadscore.settings import Settings
 from leadscore_assets.source.orgs import TrainingNeed
 from serving.dependencies.dagster_client import LAUNCH_SECONDS
 from standalone import api, showcase
-from standalone.api import TIMEOUT_SECONDS, Answer, Api, Body, in_words, train
+from standalone.api import TIMEOUT_SECONDS, Answer, Api, Body, in_words, train_orgs
 from standalone.first_trainings import first_lead, in_one_line, split_by_need
 from standalone.showcase import ScoredLead, print_lead, score_best_lead
 from standalone.supervisor import MAX_LINES, Run
@@ -79,7 +79,7 @@ def put_pointer(root: Path, org_id: str, content: bytes) -> None:
 
 def outcomes(scripted: Api, *org_ids: str) -> dict[str, str]:
     said: dict[str, str] = {}
-    train(scripted, org_ids, said.__setitem__, lambda: None)
+    train_orgs(scripted, org_ids, said.__setitem__, lambda: None)
     return said
 
 

@@ -72,4 +72,4 @@ def test_a_gain_needs_five_leads_to_contact(leads, contacted):
     part = HeldOut(holdout(outcomes[:leads]), np.array(["2026-01"] * leads), falling(leads), None, 0.5)
     gain = gain_of(part)
     assert (gain and gain.contacted) == contacted
-    assert gain is None or (gain.asked, gain.leads, gain.reached) == (25, 5, 3 / 13)
+    assert gain is None or (gain.rows, gain.leads, gain.reached) == (25, 5, 3 / 13)

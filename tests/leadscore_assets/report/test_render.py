@@ -132,9 +132,9 @@ def test_the_top_fifth_reaches_what_the_lift_says(second, page):
     [step] = [step for step in second.judgement.report.lift if step.contacted == pytest.approx(0.2, abs=0.005)]
     assert f"Contact the top 20% and reach {step.reached:.0%} of conversions." in page.text
     gain = second.material.gain
-    assert (gain.contacted, gain.asked) == (round(0.2 * second.judgement.report.holdout_rows), gain.asked)
-    assert f"{gain.contacted} of {gain.asked} rows, of {gain.leads} leads" in page.text
-    assert second.material.youngest_gain.asked == second.judgement.report.holdout_records
+    assert (gain.contacted, gain.rows) == (round(0.2 * second.judgement.report.holdout_rows), gain.rows)
+    assert f"{gain.contacted} of {gain.rows} rows, of {gain.leads} leads" in page.text
+    assert second.material.youngest_gain.rows == second.judgement.report.holdout_records
 
 
 def test_the_actions_share_out_all_rows_and_all_conversions(second, page):
