@@ -53,14 +53,14 @@ format: $(DEV_STAMP) ## format the code and mend what the linter can
 	$(PYTHON) -m ruff format
 
 bench: $(DEV_STAMP) ## measure how the extraction grows; the other benchmarks are listed in CONTRIBUTING.md
-	$(PYTHON) -m benchmarks.extraction
+	$(PYTHON) -m benchmarks.models.extraction
 
 bench-serving: $(DEV_STAMP) $(BENCH_SERVING_STAMP) ## measure a prediction against an empty answer, naive serving, mlflow, BentoML
 	$(PYTHON) -m benchmarks.serving
 
 bench-serving-setup: $(BENCH_SERVING_STAMP) ## install what our server is compared with into .venv-bench
 
-bench-setup: $(BENCH_STAMP) ## install what our forest is compared with, for `python -m benchmarks.field`
+bench-setup: $(BENCH_STAMP) ## install what our forest is compared with, for `python -m benchmarks.models.field`
 
 lock: $(DEV_STAMP) ## pin every dependency again (UPGRADE=--upgrade for newer releases)
 	$(COMPILE) $(EXTRAS_dev) pyproject.toml -o requirements/dev.txt

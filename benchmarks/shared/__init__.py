@@ -1,1 +1,0 @@
-"""What several benchmarks use: leads to measure on, and models to compare."""
