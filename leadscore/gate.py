@@ -7,7 +7,7 @@ the pooled model serves has its candidate compared with the pooled model in the 
 must rank better than chance, and its probabilities must be better than the base rate. *hold*: a fine, ordinary outcome;
 the active version stays. *refuse*: the data falls short of a requirement.
 
-`comparison` says how sure a difference is, `requirements` what data a training needs, and `benchmarks.models.gate` measures
+`comparison` says how sure a difference is, `requirements` what data a training needs. `benchmarks.models.gate` measures
 what the rule and its numbers are worth. A decision always carries its reasons: a code, the figure, the threshold and
 what to do.
 """

@@ -13,8 +13,9 @@ import psycopg
 
 from leadscore.errors import CannotRun, LeadscoreError
 from leadscore.settings import Settings, parse_time, read_settings
+from standalone.crm_source import simulate_into
 from standalone.orgs import DEMO_ORGS, Org, equal_orgs
-from standalone.simulator import into_database, into_folder, simulate
+from standalone.simulator import into_folder, simulate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +67,7 @@ def _simulate(chosen: argparse.Namespace) -> int:
         rows = into_folder(chosen.into_folder, tables)
     else:
         with _connect(read_settings()) as connection:
-            rows = into_database(connection, tables)
+            rows = simulate_into(connection, tables)
     for table, count in rows.items():
         print(f"{table:<24}{count:>12,}")
     return 0

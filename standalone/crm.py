@@ -9,7 +9,7 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -27,6 +27,29 @@ def create_tables(connection: psycopg.Connection) -> None:
     """Create those of the CRM's tables and indexes that do not exist."""
     with connection.transaction():
         connection.execute(SCHEMA_PATH.read_bytes())
+
+
+def missing_tables(connection: psycopg.Connection, names: Sequence[str]) -> list[str]:
+    """Return those of the tables (or views) that this session's search_path does not lead to."""
+    query = (
+        "SELECT name FROM unnest(%s::text[]) WITH ORDINALITY AS t (name, n) WHERE to_regclass(name) IS NULL ORDER BY n"
+    )
+    return [str(name) for (name,) in connection.execute(query, [list(names)])]
+
+
+def tables_anywhere(connection: psycopg.Connection, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return schema and name of every table or view of these names, in whichever schema of the database it is."""
+    query = """
+        SELECT nspname::text, relname::text FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE relname = ANY (%s) AND relkind IN ('r', 'p', 'v', 'm', 'f') AND relpersistence <> 't' ORDER BY 1, 2"""
+    return [(str(schema), str(table)) for schema, table in connection.execute(query, [list(names)])]
+
+
+def tables_with_rows(connection: psycopg.Connection) -> list[str]:
+    """Return those of the CRM's tables that hold any row. The tables must exist."""
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {})")
+    holding = (connection.execute(query.format(sql.Identifier(table))).fetchone() for table in TABLES)
+    return [table for table, row in zip(TABLES, holding, strict=True) if row == (True,)]
 
 
 def holds_leads(connection: psycopg.Connection) -> bool:

@@ -56,13 +56,15 @@ def simulate(orgs: Sequence[Org], *, seed: int, now: datetime) -> Iterator[Table
 
 
 def into_database(connection: psycopg.Connection, tables_of_orgs: Iterable[Tables]) -> dict[str, int]:
-    """Load the simulated tables into a database without leads, all or nothing; return the rows of each table.
+    """Load the simulated tables into a CRM of ours without rows, all or nothing; return the rows of each table.
 
-    Raises InvalidInput when there are leads already: theirs and the simulated ids would meet.
+    Raises InvalidInput when there are rows already: their ids and the simulated ones would meet.
     """
     crm.create_tables(connection)
-    if crm.holds_leads(connection):
-        raise InvalidInput("The database holds leads already. Simulate into an empty one (set DB_NAME).")
+    if filled := crm.tables_with_rows(connection):
+        raise InvalidInput(
+            f"The tables {', '.join(filled)} hold rows already. Simulate into an empty database (set DB_NAME)."
+        )
     rows = dict.fromkeys(crm.TABLES, 0)
     with connection.transaction():
         for tables in tables_of_orgs:

@@ -21,7 +21,7 @@ from leadscore_assets.due_orgs import training_needs
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import check_sql
 from standalone.api import Api, train_orgs
-from standalone.crm_source import create_source_table, fill_crm
+from standalone.crm_source import create_source_table, fill_crm, given_crm
 from standalone.first_trainings import first_lead, in_one_line, split_by_need
 from standalone.postgres import HOST, EmbeddedPostgres
 from standalone.processes import Child, wait_until
@@ -82,7 +82,7 @@ class Run:
             self._done("Clean-up", f"{orphans} processes of a run that was killed")
         self._start_database(stack)
         with self._step("CRM") as note:
-            note(self._fill_crm())
+            note(self._prepare_crm())
         self._start_servers(stack)
         self._train()
         self._show()
@@ -108,8 +108,12 @@ class Run:
             self.settings = with_embedded_database(settings, password)
             note(f"at {HOST}:{settings.embedded_db_port}, in {database.data_dir}")
 
-    def _fill_crm(self) -> str:
+    def _prepare_crm(self) -> str:
         check_sql(self.settings)
+        if not self.database:
+            whose = given_crm(self.settings)  # a wrong database is refused before anything of ours is made in it
+            set_up(self.settings)
+            return whose
         set_up(self.settings)
         with connect(self.settings) as connection:
             create_source_table(connection)

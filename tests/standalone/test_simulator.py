@@ -81,7 +81,7 @@ def test_folder_holds_what_the_database_would(tmp_path: Path, database: Settings
 def test_database_with_leads_is_left_alone(database: Settings) -> None:
     with psycopg.connect(**database.database_arguments()) as connection:
         into_database(connection, simulate(SMALL, seed=1, now=NOW))
-        with pytest.raises(InvalidInput, match="holds leads already"):
+        with pytest.raises(InvalidInput, match="hold rows already"):
             into_database(connection, simulate(SMALL, seed=2, now=NOW))
 
 
@@ -245,7 +245,7 @@ def test_command_fills_the_database_that_the_settings_name(
     arguments = ["simulate", "--orgs", "1", "--leads", "30", "--into-database"]
     assert main(arguments) == 0
     assert main(arguments) == 1
-    assert "holds leads already" in capsys.readouterr().err
+    assert "hold rows already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_crm_that_was_there_before_is_left_as_it_is(
 ) -> None:
     connection.execute("CREATE TABLE dossier (id bigint, org_id text)")
     connection.execute("INSERT INTO dossier VALUES (1, 'a')")
-    assert fill_crm(connection, database) == "leads of the given CRM, as they were"
+    assert fill_crm(connection, database) == "leads of a CRM of its own, as they were"
     with pytest.raises(CannotRun, match="holds leads of a CRM of its own already"):
         fill_crm(connection, replace(database, crm_data=export))
     assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (1,)
