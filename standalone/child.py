@@ -80,6 +80,11 @@ def unprivileged_user() -> pwd.struct_passwd:
         ) from None
 
 
+def how_it_ended(exit_code: int) -> str:
+    """Return in words how a process ended, from the exit code that `subprocess` gives."""
+    return f"was ended by signal {-exit_code}" if exit_code < 0 else f"ended with code {exit_code}"
+
+
 def last_lines(path: Path, count: int = 15) -> str:
     """Return the last `count` lines of the log at `path`, or say that there are none."""
     try:

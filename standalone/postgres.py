@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from leadscore.errors import CannotRun
-from standalone.child import as_ordinary_user, is_root, last_lines, unprivileged_user
+from standalone.child import as_ordinary_user, how_it_ended, is_root, last_lines, unprivileged_user
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
@@ -53,6 +53,8 @@ class EmbeddedPostgres:
     lives as long as the server shall: when that thread ends, also by SIGKILL, the server stops.
     """
 
+    name = "embedded PostgreSQL"
+
     def __init__(self, data_dir: Path, port: int, password: str, *, is_durable: bool = True) -> None:
         self.data_dir = data_dir.absolute()
         self.port = port
@@ -77,6 +79,15 @@ class EmbeddedPostgres:
         """
         if not self.data_dir.exists():
             self._make_cluster()
+        self.launch()
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.stop()
+            raise
+
+    def launch(self) -> Self:
+        """Start the server on its cluster, which must exist, without waiting until it answers; return this object."""
         self.stop_orphan()
         options = SERVER_OPTIONS | ({} if self.is_durable else NOT_DURABLE) | {"port": str(self.port)}
         arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
@@ -91,11 +102,17 @@ class EmbeddedPostgres:
                 stderr=log,
                 start_new_session=True,
             )
+        return self
+
+    def is_ready(self) -> bool:
+        """Return whether the server that was started answers queries."""
+        # The server's own file says it, and whose server it is: another one may be answering at this port.
         try:
-            self._wait_until_it_answers(self._process)
-        except BaseException:
-            self.stop()
-            raise
+            lines = (self.data_dir / "postmaster.pid").read_text().split("\n")
+        except FileNotFoundError:
+            return False
+        is_ours = self._process is not None and lines[0] == str(self._process.pid)
+        return is_ours and len(lines) > STATUS_LINE and lines[STATUS_LINE].strip() == "ready"
 
     def stop(self) -> None:
         """Stop the server, breaking off what its clients are doing; do nothing when it does not run."""
@@ -132,11 +149,15 @@ class EmbeddedPostgres:
                 )
             time.sleep(POLL_SECONDS)
 
+    def ending(self) -> str | None:
+        """Return in words how the server ended, None while it runs or was not started."""
+        code = self._process.poll() if self._process else None
+        return None if code is None else how_it_ended(code)
+
     def raise_if_ended(self) -> None:
         """Raise CannotRun, with the last lines of the server's log, when it was started and does not run any more."""
-        code = self._process.poll() if self._process else None
-        if code is not None:
-            raise self._failed(f"ended with code {code}")
+        if how := self.ending():
+            raise self._failed(how)
 
     def connect(self, database: str = SUPERUSER) -> psycopg.Connection:
         """Return an autocommit connection of the superuser to `database`."""
@@ -186,11 +207,10 @@ class EmbeddedPostgres:
         if done.returncode != 0:
             raise CannotRun(f"PostgreSQL could not make a cluster in {self.data_dir}:\n{done.stderr.strip()}")
 
-    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not self._is_ready(process.pid):
-            if process.poll() is not None:
-                raise self._failed(f"ended with code {process.returncode}")
+        while not self.is_ready():
+            self.raise_if_ended()
             if time.monotonic() > deadline:
                 raise self._failed(f"was not ready within {START_SECONDS:g} seconds")
             time.sleep(POLL_SECONDS)
@@ -199,17 +219,9 @@ class EmbeddedPostgres:
         except psycopg.OperationalError as error:
             raise self._failed(f"refuses its own password or cannot be reached ({error})") from None
 
-    def _is_ready(self, pid: int) -> bool:
-        # The server's own file says it, and whose server it is: another one may be answering at this port.
-        try:
-            lines = (self.data_dir / "postmaster.pid").read_text().split("\n")
-        except FileNotFoundError:
-            return False
-        return lines[0] == str(pid) and len(lines) > STATUS_LINE and lines[STATUS_LINE].strip() == "ready"
-
     def _failed(self, problem: str) -> CannotRun:
         log = f"The end of {self.log_path}:\n{last_lines(self.log_path)}"
-        return CannotRun(f"The embedded PostgreSQL at port {self.port} {problem}. {log}")
+        return CannotRun(f"The {self.name} at port {self.port} {problem}. {log}")
 
 
 def _is_running(pid: int) -> bool:

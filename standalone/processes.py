@@ -9,13 +9,35 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from leadscore.errors import CannotRun
 from leadscore.settings import PROJECT_ROOT
-from standalone.child import dying_with_parent, last_lines
+from standalone.child import dying_with_parent, how_it_ended, last_lines
 
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
+
+
+class Process(Protocol):
+    """A part that runs until it is stopped, or dies: a child process, or a server that has more to it."""
+
+    @property
+    def name(self) -> str:
+        """What people call it, as in "the NAME is back"."""
+
+    @property
+    def log_path(self) -> Path:
+        """Where its output is."""
+
+    def ending(self) -> str | None:
+        """Return in words how it ended, None while it runs."""
+
+    def raise_if_ended(self) -> None:
+        """Raise CannotRun, with the end of the log, when it does not run any more."""
+
+    def stop(self) -> None:
+        """End it and everything that it started; do nothing when it has ended."""
 
 
 class Child:
@@ -36,9 +58,10 @@ class Child:
                 start_new_session=True,
             )
 
-    def exit_code(self) -> int | None:
-        """Return the exit code, or None while it runs."""
-        return self._process.poll()
+    def ending(self) -> str | None:
+        """Return in words how it ended, None while it runs."""
+        code = self._process.poll()
+        return None if code is None else how_it_ended(code)
 
     def stop(self) -> None:
         """End the process and everything that it started, forcibly when it takes longer than STOP_SECONDS."""
@@ -61,26 +84,21 @@ class Child:
                 f"The {self.name} took longer than {seconds:g} seconds. Look into {self.log_path}."
             ) from None
         if code:
-            raise self._failed(code)
+            self.raise_if_ended()
 
     def raise_if_ended(self) -> None:
         """Raise CannotRun, with the end of the log, when the process does not run any more."""
-        code = self.exit_code()
-        if code is not None:
-            raise self._failed(code)
-
-    def _failed(self, code: int) -> CannotRun:
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        return CannotRun(f"The {self.name} {how}. The end of {self.log_path}:\n{last_lines(self.log_path)}")
+        if how := self.ending():
+            raise CannotRun(f"The {self.name} {how}. The end of {self.log_path}:\n{last_lines(self.log_path)}")
 
 
-def wait_until(is_done: Callable[[], bool], children: Sequence[Child], what: str, seconds: float) -> None:
-    """Return once `is_done`. Raises CannotRun when one of `children` ends before, or `seconds` have passed."""
+def wait_until(is_done: Callable[[], bool], parts: Sequence[Process], what: str, seconds: float) -> None:
+    """Return once `is_done`. Raises CannotRun when one of `parts` ends before, or `seconds` have passed."""
     deadline = time.monotonic() + seconds
     while not is_done():
-        for child in children:
-            child.raise_if_ended()
+        for part in parts:
+            part.raise_if_ended()
         if time.monotonic() > deadline:
-            logs = ", ".join(str(child.log_path) for child in children)
+            logs = ", ".join(str(part.log_path) for part in parts)
             raise CannotRun(f"The {what} did not answer within {seconds:g} seconds. Look into {logs}.")
         time.sleep(POLL_SECONDS)

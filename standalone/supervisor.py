@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -25,6 +26,7 @@ from standalone.crm_source import create_source_table, fill_crm, given_crm
 from standalone.first_trainings import first_lead, in_one_line, split_by_need
 from standalone.postgres import HOST, EmbeddedPostgres
 from standalone.processes import Child, wait_until
+from standalone.restarts import Restarted
 from standalone.showcase import print_lead
 from standalone.state_dir import (
     accepts_connections,
@@ -41,6 +43,12 @@ from standalone.state_dir import (
 START_SECONDS = 180.0
 WATCH_SECONDS = 0.5
 MAX_LINES = 10
+CODE_SERVER = (
+    *("dagster", "api", "grpc", "-m", "leadscore_assets.definitions", "-d", str(PROJECT_ROOT)),
+    "--use-python-environment-entry-point",
+)
+# Runs are processes of the code server: this ends those that an earlier one left behind, and may then become another.
+RUN_ENDER = "leadscore_assets.commands.end_interrupted_runs"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -56,23 +64,27 @@ class Run:
         self.environment = environment
         self.console = console
         self.api = Api(settings.local_address)
-        self.database: EmbeddedPostgres | None = None
-        self.children: list[Child] = []
+        self.server: Child | None = None
+        self.restarted: list[Restarted] = []
 
     def stay(self) -> None:
-        """Bring everything up, and watch over it for ever. Raises LeadscoreError when a part cannot run or dies."""
+        """Bring everything up, and watch over it for ever.
+
+        Raises LeadscoreError, having said why, when a part cannot start, or the HTTP server dies: without it nothing is
+        scored. Every other part that dies later is started again.
+        """
         with ExitStack() as stack:
             try:
                 self._bring_up(stack)
                 while True:
                     self._watch()
                     time.sleep(WATCH_SECONDS)
-            except CannotRun:
-                self._watch()  # a part that died is the better reason
+            except LeadscoreError as error:
+                self._fail(error)
                 raise
             finally:
                 _set_signals(signal.SIG_IGN)  # a second Ctrl-C shall not leave anything behind
-                if self.children:
+                if self.server:
                     self.console.print("Stopping ...")
 
     def _bring_up(self, stack: ExitStack) -> None:
@@ -103,14 +115,15 @@ class Run:
             database = EmbeddedPostgres(settings.state_dir / "postgres", settings.embedded_db_port, password)
             database.stop_orphan()
             check_ports({**ports, "EMBEDDED_DB_PORT": (HOST, settings.embedded_db_port)})
-            self.database = stack.enter_context(database)
+            stack.enter_context(database)
+            self.restarted.append(Restarted(database, database.launch, database.is_ready, self._say))
             database.create_database(settings.db_name)
             self.settings = with_embedded_database(settings, password)
             note(f"at {HOST}:{settings.embedded_db_port}, in {database.data_dir}")
 
     def _prepare_crm(self) -> str:
         check_sql(self.settings)
-        if not self.database:
+        if not has_own_database(self.environment):
             whose = given_crm(self.settings)  # a wrong database is refused before anything of ours is made in it
             set_up(self.settings)
             return whose
@@ -121,38 +134,34 @@ class Run:
 
     def _start_servers(self, stack: ExitStack) -> None:
         settings, environment = self.settings, child_environment(self.settings, self.environment)
-        dagster_at = ["-h", HOST, "-p"]
         workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
 
-        def start(name: str, *arguments: str) -> None:
-            child = self._child(name, environment, *arguments)
-            stack.callback(child.stop)
-            self.children.append(child)
+        def start(name: str, *command: str, port: int | None = None, again_by: Sequence[str] = ()) -> None:
+            arguments = [*command, *(["-h", HOST, "-p", str(port)] if port else [])]
+            answers = partial(accepts_connections, HOST, port) if port else None
+            again = partial(self._child, name, environment, *again_by, *arguments)
+            part = Restarted(self._child(name, environment, *arguments), again, answers, self._say)
+            stack.callback(part.stop)
+            self.restarted.append(part)
+            if answers:
+                self._wait_until(answers, name)
 
-        start("HTTP server", "serving")  # it needs neither Dagster nor the database to start
+        self.server = self._child("HTTP server", environment, "serving")  # it needs nothing else to start
+        stack.callback(self.server.stop)
         with self._step("Dagster") as note:
-            code_port, web_port = settings.code_server_port, settings.dagster_port
             with self._interrupted_runs_ended(environment):
-                start(
-                    "code server",
-                    *("dagster", "api", "grpc", "-m", "leadscore_assets.definitions", "-d", str(PROJECT_ROOT)),
-                    *("--use-python-environment-entry-point", *dagster_at, str(code_port)),
-                )
-                wait_until(lambda: accepts_connections(HOST, code_port), self.children, "code server", START_SECONDS)
+                start("code server", *CODE_SERVER, port=settings.code_server_port, again_by=(RUN_ENDER, "-m"))
             start("Dagster daemon", "dagster._daemon", "run", *workspace)
-            start("Dagster webserver", "dagster_webserver", *workspace, *dagster_at, str(web_port))
-            wait_until(lambda: accepts_connections(HOST, web_port), self.children, "Dagster webserver", START_SECONDS)
+            start("Dagster webserver", "dagster_webserver", *workspace, port=settings.dagster_port)
             note(environment["DAGSTER_URL"])
         with self._step("HTTP server") as note:
-            wait_until(self.api.is_ready, self.children, "HTTP server", START_SECONDS)
+            self._wait_until(self.api.is_ready, "HTTP server")
             note(self.api.address)
 
     @contextmanager
     def _interrupted_runs_ended(self, environment: Mapping[str, str]) -> Iterator[None]:
         """End the runs that an earlier code server left behind while the block runs, which starts another one."""
-        ending = self._child(
-            "clean-up of interrupted runs", environment, "leadscore_assets.commands.end_interrupted_runs"
-        )
+        ending = self._child("clean-up of interrupted runs", environment, RUN_ENDER)
         try:
             yield
             ending.wait_for_success(START_SECONDS)
@@ -184,14 +193,30 @@ class Run:
         self._say(f"Logs         {self.settings.state_dir / 'logs'}\nCtrl-C stops everything.")
 
     def _watch(self) -> None:
-        if self.database:
-            self.database.raise_if_ended()
-        for child in self.children:
-            child.raise_if_ended()
+        """Look at every part once. Raises CannotRun when the HTTP server died; the others are started again."""
+        if self.server:
+            self.server.raise_if_ended()
+        for part in self.restarted:
+            part.watch()
+
+    def _wait_until(self, is_done: Callable[[], bool], what: str) -> None:
+        """Return once `is_done`. Raises CannotRun when a part ends before: one that cannot start ends the start."""
+        servers = [self.server] if self.server else []
+        wait_until(is_done, [*servers, *(part.process for part in self.restarted)], what, START_SECONDS)
 
     def _done(self, what: str, words: str) -> None:
         self.console.print("[green]✓[/] ", end="")
         self._say(f"{what}: {words}")
+
+    def _fail(self, error: LeadscoreError) -> None:
+        """Say why the run ends; that the HTTP server died is a better reason than that it gave no answer."""
+        try:
+            if self.server:
+                self.server.raise_if_ended()
+        except CannotRun as death:
+            error = death
+        self.console.print("[red]✗[/] ", end="")
+        self._say(error.message)
 
     def _list(self, reasons: Mapping[str, str], what: str) -> None:
         """Say `what` of each org and why; of many, only of the first, and how many more there are."""
@@ -221,10 +246,8 @@ def run(settings: Settings, environment: Mapping[str, str]) -> int:
     except _Stop:
         console.print("Stopped.")
         return 0
-    except LeadscoreError as error:
-        console.print("[red]✗[/] ", end="")
-        console.print(error.message, markup=False, highlight=False, soft_wrap=True)
-        return 1
+    except LeadscoreError:
+        return 1  # the run has said why
     raise AssertionError("a run ends by a signal or an error only")
 
 

@@ -1,4 +1,7 @@
-"""`python -m standalone run` from nothing: it comes up, refuses a twin, and however it ends leaves no process."""
+"""`python -m standalone run` from nothing: it comes up, refuses a twin, and outlives every part but its HTTP server.
+
+However it ends, it leaves no process behind.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import urllib3
 from dagster._core.test_utils import create_run_for_test
 
 from leadscore.settings import PROJECT_ROOT, read_settings
@@ -58,15 +62,16 @@ def running(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
         process.stdout.close()
 
 
-def output_until(process: subprocess.Popen[str], text: str) -> str:
+def output_until(process: subprocess.Popen[str], *texts: str) -> str:
+    """Return what the run says until it has said each of the texts."""
     assert process.stdout is not None
     deadline, lines = time.monotonic() + UP_SECONDS, list[str]()
     for line in process.stdout:
         lines.append(line)
         assert time.monotonic() < deadline, "".join(lines)
-        if text in line:
+        if all(text in "".join(lines) for text in texts):
             return "".join(lines)
-    raise AssertionError(f"it ended without saying {text!r}:\n{''.join(lines)}")
+    raise AssertionError(f"it ended without saying {texts!r}:\n{''.join(lines)}")
 
 
 def processes_of(environment: dict[str, str]) -> dict[int, str]:
@@ -82,6 +87,25 @@ def processes_of(environment: dict[str, str]) -> dict[int, str]:
     return found
 
 
+def part_of(process: subprocess.Popen[str], environment: dict[str, str], words: str) -> int:
+    """Return the process id of the run's own child whose command line has these words."""
+    of_this_run = (pid for pid, line in processes_of(environment).items() if words in line)
+    (found,) = (pid for pid in of_this_run if f"PPid:\t{process.pid}\n" in Path(f"/proc/{pid}/status").read_text())
+    return found
+
+
+def answer_of(environment: dict[str, str], path: str) -> tuple[int, dict[str, object]]:
+    answer = urllib3.request("GET", f"http://127.0.0.1:{environment['PORT']}{path}", retries=False, timeout=30)
+    return answer.status, answer.json()
+
+
+def wait_until_healthy(environment: dict[str, str]) -> None:
+    deadline = time.monotonic() + UP_SECONDS
+    while answer_of(environment, "/health")[1]["status"] != "healthy":
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
 @contextmanager
 def dagster_of(environment: dict[str, str]) -> Iterator[dg.DagsterInstance]:
     """Give the Dagster instance of the run that is up in this environment."""
@@ -94,7 +118,9 @@ def dagster_of(environment: dict[str, str]) -> Iterator[dg.DagsterInstance]:
             yield instance
 
 
-def test_run_comes_up_stops_at_ctrl_c_comes_up_again_and_ends_when_a_part_dies(environment: dict[str, str]) -> None:
+def test_run_comes_up_stops_at_ctrl_c_and_comes_up_again_as_a_run_that_only_its_server_ends(
+    environment: dict[str, str],
+) -> None:
     state = Path(environment["STATE_DIR"])
     with running(environment) as process:
         said = output_until(process, "Ctrl-C stops everything")
@@ -122,11 +148,43 @@ def test_run_comes_up_stops_at_ctrl_c_comes_up_again_and_ends_when_a_part_dies(e
         assert "as they were" in output_until(process, "Ctrl-C stops everything")
         with dagster_of(environment) as dagster:
             (run,) = dagster.get_runs()
-        assert (run.run_id, run.status) == (interrupted.run_id, dg.DagsterRunStatus.FAILURE)
-        webserver = next(pid for pid, line in processes_of(environment).items() if "dagster_webserver" in line)
-        os.kill(webserver, signal.SIGKILL)
-        assert "The Dagster webserver was ended by signal 9" in output_until(process, "ended by signal")
+            assert (run.run_id, run.status) == (interrupted.run_id, dg.DagsterRunStatus.FAILURE)
+            begun = create_run_for_test(dagster, job_name="train", status=dg.DagsterRunStatus.STARTED)
+        dagsters = {"Dagster webserver": "dagster_webserver", "Dagster daemon": "_daemon", "code server": "api grpc"}
+        for words in dagsters.values():
+            os.kill(part_of(process, environment, words), signal.SIGKILL)
+        said = output_until(process, *(f"The {name} is back." for name in dagsters))
+        for name in dagsters:
+            log = state / "logs" / f"{name.replace(' ', '-')}.log"
+            assert f"The {name} was ended by signal 9; it is started again in 1 s. Its log: {log}\n" in said
+        assert answer_of(environment, "/health/ready")[0] == 200
+        wait_until_healthy(environment)
+        with dagster_of(environment) as dagster:
+            after = dagster.get_run_by_id(begun.run_id)
+        assert after is not None
+        assert after.status is dg.DagsterRunStatus.FAILURE
+
+        os.kill(int((state / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        output_until(process, "The embedded PostgreSQL was ended by signal 9; ")
+        assert answer_of(environment, "/health/live")[0] == 200
+        output_until(process, "The embedded PostgreSQL is back.")
+        wait_until_healthy(environment)
+
+        os.kill(part_of(process, environment, "serving"), signal.SIGKILL)
+        said = output_until(process, "Stopping ...")
+        assert "✗ The HTTP server was ended by signal 9. " in said
         assert process.wait(60) == 1
 
     subprocess.run([str(PROJECT_ROOT / "standalone" / "clean"), str(state)], check=True)
     assert not state.exists()
+
+
+def test_part_that_dies_during_the_start_ends_it(environment: dict[str, str]) -> None:
+    with running(environment) as process:
+        output_until(process, "CRM: 30 leads")
+        deadline = time.monotonic() + UP_SECONDS
+        while not any("api grpc" in line for line in processes_of(environment).values()):
+            assert time.monotonic() < deadline
+        os.kill(part_of(process, environment, "api grpc"), signal.SIGKILL)
+        assert "✗ The code server was ended by signal 9. " in output_until(process, "Stopping ...")
+        assert process.wait(60) == 1
