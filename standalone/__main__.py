@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, default=1, help="another seed gives another CRM (default %(default)s)")
     made.add_argument("--now", type=_moment, metavar="TIME", help="when the history ends, ISO 8601, UTC (default: now)")
     target = made.add_mutually_exclusive_group(required=True)
-    target.add_argument("--into-database", action="store_true", help="load it into the database that DB_* name")
+    target.add_argument(
+        "--into-database", action="store_true", help="load it into the database that DB_* name, which must hold no CRM"
+    )
     target.add_argument("--into-folder", type=Path, metavar="DIR", help="write the files that CRM_DATA can name")
     again = commands.add_parser("rebuild", help="train a version again and compare its files, byte for byte")
     again.set_defaults(command=_rebuild)
