@@ -19,7 +19,7 @@ from serving.api.problems import CODES, Refusal
 from serving.api.request_parsing import JSON_TYPE, read_body, read_query
 from serving.api.schema import Answer, OrgRequest, Request
 from serving.services import EXTENSION
-from serving.telemetry.request_context import ROUTE
+from serving.telemetry.request_context import CONTEXT, ROUTE
 
 View = Callable[..., Response]
 
@@ -61,7 +61,11 @@ class Endpoint:
             arguments["query"] = query
         if self.body is not None:
             arguments["body"] = read_body(self.body, environ, services.settings)
-        return self.view(services, **arguments)
+        response = self.view(services, **arguments)
+        version = response.version if type(response) is JsonResponse else response.headers.get(VERSION_HEADER)
+        if version is not None:
+            environ[CONTEXT]["version"] = version
+        return response
 
     @cached_property
     def answers_json(self) -> bool:
@@ -96,15 +100,22 @@ class JsonResponse(Response):
     """
 
     def __init__(self, content: bytes, status: int, content_type: str, version: str | None) -> None:
-        headers = [("Content-Type", content_type), ("Content-Length", str(len(content)))]
-        self.headers = Headers(headers if version is None else [*headers, (VERSION_HEADER, version)])
+        self._ready = [("Content-Type", content_type), ("Content-Length", str(len(content)))]
+        if version is not None:
+            self._ready.append((VERSION_HEADER, version))
         self.response, self.version = [content], version
         self._status, self._status_code = _status_line(status), status
         self._on_close = []
 
+    @cached_property
+    def headers(self) -> Headers:  # type: ignore[override]  # made when a view or a hook asks for them
+        """The headers, which may be changed."""
+        return Headers(self._ready)
+
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Send it; a HEAD gets the headers alone."""
-        start_response(self._status, self.headers.to_wsgi_list())
+        changed = self.__dict__.get("headers")
+        start_response(self._status, self._ready if changed is None else changed.to_wsgi_list())
         return () if environ["REQUEST_METHOD"] == "HEAD" else self.response  # type: ignore[return-value]
 
 

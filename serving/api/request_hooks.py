@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -18,7 +18,6 @@ from flask.sessions import NullSession, SessionInterface
 from flask.signals import appcontext_tearing_down
 from werkzeug.routing import MapAdapter
 
-from serving.api.endpoint import VERSION_HEADER
 from serving.api.problems import defect_response
 from serving.services import EXTENSION, Services
 from serving.telemetry.events import Answered
@@ -75,7 +74,9 @@ class App(Flask):
 
         def start(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Any:
             duration_seconds = time.perf_counter() - started_seconds
-            self.recorder.end(_answered(environ, int(status[:3]), headers, duration_seconds, context))
+            method = environ["REQUEST_METHOD"]
+            method, route = method if method in _METHODS else OTHER, environ.get(ROUTE, OTHER)
+            self.recorder.end(Answered(method, route, int(status[:3]), duration_seconds, context))
             return start_response(status, _completed(headers, request_id))
 
         try:
@@ -84,6 +85,10 @@ class App(Flask):
             # Flask answers whatever happens in a view; this came before, such as from a header that it cannot read
             _log.exception("defect: %s", type(error).__name__, extra=context)
             return defect_response(request_id)(environ, start)
+
+    def preprocess_request(self) -> Any:
+        """Run the hooks, when there are any. Finding out that there are none takes 3 %."""
+        return super().preprocess_request() if self.before_request_funcs or self.url_value_preprocessors else None
 
     def do_teardown_request(self, *arguments: Any) -> None:
         """Run the hooks, when there are any. Finding out that there are none takes 5 %."""
@@ -105,28 +110,14 @@ class App(Flask):
 
 def request_id_from(header: str | None) -> str:
     """Return the caller's request id when it is well-formed, else a new one."""
-    return header if header and _REQUEST_ID.fullmatch(header) else str(uuid.uuid4())
-
-
-def _answered(
-    environ: dict[str, Any],
-    status: int,
-    headers: list[tuple[str, str]],
-    duration_seconds: float,
-    context: dict[str, Any],
-) -> Answered:
-    method = environ["REQUEST_METHOD"]
-    for name, value in headers:
-        if name == VERSION_HEADER:
-            context["version"] = value
-    return Answered(
-        method if method in _METHODS else OTHER, environ.get(ROUTE, OTHER), status, duration_seconds, context
-    )
+    return header if header and _REQUEST_ID.fullmatch(header) else secrets.token_hex(16)
 
 
 def _completed(headers: list[tuple[str, str]], request_id: str) -> list[tuple[str, str]]:
     """Return the headers with those that every answer has; a route may have a rule of its own for caches."""
     completed = [*headers, ("X-Request-ID", request_id), _NO_SNIFFING]
-    if "Cache-Control" not in dict(headers):
-        completed.append(_NO_STORE)
+    for name, _ in headers:
+        if name == "Cache-Control":
+            return completed
+    completed.append(_NO_STORE)
     return completed

@@ -212,12 +212,17 @@ def _body_bytes(environ: Environ) -> int:
     return -1 if "HTTP_TRANSFER_ENCODING" in environ else int(environ.get("CONTENT_LENGTH", 0))
 
 
+def _as_latin_1(text: str) -> str:
+    """Return `text` as WSGI hands it on: its bytes in UTF-8, each as the character of that number."""
+    return text if text.isascii() else text.encode(errors="replace").decode("latin-1")
+
+
 def environ_of(scope: Scope) -> Environ:
     """Return what WSGI (PEP 3333) calls the environment of the request, with no body yet."""
     environ = {
         "REQUEST_METHOD": scope.method,
-        "PATH_INFO": scope.path if scope.path.isascii() else scope.path.encode().decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
+        "PATH_INFO": _as_latin_1(scope.path),
+        "QUERY_STRING": _as_latin_1(scope.query_string),
         "wsgi.input": io.BytesIO(),
         **OF_EVERY_REQUEST,
     }
@@ -226,5 +231,6 @@ def environ_of(scope: Scope) -> Environ:
         if "_" in name:
             # it would pass for the header that has - in its place
             continue
-        environ[key] = f"{environ[key]},{value}" if key in environ else value
+        text = _as_latin_1(value)
+        environ[key] = f"{environ[key]},{text}" if key in environ else text
     return environ

@@ -9,6 +9,7 @@ import dagster as dg
 
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore_assets.definitions import build_defs
 from leadscore_assets.source.database import connect
 
 ASSETS = {"conversion_records", "lead_features", "trained_model", "evaluation", "active_model"}
@@ -37,10 +38,9 @@ def failure_text(result: dg.ExecuteInProcessResult, step: str) -> str:
     return str(event.step_failure_data.user_failure_data.description)
 
 
-def observation(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
-    [event] = [event for event in result.all_events if event.event_type == dg.DagsterEventType.ASSET_OBSERVATION]
-    found = event.asset_observation_data.asset_observation
-    return {name: entry.value for name, entry in found.metadata.items()} | {"partition": found.partition}
+def data_version(result: dg.ExecuteInProcessResult, asset: str) -> str:
+    [event] = result.asset_materializations_for_node(asset)
+    return event.tags["dagster/data_version"]
 
 
 def test_a_first_training_is_judged_and_activated(train: Any, registry: Registry) -> None:
@@ -103,7 +103,7 @@ def test_a_retraining_with_nothing_new_is_held_and_green(train: Any, registry: R
     result = train("sound")
 
     assert result.success
-    assert materialized(result) == ASSETS - {"active_model"}
+    assert materialized(result) == ASSETS
     improves = check(result, "metrics_improve")
     assert (improves.passed, improves.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert improves.description.startswith("held: Better than the active version")
@@ -112,9 +112,53 @@ def test_a_retraining_with_nothing_new_is_held_and_green(train: Any, registry: R
     assert registry.active("sound") == first
     newest, oldest = (registry.manifest("sound", version) for version in registry.versions("sound"))
     assert newest.files == oldest.files
-    held = observation(result)
-    assert (held["held_version"], held["active_version"]) == (newest.version, oldest.version)
-    assert held["partition"] == "sound"
+    shown = metadata_of(result, "active_model")
+    assert (shown["held_version"], shown["version"], shown["verdict"]) == (newest.version, oldest.version, "hold")
+    assert "with probability 0.00 (needs 0.80)" in shown["reasons"]
+    assert data_version(result, "active_model") == oldest.version
+
+
+def test_a_version_that_is_held_without_one_before_it_says_that_none_is_served(
+    train: Any, registry: Registry, crm_settings: Settings
+) -> None:
+    """The partition is green: the asset is what is served, and nothing is."""
+    result = train("sound", settings=replace(crm_settings, min_probability_better=1.0))
+
+    shown = metadata_of(result, "active_model")
+    assert result.success
+    assert registry.active("sound") is None
+    assert (shown["version"], shown["verdict"], data_version(result, "active_model")) == ("none", "hold", "none")
+
+
+def test_a_backfill_over_held_orgs_leaves_no_partition_failed(
+    train: Any, instance: dg.DagsterInstance, crm_settings: Settings
+) -> None:
+    """Dagster takes a partition for failed when its run did not materialize it."""
+    for _ in range(2):
+        train("sound")
+
+    key = dg.AssetKey("active_model")
+    last = instance.get_latest_materialization_event(key)
+    assert last is not None
+    assert last.asset_materialization is not None
+    assert last.asset_materialization.partition == "sound"
+    assert "held_version" in last.asset_materialization.metadata
+    orgs = build_defs(crm_settings).resolve_asset_graph().get(key).partitions_def
+    statuses = instance.get_status_by_partition(key, ["sound"], orgs) or {}
+    assert {org_id: status.name for org_id, status in statuses.items()} == {"sound": "MATERIALIZED"}
+
+
+def test_a_gate_that_is_lowered_later_does_not_change_a_stored_verdict(
+    train: Any, registry: Registry, crm_settings: Settings
+) -> None:
+    """Materializing a held version again says held, and does not fail."""
+    train("sound", settings=replace(crm_settings, min_probability_better=1.0))
+
+    result = train("sound", only=["active_model"], settings=replace(crm_settings, min_probability_better=0.0))
+
+    assert result.success
+    assert metadata_of(result, "active_model")["verdict"] == "hold"
+    assert registry.active("sound") is None
 
 
 def test_an_org_with_37_records_is_refused_in_words(train: Any, registry: Registry) -> None:
@@ -173,7 +217,8 @@ def test_active_model_alone_leaves_a_held_version_held(train: Any, registry: Reg
     result = train("sound", only=["active_model"])
 
     assert result.success
-    assert materialized(result) == set()
+    assert materialized(result) == {"active_model"}
+    assert data_version(result, "active_model") == active.version
     assert registry.active("sound") == active
 
 

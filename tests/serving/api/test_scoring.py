@@ -193,6 +193,22 @@ def test_a_batch_of_which_nothing_can_be_scored_is_refused_with_every_fault(clie
     assert (answer.status_code, answer.json["code"], len(answer.json["errors"])) == (422, "nothing_scorable", 4)
 
 
+def test_too_large_a_batch_is_refused_before_an_item_is_judged_or_a_version_loaded(
+    client: Any, parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """33,000 empty items of three bytes each, as many as the largest body holds."""
+
+    def judge(*_: Any) -> None:
+        raise AssertionError("an item was judged")
+
+    monkeypatch.setattr("serving.api.lead_parsing._judged_item", judge)
+    monkeypatch.setattr(parts.models, "active", judge)
+    items = b",".join([b"{}"] * 33_000)
+    answer = client.post(BATCH, data=b'{"batch":[' + items + b"]}", content_type="application/json")
+    assert (answer.status_code, answer.json["code"]) == (413, "too_large")
+    assert "50 items, not 33000" in answer.json["detail"]
+
+
 @pytest.mark.parametrize(("count", "status"), [(0, 422), (50, 200), (51, 413)])
 def test_a_batch_has_from_one_to_the_most_leads(client, shelf, features, count, status):
     shelf.activated()

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from leadscore.errors import Damaged, NoActiveModel
+from leadscore.pooling import POOLED
 from leadscore.registry.store import Registry
 from serving.models import cache as model_cache
 from serving.models.cache import FAILURE_SECONDS, ModelCache
@@ -267,6 +268,23 @@ def test_active_versions_are_loaded_before_they_are_asked_for_those_activated_la
     cache.warm_up(60)
     assert [org_id for org_id, _ in counting.loads] == ["new", "old", "older"]
     assert held(cache, counting, "new", "old", "older") == [True] * 3
+
+
+@pytest.mark.parametrize("is_pooling", [True, False])
+def test_the_pooled_model_is_loaded_first_where_it_scores_leads(copies, shelf, counting, is_pooling):
+    shelf.activated("own")
+    shelf.pooled(new=0.3)
+    cache = ModelCache(counting, 10**9, Metrics(), copies, is_pooling=is_pooling)
+    cache.warm_up(60)
+    assert [owner for owner, _ in counting.loads] == ([POOLED] if is_pooling else []) + ["own"]
+    cache.active("own")
+    assert len(counting.loads) == 1 + is_pooling
+
+
+def test_without_a_pooled_model_the_others_are_loaded_early_all_the_same(copies, shelf, counting):
+    shelf.activated("own")
+    ModelCache(counting, 10**9, Metrics(), copies, is_pooling=True).warm_up(60)
+    assert [owner for owner, _ in counting.loads] == ["own"]
 
 
 def test_nothing_is_loaded_early_when_there_is_no_time_or_half_of_the_memory_is_taken(copies, shelf, counting):

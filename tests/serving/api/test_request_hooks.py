@@ -1,0 +1,81 @@
+"""Around every request: Flask's own hooks work, and the record and the headers are those of every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flask
+import pytest
+from flask import Flask, Response
+
+PREDICT = "/api/v1/predict"
+
+
+def refuse() -> Response:
+    return Response("not allowed", 403)
+
+
+def with_header(response: Response) -> Response:
+    response.headers["X-Hook"] = "ran"
+    response.headers["Content-Language"] = "en"
+    return response
+
+
+def test_a_before_request_hook_protects_every_route(app: Flask, shelf: Any, features: dict[str, Any]) -> None:
+    shelf.activated()
+    app.before_request(refuse)
+    client = app.test_client()
+    answers = [client.post(PREDICT, json={"features": features}), client.get("/health"), client.get("/nowhere")]
+    assert [answer.status_code for answer in answers] == [403] * 3
+    assert all(answer.headers["X-Request-ID"] for answer in answers)
+
+
+def test_a_hook_of_a_blueprint_protects_its_routes(app: Flask, shelf: Any, features: dict[str, Any]) -> None:
+    shelf.activated()
+    app.before_request_funcs.setdefault("scoring", []).append(refuse)
+    client = app.test_client()
+    assert client.post(PREDICT, json={"features": features}).status_code == 403
+    assert client.get("/health").status_code == 200
+
+
+def test_an_after_request_hook_changes_every_answer(app: Flask, shelf: Any, features: dict[str, Any]) -> None:
+    """What a prediction answers is a response like any other, whose headers a hook may change."""
+    shelf.activated()
+    app.after_request(with_header)
+    client = app.test_client()
+    for answer in (client.post(PREDICT, json={"features": features}), client.get("/health"), client.get("/nowhere")):
+        assert (answer.headers["X-Hook"], answer.headers["Content-Language"]) == ("ran", "en")
+        assert int(answer.headers["Content-Length"]) == len(answer.data)
+        assert answer.json
+
+
+@pytest.mark.parametrize("register", [Flask.teardown_request, Flask.teardown_appcontext])
+def test_a_teardown_hook_runs_after_each_request(
+    register: Callable[..., Any], app: Flask, shelf: Any, features: dict[str, Any]
+) -> None:
+    shelf.activated()
+    errors: list[Any] = []
+    register(app, errors.append)
+    assert app.test_client().post(PREDICT, json={"features": features}).status_code == 200
+    assert errors == [None]
+
+
+@pytest.mark.parametrize("signal", ["request_started", "request_finished", "request_tearing_down"])
+def test_who_listens_to_a_signal_hears_it(signal: str, app: Flask, shelf: Any, features: dict[str, Any]) -> None:
+    shelf.activated()
+    heard: list[Any] = []
+    with getattr(flask, signal).connected_to(lambda sender, **_: heard.append(sender), app):
+        app.test_client().post(PREDICT, json={"features": features})
+    assert heard == [app]
+
+
+def test_an_asynchronous_hook_is_refused_and_never_passed_over(app: Flask) -> None:
+    """Flask's remedy is an extra that is not installed; a hook that silently never ran would protect nothing."""
+
+    async def hook() -> None:
+        raise AssertionError
+
+    app.before_request(hook)
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    assert app.test_client().get("/health").status_code == 500
