@@ -20,7 +20,7 @@ import numpy as np
 from leadscore.arrays import Flags, Floats
 from leadscore.errors import Fault, InvalidFeatures
 
-Kind = Literal["number", "count", "flag"]
+FeatureKind = Literal["number", "count", "flag"]
 _EXPECTED: dict[str, str] = {"number": "a number", "count": "a whole number", "flag": "0 or 1"}
 # looking for the nearest name takes long enough to matter when a request invents thousands of names
 _NEAREST_NAMES_GIVEN = 5
@@ -35,7 +35,7 @@ class Feature(msgspec.Struct, frozen=True):
 
     name: str
     unit: str
-    kind: Kind
+    kind: FeatureKind
     minimum: float
     maximum: float
     meaning: str

@@ -2,7 +2,8 @@
 
 A setting is one field of `Settings`: its environment variable (the field's name in capitals), its default, its
 rule and its meaning stand together. `read_settings` gathers every fault before it refuses. Where the value is
-used, the object is passed; nothing else reads the environment.
+used, the object is passed. Elsewhere the environment is read only to start processes with it, and for
+PROMETHEUS_MULTIPROC_DIR, which prometheus_client asks for.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ class Settings:
     warm_up_seconds: float = _setting(
         1.0,
         _number(0, 600, "seconds"),
-        "how long each process may load active versions before it listens, the latest activated first; 0: not",
+        "how long each process may load active versions before it listens, latest activated first; 0 turns this off",
     )
     train_wait_seconds: int = _setting(
         600, _whole(0, 3_600, "seconds"), "how long a training request waits for the result unless it says otherwise"

@@ -24,7 +24,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partiti
     asset=evaluation,
     partitions_def=orgs,
     blocking=True,
-    description="There are enough records, of both outcomes, to judge a version at all.",
+    description="Enough records of both outcomes to judge a version.",
 )
 def minimum_records(
     context: dg.AssetCheckExecutionContext,
@@ -47,7 +47,7 @@ def minimum_records(
 @dg.asset_check(
     asset=evaluation,
     partitions_def=orgs,
-    description="The candidate is better than the active version on the same holdout leads.",
+    description="The candidate is better than the active version.\n\nBoth are compared on the same held-out leads.",
 )
 def metrics_improve(
     context: dg.AssetCheckExecutionContext, registry: dg.ResourceParam[Registry], evaluation: Candidate

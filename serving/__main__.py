@@ -1,10 +1,12 @@
-"""`python -m serving`: the HTTP server on HOST:PORT, until SIGTERM or Ctrl-C."""
+"""`python -m serving`: the HTTP server on HOST:PORT, until SIGTERM or Ctrl-C. Settings come from the environment."""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
 
+from leadscore import VERSION
 from leadscore.errors import LeadscoreError
 from leadscore.settings import read_settings
 from serving.server.startup import prepare
@@ -17,6 +19,9 @@ _log = logging.getLogger("serving")
 
 def main() -> int:
     """Serve until told to stop; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"leadscore {VERSION}")
+    parser.parse_args()
     try:
         settings = read_settings()
         write_json_lines(settings.log_level)

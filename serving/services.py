@@ -18,7 +18,7 @@ from serving.models.mapped_files import MappedFiles
 from serving.shared_folder import private_folder
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.recorder import Recorder
-from serving.training.run_claims import Started
+from serving.training.run_claims import RunClaims
 from serving.training.runs import Trainings
 
 EXTENSION = "leadscore"
@@ -68,7 +68,7 @@ def build_services(
             dagster,
             registry,
             metrics,
-            Started(shared),
+            RunClaims(shared),
             is_stopping,
             most_at_a_time=at_a_time,
             most_waiting=waiting,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 
+from leadscore import VERSION
 from leadscore.errors import CannotRun, LeadscoreError
 from leadscore.settings import Settings, parse_time, read_settings
 from standalone.crm_source import simulate_into
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m standalone", description="The whole system on one machine.")
+    parser.add_argument("--version", action="version", version=f"leadscore {VERSION}")
     commands = parser.add_subparsers(required=True)
     run = commands.add_parser("run", help="set everything up, start it, and stay until Ctrl-C")
     run.set_defaults(command=_run)

@@ -1,5 +1,5 @@
-"""The compiled engine: what `forest` does with numpy, done in machine code of this processor, with the same results.
+"""The engine that scores and explains with a forest, in machine code of this processor, or in numpy without it.
 
-`boxes` lays a forest's leaves out for it, `kernels` writes the code, `native` compiles, keeps and calls it. Nothing
-else is compiled, and no compiler but LLVM's library is needed.
+`scorer` is what others use. `nodes` and `boxes` lay a forest out for it, `kernels` writes the machine code, `native`
+compiles, keeps and loads it; `by_numpy` gives the same results where nothing can be compiled.
 """

@@ -11,7 +11,7 @@ from leadscore.engine.boxes import LANES
 
 # llvmlite has no types for the checker
 Value = Any
-Kind = Any
+IrType = Any
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 F32, F64, POINTER = ir.FloatType(), ir.DoubleType(), ir.PointerType()
@@ -22,7 +22,7 @@ MATHS = ("reassoc", "contract", "nsz")
 class Code(ir.IRBuilder):  # type: ignore[misc]  # llvmlite has no types
     """A builder with the few steps that occur again and again."""
 
-    def at(self, array: Value, index: Value, kind: Kind) -> Value:
+    def at(self, array: Value, index: Value, kind: IrType) -> Value:
         """Load item `index` of an array of `kind`."""
         return self.load(self.gep(array, [index], source_etype=kind), typ=kind)
 
@@ -30,7 +30,7 @@ class Code(ir.IRBuilder):  # type: ignore[misc]  # llvmlite has no types
         """Return the address so many bytes behind `array`."""
         return self.gep(array, [count], source_etype=I8)
 
-    def lanes_at(self, array: Value, offset: int, kind: Kind) -> Value:
+    def lanes_at(self, array: Value, offset: int, kind: IrType) -> Value:
         """Load a vector that starts so many bytes behind `array`."""
         return self.load(self.bytes_behind(array, I64(offset)), typ=ir.VectorType(kind, LANES), align=4)
 
@@ -128,13 +128,13 @@ def lanes(value: float) -> Value:
     return ir.Constant(ir.VectorType(F32, LANES), [value] * LANES)
 
 
-def new_function(module: ir.Module, name: str, kinds: Sequence[Kind]) -> tuple[Code, Sequence[Value]]:
+def new_function(module: ir.Module, name: str, kinds: Sequence[IrType]) -> tuple[Code, Sequence[Value]]:
     """Add a function without a result; return what builds its body, and its arguments."""
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
     return Code(function.append_basic_block()), function.args
 
 
-def new_internal_function(module: ir.Module, name: str, kinds: Sequence[Kind]) -> tuple[Code, Sequence[Value]]:
+def new_internal_function(module: ir.Module, name: str, kinds: Sequence[IrType]) -> tuple[Code, Sequence[Value]]:
     """Add one that only this module calls, and that is not copied into whoever calls it."""
     code, arguments = new_function(module, name, kinds)
     code.function.linkage = "internal"

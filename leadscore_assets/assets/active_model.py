@@ -11,16 +11,16 @@ from leadscore.registry.active_model import ActiveModel
 from leadscore.registry.active_model import active_model as model_that_scores
 from leadscore.registry.store import Pointer, Registry
 from leadscore.settings import Settings
+from leadscore_assets.assets.org_asset import org_asset
 from leadscore_assets.dataset import Candidate
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata.figures import GROUP, OWNERS, version_links
+from leadscore_assets.metadata.figures import version_links
 from leadscore_assets.metadata.readiness_plan import plan_for, refused
-from leadscore_assets.partitions import orgs
 
 NONE = "none"
 
 
-@dg.asset(partitions_def=orgs, group_name=GROUP, owners=OWNERS, kinds={"python"})
+@org_asset("serving", {"python"})
 def active_model(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],

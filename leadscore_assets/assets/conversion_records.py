@@ -9,10 +9,10 @@ from leadscore.errors import InvalidInput
 from leadscore.features import CONTRACT
 from leadscore.records import window_from
 from leadscore.settings import TIME, Settings, parse_time
+from leadscore_assets.assets.org_asset import org_asset
 from leadscore_assets.dataset import ConversionRecords
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata.figures import GROUP, OWNERS, records_metadata, row_schema
-from leadscore_assets.partitions import orgs
+from leadscore_assets.metadata.figures import records_metadata, row_schema
 from leadscore_assets.resources import Crm
 
 
@@ -27,22 +27,17 @@ class ExtractionConfig(dg.Config):
     )
 
 
-@dg.asset(
-    partitions_def=orgs,
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"postgres", "sql"},
-    metadata={"dagster/column_schema": row_schema(CONTRACT)},
-)
+@org_asset("data", {"postgres", "sql"}, {"dagster/column_schema": row_schema(CONTRACT)})
 def conversion_records(
     context: dg.AssetExecutionContext,
     config: ExtractionConfig,
     settings: dg.ResourceParam[Settings],
     crm: dg.ResourceParam[Crm],
 ) -> dg.MaterializeResult[ConversionRecords]:
-    """The org's leads whose outcome is known, one row for each age at which they were still open.
+    """The org's leads whose outcome is known.
 
-    Features count only what had happened by that age. Leads without a known outcome are left out and counted.
+    Each gives one row for each age at which it was still open, and features count only what had happened by that age.
+    Leads without a known outcome are left out and counted.
     """
     with clear_failures():
         window = window_from(settings, _as_of(config), config.training_window_days)

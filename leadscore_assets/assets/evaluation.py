@@ -5,22 +5,20 @@ import dagster as dg
 from leadscore.gate import policy_from
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore_assets.assets.org_asset import org_asset
 from leadscore_assets.dataset import Candidate, FeatureRows
 from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata.figures import (
-    GROUP,
-    OWNERS,
     decision_metadata,
     history_metadata,
     quality_metadata,
     version_links,
 )
 from leadscore_assets.metadata.history import past_versions
-from leadscore_assets.partitions import orgs
 from leadscore_assets.training.judge import judge
 
 
-@dg.asset(partitions_def=orgs, group_name=GROUP, owners=OWNERS, kinds={"python"})
+@org_asset("model", {"python"})
 def evaluation(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
@@ -28,9 +26,10 @@ def evaluation(
     lead_features: FeatureRows,
     trained_model: Candidate,
 ) -> dg.MaterializeResult[Candidate]:
-    """The candidate's and the champion's quality on the same holdout leads, and the gate's decision in words.
+    """How good the candidate is, and the gate's decision.
 
-    A version is judged once; materializing this again shows the stored judgement.
+    The candidate and the champion are compared on the same held-out leads. A version is judged once; materializing this
+    again shows the stored judgement.
     """
     # matplotlib and scikit-learn are needed by this step only
     from leadscore_assets.metadata.pictures import evaluation_pictures, versions_picture  # noqa: PLC0415

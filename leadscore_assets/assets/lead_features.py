@@ -4,25 +4,22 @@ import dagster as dg
 
 from leadscore.features import CONTRACT
 from leadscore.settings import Settings
+from leadscore_assets.assets.org_asset import org_asset
 from leadscore_assets.dataset import ConversionRecords, FeatureRows
-from leadscore_assets.metadata.figures import GROUP, OWNERS, records_metadata, row_schema
-from leadscore_assets.partitions import orgs
+from leadscore_assets.metadata.figures import records_metadata, row_schema
 from leadscore_assets.training.contract_check import check_rows
 
 
-@dg.asset(
-    partitions_def=orgs,
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"python", "pandas"},
-    metadata={"dagster/column_schema": row_schema(CONTRACT)},
-)
+@org_asset("data", {"python", "pandas"}, {"dagster/column_schema": row_schema(CONTRACT)})
 def lead_features(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
     conversion_records: ConversionRecords,
 ) -> dg.MaterializeResult[FeatureRows]:
-    """The rows that keep the feature contract; bad rows are set aside and counted by reason, never repaired."""
+    """The rows that keep the feature contract.
+
+    Bad rows are set aside and counted by reason, never repaired.
+    """
     features = check_rows(conversion_records, CONTRACT)
     for reason, count in features.counts.set_aside.items():
         context.log.warning("%d rows set aside: %s", count, reason)

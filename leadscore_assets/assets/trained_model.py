@@ -6,28 +6,29 @@ from leadscore.gate import policy_from, refuse_unfittable
 from leadscore.registry.store import Registry
 from leadscore.registry.version import Manifest
 from leadscore.settings import Settings
+from leadscore_assets.assets.org_asset import org_asset
 from leadscore_assets.dataset import Candidate, FeatureRows
 from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata.figures import (
-    GROUP,
-    OWNERS,
     counts_metadata,
     importance_table,
     version_links,
     window_metadata,
 )
 from leadscore_assets.metadata.readiness_plan import plan_for, refused
-from leadscore_assets.partitions import orgs
 
 
-@dg.asset(partitions_def=orgs, group_name=GROUP, owners=OWNERS, kinds={"python", "scikitlearn"})
+@org_asset("model", {"python", "scikitlearn"})
 def trained_model(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
     registry: dg.ResourceParam[Registry],
     lead_features: FeatureRows,
 ) -> dg.MaterializeResult[Candidate]:
-    """A candidate version: a random forest with its whole provenance. It is not active until the gate says so."""
+    """A candidate version.
+
+    It is a random forest with its whole provenance, and not active until the gate says so.
+    """
     # scikit-learn takes seconds to import, and only this step needs it
     from leadscore_assets.training.train import train, training_side  # noqa: PLC0415
 

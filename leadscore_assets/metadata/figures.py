@@ -16,8 +16,6 @@ from leadscore.registry.version import Importance
 from leadscore.settings import Settings
 from leadscore_assets.metadata.history import PastVersion, table_rows
 
-GROUP = "leadscore"
-OWNERS = ["team:leadscore"]
 METRICS = (
     "roc_auc",
     "average_precision",

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from flask import Flask
 
+from leadscore import VERSION
 from leadscore.features import CONTRACT, Contract, Feature
 from serving.api.endpoint import Endpoint
 from serving.api.problems import CODES, PROBLEM_TYPE
@@ -63,7 +64,7 @@ def openapi_document(app: Flask, contract: Contract = CONTRACT) -> Schema:
         "openapi": "3.1.0",
         "info": {
             "title": "Lead scoring",
-            "version": "1",
+            "version": VERSION,
             "description": "Conversion probabilities of a CRM's leads, with reasons, and the versions of each org's"
             " model. Every refusal is application/problem+json; every answer carries X-Request-ID. Of a name that"
             " an object repeats, the last counts.",

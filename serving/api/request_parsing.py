@@ -21,7 +21,7 @@ from serving.api.problems import Refusal, invalid
 from serving.api.schema import Batch, Features, Items, OrgRequest, Request
 from serving.telemetry.request_context import CONTEXT
 
-Kind = TypeVar("Kind", bound=Request)
+Query = TypeVar("Query", bound=Request)
 Body = TypeVar("Body", bound=OrgRequest)
 
 Environ = dict[str, Any]
@@ -50,7 +50,7 @@ _ID_RULES: dict[str, Callable[[object, Settings], str]] = {
 }
 
 
-def read_query(kind: type[Kind], environ: Environ, settings: Settings) -> Kind:
+def read_query(kind: type[Query], environ: Environ, settings: Settings) -> Query:
     """Return the query string as `kind`. Raises Refusal 400."""
     if not environ.get("QUERY_STRING"):
         return _without_query(kind, environ)
@@ -61,15 +61,15 @@ def read_query(kind: type[Kind], environ: Environ, settings: Settings) -> Kind:
     return check.taken(kind, request.args.to_dict(), 400, "invalid_query")
 
 
-def _without_query(kind: type[Kind], environ: Environ) -> Kind:
-    query: Kind = _defaults_of(kind)
+def _without_query(kind: type[Query], environ: Environ) -> Query:
+    query: Query = _defaults_of(kind)
     if hasattr(query, "org_id"):
         environ[CONTEXT]["org_id"] = query.org_id
     return query
 
 
 @cache
-def _defaults_of(kind: type[Kind]) -> Kind:
+def _defaults_of(kind: type[Query]) -> Query:
     return kind()
 
 
@@ -86,13 +86,13 @@ def read_body(kind: type[Body], environ: Environ, settings: Settings) -> Body:
     return read
 
 
-def _refused(kind: type[Kind], body: bytes, environ: Environ, settings: Settings) -> Kind:
+def _refused(kind: type[Query], body: bytes, environ: Environ, settings: Settings) -> Query:
     """Raise Refusal with every fault of a body that does not fit `kind`; return it when it has none after all."""
     return _Check("/", environ, settings, is_text=False).taken(kind, parse_object(body), 422, "invalid_request")
 
 
 @cache
-def _decoder_of(kind: type[Kind]) -> msgspec.json.Decoder[Kind]:
+def _decoder_of(kind: type[Query]) -> msgspec.json.Decoder[Query]:
     return msgspec.json.Decoder(kind)
 
 
@@ -143,7 +143,7 @@ class _Check:
         self.faults: list[Fault] = []
         self._prefix, self._context, self._settings, self._is_text = prefix, environ[CONTEXT], settings, is_text
 
-    def taken(self, kind: type[Kind], given: Mapping[str, Any], status: int, code: str) -> Kind:
+    def taken(self, kind: type[Query], given: Mapping[str, Any], status: int, code: str) -> Query:
         """Return `given` as `kind`. Raises Refusal with every fault."""
         types = _types_of(kind)
         self._find_unknown(given, types)

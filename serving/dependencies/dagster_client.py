@@ -44,32 +44,32 @@ _ACTIVE = ["QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING
 _log = logging.getLogger(__name__)
 
 
-class _Answer(msgspec.Struct, frozen=True, rename="camel"):
+class _Graphql(msgspec.Struct, frozen=True, rename="camel"):
     """Base of what is read out of GraphQL's answers."""
 
 
-class _Entry(_Answer, frozen=True):
+class _Entry(_Graphql, frozen=True):
     label: str
     text: str | None = None
 
 
-class _Tag(_Answer, frozen=True):
+class _Tag(_Graphql, frozen=True):
     key: str
     value: str
 
 
-class _AssetKey(_Answer, frozen=True):
+class _AssetKey(_Graphql, frozen=True):
     path: list[str]
 
 
-class ActiveRun(_Answer, frozen=True):
+class ActiveRun(_Graphql, frozen=True):
     """A run that is queued or running."""
 
     run_id: str
     job_name: str
 
 
-class Run(_Answer, frozen=True):
+class Run(_Graphql, frozen=True):
     """A run: its status is Dagster's word."""
 
     run_id: str
@@ -83,22 +83,22 @@ class Run(_Answer, frozen=True):
         return next((tag.value for tag in self.tags if tag.key == PARTITION_TAG), None)
 
 
-class _Materialization(_Answer, frozen=True):
+class _Materialization(_Graphql, frozen=True):
     asset_key: _AssetKey
     metadata_entries: list[_Entry]
 
 
-class _FailureMetadata(_Answer, frozen=True):
+class _FailureMetadata(_Graphql, frozen=True):
     metadata_entries: list[_Entry] = []
     description: str | None = None
 
 
-class _Event(_Answer, frozen=True):
+class _Event(_Graphql, frozen=True):
     step_key: str | None = None
     failure_metadata: _FailureMetadata | None = None
 
 
-class _Events(_Answer, frozen=True):
+class _Events(_Graphql, frozen=True):
     cursor: str
     has_more: bool
     events: list[_Event]
@@ -111,7 +111,7 @@ class StepFailure(msgspec.Struct, frozen=True):
     metadata: dict[str, str]
 
 
-Kind = TypeVar("Kind")
+Expected = TypeVar("Expected")
 
 
 class DagsterClient:
@@ -226,7 +226,7 @@ def _data(status: int, content: bytes) -> dict[str, Any]:
     return data
 
 
-def _take(data: Any, kind: type[Kind], *path: str) -> Kind:
+def _take(data: Any, kind: type[Expected], *path: str) -> Expected:
     for name in path:
         data = data.get(name) if isinstance(data, dict) else None
     try:

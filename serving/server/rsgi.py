@@ -66,7 +66,7 @@ _KEYS = {
 _LAST = ("Connection", "close")
 
 Environ = dict[str, Any]
-Answer = tuple[int, list[tuple[str, str]], bytes]
+Response = tuple[int, list[tuple[str, str]], bytes]  # status, headers, body
 
 
 class Bridge:
@@ -149,10 +149,10 @@ class Bridge:
                     pass
         protocol.response_bytes(status, [*headers, _LAST], content)
 
-    async def _answer_in(self, threads: ThreadPoolExecutor, environ: Environ) -> Answer:
+    async def _answer_in(self, threads: ThreadPoolExecutor, environ: Environ) -> Response:
         return await asyncio.get_running_loop().run_in_executor(threads, self._answer, environ)
 
-    def _answer(self, environ: Environ) -> Answer:
+    def _answer(self, environ: Environ) -> Response:
         started: list[Any] = []
         start: Any = lambda status, headers, _=None: started.extend((status, headers))  # noqa: E731 (WSGI's type is wider)
         parts = self._call(environ, start)

@@ -10,13 +10,13 @@ from serving.dependencies.dagster_client import Run, StepFailure
 
 DETAILS = "the run in Dagster has the details"
 
-WORDS: dict[str, str] = {error.code: error.in_training for error in all_errors() if error.in_training}
+MESSAGES: dict[str, str] = {error.code: error.in_training for error in all_errors() if error.in_training}
 
 
-def why(run: Run, failures: list[StepFailure]) -> str:
+def failure_message(run: Run, failures: list[StepFailure]) -> str:
     """Return why the run failed: the words of the first failure whose class has some."""
     if run.status == "CANCELED":
         return "the training run was cancelled; start another"
     codes = (failure.metadata.get("code", "") for failure in failures)
-    kind = next((WORDS[code] for code in codes if code in WORDS), "the training run failed")
+    kind = next((MESSAGES[code] for code in codes if code in MESSAGES), "the training run failed")
     return f"{kind}; {DETAILS}"

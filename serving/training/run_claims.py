@@ -20,7 +20,7 @@ MAX_REMEMBERED = 1_000
 _PLACES = 2**62
 
 
-class Started:
+class RunClaims:
     """Orgs for which a training is being started, and runs that were started here. `folder` gives the shared folder."""
 
     def __init__(self, folder: Callable[[], Path]) -> None:

@@ -18,8 +18,8 @@ from leadscore.registry.ids import check_org_id
 from leadscore.registry.store import Registry
 from serving.dependencies.dagster_client import JOB, DagsterClient, Run
 from serving.telemetry.metrics import Metrics
-from serving.training.failure_messages import DETAILS, why
-from serving.training.run_claims import Started
+from serving.training.failure_messages import DETAILS, failure_message
+from serving.training.run_claims import RunClaims
 
 POLL_SECONDS = 0.5
 MAX_FAILED_POLLS = 5
@@ -82,14 +82,14 @@ class Trainings:
         dagster: DagsterClient,
         registry: Registry,
         metrics: Metrics,
-        started: Started,
+        claims: RunClaims,
         is_stopping: threading.Event,
         *,
         most_at_a_time: int,
         most_waiting: int,
     ) -> None:
         self._dagster, self._registry, self._metrics, self._is_stopping = dagster, registry, metrics, is_stopping
-        self._started = started
+        self._claims = claims
         self._slots = threading.BoundedSemaphore(max(1, most_at_a_time))
         self._waiting_slots = threading.BoundedSemaphore(max(1, most_waiting))
 
@@ -107,14 +107,14 @@ class Trainings:
 
     def start(self, org_id: str, request_id: str) -> str:
         """Launch a training and return its run id. Raises AlreadyTraining or DagsterUnavailable."""
-        with self._started.only(org_id) as is_only:
+        with self._claims.only(org_id) as is_only:
             if not is_only:
                 raise AlreadyTraining(None, is_followable=False)
             if active := self._dagster.active_run(org_id):
                 raise AlreadyTraining(active.run_id, is_followable=active.job_name == JOB)
             self._dagster.add_partition(org_id)
             run_id = self._dagster.launch(org_id, request_id)
-        self._started.remember(run_id)
+        self._claims.remember(run_id)
         return run_id
 
     def wait(self, org_id: str, run_id: str, wait_seconds: float) -> Outcome:
@@ -167,7 +167,7 @@ class Trainings:
             if failure.metadata.get("verdict") == "refuse":
                 message = failure.metadata.get("reasons") or failure.description
                 return Insufficient(org_id, run.run_id, message or "too little data")
-        return Failed(org_id, run.run_id, why(run, failures))
+        return Failed(org_id, run.run_id, failure_message(run, failures))
 
     def _trained(self, org_id: str, run_id: str, evaluation: dict[str, str], *, is_activated: bool) -> Outcome:
         version = evaluation.get("version")
@@ -186,7 +186,7 @@ class Trainings:
 
     def _count(self, outcome: Outcome) -> None:
         """Count an outcome once, however often it is asked for."""
-        if self._started.take(outcome.run_id):
+        if self._claims.take(outcome.run_id):
             self._metrics.model_training.labels(_status_of(outcome)).inc()
 
 

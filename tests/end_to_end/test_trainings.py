@@ -9,7 +9,7 @@ from typing import Any
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
 from serving.app import create_app
-from serving.training.failure_messages import WORDS
+from serving.training.failure_messages import MESSAGES
 
 TRAIN = "/api/v1/model/train"
 ENDED_SECONDS = 120
@@ -135,7 +135,7 @@ def test_a_training_that_fails_says_what_kind_of_thing_is_wrong(system: Any) -> 
 
     assert answer.status == 503
     assert answer.body["code"] == "training_failed"
-    assert answer.body["detail"] == f"{WORDS['source_mismatch']}; the run in Dagster has the details"
+    assert answer.body["detail"] == f"{MESSAGES['source_mismatch']}; the run in Dagster has the details"
     for inside in ("message", "relation", "SELECT", "/", ".sql", "Traceback"):
         assert inside not in answer.body["detail"]
     assert answer.body["run_id"]

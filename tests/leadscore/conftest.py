@@ -108,8 +108,8 @@ def _comparison(
 
 
 def _difference(candidate: float, baseline: float, gain: float, probability_better: float) -> Difference:
-    estimates = (Estimate(value, value - 0.0625, value + 0.0625) for value in (candidate, baseline, gain))
-    return Difference(*estimates, probability_better)
+    ours, theirs, gained = (Estimate(value, value - 0.0625, value + 0.0625) for value in (candidate, baseline, gain))
+    return Difference(ours, theirs, gained, probability_better)
 
 
 def _judge(registry: Registry, version: str, verdict: Verdict = "activate", org_id: str = ORG) -> Judgement:

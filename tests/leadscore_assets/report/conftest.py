@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from leadscore.arrays import Floats
 from leadscore.features import CONTRACT
 from leadscore.gate import Judgement, policy_from
 from leadscore.records import RecordCounts, Window
 from leadscore.registry.activation import apply_verdict
 from leadscore.registry.store import Registry
+from leadscore.registry.version import LoadedVersion
 from leadscore.settings import Settings
 from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.report.describe import material_from
@@ -86,7 +88,9 @@ class Reported:
 def _report(registry: Registry, features: FeatureRows, settings: Settings) -> Reported:
     gathered: list[ReportMaterial] = []
 
-    def describe(artifact, judgement, rows, champion):
+    def describe(
+        artifact: LoadedVersion, judgement: Judgement, rows: FeatureRows, champion: Floats | None
+    ) -> dict[str, bytes]:
         gathered.append(material_from(settings, artifact, judgement, rows, champion=champion))
         return {}
 

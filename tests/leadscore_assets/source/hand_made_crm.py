@@ -25,7 +25,7 @@ def day(days: float) -> datetime:
 
 def window(**changed: Any) -> Window:
     """Return the default window that ends at AS_OF, with something changed."""
-    values = {
+    values: dict[str, Any] = {
         "as_of": AS_OF.replace(tzinfo=UTC),
         "training_window_days": 183,
         "conversion_window_days": 90,
@@ -48,7 +48,8 @@ class Crm:
         """Insert one row; return its id."""
         names, holes = ", ".join(values), ", ".join(["%s"] * len(values))
         query = f"INSERT INTO {table} ({names}) VALUES ({holes}) RETURNING id"
-        return self.connection.execute(query, list(values.values())).fetchone()[0]
+        row: Any = self.connection.execute(query, list(values.values())).fetchone()
+        return int(row[0])
 
     def listing(self, *, org_id: str = ORG, **values: Any) -> int:
         return self.insert("annonce", **({"org_id": org_id, "title": "House", "status": "ACTIVE"} | values))

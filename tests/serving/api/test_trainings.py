@@ -28,7 +28,7 @@ from serving.app import create_app
 from serving.dependencies import dagster_client, dagster_queries
 from serving.services import EXTENSION, build_services
 from serving.training import runs as trainings_module
-from serving.training.failure_messages import WORDS
+from serving.training.failure_messages import MESSAGES
 from serving.training.runs import MAX_FAILED_POLLS
 from standalone.crm import create_tables
 
@@ -317,7 +317,9 @@ def test_a_failure_is_told_by_its_kind_and_never_by_its_own_text(client, dagster
     dagster.failures = [step_failure('/srv/secret.sql: relation "secret" does not exist at db.secret:5432', code=code)]
     answer = post(client)
     assert (answer.status_code, answer.json["code"]) == (503, "training_failed")
-    assert answer.json["detail"] == f"{WORDS.get(code, 'the training run failed')}; the run in Dagster has the details"
+    assert (
+        answer.json["detail"] == f"{MESSAGES.get(code, 'the training run failed')}; the run in Dagster has the details"
+    )
     assert answer.json["run_id"] == dagster.run_id
     assert "secret" not in answer.text
     assert int(answer.headers["Retry-After"]) > 0
@@ -339,7 +341,7 @@ def test_a_failure_is_told_by_its_kind_and_never_by_its_own_text(client, dagster
     ],
 )
 def test_each_kind_of_failure_that_a_training_meets_has_words(code, kind):
-    assert kind in WORDS[code]
+    assert kind in MESSAGES[code]
     assert code in codes_of(LeadscoreError)
 
 
@@ -350,7 +352,7 @@ def test_of_several_failures_the_first_with_a_known_kind_is_told(client, dagster
         step_failure("y", code="source_mismatch"),
         step_failure("z", code="not_materialized"),
     ]
-    assert post(client).json["detail"].startswith(WORDS["source_mismatch"])
+    assert post(client).json["detail"].startswith(MESSAGES["source_mismatch"])
 
 
 def test_a_failure_of_another_kind_is_told_without_its_words(client, dagster):

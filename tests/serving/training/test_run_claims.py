@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serving.training.run_claims import MAX_REMEMBERED, Started
+from serving.training.run_claims import MAX_REMEMBERED, RunClaims
 
 ROOT = Path(__file__).parents[3]
 ASK = """
 import sys
 from pathlib import Path
-from serving.training.run_claims import Started
-with Started(lambda: Path(sys.argv[1])).only(sys.argv[2]) as is_only:
+from serving.training.run_claims import RunClaims
+with RunClaims(lambda: Path(sys.argv[1])).only(sys.argv[2]) as is_only:
     print(is_only)
 """
 
@@ -24,7 +24,7 @@ def asked_elsewhere(folder: Path, org_id: str) -> str:
 
 
 def test_one_process_at_a_time_starts_a_training_of_an_org(tmp_path):
-    started = Started(lambda: tmp_path)
+    started = RunClaims(lambda: tmp_path)
     with started.only("acme") as is_only:
         assert is_only
         assert asked_elsewhere(tmp_path, "acme") == "False"
@@ -36,13 +36,13 @@ def test_one_process_at_a_time_starts_a_training_of_an_org(tmp_path):
 
 
 def test_a_run_is_taken_once_by_whichever_process_sees_its_end(tmp_path):
-    one, other = Started(lambda: tmp_path), Started(lambda: tmp_path)
+    one, other = RunClaims(lambda: tmp_path), RunClaims(lambda: tmp_path)
     one.remember("run-1")
     assert [other.take("run-1"), one.take("run-1"), one.take("run-2")] == [True, False, False]
 
 
 def test_of_too_many_runs_the_oldest_are_forgotten(tmp_path):
-    started = Started(lambda: tmp_path)
+    started = RunClaims(lambda: tmp_path)
     for index in range(MAX_REMEMBERED):
         (tmp_path / "runs").mkdir(exist_ok=True)
         (tmp_path / "runs" / f"run-{index}").touch()
