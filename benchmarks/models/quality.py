@@ -45,7 +45,7 @@ def judged(settings: Settings, org_id: str, features: FeatureRows) -> Judgement 
         return in_words(refusal)
     registry = Registry(settings.model_path)
     manifest = train(registry, org_id, features)
-    return judge(registry, org_id, manifest.version, features, policy)
+    return judge(registry, org_id, manifest.version, features, policy).judgement
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from leadscore.gate import policy_from
+from leadscore.errors import AlreadyJudged
+from leadscore.gate import Judgement, policy_from
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.assets.org_asset import org_asset
@@ -31,22 +32,12 @@ def evaluation(
     The candidate and the champion are compared on the same held-out leads. A version is judged once; materializing this
     again shows the stored judgement.
     """
-    # matplotlib and scikit-learn are needed by this step only
+    # matplotlib is needed by this step only
     from leadscore_assets.metadata.pictures import evaluation_pictures, versions_picture  # noqa: PLC0415
-    from leadscore_assets.report.describe import report_describer  # noqa: PLC0415
 
     org_id = context.partition_key
     with clear_failures():
-        judgement = judge(
-            registry,
-            org_id,
-            trained_model.version,
-            lead_features,
-            policy_from(settings),
-            run_id=context.run.run_id,
-            describe=report_describer(settings),
-            is_pooling=settings.pooled_model,
-        )
+        judgement = _judgement(context, settings, registry, lead_features, trained_model.version)
         versions = past_versions(registry, org_id)
     context.log.info("%s: %s", judgement.decision.verdict, judgement.decision.text)
     return dg.MaterializeResult(
@@ -61,3 +52,29 @@ def evaluation(
             "passed_gate": int(judgement.decision.verdict == "activate"),
         },
     )
+
+
+def _judgement(
+    context: dg.AssetExecutionContext, settings: Settings, registry: Registry, features: FeatureRows, version: str
+) -> Judgement:
+    """Return how the version was judged before or, the first time, judge it and store that with the report."""
+    # scikit-learn is needed the first time only
+    from leadscore_assets.report.describe import report_files  # noqa: PLC0415
+
+    org_id = context.partition_key
+    stored = registry.judgement(org_id, version)
+    if stored is not None:
+        return stored
+    judging = judge(
+        registry,
+        org_id,
+        version,
+        features,
+        policy_from(settings),
+        run_id=context.run.run_id,
+        is_pooling=settings.pooled_model,
+    )
+    try:
+        return registry.record_judgement(org_id, version, judging.judgement, report_files(settings, judging))
+    except AlreadyJudged:  # by another run, a moment ago
+        return registry.judgement(org_id, version) or judging.judgement

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from leadscore.arrays import Floats
-from leadscore.gate import Judgement
 from leadscore.registry.store import REPORT_FILE
-from leadscore.registry.version import LoadedVersion, Manifest
+from leadscore.registry.version import Manifest
 from leadscore.scoring import action_policy_from
 from leadscore.settings import Settings
-from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.report.figures import Links, ReportMaterial, material_of
 from leadscore_assets.report.render import render_report
-from leadscore_assets.training.judge import Describe
+from leadscore_assets.training.judge import Judging
 
 
-def report_describer(settings: Settings) -> Describe:
-    """Return what makes, of a judgement, the report that `judge` stores with it."""
-
-    def describe(
-        artifact: LoadedVersion, judgement: Judgement, features: FeatureRows, champion: Floats | None
-    ) -> Mapping[str, bytes]:
-        material = material_from(settings, artifact, judgement, features, champion=champion)
-        return {REPORT_FILE: render_report(material)}
-
-    return describe
+def report_files(settings: Settings, judging: Judging) -> dict[str, bytes]:
+    """Return the files to store with the judgement, by name: the report, a page."""
+    return {REPORT_FILE: render_report(material_from(settings, judging))}
 
 
-def material_from(
-    settings: Settings, artifact: LoadedVersion, judgement: Judgement, features: FeatureRows, *, champion: Floats | None
-) -> ReportMaterial:
+def material_from(settings: Settings, judging: Judging) -> ReportMaterial:
     """Gather a version's report as `material_of` does, with what the settings say."""
-    manifest = artifact.manifest
-    policy, links = action_policy_from(settings), _links(manifest, settings)
-    return material_of(artifact, judgement, features, champion, policy=policy, links=links)
+    policy, links = action_policy_from(settings), _links(judging.candidate.manifest, settings)
+    return material_of(
+        judging.candidate, judging.judgement, judging.features, judging.champion, policy=policy, links=links
+    )
 
 
 def _links(manifest: Manifest, settings: Settings) -> Links:

@@ -6,15 +6,15 @@ served by it. Which leads are held out depends on their ids alone, so neither mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 
 from leadscore.arrays import Floats
 from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
-from leadscore.errors import AlreadyJudged, Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound
+from leadscore.errors import Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound
 from leadscore.evaluation import EvaluationReport, Holdout, evaluate, has_both_outcomes
 from leadscore.gate import Judgement, Policy, Unevaluable, decide
 from leadscore.records import Window
@@ -37,7 +37,16 @@ class Judged:
     window: Window
 
 
-Describe = Callable[[LoadedVersion, Judgement, FeatureRows, Floats | None], Mapping[str, bytes]]
+class Judging(NamedTuple):
+    """A judgement that is not stored yet, with what it was made from; `champion` has shape (holdout rows,).
+
+    `champion` holds the probabilities that the org's own active version gives; None where it has none.
+    """
+
+    judgement: Judgement
+    candidate: LoadedVersion
+    features: FeatureRows
+    champion: Floats | None
 
 
 def judge(
@@ -48,20 +57,13 @@ def judge(
     policy: Policy,
     *,
     run_id: str | None = None,
-    describe: Describe | None = None,
     is_pooling: bool = False,
-) -> Judgement:
-    """Judge a version against the org's champion, store the judgement with it, and return it.
+) -> Judging:
+    """Judge a version against the one that scores the org's leads now; the registry is only read.
 
-    With `is_pooling` the pooled model, where there is one, stands in for a champion that the org does not have.
-    `describe(artifact, judgement, features, champion's probabilities on the holdout or None)` gives files to store
-    with the judgement: the report. A version is judged once: when that was done before, the stored judgement is
-    returned. Raises SourceMismatch when `features` are not the rows that it was trained on, Damaged when its files are
-    not as written.
+    With `is_pooling` that may be the pooled model. Raises SourceMismatch when `features` are not the rows that the
+    version was trained on, Damaged when its files are not as written.
     """
-    stored = registry.judgement(org_id, version)
-    if stored is not None:
-        return stored
     artifact = registry.load(org_id, version)
     _check_same_records(artifact, features)
     candidate, baseline = judged(artifact, features), judged_baseline(registry, org_id, features, is_pooling=is_pooling)
@@ -78,11 +80,7 @@ def judge(
         run_id=run_id,
         comparison=comparison,
     )
-    files = describe(artifact, judgement, features, champion.probabilities if champion else None) if describe else {}
-    try:
-        return registry.record_judgement(org_id, version, judgement, files)
-    except AlreadyJudged:  # by another run, a moment ago
-        return registry.judgement(org_id, version) or judgement
+    return Judging(judgement, artifact, features, champion.probabilities if champion else None)
 
 
 def _check_same_records(candidate: LoadedVersion, features: FeatureRows) -> None:

@@ -55,7 +55,8 @@ def live_through(settings: Settings, registry: Registry, months: list[datetime])
         if need.is_due:
             features = check_rows(extract(settings, ORG.org_id, window), CONTRACT)
             version = train(registry, ORG.org_id, features).version
-            judgement = judge(registry, ORG.org_id, version, features, policy_from(settings))
+            judging = judge(registry, ORG.org_id, version, features, policy_from(settings))
+            judgement = registry.record_judgement(ORG.org_id, version, judging.judgement)
             if judgement.decision.verdict == "activate":
                 apply_verdict(registry, ORG.org_id, version, by="the year")
         lived.append(Month(as_of, need.reason, active, judgement))

@@ -11,13 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leadscore.arrays import Floats
 from leadscore.features import CONTRACT
 from leadscore.gate import Judgement, policy_from
 from leadscore.records import RecordCounts, Window
 from leadscore.registry.activation import apply_verdict
 from leadscore.registry.store import Registry
-from leadscore.registry.version import LoadedVersion
 from leadscore.settings import Settings
 from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.report.describe import material_from
@@ -86,17 +84,10 @@ class Reported:
 
 
 def _report(registry: Registry, features: FeatureRows, settings: Settings) -> Reported:
-    gathered: list[ReportMaterial] = []
-
-    def describe(
-        artifact: LoadedVersion, judgement: Judgement, rows: FeatureRows, champion: Floats | None
-    ) -> dict[str, bytes]:
-        gathered.append(material_from(settings, artifact, judgement, rows, champion=champion))
-        return {}
-
     version = train(registry, ORG, features, run_id="run-7").version
-    judgement = judge(registry, ORG, version, features, policy_from(settings), describe=describe)
-    return Reported(registry, features, judgement, gathered[0])
+    judging = judge(registry, ORG, version, features, policy_from(settings))
+    judgement = registry.record_judgement(ORG, version, judging.judgement)
+    return Reported(registry, features, judgement, material_from(settings, judging))
 
 
 @pytest.fixture(scope="session")

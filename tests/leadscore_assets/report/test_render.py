@@ -14,7 +14,7 @@ from leadscore.comparison import Estimate
 from leadscore.gate import Reason, policy_from
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
-from leadscore_assets.report.describe import report_describer
+from leadscore_assets.report.describe import report_files
 from leadscore_assets.report.render import backtest_remark, mark, render_report
 from leadscore_assets.report.slices import Slice
 from leadscore_assets.training.judge import judge
@@ -336,7 +336,8 @@ def test_a_backtest_that_ranks_worse_is_a_warning(second):
 def test_the_report_is_stored_with_the_judgement(make_features, models):
     registry, settings, features = Registry(models()), Settings(dagster_url="http://dagster.example/"), make_features()
     version = train(registry, "acme", features, run_id="run-7").version
-    judge(registry, "acme", version, features, policy_from(settings), describe=report_describer(settings))
+    judging = judge(registry, "acme", version, features, policy_from(settings))
+    registry.record_judgement("acme", version, judging.judgement, report_files(settings, judging))
     content = registry.judged_file("acme", version, "report.html")
     assert "http://dagster.example/runs/run-7" in Page(content).links
     assert np.isclose(len(content), 50_000, rtol=0.5)
