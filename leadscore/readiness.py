@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from leadscore.arrays import Flags
 from leadscore.outcome_forecast import PACE_DAYS, Course, LeadFilter, OutcomeCounts, course, first_day, total
 from leadscore.records import Window
 from leadscore.requirements import Requirement
@@ -107,7 +107,7 @@ class _Prospect:
         """The needed number with its verb."""
         return "one is" if self.needed == 1 else f"{self.needed} are"
 
-    def is_met(self) -> npt.NDArray[np.bool_]:
+    def is_met(self) -> Flags:
         """Return on which days the requirement is met."""
         return self.course.is_met(self.needed)
 

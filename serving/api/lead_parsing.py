@@ -15,9 +15,9 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from msgspec.structs import astuple
 
+from leadscore.arrays import Floats
 from leadscore.errors import Fault, InvalidFeatures
 from leadscore.features import CONTRACT, Contract
 from serving.api.problems import Refusal, invalid
@@ -60,7 +60,7 @@ class Leads(NamedTuple):
         """Return the values of each lead that can be scored."""
         return map(self.read, self.leads)
 
-    def rows(self, features: int) -> npt.NDArray[np.float64]:
+    def rows(self, features: int) -> Floats:
         """Return the values as they are scored, shape (leads, features), NaN for what is unknown."""
         # numpy takes None for NaN
         numbers = np.fromiter(chain.from_iterable(self.values()), np.float64, len(self.leads) * features)

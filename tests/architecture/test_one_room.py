@@ -24,7 +24,7 @@ RULES = {
     "the types of shared arrays": (
         r"NDArray\[np\.(float32|float64|int32|int64|intp|bool_|str_)\]",
         "leadscore/arrays.py",
-        PACKAGES[:3],
+        PACKAGES,
     ),
     "the bins of the calibration": (r"\* CALIBRATION_BINS\)", "leadscore/evaluation.py", PACKAGES),
     "whether both outcomes occur": (r"\.any\(\) (or|and not) \w[\w.]*\.all\(\)", "leadscore/evaluation.py", PACKAGES),
