@@ -130,16 +130,8 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 def policy_from(settings: Settings) -> Policy:
-    """Return the policy that `settings` ask for."""
-    return Policy(
-        min_records=settings.min_records,
-        min_holdout_per_class=settings.min_holdout_per_class,
-        min_probability_better=settings.min_probability_better,
-        min_probability_better_stale=settings.min_probability_better_stale,
-        max_roc_auc_decrease=settings.max_roc_auc_decrease,
-        max_brier_increase=settings.max_brier_increase,
-        max_log_loss_increase=settings.max_log_loss_increase,
-    )
+    """Return the policy that `settings` ask for: each of its numbers is the setting of the same name."""
+    return Policy(**{name: getattr(settings, name) for name in Policy.__struct_fields__})
 
 
 def decide(
