@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 import time
+import uuid
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -110,7 +110,7 @@ class App(Flask):
 
 def request_id_from(header: str | None) -> str:
     """Return the caller's request id when it is well-formed, else a new one."""
-    return header if header and _REQUEST_ID.fullmatch(header) else secrets.token_hex(16)
+    return header if header and _REQUEST_ID.fullmatch(header) else str(uuid.uuid4())
 
 
 def _completed(headers: list[tuple[str, str]], request_id: str) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 TRAIN_ONCE = """
 import dagster as dg
-from leadscore.registry import Registry
+from leadscore.registry.store import Registry
 from leadscore.settings import read_settings
 from leadscore_assets.definitions import build_defs
 from leadscore_assets.commands.set_up_database import set_up

@@ -72,9 +72,8 @@ def judged(registry: Registry, verdict: Verdict = "hold", *, auc: Estimate | Non
 def test_versions_stand_in_their_order_with_their_decisions(registry: Registry) -> None:
     first, second, third = judged(registry, "activate"), judged(registry, "hold"), published(registry)
     with registry.exclusive(ORG):
-        registry.swap_pointer(
-            ORG, Pointer(first, None, "then", "a test", "a test", registry.manifest_sha256(ORG, first))
-        )
+        pointer = Pointer(first, None, "then", "a test", "a test", registry.manifest_sha256(ORG, first))
+        registry.swap_pointer(ORG, pointer, registry.history(ORG))
 
     found = past_versions(registry, ORG)
 

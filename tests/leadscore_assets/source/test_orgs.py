@@ -82,5 +82,8 @@ def test_each_org_is_judged_by_its_own_leads_and_training(crm: Crm) -> None:
 
 
 def test_a_database_without_our_functions_is_refused_with_the_remedy(database: Settings) -> None:
-    with connect(database) as connection, pytest.raises(SourceMismatch, match=r"leadscore_assets\.source\.setup"):
+    with (
+        connect(database) as connection,
+        pytest.raises(SourceMismatch, match=r"leadscore_assets\.commands\.set_up_database"),
+    ):
         training_needs(connection, window(), {}, 1)

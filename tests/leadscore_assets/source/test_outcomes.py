@@ -160,7 +160,10 @@ def test_a_condition_on_the_org_uses_its_index(crm: Crm) -> None:
 def test_without_the_crms_tables_or_our_functions_the_remedy_is_told(database: Settings, has_functions: bool) -> None:
     if has_functions:
         set_up(database)
-    with connect(database) as connection, pytest.raises(SourceMismatch, match=r"leadscore_assets\.source\.setup"):
+    with (
+        connect(database) as connection,
+        pytest.raises(SourceMismatch, match=r"leadscore_assets\.commands\.set_up_database"),
+    ):
         outcome_counts(connection, ORG, window())
 
 

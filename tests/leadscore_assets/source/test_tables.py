@@ -82,7 +82,7 @@ def test_what_was_never_stored_names_the_asset_to_materialize(connection: Connec
 def test_a_database_that_was_not_set_up_says_how_to(database: Settings) -> None:
     with connect(database) as connection:
         for attempt in (lambda: load(connection, ASSET, "north"), lambda: keep(connection, "north", rows("1"))):
-            with pytest.raises(SourceMismatch, match=r"Run `python -m leadscore_assets\.source\.setup`"):
+            with pytest.raises(SourceMismatch, match=r"Run `python -m leadscore_assets\.commands\.set_up_database`"):
                 attempt()
 
 
