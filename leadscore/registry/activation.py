@@ -16,9 +16,12 @@ from leadscore.registry.store import History, Pointer, Registry
 
 
 class Applied(NamedTuple):
-    """How a version was judged, and the org's pointer now: `is_activated` when this call moved it to the version."""
+    """How a version was judged, and the org's pointer now: `is_activated` when this call moved it to the version.
 
-    judgement: Judgement
+    Only a version that is active by force may have no judgement.
+    """
+
+    judgement: Judgement | None
     pointer: Pointer | None
     is_activated: bool
 
@@ -34,9 +37,11 @@ def apply_verdict(registry: Registry, org_id: str, version: str, *, by: str) -> 
     registry.check_exists(org_id, version)
     with registry.exclusive(org_id):
         history, judgement = registry.history(org_id), registry.judgement(org_id, version)
+        if history.active_version == version:
+            return Applied(judgement, history.pointer, is_activated=False)
         if judgement is None:
             raise NotActivatable(f"version {version} was not judged; materialize evaluation first")
-        if judgement.decision.verdict != "activate" or history.active_version == version:
+        if judgement.decision.verdict != "activate":
             return Applied(judgement, history.pointer, is_activated=False)
         if judgement.format < COMPARED_SINCE_FORMAT:
             raise NotActivatable(f"version {version} was judged by an earlier release, by other rules; train again")

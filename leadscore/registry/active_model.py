@@ -57,7 +57,7 @@ def as_served_to(org_id: str, version: LoadedVersion) -> LoadedVersion:
     return version if base_value is None else move_to_base_value(version, base_value)
 
 
-def no_active_model(model: ActiveModel | None) -> NoActiveModel:
-    """Return the error for an org without an active version of its own, whose leads `model` scores, if there is one."""
-    its_own = " of its own, and the pooled model scores its leads" if model else ""
+def no_active_model(*, is_pooled: bool) -> NoActiveModel:
+    """Return the error for an org without an active version of its own; `is_pooled` when the pooled model scores it."""
+    its_own = " of its own, and the pooled model scores its leads" if is_pooled else ""
     return NoActiveModel(f"the org has no active model{its_own}; train it, and see why if nothing was activated")

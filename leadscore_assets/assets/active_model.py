@@ -6,6 +6,7 @@ the partition is materialized, with the data version of the version that scores 
 
 import dagster as dg
 
+from leadscore.errors import Damaged
 from leadscore.registry.activation import Applied, apply_verdict
 from leadscore.registry.active_model import ActiveModel
 from leadscore.registry.active_model import active_model as model_that_scores
@@ -34,22 +35,33 @@ def active_model(
     org_id, version = context.partition_key, evaluation.version
     with clear_failures():
         applied = apply_verdict(registry, org_id, version, by=f"run {context.run.run_id}")
-        decision = applied.judgement.decision
-        if decision.verdict == "refuse":
+        is_active = applied.pointer is not None and applied.pointer.version == version
+        if applied.judgement and applied.judgement.decision.verdict == "refuse" and not is_active:
             window = registry.manifest(org_id, version).window
-            raise refused(decision, plan_for(settings, org_id, window, context.log))
-        model = _model_that_scores(registry, org_id, applied.pointer, is_pooling=settings.pooled_model)
-    context.log.info("%s of version %s; version %s scores the org's leads", decision.verdict, version, _version(model))
+            raise refused(applied.judgement.decision, plan_for(settings, org_id, window, context.log))
+        model = _model_that_scores(context, settings, registry, applied.pointer)
+    context.log.info("version %s %s; %s scores the org's leads", version, _verdict(applied), _version(model))
     return dg.MaterializeResult(
-        metadata={**_metadata(model, applied), **version_links(settings, org_id, version)},
+        metadata={**_metadata(model, applied, version), **version_links(settings, org_id, version)},
         data_version=dg.DataVersion(_data_version(model)),
     )
 
 
-def _model_that_scores(registry: Registry, org_id: str, own: Pointer | None, *, is_pooling: bool) -> ActiveModel | None:
-    return model_that_scores(
-        org_id, lambda owner: own if owner == org_id else registry.active(owner), is_pooling=is_pooling
-    )
+def _model_that_scores(
+    context: dg.AssetExecutionContext, settings: Settings, registry: Registry, own: Pointer | None
+) -> ActiveModel | None:
+    org_id = context.partition_key
+    try:
+        return model_that_scores(
+            org_id, lambda owner: own if owner == org_id else registry.active(owner), is_pooling=settings.pooled_model
+        )
+    except Damaged as error:  # the pooled model's: no fault of this org, whose leads nothing scores meanwhile
+        context.log.warning("the pooled model cannot score the org's leads: %s", error.message)
+        return None
+
+
+def _verdict(applied: Applied) -> str:
+    return applied.judgement.decision.verdict if applied.judgement else "was never judged"
 
 
 def _version(model: ActiveModel | None) -> str:
@@ -60,15 +72,14 @@ def _data_version(model: ActiveModel | None) -> str:
     return f"pooled:{_version(model)}" if model and model.scope == "pooled" else _version(model)
 
 
-def _metadata(model: ActiveModel | None, applied: Applied) -> dict[str, str]:
-    decision, candidate = applied.judgement.decision, applied.judgement.report.version
-    held = {"held_version": candidate} if decision.verdict == "hold" else {}
+def _metadata(model: ActiveModel | None, applied: Applied, candidate: str) -> dict[str, str]:
+    is_held = applied.judgement is not None and applied.judgement.decision.verdict == "hold"
     return {
         "version": _version(model),
         "model_scope": model.scope if model else NONE,
-        "verdict": decision.verdict,
-        "reasons": decision.text,
-        **held,
+        "verdict": _verdict(applied),
+        "reasons": applied.judgement.decision.text if applied.judgement else NONE,
+        **({"held_version": candidate} if is_held and candidate != _version(model) else {}),
         **(_pointer_metadata(model.pointer) if model else {}),
     }
 

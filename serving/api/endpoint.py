@@ -19,7 +19,7 @@ from serving.api.problems import CODES, Refusal
 from serving.api.request_parsing import JSON_TYPE, read_body, read_query
 from serving.api.schema import Answer, OrgRequest, Request
 from serving.services import EXTENSION
-from serving.telemetry.request_context import CONTEXT, ROUTE
+from serving.telemetry.request_context import CONTEXT
 
 View = Callable[..., Response]
 
@@ -53,7 +53,6 @@ class Endpoint:
         """Check what the request says of itself, parse it, and run the view."""
         asked: Any = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (Flask documents it)
         environ, services = asked.environ, current_app.extensions[EXTENSION]
-        environ[ROUTE] = asked.url_rule.rule
         if self.answers_json and environ.get("HTTP_ACCEPT", EVERYTHING) not in (EVERYTHING, JSON_TYPE):
             _check_accepted()
         query = read_query(self.query or Request, environ, services.settings)
@@ -99,11 +98,14 @@ class JsonResponse(Response):
     speaks of one.
     """
 
+    direct_passthrough = False
+
     def __init__(self, content: bytes, status: int, content_type: str, version: str | None) -> None:
         self._ready = [("Content-Type", content_type), ("Content-Length", str(len(content)))]
         if version is not None:
             self._ready.append((VERSION_HEADER, version))
-        self.response, self.version = [content], version
+        self.response = self._content = [content]
+        self.version = version
         self._status, self._status_code = _status_line(status), status
         self._on_close = []
 
@@ -114,9 +116,10 @@ class JsonResponse(Response):
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Send it; a HEAD gets the headers alone."""
-        changed = self.__dict__.get("headers")
-        start_response(self._status, self._ready if changed is None else changed.to_wsgi_list())
-        return () if environ["REQUEST_METHOD"] == "HEAD" else self.response  # type: ignore[return-value]
+        if "headers" in self.__dict__ or self._on_close or self.response is not self._content:
+            return super().__call__(environ, start_response)  # a hook changed it
+        start_response(self._status, self._ready)
+        return () if environ["REQUEST_METHOD"] == "HEAD" else self._content
 
 
 def answer(

@@ -87,11 +87,17 @@ def values_of(contract: Contract, features: msgspec.Raw) -> Values:
         return _judged(contract, _object_in(features), "/features")
 
 
+def check_is_object(features: msgspec.Raw) -> None:
+    """Raise Refusal 422 when the features of a lead are not a JSON object. It is asked before a version is loaded."""
+    if bytes(memoryview(features)[:1]) != b"{":
+        _object_in(features)
+
+
 def _object_in(features: msgspec.Raw) -> dict[str, Any]:
-    parsed = parse_json(features)
-    if not isinstance(parsed, dict):
-        raise invalid((Fault("/features", "wrong_type", "Expected `object`"),), 422, "invalid_request")
-    return parsed
+    try:
+        return msgspec.convert(parse_json(features), dict[str, Any])
+    except msgspec.ValidationError as error:
+        raise invalid((Fault("/features", "wrong_type", text_of(error)),), 422, "invalid_request") from error
 
 
 def check_count(batch: msgspec.Raw, max_leads: int) -> None:

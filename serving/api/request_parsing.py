@@ -76,6 +76,9 @@ def _defaults_of(kind: type[Query]) -> Query:
 def read_body(kind: type[Body], environ: Environ, settings: Settings) -> Body:
     """Return the JSON body as `kind`. Raises Refusal 400, 411, 413, 415 or 422."""
     body = _read_bytes(environ, settings.max_body_bytes)
+    if not body.isascii() or b"\\" in body:
+        # what is hidden in a part that is left as it came must be JSON in UTF-8, too
+        parse_object(body)
     try:
         read: Body = _decoder_of(kind).decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -1,6 +1,6 @@
 """Every request and answer of the API as a type. Requests are checked against them, the description is made of them.
 
-Fields are never renamed, retyped or dropped: callers exist. How bytes become these types is in `boundary`.
+Fields are never renamed, retyped or dropped: callers exist. How bytes become these types is in `request_parsing`.
 """
 
 from __future__ import annotations

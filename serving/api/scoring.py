@@ -12,7 +12,7 @@ from leadscore.errors import InvalidFeatures
 from leadscore.registry.version import LoadedVersion
 from leadscore.scoring import Scores, score_row, score_rows
 from serving.api.endpoint import JsonResponse, answer, endpoint
-from serving.api.lead_parsing import Faulty, Leads, Values, check_count, leads_of, row_of, values_of
+from serving.api.lead_parsing import Faulty, Leads, Values, check_count, check_is_object, leads_of, row_of, values_of
 from serving.api.problems import Refusal, refusal_of
 from serving.api.schema import (
     BatchAnswer,
@@ -46,6 +46,7 @@ _REFUSALS = {
 )
 def predict(services: Services, query: ScoringQuery, body: PredictRequest) -> JsonResponse:
     """Score one lead."""
+    check_is_object(body.features)
     version = services.models.active(body.org_id)
     manifest, scorer = version.manifest, version.scorer
     values = values_of(manifest.contract, body.features)

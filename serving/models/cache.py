@@ -102,15 +102,15 @@ class ModelCache:
         """
         found = active_model(org_id, self._pointer, is_pooling=self._is_pooling)
         if found is None:
-            raise no_active_model(None)
+            raise no_active_model(is_pooled=False)
         return found
 
     def own_pointer(self, org_id: str) -> Pointer:
         """Return the pointer to the org's own active version. Raises NoActiveModel or Damaged."""
-        found = self.active_model(org_id)
-        if found.owner != org_id:
-            raise no_active_model(found)
-        return found.pointer
+        pointer = self._pointer(org_id)
+        if pointer is None:
+            raise no_active_model(is_pooled=self._is_pooling and self._registry.pointer_stamp(POOLED) is not None)
+        return pointer
 
     def active(self, org_id: str) -> LoadedVersion:
         """Return the version that scores the org's leads, verified. Raises NoActiveModel or Damaged."""
@@ -163,6 +163,9 @@ class ModelCache:
         stamp = self._registry.pointer_stamp(owner)
         known = self._pointers.get(owner)
         if known is not None and known[0] == stamp:
+            with self._lock:
+                if owner in self._pointers:  # another thread may have let it go just now
+                    self._pointers.move_to_end(owner)
             return known[1]
         # the stamp is older than what is read here, so a swap in between is noticed by the next request
         pointer = None if stamp is None else self._registry.active(owner)

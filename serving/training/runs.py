@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from leadscore.errors import AlreadyTraining, DagsterUnavailable, RunNotFound, TooManyTrainings
 from leadscore.evaluation import Metrics as ModelMetrics
+from leadscore.pooling import scope_of
 from leadscore.registry.ids import check_org_id
 from leadscore.registry.store import Registry
 from serving.dependencies.dagster_client import JOB, DagsterClient, Run
@@ -158,8 +159,10 @@ class Trainings:
         if run.status != "SUCCESS":
             return self._failed(org_id, run)
         # a run that holds its version materializes the active model, too: as what it was before
-        served = materialized.get("active_model", {}).get("version")
-        return self._trained(org_id, run.run_id, evaluation, is_activated=served == evaluation.get("version"))
+        served = materialized.get("active_model", {})
+        is_own = served.get("model_scope") == scope_of(org_id)  # a pooled version may have the same id
+        is_activated = is_own and served.get("version") == evaluation.get("version")
+        return self._trained(org_id, run.run_id, evaluation, is_activated=is_activated)
 
     def _failed(self, org_id: str, run: Run) -> Outcome:
         failures = self._dagster.failures(run.run_id) if run.status == "FAILURE" else []

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from leadscore.registry.activation import roll_back
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.definitions import build_defs
@@ -356,3 +357,19 @@ def test_no_password_and_no_lead_is_in_the_metadata(train: Any, crm_settings: Se
     assert "conversion_records" in events
     for private in (crm_settings.db_password, "555 010 99", "Ada Example", "ada@example.org"):
         assert private not in events
+
+
+def test_active_model_alone_confirms_a_version_that_is_active_by_force(
+    train: Any, registry: Registry, crm_settings: Settings
+) -> None:
+    """It was held, and somebody's explicit act made it active: that is what holds."""
+    train("sound", settings=replace(crm_settings, min_probability_better=1.0))
+    [version] = registry.versions("sound")
+    roll_back(registry, "sound", version, by="me", reason="I insist", is_forced=True)
+
+    result = train("sound", only=["active_model"])
+
+    shown = metadata_of(result, "active_model")
+    assert result.success
+    assert (shown["version"], shown["verdict"], shown["activation_reason"]) == (version, "hold", "I insist")
+    assert "held_version" not in shown

@@ -6,6 +6,7 @@ import json
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
 from leadscore.settings import PROJECT_ROOT
@@ -325,3 +326,22 @@ def test_a_defect_is_answered_without_detail_and_logged(client, parts, features,
     assert_refused(answer, 500)
     assert "detail of the inside" not in answer.text
     assert any(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize("hidden", [b"\xff", b"\xed\xa0\x80", b"\\ud800", b"\\x"])
+@pytest.mark.parametrize("name", [b"features", b"batch"])
+def test_what_is_not_utf_8_is_refused_in_a_member_that_another_of_its_name_hides(client, shelf, features, name, hidden):
+    shelf.activated()
+    path, good = (PREDICT, features) if name == b"features" else (f"{PREDICT}/batch", [{"features": features}])
+    good = msgspec.json.encode(good)
+    body = b'{"' + name + b'":{"' + hidden + b'":1},"' + name + b'":' + good + b"}"
+    answer = client.post(path, data=body, content_type="application/json")
+    assert_refused(answer, 400)
+    assert answer.json["code"] == "invalid_json"
+
+
+@pytest.mark.parametrize("features", [b"1", b"[]", b"null", b'"x"', b"true"])
+def test_features_that_are_not_an_object_are_refused_before_a_model_is_looked_for(client, features):
+    answer = client.post(PREDICT, data=b'{"features":' + features + b"}", content_type="application/json")
+    assert_refused(answer, 422)
+    assert answer.json["errors"][0]["pointer"] == "/features"

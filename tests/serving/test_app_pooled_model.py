@@ -244,3 +244,11 @@ def test_a_pool_that_is_gone_is_no_model(shelf):
     (shelf.registry.root / POOLED / "active.json").unlink()
     with pytest.raises(NoActiveModel):
         cache.active("a")
+
+
+def test_a_damaged_pooled_pointer_changes_no_answer_about_an_orgs_own_model(pooling, shelf):
+    shelf.pooled(new=0.3)
+    (shelf.registry.root / POOLED / "active.json").write_bytes(b"{}")
+    for path in (INFO, "/api/v1/model/feature-importance", "/api/v1/model/report"):
+        answer = pooling.get(path, query_string={"org_id": "new"})
+        assert (answer.status_code, answer.json["code"]) == (404, "no_active_model")

@@ -79,3 +79,53 @@ def test_an_asynchronous_hook_is_refused_and_never_passed_over(app: Flask) -> No
     app.before_request(hook)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     assert app.test_client().get("/health").status_code == 500
+
+
+@pytest.mark.parametrize("register", [Flask.teardown_request, Flask.teardown_appcontext])
+def test_a_teardown_hook_that_fails_gives_one_whole_answer_and_one_record(
+    register: Callable[..., Any], app: Flask, parts: Any, shelf: Any, features: dict[str, Any]
+) -> None:
+    """The answer that was begun is not mixed with the one about the defect, and no request counts as under way."""
+    shelf.activated()
+
+    def fail(_error: Any) -> None:
+        raise ZeroDivisionError
+
+    register(app, fail)
+    answer = app.test_client().post(PREDICT, json={"features": features})
+    assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
+    assert int(answer.headers["Content-Length"]) == len(answer.data)
+    text = parts.metrics.text().decode()
+    assert f'leadscore_http_requests_total{{method="POST",route="{PREDICT}",status="500"}} 1.0' in text
+    assert "leadscore_http_requests_in_progress 0.0" in text
+
+
+def test_what_a_hook_does_to_a_ready_answer_is_sent(app: Flask, shelf: Any, features: dict[str, Any]) -> None:
+    """Another body, another status, something to do once it is sent."""
+    shelf.activated()
+    done: list[str] = []
+
+    @app.after_request
+    def change(response: Response) -> Response:
+        assert not response.direct_passthrough
+        response.call_on_close(lambda: done.append("closed"))
+        response.set_data(b"another body")
+        response.status_code = 418
+        return response
+
+    answer = app.test_client().post(PREDICT, json={"features": features})
+    answer.close()
+    assert (answer.status_code, answer.data, answer.headers["Content-Length"]) == (418, b"another body", "12")
+    assert done == ["closed"]
+
+
+def test_the_route_is_recorded_whoever_answers(app: Flask, parts: Any) -> None:
+    app.before_request(refuse)
+    client = app.test_client()
+    client.get("/health")
+    client.options(PREDICT)
+    client.get("/nowhere")
+    text = parts.metrics.text().decode()
+    assert 'method="GET",route="/health",status="403"' in text
+    assert f'method="OPTIONS",route="{PREDICT}",status="403"' in text
+    assert 'method="GET",route="other",status="403"' in text
