@@ -21,6 +21,7 @@ LeadscoreError
 │   └── Damaged             the stored files are not what was written
 │       └── UnsupportedFormat  written by a newer release
 ├── RegistryUnavailable     the registry's folder cannot be written
+├── RegistryBusy            another change of the org's versions is under way; ask again later
 ├── DatabaseUnavailable     PostgreSQL cannot be reached, refuses us, or takes too long
 ├── DagsterUnavailable      Dagster cannot be reached, or does not answer as expected
 ├── SourceMismatch          the CRM's tables or the records' SQL do not fit the contract
@@ -238,6 +239,15 @@ class RegistryUnavailable(LeadscoreError):
     status = 503
     meaning = "The model registry cannot be read or written."
     in_training = "the model registry could not be used"
+
+
+class RegistryBusy(LeadscoreError):
+    """Another process or thread holds the lock of the org's folder, and did not let go of it in time."""
+
+    code = "registry_busy"
+    status = 503
+    meaning = "Another change of the org's versions is under way."
+    in_training = "another change of the org's versions took too long"
 
 
 class DatabaseUnavailable(LeadscoreError):

@@ -14,6 +14,9 @@ from leadscore_assets.schedules import retraining_schedule
 from leadscore_assets.sensors import follow_orgs
 from leadscore_assets.source.extraction import check_sql
 
+# for an org's lock in the registry: nobody waits for the answer
+TRAINING_WAIT_SECONDS = 60.0
+
 
 def build_defs(settings: Settings) -> dg.Definitions:
     """Return the definitions for `settings`; tests pass their own."""
@@ -25,7 +28,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
         sensors=[follow_orgs],
         resources={
             "settings": settings,
-            "registry": Registry(settings.model_path),
+            "registry": Registry(settings.model_path, wait_seconds=TRAINING_WAIT_SECONDS),
             "crm": Crm(settings),
             "io_manager": LeadscoreTables(settings),
         },

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from leadscore.errors import ActiveVersionMoved, NotActivatable
+from leadscore.errors import ActiveVersionMoved, Damaged, NotActivatable, UnsupportedFormat
 from leadscore.formats import COMPARED_SINCE_FORMAT
 from leadscore.gate import Judgement
 from leadscore.registry.store import History, Pointer, Registry
@@ -64,12 +64,14 @@ def roll_back(
 ) -> Pointer:
     """Make an earlier version active again, and return the new pointer; nothing changes when it is active already.
 
-    A version that was held, refused or never judged needs `is_forced`, the explicit act. `expected_active`, when
-    given, must be the active version. Raises VersionNotFound, NotActivatable, ActiveVersionMoved or Damaged.
+    A version that was held, refused or never judged needs `is_forced`, the explicit act. So does one whose evaluation
+    is damaged, and an org whose pointer is: it is written anew. `expected_active`, when given, must be the active
+    version. Raises VersionNotFound, NotActivatable, ActiveVersionMoved or Damaged.
     """
     registry.check_exists(org_id, version)
     with registry.exclusive(org_id):
-        history, judgement = registry.history(org_id), registry.judgement(org_id, version)
+        history = _history(registry, org_id, is_forced=is_forced)
+        judgement = _judgement(registry, org_id, version, is_forced=is_forced)
         if expected_active is not None:
             _check_unmoved(history, expected_active)
         if not is_forced and (judgement is None or judgement.decision.verdict != "activate"):
@@ -81,6 +83,28 @@ def roll_back(
             registry.verify(org_id, version, history.pointer.manifest_sha256)
             return history.pointer
         return _swap(registry, org_id, version, judgement, history, by=by, reason=reason)
+
+
+def _history(registry: Registry, org_id: str, *, is_forced: bool) -> History:
+    try:
+        return registry.history(org_id)
+    except UnsupportedFormat:
+        raise  # a newer release can read it
+    except Damaged:
+        if not is_forced:
+            raise
+        return registry.history_without_pointer(org_id)
+
+
+def _judgement(registry: Registry, org_id: str, version: str, *, is_forced: bool) -> Judgement | None:
+    try:
+        return registry.judgement(org_id, version)
+    except UnsupportedFormat:
+        raise
+    except Damaged:
+        if not is_forced:
+            raise
+        return None
 
 
 def _check_unmoved(history: History, expected_active: str | None) -> None:

@@ -75,7 +75,8 @@ def read_if_there(path: Path) -> bytes | None:
 
 def write_durably(path: Path, content: bytes) -> None:
     """Make the file, which must not exist yet, and return once its content is on the disk."""
-    with path.open("xb") as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

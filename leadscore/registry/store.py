@@ -13,7 +13,6 @@ take turns through a lock on the org's folder. Who may be active is not decided 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -53,6 +52,7 @@ from leadscore.registry.ids import (
     is_version_id,
     next_version_id,
 )
+from leadscore.registry.org_lock import OrgLocks
 from leadscore.registry.version import (
     ENGINE_FILE,
     MANIFEST_FILE,
@@ -69,10 +69,11 @@ EVALUATION_FILE = "evaluation.json"
 REPORT_FILE = "report.html"
 POINTER_FILE = "active.json"
 HISTORY_FILE = "activations.jsonl"
-LOCK_FILE = ".lock"
+# a caller over HTTP waits for an answer meanwhile; a training may wait longer
+LOCK_WAIT_SECONDS = 5.0
 MOST_PATHS = 4_096
 
-_POINTER_REMEDY = "delete it, then roll back to a version or train again"
+_POINTER_REMEDY = "roll back to a version with force and a reason, which writes it anew"
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -100,10 +101,11 @@ class History(msgspec.Struct, frozen=True):
 
 
 class Registry:
-    """The versions of all orgs below one folder."""
+    """The versions of all orgs below one folder. A writer waits `wait_seconds` for an org's lock at most."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, wait_seconds: float = LOCK_WAIT_SECONDS) -> None:
         self.root = root
+        self._locks = OrgLocks(wait_seconds)
         # asked for with every request
         self._pointer_path = lru_cache(MOST_PATHS)(lambda org_id: str(self._org_folder(org_id) / POINTER_FILE))
 
@@ -187,7 +189,7 @@ class Registry:
             return None
         pointer = decode_document(content, Pointer, POINTER_FILE, _POINTER_REMEDY)
         if not is_version_id(pointer.version):
-            raise Damaged(f"{POINTER_FILE} names no version; delete it, then roll back to a version or train again")
+            raise Damaged(f"{POINTER_FILE} does not name a version; {_POINTER_REMEDY}")
         return pointer
 
     def pointer_stamp(self, org_id: str) -> tuple[int, int, int] | None:
@@ -207,12 +209,18 @@ class Registry:
 
     def history(self, org_id: str) -> History:
         """Return the org's activations. Raises Damaged, or UnsupportedFormat when a newer release wrote them."""
-        content = read_if_there(self._org_folder(org_id) / HISTORY_FILE) or b""
-        entries = [entry for entry in map(_history_entry, content.splitlines()) if entry]
-        pointer = self.active(org_id)
+        entries, pointer = self._history_entries(org_id), self.active(org_id)
         # a crash between the swap and the entry leaves the pointer as the only witness
         is_witness = pointer is not None and pointer not in entries
         return History([*entries, pointer] if pointer and is_witness else entries, pointer)
+
+    def history_without_pointer(self, org_id: str) -> History:
+        """Return the activations of an org whose pointer is damaged."""
+        return History(self._history_entries(org_id), None)
+
+    def _history_entries(self, org_id: str) -> list[Pointer]:
+        content = read_if_there(self._org_folder(org_id) / HISTORY_FILE) or b""
+        return [entry for entry in map(_history_entry, content.splitlines()) if entry]
 
     # writing
 
@@ -231,7 +239,7 @@ class Registry:
             manifest = describe(version, {name: sha256_of(content) for name, content in files.items()})
             partial = folder / f"{PARTIAL_PREFIX}{version}"
             try:
-                partial.mkdir()
+                partial.mkdir(mode=0o700)
                 for name, content in {**files, MANIFEST_FILE: _pretty(manifest)}.items():
                     write_durably(partial / name, content)
                 sync_folder(partial)
@@ -271,14 +279,14 @@ class Registry:
 
     @contextmanager
     def exclusive(self, org_id: str) -> Iterator[Path]:
-        """Hold the org's lock, which the kernel frees when the process dies; yields the org's folder."""
+        """Hold the org's lock; yields the org's folder. Raises RegistryBusy, or RegistryUnavailable."""
         folder = self._org_folder(org_id)
         try:
             if not folder.is_dir():
-                folder.mkdir(parents=True, exist_ok=True)
+                self.root.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(mode=0o700, exist_ok=True)
                 sync_folder(self.root)
-            with (folder / LOCK_FILE).open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with self._locks.hold(folder):
                 yield folder
         except OSError as error:
             raise RegistryUnavailable(

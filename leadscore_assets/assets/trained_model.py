@@ -39,6 +39,8 @@ def trained_model(
     if refusal:
         raise refused(refusal, plan_for(settings, context.partition_key, lead_features.window, context.log))
     with clear_failures():
+        # a damaged pointer or history would fail the activation, after all the work
+        registry.history(context.partition_key)
         manifest = train(registry, context.partition_key, lead_features, run_id=context.run.run_id)
     context.log.info("version %s published as a candidate", manifest.version)
     return dg.MaterializeResult(

@@ -373,3 +373,14 @@ def test_active_model_alone_confirms_a_version_that_is_active_by_force(
     assert result.success
     assert (shown["version"], shown["verdict"], shown["activation_reason"]) == (version, "hold", "I insist")
     assert "held_version" not in shown
+
+
+def test_a_damaged_pointer_fails_a_training_before_a_version_is_fitted(train: Any, registry: Registry) -> None:
+    (registry.root / "sound").mkdir(parents=True)
+    (registry.root / "sound" / "active.json").write_bytes(b"")
+
+    result = train("sound")
+
+    assert not result.success
+    assert "roll back to a version with force and a reason" in failure_text(result, "trained_model")
+    assert registry.versions("sound") == []

@@ -12,7 +12,15 @@ from typing import Any
 
 import pytest
 
-from leadscore.errors import ActiveVersionMoved, Damaged, InvalidId, LeadscoreError, NotActivatable, VersionNotFound
+from leadscore.errors import (
+    ActiveVersionMoved,
+    Damaged,
+    InvalidId,
+    LeadscoreError,
+    NotActivatable,
+    UnsupportedFormat,
+    VersionNotFound,
+)
 from leadscore.gate import Judgement
 from leadscore.registry.activation import apply_verdict, roll_back
 from leadscore.registry.store import Registry
@@ -222,11 +230,29 @@ def test_what_is_no_id_is_refused(org_id: str, version: str, registry: Registry,
         roll_back(registry, org_id, version, by="me", reason="", is_forced=True)
 
 
-def test_after_a_damaged_pointer_was_deleted_a_rollback_mends_the_org(registry: Registry, versions: list[str]) -> None:
-    pointer_file = registry.root / "acme" / "active.json"
-    pointer_file.write_bytes(b"{")
-    with _refused(registry, Damaged, "delete it, then roll back to a version"):
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"format": 1}', b"\xff"])
+def test_a_damaged_pointer_is_written_anew_by_a_forced_rollback(
+    content: bytes, registry: Registry, versions: list[str]
+) -> None:
+    """Its loss is said in the error, and the history keeps what it held."""
+    (registry.root / "acme" / "active.json").write_bytes(content)
+    with _refused(registry, Damaged, "roll back to a version with force and a reason"):
         roll_back(registry, "acme", versions[1], by="me", reason="mend")
-    pointer_file.unlink()
-    roll_back(registry, "acme", versions[1], by="me", reason="mend")
+    with _refused(registry, Damaged, "roll back to a version with force and a reason"):
+        apply_verdict(registry, "acme", versions[1], by="run-7")
+    pointer = roll_back(registry, "acme", versions[1], by="me", reason="mend", is_forced=True)
+    assert registry.active("acme") == pointer
     assert [entry.version for entry in registry.history("acme").entries] == versions[:2]
+
+
+def test_a_version_whose_evaluation_is_damaged_comes_back_by_force(registry: Registry, versions: list[str]) -> None:
+    (registry.root / "acme" / versions[1] / "evaluation.json").write_bytes(b"{")
+    with _refused(registry, Damaged, "evaluation.json"):
+        roll_back(registry, "acme", versions[1], by="me", reason="mend")
+    assert roll_back(registry, "acme", versions[1], by="me", reason="mend", is_forced=True).version == versions[1]
+
+
+def test_a_pointer_of_a_newer_release_is_not_written_over_by_force(registry: Registry, versions: list[str]) -> None:
+    (registry.root / "acme" / "active.json").write_bytes(b'{"format": 99}')
+    with _refused(registry, UnsupportedFormat):
+        roll_back(registry, "acme", versions[1], by="me", reason="mend", is_forced=True)

@@ -253,7 +253,7 @@ def test_a_pointer_that_is_no_file_is_refused_at_once(put: Callable[[Path], None
 def test_a_pointer_to_what_is_no_version_is_damaged(registry: Registry) -> None:
     (registry.root / "acme").mkdir(parents=True)
     (registry.root / "acme" / "active.json").write_bytes(module._pretty(_pointer("../../globex/2026")))
-    with pytest.raises(Damaged, match="names no version"):
+    with pytest.raises(Damaged, match="does not name a version"):
         registry.active("acme")
 
 
