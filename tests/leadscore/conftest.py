@@ -139,6 +139,12 @@ def make_forest() -> Callable[..., Forest]:
     return _forest
 
 
+@pytest.fixture
+def arrays() -> dict[str, Any]:
+    """Give the arrays of a forest."""
+    return _forest().to_arrays()
+
+
 @pytest.fixture(scope="session")
 def make_manifest() -> Callable[..., Manifest]:
     """Give `make_manifest(org_id, version, files, **changed)`."""

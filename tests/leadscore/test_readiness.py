@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from leadscore.errors import InvalidSettings
-from leadscore.outcome_forecast import PACE_DAYS, LeadCount, OutcomeCounts, counts_query
+from leadscore.outcome_forecast import PACE_DAYS, LeadCount, OutcomeCounts
 from leadscore.readiness import LONGEST_WINDOW_DAYS, Need, Readiness, assess
 from leadscore.records import Window
 from leadscore.requirements import training_requirements
@@ -225,13 +225,6 @@ def test_open_leads_that_leave_the_window_before_their_outcome_are_never_records
 def test_the_plan_stands_behind_a_refusal_with_its_time() -> None:
     readiness = judged(OutcomeCounts(None))
     assert readiness.added_to("Too little.") == f"Too little. As of 2026-06-01: {readiness.message}"
-
-
-def test_the_databases_time_is_utc_without_a_zone() -> None:
-    elsewhere = AS_OF.astimezone(tz=datetime.strptime("+0500", "%z").tzinfo)
-    query, arguments = counts_query("acme", Window(elsewhere, 183, 90, ("WON", "SOLD"), (7, 14)))
-    assert query.count("%s") == len(arguments)
-    assert arguments == ["acme", datetime(2026, 6, 1), 183, 90, ["WON", "SOLD"], 7, PACE_DAYS]
 
 
 groups = st.builds(

@@ -6,8 +6,7 @@ import json
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ import pytest
 from leadscore.errors import Damaged, UnsupportedFormat
 from leadscore.forest import Forest
 from leadscore.formats import FORMAT
-from leadscore.registry.durable_files import sha256_of
-from leadscore.registry.safetensors import encode_arrays, read_arrays
+from leadscore.registry.safetensors import encode_arrays
 from leadscore.registry.store import Registry
 from leadscore.registry.version import (
     ENGINE_FILE,
@@ -30,74 +28,10 @@ from leadscore.registry.version import (
     decode_scorer,
     load_version,
 )
+from tests.leadscore.registry.stored_files import Boom, flipped, stored
 
 MakeManifest = Callable[..., Manifest]
 Publish = Callable[..., str]
-
-
-@pytest.fixture
-def arrays(make_forest: Callable[..., Forest]) -> dict[str, Any]:
-    return make_forest().to_arrays()
-
-
-def _stored(folder: Path, content: bytes) -> tuple[Path, str]:
-    path = folder / FOREST_FILE
-    path.write_bytes(content)
-    return path, sha256_of(content)
-
-
-@contextmanager
-def _flipped(path: Path, index: int, bits: int) -> Iterator[None]:
-    """Change one byte of the file in its place, and change it back."""
-    with path.open("r+b", buffering=0) as file:
-        file.seek(index)
-        byte = file.read(1)
-        for content in (bytes([byte[0] ^ bits]), byte):
-            file.seek(index)
-            file.write(content)
-            if content != byte:
-                yield
-
-
-def _in_layout(header: object) -> bytes:
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + bytes(64)
-
-
-def test_arrays_read_back_as_they_were_and_cannot_be_written(tmp_path: Path, arrays: dict[str, Any]) -> None:
-    found = read_arrays(*_stored(tmp_path, encode_arrays(arrays)))
-    assert found.keys() == arrays.keys()
-    for name, array in arrays.items():
-        assert (found[name].dtype, found[name].tolist()) == (array.dtype, array.tolist())
-        assert found[name].flags.aligned
-        assert not found[name].flags.writeable
-
-
-def test_the_file_is_in_the_layout_that_any_safetensors_reader_opens(arrays: dict[str, Any]) -> None:
-    """The length of the header, the header, then the arrays without a gap: read here without our reader."""
-    content = encode_arrays(arrays)
-    length = int.from_bytes(content[:8], "little")
-    header, body = json.loads(content[8 : 8 + length]), content[8 + length :]
-    types = {"BOOL": "?", "I16": "<i2", "I32": "<i4", "F32": "<f4", "F64": "<f8"}
-    places = sorted(entry["data_offsets"] for entry in header.values())
-    assert [first for first, _ in places] == [0, *(last for _, last in places[:-1])]
-    assert places[-1][1] == len(body)
-    for name, entry in header.items():
-        first, last = entry["data_offsets"]
-        read = np.frombuffer(body[first:last], types[entry["dtype"]]).reshape(entry["shape"])
-        assert read.tolist() == arrays[name].tolist()
-
-
-def test_the_same_arrays_give_the_same_bytes_in_whatever_order_they_come(arrays: dict[str, Any]) -> None:
-    assert encode_arrays(dict(reversed(arrays.items()))) == encode_arrays(arrays)
-
-
-def test_every_changed_byte_of_the_forest_is_noticed(tmp_path: Path, arrays: dict[str, Any]) -> None:
-    content = encode_arrays(arrays)
-    path, recorded = _stored(tmp_path, content)
-    for index in range(len(content)):
-        with _flipped(path, index, 0x01), pytest.raises(Damaged, match="its SHA-256 differs"):
-            read_arrays(path, recorded)
 
 
 def test_every_changed_byte_of_the_manifest_is_noticed_when_its_hash_is_known(
@@ -106,7 +40,7 @@ def test_every_changed_byte_of_the_manifest_is_noticed_when_its_hash_is_known(
     version = publish(registry)
     path, recorded = registry.root / "acme" / version / MANIFEST_FILE, registry.manifest_sha256("acme", version)
     for index in range(path.stat().st_size):
-        with _flipped(path, index, 0x01), pytest.raises(Damaged, match="is not what was written"):
+        with flipped(path, index, 0x01), pytest.raises(Damaged, match="is not what was written"):
             registry.load("acme", version, recorded)
 
 
@@ -116,7 +50,7 @@ def test_a_manifest_that_is_no_text_any_more_is_noticed_even_without_its_hash(
     version = publish(registry)
     path = registry.root / "acme" / version / MANIFEST_FILE
     for index in range(0, path.stat().st_size, 16):
-        with _flipped(path, index, 0x80), pytest.raises(Damaged):
+        with flipped(path, index, 0x80), pytest.raises(Damaged):
             registry.load("acme", version)
 
 
@@ -168,25 +102,6 @@ def test_what_is_no_plain_file_is_refused_at_once(
     assert time.monotonic() - started_at < 5
 
 
-class Boom:
-    """Unpickling it makes a folder, which shows that code ran."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.path),)
-
-
-def test_a_pickle_with_the_right_hash_is_refused_and_not_executed(tmp_path: Path) -> None:
-    evidence, content = tmp_path / "executed", pickle.dumps(Boom(tmp_path / "executed"))
-    with pytest.raises(Damaged, match="is not in the layout of format"):
-        read_arrays(*_stored(tmp_path, content))
-    assert not evidence.exists()
-    pickle.loads(content)
-    assert evidence.exists()
-
-
 def test_the_estimator_for_notebooks_is_verified_and_never_unpickled(
     registry: Registry, make_manifest: MakeManifest, arrays: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -195,34 +110,6 @@ def test_the_estimator_for_notebooks_is_verified_and_never_unpickled(
     manifest = registry.publish("acme", files, lambda version, hashes: make_manifest("acme", version, hashes, format=2))
     registry.load("acme", manifest.version)
     assert not evidence.exists()
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\0" * 7,
-        (2**63).to_bytes(8, "little"),
-        _in_layout(b"[" * 100_000),
-        _in_layout(b"\xff\xff"),
-        _in_layout([]),
-        _in_layout("text"),
-        _in_layout({"value": 1}),
-        _in_layout({"value": {}}),
-        _in_layout({"value": {"dtype": "O", "shape": [1], "data_offsets": [0, 8]}}),
-        _in_layout({"value": {"dtype": [], "shape": [1], "data_offsets": [0, 8]}}),
-        _in_layout({"value": {"dtype": "F64", "shape": [2], "data_offsets": [0, 8]}}),
-        _in_layout({"value": {"dtype": "F64", "shape": ["1"], "data_offsets": [0, 8]}}),
-        _in_layout({"value": {"dtype": "F64", "shape": [1], "data_offsets": [0]}}),
-        _in_layout({"value": {"dtype": "F64", "shape": [1], "data_offsets": [64, 72]}}),
-        _in_layout({"value": {"dtype": "F64", "shape": [1], "data_offsets": [-800, -792]}}),
-        _in_layout({"value": {"dtype": "F64", "shape": [10**30], "data_offsets": [0, 8 * 10**30]}}),
-    ],
-    ids=range(17),
-)
-def test_whatever_is_not_in_the_layout_is_damaged_even_with_the_right_hash(content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(Damaged):
-        read_arrays(*_stored(tmp_path, content))
 
 
 def _document(make_manifest: MakeManifest) -> dict[str, Any]:
@@ -305,7 +192,7 @@ def test_a_forest_over_more_features_than_the_contract_has_is_damaged(
     tmp_path: Path, arrays: dict[str, Any], make_manifest: MakeManifest
 ) -> None:
     arrays["feature"] = np.array([11, -1, -1], np.int16)
-    _, recorded = _stored(tmp_path, encode_arrays(arrays))
+    _, recorded = stored(tmp_path, encode_arrays(arrays))
     with pytest.raises(Damaged, match="do not form trees"):
         load_version(tmp_path, make_manifest("acme", "20260315060000", {FOREST_FILE: recorded}, format=2))
 

@@ -1,0 +1,78 @@
+"""Which model scores an org: its own active version, else the pooled one, never the pooled one for a damaged own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from leadscore.errors import Damaged
+from leadscore.pooling import POOLED, BaseValues
+from leadscore.registry.active_model import ActiveModel, active_model, as_served_to, no_active_model
+from leadscore.registry.store import POINTER_FILE, Pointer, Registry
+from leadscore.registry.version import LoadedVersion
+
+OWN, SHARED = (Pointer(version, None, "then", "a test", "better", "c0ffee") for version in ("1" * 14, "2" * 14))
+POINTERS = {"acme": OWN, POOLED: SHARED}
+
+
+@pytest.mark.parametrize(
+    ("org_id", "is_pooling", "expected"),
+    [
+        ("acme", False, ActiveModel("acme", OWN)),
+        ("acme", True, ActiveModel("acme", OWN)),
+        ("new", False, None),
+        ("new", True, ActiveModel(POOLED, SHARED)),
+        (POOLED, True, ActiveModel(POOLED, SHARED)),
+    ],
+    ids=["own", "own before pooled", "none", "pooled", "the pool's own"],
+)
+def test_an_orgs_own_model_comes_first_and_the_pooled_one_only_when_asked_for(
+    org_id: str, is_pooling: bool, expected: ActiveModel | None
+) -> None:
+    assert active_model(org_id, POINTERS.get, is_pooling=is_pooling) == expected
+
+
+@pytest.mark.parametrize("org_id", ["new", POOLED])
+def test_without_any_model_there_is_none(org_id: str) -> None:
+    asked: list[str] = []
+    assert active_model(org_id, asked.append, is_pooling=True) is None
+    assert asked == ([POOLED] if org_id == POOLED else ["new", POOLED])
+
+
+def test_a_damaged_pointer_of_the_orgs_own_is_an_error_and_the_pooled_model_does_not_take_its_place(
+    registry: Registry,
+) -> None:
+    for org_id, content in (("acme", b"{"), (POOLED, msgspec.json.encode(SHARED))):
+        (registry.root / org_id).mkdir(parents=True)
+        (registry.root / org_id / POINTER_FILE).write_bytes(content)
+    with pytest.raises(Damaged, match=POINTER_FILE):
+        active_model("acme", registry.active, is_pooling=True)
+    assert active_model("new", registry.active, is_pooling=True) == ActiveModel(POOLED, SHARED)
+
+
+def test_the_scope_says_whose_model_it_is() -> None:
+    assert (ActiveModel("acme", OWN).scope, ActiveModel(POOLED, SHARED).scope) == ("own", "pooled")
+
+
+@pytest.fixture
+def version(registry: Registry, publish: Callable[..., str]) -> LoadedVersion:
+    """Give a version whose base value is 0.5, and that has a base value for the org `acme`."""
+    loaded = registry.load("acme", publish(registry))
+    assert loaded.scorer.base_value == 0.5
+    return msgspec.structs.replace(loaded, base_values=BaseValues({"acme": 0.25}))
+
+
+def test_an_org_is_served_at_its_base_value_and_one_without_by_the_version_as_it_is(version: LoadedVersion) -> None:
+    served = as_served_to("acme", version)
+    assert served.scorer.base_value == pytest.approx(0.25, abs=1e-7)
+    assert served.sha256 is None
+    assert as_served_to("new", version) is version
+    own = msgspec.structs.replace(version, base_values=None)
+    assert as_served_to("acme", own) is own
+
+
+def test_an_org_without_a_version_of_its_own_is_told_who_scores_its_leads() -> None:
+    assert no_active_model(None).message.startswith("the org has no active model; train it")
+    assert "of its own, and the pooled model scores its leads" in no_active_model(ActiveModel(POOLED, SHARED)).message
