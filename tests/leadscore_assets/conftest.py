@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,22 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from leadscore.features import CONTRACT
+from leadscore.pooling import POOLED
+from leadscore.records import window_from
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
+from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.definitions import build_defs
+from leadscore_assets.resources import Crm
 from leadscore_assets.source.database import connect
+from leadscore_assets.training.contract_check import check_rows
+from leadscore_assets.training.train import train as train_version
 from standalone.crm import create_tables
 from standalone.orgs import Org
 from standalone.simulator import into_database, simulate
+from tests.leadscore_assets.made_rows import made_features
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 AS_OF = {"ops": {"conversion_records": {"config": {"as_of": NOW.isoformat()}}}}
@@ -45,6 +54,32 @@ def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("orgs", [SOUND.org_id, SMALL.org_id, ONE_CLASS.org_id])
         yield instance
+
+
+@pytest.fixture
+def pooled_settings(crm_settings: Settings, instance: dg.DagsterInstance) -> Settings:
+    """Give settings that pool the orgs, whose pool is a partition."""
+    instance.add_dynamic_partitions("orgs", [POOLED])
+    return replace(crm_settings, pooled_model=True, as_of=NOW)
+
+
+@pytest.fixture
+def defs(database: Settings) -> dg.Definitions:
+    """Give the definitions over an empty database."""
+    return build_defs(database)
+
+
+@pytest.fixture
+def version(crm_settings: Settings, registry: Registry) -> str:
+    """Give a version that was trained on an org of the simulated CRM."""
+    records = Crm(crm_settings).conversion_records("sound", window_from(crm_settings, as_of=NOW))
+    return train_version(registry, "sound", check_rows(records, CONTRACT)).version
+
+
+@pytest.fixture(scope="session")
+def make_features() -> Callable[..., FeatureRows]:
+    """Give `make_features(leads=400, days=120, seed=1, prefix="lead")`."""
+    return made_features
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from leadscore.features import CONTRACT
-from leadscore.records import window_from
+from leadscore.pooling import POOLED
 from leadscore.registry.store import Registry
 from leadscore.registry.version import FOREST_FILE
 from leadscore.settings import Settings
@@ -19,20 +17,10 @@ from leadscore_assets.commands import rebuild as command
 from leadscore_assets.resources import Crm
 from leadscore_assets.source.database import connect
 from leadscore_assets.training import reproduce as rebuilding
-from leadscore_assets.training.contract_check import check_rows
 from leadscore_assets.training.reproduce import rebuild
 from leadscore_assets.training.snapshot import SNAPSHOT_FILE
-from leadscore_assets.training.train import train
 
 STORED = Path(__file__).parents[2] / "leadscore" / "stored" / "format_1"
-NOW = datetime(2026, 6, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def version(crm_settings: Settings, registry: Registry) -> str:
-    """Give a version that was trained on an org of the simulated CRM."""
-    records = Crm(crm_settings).conversion_records("sound", window_from(crm_settings, as_of=NOW))
-    return train(registry, "sound", check_rows(records, CONTRACT)).version
 
 
 def run(settings: Settings, capsys: Any, version: str, org_id: str = "sound") -> tuple[int, str]:
@@ -51,36 +39,6 @@ def test_a_version_comes_out_the_same_from_the_crm(
     assert set(found.files) >= {FOREST_FILE, SNAPSHOT_FILE, "model.joblib"}
     code, text = run(crm_settings, capsys, version)
     assert (code, "the same, byte for byte" in text) == (0, True)
-
-
-def test_what_the_crm_learnt_since_changes_nothing(crm_settings: Settings, registry: Registry, version: str) -> None:
-    """Messages and outcomes after `as_of` are not seen: the records are those of that time."""
-    with connect(crm_settings) as connection:
-        connection.execute(
-            "INSERT INTO message (org_id, dossier_id, timestamp) SELECT org_id, id, '2026-06-02' FROM dossier"
-        )
-    assert rebuild(registry, "sound", version, Crm(crm_settings).conversion_records).rows_from == "the CRM"
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ("DELETE FROM message WHERE timestamp < '2026-05-01'", "inbound_messages_count in "),
-        ("DELETE FROM dossier_status_history WHERE transitioned_at < '2026-03-01'", "other records now: records "),
-        ("DROP TABLE appointment", "the CRM's records could not be read"),
-    ],
-)
-def test_a_crm_that_moved_on_is_told_and_the_kept_rows_give_the_same_bytes(
-    crm_settings: Settings, registry: Registry, version: str, change: str, told: str
-) -> None:
-    with connect(crm_settings) as connection:
-        connection.execute(change)
-
-    found = rebuild(registry, "sound", version, Crm(crm_settings).conversion_records)
-
-    assert found.is_identical
-    assert found.rows_from == "the rows kept with the version"
-    assert told in found.crm
 
 
 def test_a_version_that_comes_out_otherwise_is_explained_by_its_inputs(
@@ -149,3 +107,18 @@ def test_a_version_of_format_1_is_rebuilt_from_the_crm_and_compared(crm_settings
     assert code == 1
     assert "an earlier release kept none" in text
     assert f"differs    {FOREST_FILE}" in text
+
+
+def test_with_the_setting_off_again_a_pooled_version_is_rebuilt_from_its_rows(
+    train: Any, pooled_settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other orgs' leads are not read then; it says so, and the files come out the same."""
+    train(POOLED, settings=pooled_settings)
+    [version] = Registry(pooled_settings.model_path).versions(POOLED)
+
+    code = command.main([POOLED, version], replace(pooled_settings, pooled_model=False))
+
+    told = capsys.readouterr().out
+    assert code == command.SAME
+    assert "rebuilt from the rows kept with the version" in told
+    assert "the CRM's records could not be read: the pooled model is trained only when POOLED_MODEL is true" in told

@@ -2,78 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import msgspec
-import numpy as np
 import pytest
 
 from leadscore.comparison import Estimate
-from leadscore.gate import Reason, policy_from
+from leadscore.gate import Reason
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
-from leadscore_assets.report.describe import report_files
 from leadscore_assets.report.render import backtest_remark, mark, render_report
 from leadscore_assets.report.slices import Slice
-from leadscore_assets.training.judge import judge
-from leadscore_assets.training.train import train
+from tests.leadscore_assets.report.page import Page
 
 SECTIONS = ["decision", "data", "use", "probabilities", "ranking", "reasons", "time", "provenance"]
-VOID = {"meta", "br"}
-WITHOUT_CONTENT = {"line", "polyline", "circle", "rect", "path"}
-
-
-class Page(HTMLParser):
-    """Gathers a page's text, its tables, its links, what could load something, and whether its tags close."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__()
-        self.open, self.ids, self.links, self.loading, self.handlers = [], [], [], [], []
-        self.texts, self.tables, self.labels = [], [], []
-        self.feed(content.decode())
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        self.ids += [given["id"]] if "id" in given else []
-        self.links += [given["href"]] if "href" in given else []
-        self.labels += [given["aria-label"]] if "aria-label" in given else []
-        self.handlers += [name for name in given if name.startswith("on")]
-        self.loading += [tag] if tag in ("script", "link", "img", "iframe", "object", "form", "use") else []
-        self.loading += [name for name in ("src", "srcset", "data") if name in given]
-        if tag == "table":
-            self.tables.append([])
-        if tag == "tr":
-            self.tables[-1].append([])
-        if tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        assert tag in WITHOUT_CONTENT
-        self.handlers += [name for name, _ in attrs if name.startswith("on")]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" in self.open:
-            return
-        self.texts.append(data)
-        if "td" in self.open or "th" in self.open:
-            self.tables[-1][-1][-1] += data
-
-    @property
-    def text(self):
-        return re.sub(r"\s+", " ", "".join(self.texts))
-
-    def table(self, first_heading):
-        """Return the rows of the tables with this first heading, by their first cell."""
-        found = [rows for rows in self.tables if rows[0][0].strip() == first_heading]
-        return [{row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows[1:]} for rows in found]
 
 
 @pytest.fixture(scope="module")
@@ -331,13 +273,3 @@ def test_a_backtest_that_ranks_worse_is_a_warning(second):
     assert "clearly worse" in remark.text
     assert not backtest_remark(usual, second.material).is_warning
     assert not backtest_remark(usual, replace(second.material, backtest=None)).is_warning
-
-
-def test_the_report_is_stored_with_the_judgement(make_features, models):
-    registry, settings, features = Registry(models()), Settings(dagster_url="http://dagster.example/"), make_features()
-    version = train(registry, "acme", features, run_id="run-7").version
-    judging = judge(registry, "acme", version, features, policy_from(settings))
-    registry.record_judgement("acme", version, judging.judgement, report_files(settings, judging))
-    content = registry.judged_file("acme", version, "report.html")
-    assert "http://dagster.example/runs/run-7" in Page(content).links
-    assert np.isclose(len(content), 50_000, rtol=0.5)

@@ -1,0 +1,38 @@
+"""The checks show the gate on an evaluation: a refusal is an error that blocks, a held candidate a warning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from leadscore.registry.store import Registry
+from tests.leadscore_assets.run_results import check, materialized
+
+
+def test_an_org_with_37_records_is_refused_in_words(train: Any, registry: Registry) -> None:
+    """The run is red, says how many records there are of how many, lists the version, and activates nothing."""
+    result = train("small")
+
+    assert not result.success
+    minimum = check(result, "minimum_records")
+    assert (minimum.passed, minimum.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "37 of 100 records" in minimum.description
+    assert "active_model" not in materialized(result)
+    assert registry.active("small") is None
+    [version] = registry.versions("small")
+    judgement = registry.judgement("small", version)
+    assert judgement is not None
+    assert judgement.decision.verdict == "refuse"
+
+
+def test_the_checks_guard_the_evaluation(defs: dg.Definitions) -> None:
+    """Only the check for enough records blocks; a held candidate is no failure."""
+    graph = defs.resolve_asset_graph()
+    checks = {key.name: graph.get(key) for key in graph.asset_check_keys}
+
+    assert {name: check.blocking for name, check in checks.items()} == {
+        "minimum_records": True,
+        "metrics_improve": False,
+    }
+    assert {key.asset_key for key in graph.asset_check_keys} == {dg.AssetKey("evaluation")}

@@ -1,0 +1,75 @@
+"""What one run stored, another takes up: rows and a document per asset and org."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from leadscore.errors import SourceMismatch
+from leadscore.pooling import POOLED
+from leadscore.records import window_from
+from leadscore.registry.store import Registry
+from leadscore.settings import Settings
+from leadscore_assets.dataset import ORG_COLUMN, Candidate, FeatureRows
+from leadscore_assets.io_managers import from_stored, to_stored
+from leadscore_assets.resources import Crm
+from leadscore_assets.source.database import connect
+from leadscore_assets.source.tables import load
+from tests.leadscore_assets.run_results import failure_text, materialized
+
+ORGS = ["one-class", "small", "sound"]
+
+
+def test_each_asset_can_be_materialized_by_a_run_of_its_own(train: Any, registry: Registry) -> None:
+    """What one run stored, the next one takes up."""
+    for asset in ("conversion_records", "lead_features", "trained_model", "evaluation", "active_model"):
+        result = train("sound", only=[asset])
+        assert result.success, asset
+        assert materialized(result) == {asset}
+
+    assert registry.active("sound") is not None
+
+
+def test_an_asset_whose_source_was_never_made_says_what_to_do(train: Any) -> None:
+    result = train("sound", only=["lead_features"])
+
+    assert "conversion_records was never made" in failure_text(result, "lead_features")
+
+
+def test_what_the_assets_hand_over_says_whose_each_lead_is(train: Any, pooled_settings: Settings) -> None:
+    train(POOLED, settings=pooled_settings, only=["conversion_records"])
+
+    with connect(pooled_settings) as connection:
+        rows, _ = load(connection, "conversion_records", POOLED)
+    assert rows is not None
+    read = Crm(pooled_settings).conversion_records(POOLED, window_from(pooled_settings)).rows
+    assert rows[ORG_COLUMN].tolist() == read[ORG_COLUMN].tolist()
+    assert set(rows[ORG_COLUMN]) == set(ORGS)
+
+
+def test_a_value_reads_back_as_it_was_stored(make_features: Callable[..., FeatureRows]) -> None:
+    features = make_features(leads=20)
+    document, rows = to_stored(features)
+    read = from_stored(FeatureRows, json.loads(json.dumps(document)), rows, "lead_features")
+    assert replace(read, rows=features.rows) == features
+    assert read.rows is features.rows
+    assert from_stored(Candidate, *to_stored(Candidate("20260315060000")), "trained_model").version == "20260315060000"
+
+
+@pytest.mark.parametrize("lost", ["a column", "a field", "a field's type"])
+def test_what_another_release_stored_is_refused_with_what_to_do(
+    make_features: Callable[..., FeatureRows], lost: str
+) -> None:
+    document, rows = to_stored(make_features(leads=20))
+    if lost == "a column":
+        rows = rows.drop(columns="landmark_days")
+    else:
+        document["counts"] = "many"
+    if lost == "a field":
+        del document["counts"]
+    with pytest.raises(SourceMismatch, match=r"lead_features stored is of another release.*; materialize it again"):
+        from_stored(FeatureRows, document, rows, "lead_features")

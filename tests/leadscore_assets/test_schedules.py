@@ -1,0 +1,94 @@
+"""The schedule trains every org that is due, says why the others are not, and waits for no sensor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from leadscore.pooling import POOLED
+from leadscore.registry.store import Registry
+from leadscore.settings import Settings
+from leadscore_assets.definitions import build_defs
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def evaluate_schedule(settings: Settings, instance: dg.DagsterInstance, at: datetime) -> Any:
+    defs = build_defs(settings)
+    schedule = defs.resolve_schedule_def("retrain_due_orgs")
+    with dg.build_schedule_context(
+        instance=instance,
+        scheduled_execution_time=at,
+        repository_def=defs.get_repository_def(),
+        resources={"settings": settings, "registry": Registry(settings.model_path)},
+    ) as context:
+        return schedule.evaluate_tick(context)
+
+
+def test_the_schedule_trains_orgs_that_have_enough_records(
+    crm_settings: Settings, stored_instance: dg.DagsterInstance
+) -> None:
+    """One run for each, with a key that a repeated tick cannot double; the small org is left alone."""
+    settings = as_of_now(crm_settings)
+
+    tick = evaluate_schedule(settings, stored_instance, NOW)
+
+    assert {request.partition_key for request in tick.run_requests} == {"sound", "one-class"}
+    assert len({request.run_key for request in tick.run_requests}) == 2
+    assert evaluate_schedule(settings, stored_instance, NOW).run_requests == tick.run_requests
+
+
+def test_the_schedule_leaves_alone_an_org_with_nothing_new(
+    crm_settings: Settings, stored_instance: dg.DagsterInstance, train: Any
+) -> None:
+    train("sound")
+    train("one-class")
+
+    tick = evaluate_schedule(as_of_now(crm_settings), stored_instance, NOW)
+
+    assert tick.run_requests == []
+    assert tick.skip_message == "none of the 3 orgs is due; the tick's log says why for each"
+
+
+def test_a_training_that_broke_off_does_not_count_as_one(
+    crm_settings: Settings, stored_instance: dg.DagsterInstance, train: Any
+) -> None:
+    """Features were made, but no version was judged: the org is due all the same."""
+    train("sound", only=["conversion_records"])
+    train("sound", only=["lead_features"])
+    train("sound", only=["trained_model"])
+
+    tick = evaluate_schedule(as_of_now(crm_settings), stored_instance, NOW)
+
+    assert "sound" in {request.partition_key for request in tick.run_requests}
+
+
+def test_the_schedule_finds_an_org_that_the_sensor_has_not_seen(
+    crm_settings: Settings, stored_instance: dg.DagsterInstance
+) -> None:
+    stored_instance.delete_dynamic_partition("orgs", "sound")
+
+    evaluate_schedule(as_of_now(crm_settings), stored_instance, NOW)
+
+    assert "sound" in stored_instance.get_dynamic_partitions("orgs")
+
+
+def test_the_schedule_is_monthly_and_on_unless_a_setting_says_otherwise(database: Settings) -> None:
+    schedule = build_defs(database).resolve_schedule_def("retrain_due_orgs")
+
+    assert schedule.cron_schedule == "0 2 1 * *"
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+
+
+def as_of_now(settings: Settings) -> Settings:
+    return replace(settings, as_of=NOW)
+
+
+def test_the_schedule_trains_the_pool_with_the_orgs(
+    pooled_settings: Settings, stored_instance: dg.DagsterInstance
+) -> None:
+    requests = evaluate_schedule(pooled_settings, stored_instance, NOW).run_requests
+    assert [request.partition_key for request in requests] == ["one-class", "sound", POOLED]

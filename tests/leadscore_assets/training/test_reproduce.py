@@ -1,0 +1,60 @@
+"""A training that is repeated gives the same bytes, from the CRM or from the rows kept with the version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from leadscore.pooling import POOLED
+from leadscore.registry.store import Registry
+from leadscore.settings import Settings
+from leadscore_assets.resources import Crm
+from leadscore_assets.source.database import connect
+from leadscore_assets.training.reproduce import rebuild
+
+
+def test_what_the_crm_learnt_since_changes_nothing(crm_settings: Settings, registry: Registry, version: str) -> None:
+    """Messages and outcomes after `as_of` are not seen: the records are those of that time."""
+    with connect(crm_settings) as connection:
+        connection.execute(
+            "INSERT INTO message (org_id, dossier_id, timestamp) SELECT org_id, id, '2026-06-02' FROM dossier"
+        )
+    assert rebuild(registry, "sound", version, Crm(crm_settings).conversion_records).rows_from == "the CRM"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("DELETE FROM message WHERE timestamp < '2026-05-01'", "inbound_messages_count in "),
+        ("DELETE FROM dossier_status_history WHERE transitioned_at < '2026-03-01'", "other records now: records "),
+        ("DROP TABLE appointment", "the CRM's records could not be read"),
+    ],
+)
+def test_a_crm_that_moved_on_is_told_and_the_kept_rows_give_the_same_bytes(
+    crm_settings: Settings, registry: Registry, version: str, change: str, told: str
+) -> None:
+    with connect(crm_settings) as connection:
+        connection.execute(change)
+
+    found = rebuild(registry, "sound", version, Crm(crm_settings).conversion_records)
+
+    assert found.is_identical
+    assert found.rows_from == "the rows kept with the version"
+    assert told in found.crm
+
+
+def test_a_pooled_version_is_repeated_from_the_crm_or_from_its_rows(train: Any, pooled_settings: Settings) -> None:
+    """Byte for byte, the orgs' base values too."""
+    train(POOLED, settings=pooled_settings)
+    registry, crm = Registry(pooled_settings.model_path), Crm(pooled_settings)
+    [version] = registry.versions(POOLED)
+
+    again = rebuild(registry, POOLED, version, crm.conversion_records)
+    assert again.is_identical
+    assert "base_values.json" in again.files
+    with connect(pooled_settings) as connection:
+        connection.execute("DELETE FROM dossier_status_history WHERE org_id = 'small'")
+    later = rebuild(registry, POOLED, version, crm.conversion_records)
+    assert later.is_identical
+    assert later.rows_from == "the rows kept with the version"
