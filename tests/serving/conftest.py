@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,13 @@ from leadscore.registry.safetensors import encode_arrays
 from leadscore.registry.store import Registry
 from leadscore.registry.version import BASE_VALUES_FILE, ENGINE_FILE, FOREST_FILE, Importance, Manifest, Split
 from leadscore.settings import Settings
+from leadscore_assets.commands.set_up_database import set_up
+from leadscore_assets.source.database import connect
 from serving.app import create_app
 from serving.services import EXTENSION, Services
+from standalone.crm import create_tables
+from tests.serving.crm_of_leads import Crm
+from tests.serving.scripted_dagster import DagsterServer, ScriptedDagster
 
 DEAD_PORT = 9
 IMPORTANCE = (Importance("appointments_count", 0.05), Importance("lead_source_score", 0.2))
@@ -184,6 +189,46 @@ def parts(app: Flask) -> Services:
     """Give what the app works with."""
     found: Services = app.extensions[EXTENSION]
     return found
+
+
+@pytest.fixture
+def crm(database: Settings, shelf: Shelf) -> Crm:
+    """Give an empty CRM that was set up, beside the test's registry."""
+    set_up(database)
+    with connect(database) as connection:
+        create_tables(connection)
+    return Crm(database)
+
+
+@pytest.fixture
+def dagster() -> ScriptedDagster:
+    """Give what the scripted Dagster knows."""
+    return ScriptedDagster()
+
+
+@pytest.fixture
+def app_with_dagster(settings: Settings, shelf: Shelf, dagster: ScriptedDagster) -> Iterator[Flask]:
+    """Give the app with the scripted Dagster; up to two training requests at a time."""
+    server = DagsterServer(dagster)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield create_app(replace(settings, dagster_url=url, server_threads=4))
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+@pytest.fixture
+def evaluated(shelf: Shelf, dagster: ScriptedDagster) -> Callable[[Verdict], str]:
+    """Give a function that lets the run have judged a version."""
+
+    def evaluate(verdict: Verdict) -> str:
+        version = shelf.judged("acme", verdict)
+        dagster.materialized["evaluation"] = {"version": version, "verdict": verdict, "reasons": "In words."}
+        return version
+
+    return evaluate
 
 
 @pytest.fixture

@@ -129,3 +129,15 @@ def test_the_route_is_recorded_whoever_answers(app: Flask, parts: Any) -> None:
     assert 'method="GET",route="/health",status="403"' in text
     assert f'method="OPTIONS",route="{PREDICT}",status="403"' in text
     assert 'method="GET",route="other",status="403"' in text
+
+
+@pytest.mark.parametrize("given", ["req-7", "A.b_c-9", "x" * 128])
+def test_a_callers_request_id_is_kept(client, given):
+    assert client.get("/health/live", headers={"X-Request-ID": given}).headers["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize("given", ["a b", 'x", "level": "ERROR', "é", "x" * 129, "", "a,b", "../x"])
+def test_a_request_id_that_is_none_is_replaced(client, given):
+    answered = client.get("/health/live", headers={"X-Request-ID": given}).headers["X-Request-ID"]
+    assert answered != given
+    assert len(answered) == 36

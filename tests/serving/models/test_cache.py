@@ -125,14 +125,6 @@ def test_what_a_request_holds_stays_valid_when_it_leaves_the_cache(copies, shelf
     assert artifact.scorer.probabilities([[0.0] * 11]) == before
 
 
-def test_the_weight_counts_what_the_forest_derived(copies, shelf):
-    shelf.activated()
-    artifact = shelf.registry.load("default", shelf.registry.versions("default")[0])
-    bare = nbytes_of(artifact.scorer)
-    artifact.scorer.contributions([[0.0] * 11])
-    assert nbytes_of(artifact.scorer) > bare
-
-
 def test_what_happens_to_the_files_of_a_loaded_version_changes_no_answer(client, shelf, features):
     forest = shelf.folder(shelf.activated()) / "engine.safetensors"
     before = client.post("/api/v1/predict", json={"features": features}).json

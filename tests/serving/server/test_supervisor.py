@@ -282,13 +282,6 @@ def test_nobody_reads_the_log_and_the_server_answers_and_stops_all_the_same(star
     assert process.wait(30) == 0
 
 
-def test_a_port_that_is_taken_is_said_so(live, start, tmp_path):
-    process = start(PORT=live.port, MODEL_PATH=tmp_path / "models")
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert "PORT" in err
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("is_for_all", [False, True], ids=["to the server", "to all of its processes"])
 def test_an_idle_server_stops_at_once_and_without_a_complaint(start, free_port, tmp_path, number, is_for_all):
@@ -312,20 +305,3 @@ def test_the_server_makes_its_registry_and_is_ready(start, free_port, tmp_path):
     until_listening(start(PORT=port, MODEL_PATH=tmp_path / "deep" / "models"))
     with urllib3.HTTPConnectionPool("127.0.0.1", port) as http:
         assert http.request("GET", "/health/ready").status == 200
-
-
-@pytest.mark.parametrize(
-    ("environment", "said"),
-    [
-        ({"PORT": "x"}, "PORT"),
-        ({"SERVER_WORKERS": 0}, "SERVER_WORKERS"),
-        ({"HOST": "203.0.113.1"}, "HOST"),
-        ({"MODEL_PATH": "/dev/null/models"}, "MODEL_PATH"),
-    ],
-)
-def test_a_server_that_cannot_start_says_why_in_a_line(start, free_port, tmp_path, environment, said):
-    process = start(**{"PORT": free_port(), "MODEL_PATH": tmp_path / "models", **environment})
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert said in err
-    assert "Traceback" not in err

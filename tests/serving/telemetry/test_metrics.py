@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.app import create_app
 from serving.telemetry.events import Scored
-from serving.telemetry.json_logging import flush_lines, write_json_lines
 from serving.telemetry.metrics import MAX_VERSION_LABELS, Distribution, Metrics
 
 
@@ -27,35 +21,6 @@ def samples(client) -> dict[str, float]:
         for family in families
         for sample in family.samples
     }
-
-
-class Lines:
-    """The log that was written to a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def getvalue(self) -> str:
-        flush_lines()
-        return self._path.read_text(encoding="utf-8")
-
-
-@pytest.fixture
-def lines(monkeypatch, tmp_path) -> Iterator[Lines]:
-    """Write the log to a file, and put logging back as it was."""
-    root, raises = logging.getLogger(), logging.raiseExceptions
-    handlers, level, path = root.handlers[:], root.level, tmp_path / "log.jsonl"
-    with path.open("w") as stdout:
-        monkeypatch.setattr("sys.stdout", stdout)
-        write_json_lines("DEBUG")
-        yield Lines(path)
-        flush_lines()
-        root.handlers, logging.raiseExceptions = handlers, raises
-        root.setLevel(level)
-
-
-def entries(lines: Lines) -> list[dict]:
-    return [json.loads(line) for line in lines.getvalue().splitlines()]
 
 
 def test_scores_are_counted_by_version_single_or_in_a_batch(client, shelf, features):
@@ -134,37 +99,6 @@ def test_two_apps_of_one_process_count_apart(settings, shelf):
     assert not any("/health/live" in name for name in samples(other))
 
 
-def test_a_request_gives_one_line_that_says_what_it_was(client, shelf, features, lines):
-    version = shelf.activated("acme")
-    body = {"org_id": "acme", "features": features}
-    client.post("/api/v1/predict", json=body, headers={"X-Request-ID": "req-7"})
-    [line] = [entry for entry in entries(lines) if entry["logger"] == "serving.requests"]
-    assert line["duration_ms"] > 0
-    assert line["timestamp"].endswith("+00:00")
-    known = {name: line[name] for name in ("level", "message", "request_id", "org_id", "version", "status", "route")}
-    assert known == {
-        "level": "INFO",
-        "message": "POST /api/v1/predict 200",
-        "request_id": "req-7",
-        "org_id": "acme",
-        "version": version,
-        "status": 200,
-        "route": "/api/v1/predict",
-    }
-
-
-@pytest.mark.parametrize("forged", ['x\r\n{"level": "ERROR", "message": "forged"}', "\x1b[2J", "\u2028forged"])
-def test_nothing_that_a_caller_sends_makes_a_line_of_its_own(client, shelf, features, lines, forged):
-    shelf.activated()
-    client.post("/api/v1/predict", json={"org_id": forged, "features": {**features, forged: forged}})
-    client.post("/api/v1/predict/batch", json={"batch": [features | {"lead_id": forged}]})
-    client.get("/api/v1/model/info", query_string={"org_id": forged})
-    client.get(f"/{forged.encode().hex()}")
-    found = [entry for entry in entries(lines) if entry["logger"] == "serving.requests"]
-    assert len(found) == 4
-    assert "forged" not in lines.getvalue()
-
-
 def test_no_lead_and_no_secret_is_in_a_log_a_metric_or_a_description(client, shelf, features, lines):
     shelf.activated()
     canary = 123456.789
@@ -178,18 +112,3 @@ def test_no_lead_and_no_secret_is_in_a_log_a_metric_or_a_description(client, she
     for text in (lines.getvalue(), *pages):
         for secret in ("123456.789", "lead-c4", "canary-password"):
             assert secret not in text
-
-
-def test_a_defect_is_logged_with_its_trace_on_one_line(client, parts, features, lines):
-    parts.models.active = lambda _org_id: 1 / 0
-    answer = client.post("/api/v1/predict", json={"features": features})
-    [line] = [entry for entry in entries(lines) if entry["level"] == "ERROR"]
-    assert "ZeroDivisionError" in line["exc_info"]
-    assert line["request_id"] == answer.json["request_id"]
-
-
-def test_what_cannot_be_logged_harms_nobody(lines):
-    log = logging.getLogger("a.test")
-    log.info("%d", "no number")
-    log.info("after it")
-    assert [entry["message"] for entry in entries(lines)] == ["after it"]
