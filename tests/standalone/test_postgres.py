@@ -15,8 +15,8 @@ import psycopg
 import pytest
 
 from leadscore.errors import CannotRun
-from leadscore.settings import PROJECT_ROOT, Settings
-from standalone import child, postgres
+from leadscore.settings import PROJECT_ROOT
+from standalone import postgres
 from standalone.postgres import EmbeddedPostgres
 
 PASSWORD = "not a real secret"
@@ -69,15 +69,6 @@ def orphan(tmp_path: Path, port: int) -> Iterator[int]:
     yield pid
     if not is_gone(pid):
         os.kill(pid, signal.SIGKILL)
-
-
-def test_fixture_gives_an_empty_database_in_utc(database: Settings) -> None:
-    with psycopg.connect(**database.database_arguments()) as connection:
-        row = connection.execute(
-            "SELECT current_setting('timezone'), current_setting('server_encoding'),"
-            " (SELECT count(*) FROM pg_tables WHERE schemaname = 'public')"
-        ).fetchone()
-    assert row == ("UTC", "UTF8", 0)
 
 
 def test_data_survives_a_restart(tmp_path: Path, port: int) -> None:
@@ -159,13 +150,6 @@ def test_pid_file_that_names_another_process_does_not_stop_it(tmp_path: Path, po
     (tmp_path / "cluster" / "postmaster.pid").write_text(f"{os.getpid()}\n{tmp_path}/cluster\n")
     with server_in(tmp_path, port) as server, server.connect() as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
-
-
-def test_root_without_the_tool_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "is_root", lambda: True)
-    monkeypatch.setattr(child.shutil, "which", {}.get)
-    with pytest.raises(CannotRun, match=r"refuses to run as root.*Install util-linux.*ordinary user.*DB_HOST"):
-        child.as_ordinary_user(["/bin/true"], tmp_path)
 
 
 def test_missing_wheel_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a run is one run's, taken ports are named by their settings, and the CRM's source is remembered."""
+"""The folder of a run is one run's, and taken ports are named by their settings."""
 
 from __future__ import annotations
 
@@ -7,22 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
 
-from leadscore.errors import CannotRun, InvalidCrmData, SourceMismatch
+from leadscore.errors import CannotRun
 from leadscore.settings import Settings
-from leadscore_assets.commands.set_up_database import set_up
-from leadscore_assets.source.open_leads import open_leads
-from standalone.crm_source import create_source_table, fill_crm
-from standalone.orgs import Org
 from standalone.postgres import HOST
-from standalone.simulator import into_folder, simulate
 from standalone.state_dir import (
     RUN_MARK,
     check_ports,
@@ -33,22 +25,6 @@ from standalone.state_dir import (
     locked,
     with_own_folders,
 )
-
-NOW = datetime(2026, 3, 15, tzinfo=UTC)
-
-
-@pytest.fixture
-def connection(database: Settings) -> Iterator[psycopg.Connection]:
-    set_up(database)
-    with psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
-        create_source_table(connection)
-        yield connection
-
-
-@pytest.fixture
-def export(tmp_path: Path) -> Path:
-    into_folder(tmp_path / "export", simulate([Org("a", leads=150)], seed=5, now=NOW))
-    return tmp_path / "export"
 
 
 def test_second_run_on_a_folder_is_refused_until_the_first_ends(tmp_path: Path) -> None:
@@ -127,78 +103,3 @@ def test_folders_of_a_run_are_absolute(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     settings = with_own_folders(Settings(state_dir=Path("s"), model_path=Path("m")), {"DB_HOST": "db"})
     assert (settings.state_dir, settings.model_path) == (tmp_path / "s", tmp_path / "m")
-
-
-def test_folder_named_by_the_settings_is_loaded_once(
-    connection: psycopg.Connection, database: Settings, export: Path
-) -> None:
-    settings = replace(database, crm_data=export)
-    assert fill_crm(connection, settings).startswith("150 leads with ")
-    assert fill_crm(connection, settings) == f"leads of {export}, as they were"
-    assert fill_crm(connection, database) == f"leads of {export}, as they were"
-    assert connection.execute("SELECT count(*) FROM dossier").fetchone() == (150,)
-
-
-def test_leads_of_another_source_are_not_taken_for_those_asked_for(
-    connection: psycopg.Connection, database: Settings, export: Path, tmp_path: Path
-) -> None:
-    fill_crm(connection, replace(database, crm_data=export))
-    (tmp_path / "elsewhere").mkdir()
-    with pytest.raises(CannotRun, match=r"CRM_DATA is .*elsewhere, but .* holds leads of .*export already.*make clean"):
-        fill_crm(connection, replace(database, crm_data=tmp_path / "elsewhere"))
-
-
-def test_a_folder_that_is_not_there_is_said_so(
-    connection: psycopg.Connection, database: Settings, tmp_path: Path
-) -> None:
-    with pytest.raises(CannotRun, match=r"CRM_DATA is .*none, which is no folder"):
-        fill_crm(connection, replace(database, crm_data=tmp_path / "none"))
-
-
-def test_crm_that_was_there_before_is_left_as_it_is(
-    connection: psycopg.Connection, database: Settings, export: Path
-) -> None:
-    connection.execute("CREATE TABLE dossier (id bigint, org_id text)")
-    connection.execute("INSERT INTO dossier VALUES (1, 'a')")
-    assert fill_crm(connection, database) == "leads of a CRM of its own, as they were"
-    with pytest.raises(CannotRun, match="holds leads of a CRM of its own already"):
-        fill_crm(connection, replace(database, crm_data=export))
-    assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (1,)
-
-
-def test_folder_that_cannot_be_loaded_leaves_no_trace(
-    connection: psycopg.Connection, database: Settings, tmp_path: Path
-) -> None:
-    with pytest.raises(InvalidCrmData, match="lacks"):
-        fill_crm(connection, replace(database, crm_data=tmp_path))
-    assert connection.execute("SELECT to_regclass('dossier')::text").fetchone() == (None,)
-    assert connection.execute("SELECT count(*) FROM leadscore.crm_source").fetchone() == (0,)
-
-
-def test_open_leads_are_those_no_move_has_closed_with_the_contracts_features(
-    connection: psycopg.Connection, database: Settings, export: Path
-) -> None:
-    settings = replace(database, crm_data=export, as_of=NOW)
-    set_up(settings)
-    fill_crm(connection, settings)
-    rows = connection.execute(
-        "SELECT id::text FROM dossier WHERE status NOT IN ('WON', 'LOST')"
-        " AND created_at BETWEEN '2025-09-13' AND '2026-03-14'"
-    ).fetchall()
-    leads = open_leads(settings, "a", 1_000)
-    assert set(leads) == {row[0] for row in rows}
-    assert len(leads) > 5
-    assert all(len(features) == 11 for features in leads.values())
-    assert all(features["days_since_creation"] in settings.landmark_days for features in leads.values())
-    assert list(open_leads(settings, "a", 3)) == list(leads)[-3:]
-
-
-def test_query_for_open_leads_that_fails_is_explained(
-    connection: psycopg.Connection, database: Settings, export: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = replace(database, crm_data=export, as_of=NOW)
-    set_up(settings)
-    fill_crm(connection, settings)
-    monkeypatch.setattr("leadscore_assets.source.open_leads.OPEN_LEADS", "SELECT no_such_column FROM dossier")
-    with pytest.raises(SourceMismatch, match=r"while listing the open leads: .*no_such_column"):
-        open_leads(settings, "a", 10)

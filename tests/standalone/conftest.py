@@ -1,0 +1,46 @@
+"""The demo's CRM, and leads that are open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from leadscore.settings import Settings
+from standalone import showcase
+from standalone.orgs import DEMO_ORGS
+from standalone.postgres import EmbeddedPostgres
+from standalone.simulator import into_database, simulate
+
+NOW = datetime(2026, 3, 15, 9, 30, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def demo(postgres_server: EmbeddedPostgres) -> Iterator[psycopg.Connection]:
+    """Give a connection to a database that holds the demo's CRM."""
+    postgres_server.create_database("demo")
+    with postgres_server.connect("demo") as connection:
+        into_database(connection, simulate(DEMO_ORGS, seed=1, now=NOW))
+        connection.execute("SET default_transaction_read_only = on")
+        yield connection
+    with postgres_server.connect() as connection:
+        connection.execute("DROP DATABASE demo WITH (FORCE)")
+
+
+@pytest.fixture
+def with_open_leads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
+    """Give a function that lets every org have so many open leads; it returns the limits that were asked for."""
+
+    def have(count: int) -> list[int]:
+        limits: list[int] = []
+
+        def open_leads(_settings: Settings, _org_id: str, limit: int) -> dict[str, dict[str, float | None]]:
+            limits.append(limit)
+            return {f"lead {number}": {"response_time_minutes": None} for number in range(min(count, limit))}
+
+        monkeypatch.setattr(showcase, "open_leads", open_leads)
+        return limits
+
+    return have

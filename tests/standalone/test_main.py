@@ -1,0 +1,46 @@
+"""`python -m standalone simulate`: it writes a folder or fills a database, and refuses nonsense."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from leadscore.settings import Settings
+from standalone.__main__ import main
+from standalone.postgres import HOST, SUPERUSER
+
+
+def test_command_writes_a_folder_and_says_how_much(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "made"
+    arguments = ["simulate", "--orgs", "2", "--leads", "30", "--now", "2026-01-01", "--into-folder", str(target)]
+    assert main(arguments) == 0
+    assert "dossier                           60" in capsys.readouterr().out
+    with gzip.open(target / "dossier.csv.gz", "rt") as file:
+        assert len(file.readlines()) == 61
+
+
+def test_command_fills_the_database_that_the_settings_name(
+    database: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DB_HOST", HOST)
+    monkeypatch.setenv("DB_PORT", str(database.db_port))
+    monkeypatch.setenv("DB_USER", SUPERUSER)
+    monkeypatch.setenv("DB_PASSWORD", database.db_password)
+    monkeypatch.setenv("DB_NAME", database.db_name)
+    arguments = ["simulate", "--orgs", "1", "--leads", "30", "--into-database"]
+    assert main(arguments) == 0
+    assert main(arguments) == 1
+    assert "hold rows already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--leads", "5"], ["--orgs", "0"], ["--orgs", "1", "--now", "soon"], ["--orgs", "1", "--into-database"]],
+)
+def test_nonsense_is_refused_by_the_command(tmp_path: Path, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["simulate", *arguments, "--into-folder", str(tmp_path / "made")])
+    assert caught.value.code != 0
+    assert not (tmp_path / "made").exists()
