@@ -200,11 +200,11 @@ class AlreadyTraining(Conflict):
 
 
 class TooManyTrainings(LeadscoreError):
-    """As many training requests are under way as the server takes."""
+    """As many training requests are under way, or as many trainings wait in Dagster, as the server takes."""
 
     code = "too_many_trainings"
     status = 429
-    meaning = "As many training requests as this server takes are under way."
+    meaning = "As many trainings as this server takes are under way, or wait for their turn."
 
     def __init__(self) -> None:
         super().__init__(self.meaning)

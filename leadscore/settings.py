@@ -147,6 +147,9 @@ class Settings:
         _number(0, 600, "seconds"),
         "how long each process may load active versions before it listens, latest activated first; 0 turns this off",
     )
+    max_queued_trainings: int = _setting(
+        100, _whole(1, 100_000, "runs"), "trainings that may wait for their turn in Dagster; another one is refused"
+    )
     train_wait_seconds: int = _setting(
         600, _whole(0, 3_600, "seconds"), "how long a training request waits for the result unless it says otherwise"
     )

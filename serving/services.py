@@ -72,6 +72,7 @@ def build_services(
             is_stopping,
             most_at_a_time=at_a_time,
             most_waiting=waiting,
+            max_queued=settings.max_queued_trainings,
         ),
         database=database,
         dagster=Probe("dagster", dagster.is_up, PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS),

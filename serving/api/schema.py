@@ -365,11 +365,12 @@ class Problem(ProblemBase, frozen=True, kw_only=True):
 class InsufficientData(ProblemBase, frozen=True, kw_only=True):
     """A training whose data the gate refuses. Here `status` is a word: callers read it.
 
-    `readiness` is the plan, as of now; it is left out when the CRM's database does not answer.
+    `readiness` is the plan, as of now; it is left out when the CRM's database does not answer. `run_id` is left out
+    where the data was refused before a run was launched.
     """
 
     status: Literal["insufficient_data"]
     message: str
     org_id: OrgId
-    run_id: RunId
+    run_id: RunId | msgspec.UnsetType = msgspec.UNSET
     readiness: ReadinessAnswer | msgspec.UnsetType = msgspec.UNSET

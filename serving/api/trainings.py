@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager
 import msgspec
 from flask import Blueprint
 
-from leadscore.errors import AlreadyTraining, DagsterUnavailable, LeadscoreError, TooManyTrainings
+from leadscore.errors import AlreadyTraining, DagsterUnavailable, DatabaseUnavailable, LeadscoreError, TooManyTrainings
+from leadscore.pooling import POOLED
 from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.problems import PROBLEM_TYPE, Refusal, problem_of, refusal_of
 from serving.api.readiness import readiness_answer
@@ -49,6 +50,8 @@ def train(services: Services, query: TrainQuery, body: TrainRequest) -> JsonResp
     wait_seconds = services.settings.train_wait_seconds if query.wait is None else query.wait
 
     def start_and_wait() -> Outcome:
+        if refused := _refused_before_a_run(services, body.org_id):
+            return refused
         run_id = _start(services, body.org_id)
         try:
             return services.trainings.wait(body.org_id, run_id, wait_seconds)
@@ -65,6 +68,24 @@ def training(services: Services, run_id: str) -> JsonResponse:
     if not _RUN_ID.fullmatch(run_id):
         raise Refusal(400, "invalid_id", "a run id is a UUID in lower case")
     return _answer(services, services.trainings.slot(), lambda: services.trainings.outcome(run_id))
+
+
+def _refused_before_a_run(services: Services, org_id: str) -> Insufficient | None:
+    """Return the refusal of an org that is not ready, or that the CRM does not know; None for one that may be trained.
+
+    It is None, too, while the database cannot tell: the run then says what is wrong.
+    """
+    if org_id == POOLED:
+        return None  # its data is that of all orgs
+    try:
+        readiness = services.readiness.readiness(org_id)
+    except DatabaseUnavailable as error:
+        _log.warning("a training is started without knowing whether the org is ready: %s", error.message)
+        return None
+    if readiness.is_ready:
+        return None
+    services.metrics.model_training.labels("insufficient_data").inc()
+    return Insufficient(org_id, None, "The org is not ready for a training.")
 
 
 def _start(services: Services, org_id: str) -> str:
@@ -127,7 +148,7 @@ def _answer_insufficient(services: Services, outcome: Insufficient) -> JsonRespo
         "status": "insufficient_data",
         "message": message,
         "org_id": outcome.org_id,
-        "run_id": outcome.run_id,
+        "run_id": outcome.run_id or msgspec.UNSET,
         "readiness": readiness,
     }
     return answer(InsufficientData(**members), 422, content_type=PROBLEM_TYPE)

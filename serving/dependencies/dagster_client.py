@@ -20,6 +20,7 @@ from serving.dependencies.dagster_queries import (
     FAILURES,
     LAUNCH,
     MATERIALIZATIONS,
+    QUEUED_RUNS,
     RUN,
     VERSION,
 )
@@ -40,6 +41,7 @@ CHUNK_BYTES = 65_536
 EVENTS_AT_A_TIME = 500
 MAX_EVENT_PAGES = 20
 
+_QUEUED = ["QUEUED", "NOT_STARTED"]
 _ACTIVE = ["QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING"]
 _log = logging.getLogger(__name__)
 
@@ -134,6 +136,11 @@ class DagsterClient:
         wanted = {"tags": [{"key": PARTITION_TAG, "value": org_id}], "statuses": _ACTIVE}
         runs = _take(self._ask(ACTIVE_RUNS, {"filter": wanted}), list[ActiveRun], "runsOrError", "results")
         return runs[0] if runs else None
+
+    def queued_runs(self, most: int) -> int:
+        """Return how many runs wait for their turn, counted up to `most`."""
+        variables = {"filter": {"statuses": _QUEUED}, "limit": most}
+        return len(_take(self._ask(QUEUED_RUNS, variables), list[dict[str, Any]], "runsOrError", "results"))
 
     def add_partition(self, org_id: str) -> None:
         """See to it that the org is a partition."""

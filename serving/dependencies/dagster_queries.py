@@ -9,6 +9,11 @@ query ActiveRuns($filter: RunsFilter!) {
   runsOrError(filter: $filter, limit: 1) { ... on Runs { results { runId jobName } } }
 }"""
 
+QUEUED_RUNS = """
+query QueuedRuns($filter: RunsFilter!, $limit: Int!) {
+  runsOrError(filter: $filter, limit: $limit) { ... on Runs { results { runId } } }
+}"""
+
 ADD_PARTITION = """
 mutation AddPartition($repository: RepositorySelector!, $partitions: String!, $key: String!) {
   addDynamicPartition(repositorySelector: $repository, partitionsDefName: $partitions, partitionKey: $key) {

@@ -52,10 +52,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class Insufficient:
-    """The gate refused the data; `message` says what is missing."""
+    """The data is too little; `message` says what is missing. `run_id` is None where no run was launched for it."""
 
     org_id: str
-    run_id: str
+    run_id: str | None
     message: str
 
 
@@ -88,9 +88,10 @@ class Trainings:
         *,
         most_at_a_time: int,
         most_waiting: int,
+        max_queued: int,
     ) -> None:
         self._dagster, self._registry, self._metrics, self._is_stopping = dagster, registry, metrics, is_stopping
-        self._claims = claims
+        self._claims, self._max_queued = claims, max_queued
         self._slots = threading.BoundedSemaphore(max(1, most_at_a_time))
         self._waiting_slots = threading.BoundedSemaphore(max(1, most_waiting))
 
@@ -107,12 +108,17 @@ class Trainings:
             yield
 
     def start(self, org_id: str, request_id: str) -> str:
-        """Launch a training and return its run id. Raises AlreadyTraining or DagsterUnavailable."""
+        """Launch a training and return its run id.
+
+        Raises AlreadyTraining, TooManyTrainings when `max_queued` runs wait for their turn, or DagsterUnavailable.
+        """
         with self._claims.only(org_id) as is_only:
             if not is_only:
                 raise AlreadyTraining(None, is_followable=False)
             if active := self._dagster.active_run(org_id):
                 raise AlreadyTraining(active.run_id, is_followable=active.job_name == JOB)
+            if self._dagster.queued_runs(self._max_queued) >= self._max_queued:
+                raise TooManyTrainings
             self._dagster.add_partition(org_id)
             run_id = self._dagster.launch(org_id, request_id)
         self._claims.remember(run_id)
@@ -189,7 +195,7 @@ class Trainings:
 
     def _count(self, outcome: Outcome) -> None:
         """Count an outcome once, however often it is asked for."""
-        if self._claims.take(outcome.run_id):
+        if outcome.run_id and self._claims.take(outcome.run_id):
             self._metrics.model_training.labels(_status_of(outcome)).inc()
 
 

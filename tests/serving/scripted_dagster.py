@@ -34,6 +34,7 @@ class ScriptedDagster:
     failures: list[dict[str, Any]] = field(default_factory=list)
     active_runs: list[str] = field(default_factory=list)
     active_job: str = "train"
+    queued: int = 0
     failing_polls: int = 0
     byte_seconds: float = 0
     partition_result: str = "AddDynamicPartitionSuccess"
@@ -65,6 +66,10 @@ class ScriptedDagster:
         is_wanted = wanted.get("pipelineName") in (None, self.active_job)
         runs = [{"runId": run_id, "jobName": self.active_job} for run_id in self.active_runs]
         return {"runsOrError": {"results": runs if is_wanted else []}}
+
+    def _QueuedRuns(self, variables: Variables) -> Variables:  # noqa: N802
+        assert variables["filter"]["statuses"] == ["QUEUED", "NOT_STARTED"]
+        return {"runsOrError": {"results": [{"runId": "x"}] * min(self.queued, variables["limit"])}}
 
     def _AddPartition(self, variables: Variables) -> Variables:  # noqa: N802
         assert (variables["partitions"], variables["key"]) == ("orgs", "acme")

@@ -24,7 +24,7 @@ def app(app_with_dagster: Flask) -> Flask:
 
 def test_an_activated_version_is_answered_with_its_figures(client, dagster, evaluated):
     version = evaluated("activate")
-    dagster.materialized["active_model"] = {"version": version}
+    dagster.materialized["active_model"] = {"version": version, "model_scope": "own"}
     dagster.statuses = ["QUEUED", "STARTED", "SUCCESS"]
     answer = post(client)
     assert answer.status_code == 200
@@ -74,17 +74,33 @@ def refuse(dagster: ScriptedDagster) -> None:
     dagster.failures = [step_failure(REFUSED, code="insufficient_data", verdict="refuse", reasons=REFUSED)]
 
 
-def test_a_refusal_ends_with_the_plan_and_has_it_in_figures(app_with_database, dagster):
-    refuse(dagster)
+def test_an_org_that_is_not_ready_is_refused_with_the_plan_before_a_run_is_launched(app_with_database, dagster):
     answer = post(app_with_database.test_client())
     body, readiness = answer.json, answer.json["readiness"]
     assert (answer.status_code, body["status"], body["code"]) == (422, "insufficient_data", "insufficient_data")
-    assert body["message"] == body["detail"] == f"{REFUSED} As of 2026-06-01: {readiness['message']}"
+    not_ready = f"The org is not ready for a training. As of 2026-06-01: {readiness['message']}"
+    assert body["message"] == body["detail"] == not_ready
     assert readiness["message"].startswith("28 of 100 records with a known outcome; 7.0 become known a week")
     assert (readiness["needs"][0]["expected_on"], readiness["expected_on"]) == ("2026-08-12", None)
     assert (readiness["org_id"], readiness["has_active_model"]) == ("acme", False)
-    later = app_with_database.test_client().get(f"{TRAIN}/{dagster.run_id}").json
-    assert later["readiness"] == readiness
+    assert "run_id" not in body
+    assert (dagster.asked, dagster.launched) == ([], [])
+    assert 'status="insufficient_data"} 1.0' in trainings(app_with_database.test_client())
+
+
+def test_an_org_that_the_crm_does_not_know_is_refused_and_becomes_no_partition(app_with_database, dagster):
+    answer = app_with_database.test_client().post(TRAIN, json={"org_id": "unheard-of"})
+    assert (answer.status_code, answer.json["code"]) == (422, "insufficient_data")
+    assert "the org has no leads yet" in answer.json["message"]
+    assert dagster.asked == []
+
+
+def test_a_run_whose_data_the_gate_refused_is_answered_with_the_plan(app_with_database, dagster):
+    refuse(dagster)
+    answer = app_with_database.test_client().get(f"{TRAIN}/{dagster.run_id}")
+    body = answer.json
+    assert (answer.status_code, body["run_id"]) == (422, dagster.run_id)
+    assert body["message"] == f"{REFUSED} As of 2026-06-01: {body['readiness']['message']}"
 
 
 @pytest.mark.parametrize("failing", ["the database", "the pointer"])
@@ -96,7 +112,7 @@ def test_a_refusal_stays_one_when_there_can_be_no_plan(app_with_database, dagste
     else:
         shelf.activated("acme")
         (shelf.registry.root / "acme" / "active.json").write_text("harm")
-    answer = post(app_with_database.test_client())
+    answer = app_with_database.test_client().get(f"{TRAIN}/{dagster.run_id}")
     assert (answer.status_code, answer.json["message"]) == (422, REFUSED)
     assert "readiness" not in answer.json
 

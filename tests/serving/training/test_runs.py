@@ -149,3 +149,23 @@ def test_failed_polls_are_counted_in_a_row_only(client, dagster, evaluated):
 
     dagster._Run = every_other
     assert post(client).status_code == 200
+
+
+def test_a_held_version_is_not_taken_for_the_pooled_one_of_the_same_id(client, dagster, evaluated):
+    version = evaluated("hold")
+    dagster.materialized["active_model"] = {"version": version, "model_scope": "pooled"}
+    assert post(client).json["activated"] is False
+
+
+@pytest.mark.parametrize(("queued", "status"), [(99, 200), (100, 429), (5_000, 429)])
+def test_a_training_beyond_those_that_may_queue_is_refused_and_makes_no_partition(
+    client, dagster, evaluated, queued, status
+):
+    evaluated("activate")
+    dagster.queued = queued
+    answer = post(client)
+    assert answer.status_code == status
+    if status == 429:
+        assert (answer.json["code"], answer.headers["Retry-After"]) == ("too_many_trainings", "10")
+        assert dagster.launched == []
+        assert "AddPartition" not in dagster.asked
