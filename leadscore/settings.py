@@ -1,9 +1,9 @@
 """Every setting of the system, read once from the environment into one frozen object.
 
-A setting is one field of `Settings`: its environment variable (the field's name in capitals), its default, its
-rule and its meaning stand together. `read_settings` gathers every fault before it refuses. Where the value is
-used, the object is passed. Elsewhere the environment is read only to start processes with it, and for
-PROMETHEUS_MULTIPROC_DIR, which prometheus_client asks for.
+A setting is one field of `Settings`, which holds its default, its rule and its meaning; the field's name in capitals is
+the environment variable. `read_settings` reports all invalid values at once. Code that needs a setting gets the object
+passed in. Otherwise the environment is read only to start child processes, and for PROMETHEUS_MULTIPROC_DIR, which
+prometheus_client requires.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (recognised, not bound)
 
 @dataclass(frozen=True)
 class Rule:
-    """How a setting's text becomes a value, and the sentence that says which texts are allowed."""
+    """Parses a setting's text into its value; `says` describes the texts that are allowed."""
 
     parse: Callable[[str], Any]
     says: str
@@ -85,7 +85,7 @@ def _list_of(item: Callable[[str], Any], says: str, is_valid: Callable[[tuple[An
 
 
 def parse_time(text: str) -> datetime:
-    """Return the moment that `text` (ISO 8601: a date or a date and time, UTC unless it says otherwise) names."""
+    """Return the moment that `text` names: an ISO 8601 date or time, in UTC unless it has an offset."""
     moment = datetime.fromisoformat(text)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
@@ -131,94 +131,122 @@ class Settings:
 
     # the server
     port: int = _setting(5000, PORT, "port of the HTTP server")
-    host: str = _setting("127.0.0.1", TEXT, "address the HTTP server listens on")
-    server_url: str | None = _setting(None, _optional(URL), "address of the HTTP server as others reach it, for links")
-    server_workers: int = _setting(2, _whole(1, 64), "processes of the HTTP server; as many as processors is best")
-    server_threads: int = _setting(8, _whole(2, 256), "requests answered at a time by each process")
-    max_body_bytes: int = _setting(8_000_000, _whole(1_000, 1_000_000_000, "bytes"), "largest request body")
+    host: str = _setting("127.0.0.1", TEXT, "address that the HTTP server listens on")
+    server_url: str | None = _setting(None, _optional(URL), "URL of the HTTP server in links, as browsers reach it")
+    server_workers: int = _setting(2, _whole(1, 64), "number of HTTP server processes; one per processor is best")
+    server_threads: int = _setting(8, _whole(2, 256), "requests that each process answers at a time")
+    max_body_bytes: int = _setting(8_000_000, _whole(1_000, 1_000_000_000, "bytes"), "largest request body, in bytes")
     max_batch_size: int = _setting(1_000, _whole(1, 100_000), "largest number of leads in one batch")
     model_cache_bytes: int = _setting(
         512_000_000,
         _whole(1_000_000, 1_000_000_000_000, "bytes"),
-        "memory for loaded versions, all orgs together; processes share it",
+        "memory for the loaded versions of all orgs, in bytes; the processes share it",
     )
     warm_up_seconds: float = _setting(
         1.0,
         _number(0, 600, "seconds"),
-        "how long each process may load active versions before it listens, latest activated first; 0 turns this off",
+        "seconds that each process may load active versions before it listens, latest activated first; 0 loads none",
     )
     max_queued_trainings: int = _setting(
         100, _whole(1, 100_000, "runs"), "trainings that may wait for their turn in Dagster; another one is refused"
     )
     train_wait_seconds: int = _setting(
-        600, _whole(0, 3_600, "seconds"), "how long a training request waits for the result unless it says otherwise"
+        600,
+        _whole(0, 3_600, "seconds"),
+        "seconds that a training request waits for its result, unless it names its own `wait`",
     )
-    log_level: str = _setting("INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "least severe log line written")
+    log_level: str = _setting(
+        "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "lowest level of log lines that are written"
+    )
 
     # the CRM's database
-    db_host: str = _setting("localhost", TEXT, "PostgreSQL's host; with it set, `make run` starts no server of its own")
-    db_port: int = _setting(5432, PORT, "PostgreSQL's port")
-    db_name: str = _setting("backend_db", TEXT, "the CRM's database")
-    db_user: str = _setting("postgres", TEXT, "user that reads the CRM's tables and owns the schema `leadscore`")
-    db_password: str = _setting("postgres", TEXT, "that user's password", secret=True)
+    db_host: str = _setting(
+        "localhost", TEXT, "host of PostgreSQL; when it is set, `make run` does not start its own PostgreSQL"
+    )
+    db_port: int = _setting(5432, PORT, "port of PostgreSQL")
+    db_name: str = _setting("backend_db", TEXT, "name of the CRM's database")
+    db_user: str = _setting(
+        "postgres", TEXT, "user that reads the CRM's tables and owns the schemas `leadscore` and `dagster`"
+    )
+    db_password: str = _setting("postgres", TEXT, "password of DB_USER", secret=True)
 
     # the registry
     model_path: Path = _setting(Path("./models"), PATH, "folder of the model registry")
 
     # Dagster
-    dagster_url: str = _setting("http://127.0.0.1:3000", URL, "address of Dagster's webserver")
+    dagster_url: str = _setting("http://127.0.0.1:3000", URL, "URL of Dagster's webserver")
     dagster_public_url: str | None = _setting(
-        None, _optional(URL), "address of Dagster's webserver as others reach it, for links; empty is DAGSTER_URL"
+        None, _optional(URL), "URL of Dagster's webserver in links, as browsers reach it; when empty, DAGSTER_URL"
     )
-    retrain_schedule: str = _setting("0 2 1 * *", CRON, "when every org that is due is trained again, in UTC")
+    retrain_schedule: str = _setting(
+        "0 2 1 * *", CRON, "cron schedule, in UTC, on which the orgs that are due are trained again"
+    )
 
-    # what a training reads
-    as_of: datetime | None = _setting(None, _optional(TIME), "train as if it were this time; empty is now")
-    training_window_days: int = _setting(183, _whole(1, 3_650, "days"), "leads created in this many days are records")
-    conversion_window_days: int = _setting(90, _whole(1, 730, "days"), "a lead converts within this time or not at all")
+    # training data
+    as_of: datetime | None = _setting(None, _optional(TIME), "time as of which to train; when empty, now")
+    training_window_days: int = _setting(
+        183, _whole(1, 3_650, "days"), "leads created more than this many days ago are not used"
+    )
+    conversion_window_days: int = _setting(
+        90, _whole(1, 730, "days"), "days after its creation within which a lead must convert to count as converted"
+    )
     conversion_statuses: tuple[str, ...] = _setting(("WON",), STATUSES, "statuses that count as a conversion")
     landmark_days: tuple[int, ...] = _setting(
-        (0, 1, 3, 7, 14, 30, 60), LANDMARKS, "ages in days at which an open lead gives a row"
+        (0, 1, 3, 7, 14, 30, 60),
+        LANDMARKS,
+        "lead ages in days; a lead gives one row for each age at which it is still open",
     )
-    records_sql: Path | None = _setting(None, _optional(PATH), "file to use in place of conversion_records.sql")
+    records_sql: Path | None = _setting(None, _optional(PATH), "SQL file to use instead of conversion_records.sql")
 
     # the pooled model
     pooled_model: bool = _setting(
-        False, FLAG, "learn one more model from the leads of all orgs, for orgs without an active model of their own"
+        False,
+        FLAG,
+        "train one more model on the leads of all orgs; it serves orgs that have no active model of their own",
     )
 
     # the gate
-    min_records: int = _setting(100, _whole(1, 1_000_000, "records"), "fewest records that a version is judged on")
+    min_records: int = _setting(100, _whole(1, 1_000_000, "records"), "minimum number of records for a training")
     min_holdout_per_class: int = _setting(
-        3, _whole(1, 10_000, "leads"), "fewest converted, and fewest unconverted, leads in the holdout"
+        3, _whole(1, 10_000, "leads"), "minimum number of converted leads in the holdout, and of unconverted leads"
     )
     min_probability_better: float = _setting(
-        0.8, SHARE, "how sure it must be that a candidate is better than a fresh active version, or than chance"
+        0.8,
+        SHARE,
+        "minimum probability that a candidate beats an active version of the same training window, or chance",
     )
     min_probability_better_stale: float = _setting(
-        0.5, SHARE, "how sure, when the active version has seen nothing of the present training window"
+        0.5, SHARE, "the same minimum when the active version has seen none of the candidate's training window"
     )
-    max_roc_auc_decrease: float = _setting(0.01, SHARE, "a challenger's ROC-AUC may be worse by no more than this")
-    max_brier_increase: float = _setting(0.01, SHARE, "a challenger's Brier score may be worse by no more than this")
-    max_log_loss_increase: float = _setting(0.03, SHARE, "a challenger's log loss may be worse by no more than this")
+    max_roc_auc_decrease: float = _setting(
+        0.01, SHARE, "how far a candidate's ROC-AUC may be below the active version's"
+    )
+    max_brier_increase: float = _setting(
+        0.01, SHARE, "how far a candidate's Brier score may be above the active version's"
+    )
+    max_log_loss_increase: float = _setting(
+        0.03, SHARE, "how far a candidate's log loss may be above the active version's"
+    )
 
     # the recommended action
-    high_priority_probability: float = _setting(0.7, SHARE, "HIGH_PRIORITY needs this probability")
-    high_priority_confidence: float = _setting(0.8, SHARE, "HIGH_PRIORITY needs this confidence")
-    medium_priority_probability: float = _setting(0.5, SHARE, "MEDIUM_PRIORITY needs this probability")
-    medium_priority_confidence: float = _setting(0.7, SHARE, "MEDIUM_PRIORITY needs this confidence")
-    nurture_probability: float = _setting(0.3, SHARE, "NURTURE needs this probability")
+    high_priority_probability: float = _setting(0.7, SHARE, "minimum probability for HIGH_PRIORITY")
+    high_priority_confidence: float = _setting(0.8, SHARE, "minimum confidence for HIGH_PRIORITY")
+    medium_priority_probability: float = _setting(0.5, SHARE, "minimum probability for MEDIUM_PRIORITY")
+    medium_priority_confidence: float = _setting(0.7, SHARE, "minimum confidence for MEDIUM_PRIORITY")
+    nurture_probability: float = _setting(0.3, SHARE, "minimum probability for NURTURE")
 
     # the whole system on one machine
-    state_dir: Path = _setting(Path("./.leadscore"), PATH, "folder of everything that `make run` keeps")
+    state_dir: Path = _setting(Path("./.leadscore"), PATH, "folder for all files that `make run` keeps")
     dagster_port: int = _setting(3000, PORT, "port of Dagster's webserver under `make run`")
     code_server_port: int = _setting(4000, PORT, "port of Dagster's code server under `make run`")
     embedded_db_port: int = _setting(54320, PORT, "port of the embedded PostgreSQL")
-    crm_data: Path | None = _setting(None, _optional(PATH), "folder of gzipped CSV files to load instead of simulating")
+    crm_data: Path | None = _setting(
+        None, _optional(PATH), "folder of gzipped CSV files to load instead of a simulated CRM"
+    )
 
     @property
     def local_host(self) -> str:
-        """The host of the HTTP server on this machine; one that listens everywhere is reached over loopback."""
+        """The host at which this machine reaches the HTTP server; loopback for a server on all addresses."""
         return "127.0.0.1" if self.host in EVERY_ADDRESS else self.host
 
     @property
@@ -232,12 +260,12 @@ class Settings:
         return base.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
 
     def run_link(self, run_id: str | None) -> str | None:
-        """Return the address of a run's page in Dagster; None when no run of Dagster's made the thing."""
+        """Return the URL of a run's page in Dagster, None without a run id."""
         base = self.dagster_public_url or self.dagster_url
         return f"{base.rstrip('/')}/runs/{run_id}" if run_id else None
 
     def database_arguments(self, session: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Return the keyword arguments with which psycopg connects; `session` holds PostgreSQL's settings for it."""
+        """Return psycopg's connection arguments; `session` holds PostgreSQL's settings for the session."""
         options = " ".join(f"-c {name}={value}" for name, value in (session or {}).items())
         return {
             "host": self.db_host,
@@ -252,7 +280,7 @@ class Settings:
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Return the settings in `environment` (the process's own unless given); an empty value means the default.
 
-    Raises InvalidSettings with every fault in one text. A secret's value is never shown.
+    Raises InvalidSettings, whose text names all invalid values. It never shows a secret's value.
     """
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
@@ -277,7 +305,7 @@ def _fault(setting: Field[Any], text: str) -> str:
     shown = "the value given" if setting.metadata["secret"] else repr(text)
     return (
         f"{setting.name.upper()} is {shown}; it must be {setting.metadata['rule'].says}."
-        f" Correct it, or unset it for the default."
+        f" Correct it, or unset it to use the default."
     )
 
 
@@ -285,7 +313,7 @@ def _faults_between(settings: Settings) -> list[str]:
     if settings.landmark_days[-1] >= settings.conversion_window_days:
         return [
             f"LANDMARK_DAYS ends at {settings.landmark_days[-1]}, but a lead's outcome is known after"
-            f" CONVERSION_WINDOW_DAYS ({settings.conversion_window_days}). Drop the later landmarks, or widen the"
-            " window."
+            f" CONVERSION_WINDOW_DAYS ({settings.conversion_window_days}). Remove the later landmarks, or raise"
+            " CONVERSION_WINDOW_DAYS."
         ]
     return []

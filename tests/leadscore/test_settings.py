@@ -91,7 +91,7 @@ def test_a_bad_value_is_refused_with_its_name_the_rule_and_the_remedy(name: str,
     with pytest.raises(InvalidSettings) as caught:
         read_settings({name: text})
     assert caught.value.message.startswith(f"{name} is {text!r}; it must be {rule}")
-    assert caught.value.message.endswith("Correct it, or unset it for the default.")
+    assert caught.value.message.endswith("Correct it, or unset it to use the default.")
 
 
 def test_every_fault_is_named_at_once() -> None:
