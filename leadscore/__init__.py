@@ -1,7 +1,7 @@
-"""The language that training and serving both speak: contract, forest, registry, gate, activation.
+"""The code that training and serving share: contract, forest, registry, gate, activation.
 
-What may live here: anything that both processes must agree on. What may not: Dagster, Flask, scikit-learn,
-pandas, and SQL beyond the call of a function. Reading order is the data's way: `errors`, `settings`, `formats`,
+It holds everything on which both must agree. It must not use Dagster, Flask, scikit-learn or pandas, nor SQL beyond
+the call of a function. Read it in the order of the data: `errors`, `settings`, `formats`,
 `arrays`, `records`, `features`, `engine`, `forest`, `scoring`, `pooling`, `evaluation`, `comparison`, `gate`,
 `registry`; beside it, about the data that a training needs, `outcome_forecast`, `requirements` and `readiness`.
 """

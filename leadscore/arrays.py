@@ -1,6 +1,6 @@
-"""The arrays that all parts of the project hand to each other: their types, named after what they hold, and a sample.
+"""The types of the arrays that the parts of the project exchange, named after their content, and a sample.
 
-What a kernel packs for itself, such as the bits of a node, is typed where it is packed.
+A kernel's own packed arrays, such as the bits of a node, are typed where they are packed.
 """
 
 from __future__ import annotations
@@ -18,5 +18,5 @@ Texts = npt.NDArray[np.str_]
 
 
 def evenly_spread(length: int, most: int) -> Indices:
-    """Return up to `most` places of an array of that length, the first and the last included, evenly spread."""
+    """Return up to `most` evenly spaced places in an array of that length, including the first and the last."""
     return np.unique(np.linspace(0, length - 1, min(length, most)).astype(np.intp))

@@ -33,7 +33,7 @@ _CELLS_AT_A_TIME = 250_000
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """A figure on the holdout, and the interval that holds 95 % of its resamples."""
+    """A figure on the holdout, and the interval that contains 95 % of its resamples."""
 
     value: float
     low: float
@@ -41,7 +41,7 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One metric of both models. `gain` is positive where the candidate is better, whichever way the metric counts."""
+    """One metric of both models. `gain` is positive when the candidate is better, also where lower is better."""
 
     candidate: Estimate
     baseline: Estimate
@@ -50,9 +50,9 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Baseline(msgspec.Struct, frozen=True):
-    """What a candidate is compared with: a version of the org's own, a version of the pooled model, or the base rate.
+    """The baseline of a comparison: the org's own version, a version of the pooled model, or the base rate.
 
-    `stored` is the text that stands for it in evaluation.json and in the API's answers; `read` reads such a text.
+    `stored` is its text in evaluation.json and in the API's answers; `read` reads such a text.
     """
 
     kind: Literal["own", "pooled", "base_rate"]
@@ -69,12 +69,12 @@ class Baseline(msgspec.Struct, frozen=True):
 
     @property
     def stored(self) -> str:
-        """The text that stands for it."""
+        """The text that stands for this baseline."""
         return {"own": self.version, "pooled": _POOLED_PREFIX + self.version, "base_rate": _BASE_RATE_TEXT}[self.kind]
 
     @property
     def in_words(self) -> str:
-        """The baseline as a sentence names it."""
+        """How a sentence names this baseline."""
         return {
             "own": f"the active version {self.version}",
             "pooled": f"the pooled model {self.version}, which scores the org's leads now,",
@@ -86,10 +86,10 @@ BASE_RATE = Baseline("base_rate")
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """A candidate against a `baseline`: the org's own version, `pooled` and a pooled version, or `base rate`.
+    """Compares a candidate with a `baseline`: the org's own version, `pooled` with a pooled version, or `base rate`.
 
-    `shared_window` is the share of the candidate's training window that the baseline was trained on too: 1 when both
-    are of the same day, 0 when the baseline is older than the whole window.
+    `shared_window` is the share of the candidate's training window that the baseline was trained on, too: 1 when both
+    were trained on the same day, 0 when the baseline is older than the whole window.
     """
 
     baseline: str
@@ -102,7 +102,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     @property
     def against(self) -> Baseline:
-        """What the candidate was compared with."""
+        """The baseline that the candidate was compared with."""
         return Baseline.read(self.baseline)
 
 
@@ -111,10 +111,10 @@ def compare(
 ) -> Comparison:
     """Compare the candidate's probabilities for the holdout's rows, shape (rows,), with those of a baseline.
 
-    `against` says which baseline it is. Raises ValueError when the holdout has one class only: nothing can be ranked.
+    `against` says which baseline it is. Raises ValueError when the holdout has one outcome only.
     """
     if not has_both_outcomes(holdout.converted):
-        raise ValueError("the holdout has one class only; the gate refuses it before anything is compared")
+        raise ValueError("the holdout has one outcome only, so nothing can be compared; the gate must refuse it first")
     ours, theirs = (_Figures.of(probabilities, holdout) for probabilities in (candidate, baseline))
     return Comparison(
         baseline=against.stored,
@@ -153,9 +153,10 @@ class _Figures(msgspec.Struct, frozen=True):
 
 
 class _Ranking(msgspec.Struct, frozen=True):
-    """The lead of each converted row, and of each other row in the order of the other rows' probabilities.
+    """The leads of the converted rows, and of the other rows in the order of their probabilities.
 
-    For each converted row, `below` counts the other rows with a lower probability, `upto` those with an equal one too.
+    For each converted row, `below` counts the other rows with a lower probability, and `upto` also those with an equal
+    one.
     """
 
     converted_lead: Indices

@@ -2,40 +2,40 @@
 
 LeadscoreError
 ├── InvalidInput            change the request
-│   ├── InvalidId           an org id or a version id that is not one
-│   └── InvalidFeatures     features that break the contract; carries every fault
+│   ├── InvalidId           an org id or a version id is not well-formed
+│   └── InvalidFeatures     features break the contract; carries every fault
 ├── InvalidSettings         change the environment
 ├── NotFound                ask for something that exists
 │   ├── NoActiveModel       the org has no active version
 │   ├── VersionNotFound     the org has no such version
 │   ├── NotKept             the version has no such file: an earlier release made it
-│   ├── NotMaterialized     the asset was never made for the org
-│   └── RunNotFound         there is no such training run
+│   ├── NotMaterialized     the asset was never materialized for the org
+│   └── RunNotFound         no training run has this id
 ├── Conflict                look at the present state, then decide again
 │   ├── NotActivatable      the version was held, refused or never judged
-│   ├── ActiveVersionMoved  another version is active than the caller believed
-│   ├── AlreadyJudged       a version's evaluation is written once
+│   ├── ActiveVersionMoved  the active version is not the one that the caller expected
+│   ├── AlreadyJudged       the version already has its evaluation
 │   └── AlreadyTraining     a run of the org is queued or running
 ├── TooManyTrainings        ask again later
 ├── ModelUnavailable        go back to another version, or train again
-│   └── Damaged             the stored files are not what was written
+│   └── Damaged             stored files are missing or do not match their hashes
 │       └── UnsupportedFormat  written by a newer release
 ├── RegistryUnavailable     the registry's folder cannot be written
 ├── RegistryBusy            another change of the org's versions is under way; ask again later
-├── DatabaseUnavailable     PostgreSQL cannot be reached, refuses us, or takes too long
+├── DatabaseUnavailable     PostgreSQL cannot be reached, refuses the user, or takes too long
 ├── DagsterUnavailable      Dagster cannot be reached, or does not answer as expected
 ├── SourceMismatch          the CRM's tables or the records' SQL do not fit the contract
 ├── InvalidCrmData          correct the files or the folder that CRM_DATA names
 └── CannotRun               this machine lacks something: a port, a tool, a right
 
-A class says everything about its error, so a new error is one class here:
+Each class describes its error in full, so adding an error means adding one class here:
 
-`code`         names it for programs: in a failed run's metadata, in logs and, with a `meaning`, over HTTP.
-`meaning`      what callers of the API read about the code. An error without one is answered as the base that has one;
-               what callers never cause is so answered as `internal_error`, without its text.
-`status`       the HTTP status of the answer.
-`in_training`  what callers read when a training run fails by it, since its own text may show paths, SQL and hosts.
-               A base's words hold for its subclasses.
+`code`         identifies the error for programs: in a failed run's metadata, in logs and, with a `meaning`, over HTTP.
+`meaning`      explains the code to users of the API. An error without a meaning is answered as its nearest base class
+               that has one. Errors that callers cannot cause are therefore answered as `internal_error`, without text.
+`status`       is the HTTP status of the answer.
+`in_training`  explains to users of the API why a training run failed, because the error's own text may show paths, SQL
+               and hosts. Subclasses inherit it.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from typing import ClassVar
 
 
 class LeadscoreError(Exception):
-    """Base of them all, never raised itself. `code` is for programs, the text for people."""
+    """Base of all errors; never raised itself. `code` is for programs, the text for people."""
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
-    meaning: ClassVar[str] = "A defect of this server; it is logged under the request id."
+    meaning: ClassVar[str] = "The server has a defect. Its log has the details under the request's id."
     in_training: ClassVar[str | None] = None
 
     def __init__(self, message: str) -> None:
@@ -71,7 +71,7 @@ def all_errors(base: type[LeadscoreError] = LeadscoreError) -> Iterator[type[Lea
 
 
 class InvalidInput(LeadscoreError):
-    """The request has to change before it can be answered."""
+    """The caller must change the request."""
 
     code = "invalid_input"
     in_training = "the org's data cannot be used"
@@ -82,7 +82,7 @@ class InvalidId(InvalidInput):
 
     code = "invalid_id"
     status = 400
-    meaning = "An org id, a version id or a run id breaks the rule for ids."
+    meaning = "An org id, a version id or a run id is not well-formed."
 
 
 @dataclass(frozen=True)
@@ -110,82 +110,82 @@ class InvalidSettings(LeadscoreError):
     """A setting has a value that breaks its rule; the text names the setting, the rule and the remedy."""
 
     code = "invalid_settings"
-    in_training = "a setting of the training is wrong"
+    in_training = "a setting is invalid"
 
 
 class NotFound(LeadscoreError):
-    """The thing asked for does not exist, as far as this caller may know."""
+    """The requested thing does not exist, or the caller may not know that it exists."""
 
     code = "not_found"
     status = 404
-    meaning = "There is no such route."  # an error is always of one of the kinds below
+    meaning = "This route does not exist."  # routes raise one of the subclasses below
 
 
 class NoActiveModel(NotFound):
-    """The org has no active version: it was never trained, or nothing passed the gate yet."""
+    """The org has no active version: it was never trained, or no version has passed the gate yet."""
 
     code = "no_active_model"
-    meaning = "The org has no active model: it was never trained, or nothing passed the gate yet."
+    meaning = "The org has no active model: it was never trained, or no version has passed the gate yet."
 
 
 class VersionNotFound(NotFound):
     """The org has no version of that id."""
 
     code = "version_not_found"
-    meaning = "The org has no such version."
-    in_training = "the version to judge is gone"
+    meaning = "The org has no version with this id."
+    in_training = "the version to be judged no longer exists"
 
 
 class NotKept(NotFound):
-    """The version has no such file, because an earlier release made or judged it; train again for one that has."""
+    """The version lacks the file, because an earlier release made or judged it. A new training stores it."""
 
     code = "not_kept"
 
 
 class NotMaterialized(NotFound):
-    """The asset was never made for the org; the text names the asset to materialize."""
+    """The asset was never materialized for the org; the text names the asset to materialize."""
 
     code = "not_materialized"
-    in_training = "an earlier step was never made for the org"
+    in_training = "an earlier asset was never materialized for the org"
 
 
 class RunNotFound(NotFound):
-    """Dagster knows no such training run."""
+    """Dagster has no training run with this id."""
 
     code = "run_not_found"
-    meaning = "There is no such training run."
+    meaning = "No training run has this id."
 
 
 class Conflict(LeadscoreError):
-    """The present state forbids it."""
+    """The request conflicts with the present state."""
 
     code = "conflict"
     status = 409
-    meaning = "The present state forbids it."
+    meaning = "The request conflicts with the present state."
 
 
 class NotActivatable(Conflict):
-    """The version was held, refused or never judged; activating it takes an explicit act."""
+    """The version was held, refused or never judged; only a forced rollback activates it."""
 
     code = "not_activatable"
-    meaning = "The version was held, refused or never judged."
-    in_training = "the version may not become active"
+    meaning = "The gate held or refused the version, or never judged it."
+    in_training = "the version may not be activated"
 
 
 class ActiveVersionMoved(Conflict):
-    """Another version is active than the caller expected: another activation came first."""
+    """The active version is not the one that the caller expected: another activation came first."""
 
     code = "active_version_moved"
     status = 412
-    meaning = "Another version is active than the caller expected."
+    meaning = "The active version is not the one that the caller expected."
     in_training = "another version became active in the meantime"
 
 
 class AlreadyJudged(Conflict):
-    """The version has its evaluation already; an evaluation is written once."""
+    """The version already has its evaluation, which is written only once."""
 
     code = "already_judged"
-    in_training = "the version was judged before"
+    in_training = "the version was already judged"
 
 
 class AlreadyTraining(Conflict):
@@ -200,11 +200,11 @@ class AlreadyTraining(Conflict):
 
 
 class TooManyTrainings(LeadscoreError):
-    """As many training requests are under way, or as many trainings wait in Dagster, as the server takes."""
+    """The server already handles as many training requests, or Dagster queues as many trainings, as it may."""
 
     code = "too_many_trainings"
     status = 429
-    meaning = "As many trainings as this server takes are under way, or wait for their turn."
+    meaning = "The server already handles or queues as many trainings as it may. Try again later."
 
     def __init__(self) -> None:
         super().__init__(self.meaning)
@@ -222,14 +222,14 @@ class Damaged(ModelUnavailable):
     """A stored file is missing, unreadable, or does not have the hash that was recorded for it."""
 
     code = "damaged"
-    in_training = "stored files of the org are not what was written"
+    in_training = "stored files of the org are missing or damaged"
 
 
 class UnsupportedFormat(Damaged):
     """The files were written in a format that this release does not read."""
 
     code = "unsupported_format"
-    in_training = "stored files of the org are in a format that this release does not read"
+    in_training = "stored files of the org are in a format that this release cannot read"
 
 
 class RegistryUnavailable(LeadscoreError):
@@ -255,7 +255,7 @@ class DatabaseUnavailable(LeadscoreError):
 
     code = "database_unavailable"
     status = 503
-    meaning = "The CRM's database cannot be used, or is not set up."
+    meaning = "The CRM's database cannot be reached, is too slow, or is not set up."
     in_training = "the CRM's database could not be used"
 
 
@@ -275,7 +275,7 @@ class SourceMismatch(LeadscoreError):
     """What the database returned does not fit the contract; the text names every column that differs."""
 
     code = "source_mismatch"
-    in_training = "what was read from the CRM does not fit what a training needs"
+    in_training = "the CRM's data does not have the form that a training needs"
 
 
 class InvalidCrmData(LeadscoreError):

@@ -1,4 +1,4 @@
-"""How good a version is on leads that it was not trained on: one frozen report of one version on one holdout.
+"""The quality of a version on leads that it was not trained on: one frozen report per version and holdout.
 
 Rows are weighted equally; a lead gives one row for each landmark age at which it was open. Definitions are
 scikit-learn's, with which the tests compare every number.
@@ -235,7 +235,7 @@ def roc_points(rows: Floats, conversions: Floats) -> list[tuple[float, float]]:
 
 
 def precision_recall_points(rows: Floats, conversions: Floats) -> list[tuple[float, float]]:
-    """Return the points (recall, precision) of what `roc_points` takes."""
+    """Return the points (recall, precision) from the same arguments as `roc_points`."""
     recalls, precisions = conversions / conversions[-1], conversions / rows
     return list(zip(recalls.tolist(), precisions.tolist(), strict=True))
 

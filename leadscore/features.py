@@ -1,8 +1,8 @@
-"""The feature contract: every feature declared once, and the one place that judges values against it.
+"""The feature contract: declares every feature once, and is the only code that checks values against it.
 
 The contract drives the records' SQL (its columns), training, request validation, the API's description and the
-docs. Each version stores the contract that it was trained with and is served by it. To add a feature: one entry in
-`CONTRACT`, its example included, one column in `conversion_records.sql`, train again.
+docs. Each version stores the contract that it was trained with, and is served with it. To add a feature, add an entry
+with an example to `CONTRACT` and a column to `conversion_records.sql`, and train again.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Feature(msgspec.Struct, frozen=True):
 
     @property
     def value_type(self) -> Any:
-        """The type of the values that surely have no fault, for msgspec; what it lets through may be used as it is."""
+        """A type for msgspec that accepts only valid values, which can be used unchanged."""
         whole = Annotated[int, msgspec.Meta(ge=math.ceil(self.minimum), le=math.floor(self.maximum))]
         # many programs write every number with a point, so a whole number may come as 3.0
         step = None if self.kind == "number" else 1
@@ -122,9 +122,9 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def lead_type(self) -> type[msgspec.Struct]:
-        """A struct of a lead's values, in order, for msgspec: what can be converted to it has no fault.
+        """A struct of a lead's values, in order, for msgspec: values that it accepts are valid.
 
-        The reverse does not hold: only `vector` decides that there is a fault, and names it.
+        It may reject valid values: only `vector` decides whether there is a fault, and names it.
         """
         return _lead_type(self.without_examples)
 
@@ -135,7 +135,7 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def without_examples(self) -> Contract:
-        """The contract without its examples: all that decides how values are judged, and what releases agree on."""
+        """The contract without its examples, which are the only part that does not affect how values are checked."""
         return Contract(tuple(msgspec.structs.replace(feature, example=msgspec.UNSET) for feature in self.features))
 
     @property
@@ -203,9 +203,11 @@ def declare(features: tuple[Feature, ...]) -> Contract:
     """Return the contract of `features`. Raises ValueError for one without an example, or whose example is wrong."""
     for feature in features:
         if feature.example is msgspec.UNSET:
-            raise ValueError(f"the feature {feature.name} has no example; give one: {feature.rule}")
+            raise ValueError(f"the feature {feature.name} has no example; add one: {feature.rule}")
         if feature.fault_in(feature.example):
-            raise ValueError(f"the feature {feature.name} has an example that breaks its rule: {feature.rule}")
+            raise ValueError(
+                f"the example of the feature {feature.name} breaks the feature's rule; correct it: {feature.rule}"
+            )
     return Contract(features)
 
 

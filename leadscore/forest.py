@@ -53,7 +53,7 @@ class Forest:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]], feature_count: int) -> Forest:
-        """Return the forest in `arrays`. Raises Damaged when they are no forest over `feature_count` features."""
+        """Return the forest in `arrays`. Raises Damaged when they are not a forest over `feature_count` features."""
         expected = {field.name for field in fields(cls)}
         if arrays.keys() != expected:
             raise Damaged(f"the forest's arrays are {sorted(arrays)}, expected {sorted(expected)}; train again")
@@ -86,7 +86,7 @@ class Forest:
 
     @cached_property
     def scorer(self) -> Scorer:
-        """What scores and explains rows with this forest. Raises ValueError when it is too large for the engine."""
+        """The scorer of this forest. Raises ValueError when the forest is too large for the engine."""
         width = int(self.feature.max()) + 1
         branches = Branches(self.feature, self.threshold, self.left, self.right, self.missing_goes_left, self.value)
         return Scorer.of(pack(branches, self.roots), self._boxes(width), width)

@@ -1,15 +1,16 @@
-"""The gate: a candidate's report, its comparison with the champion and a policy give a decision. The only such rule.
+"""The gate: the only rule that decides whether a candidate is activated, held or refused.
 
-*activate*: the candidate ranks leads better than the champion, or its probabilities are better, with the probability
-that the policy asks for, and none of its figures is much worse. The policy asks for less as the champion grows old: the
-less of the present training window the champion has seen, the less counts in its favour. An org without a champion that
-the pooled model serves has its candidate compared with the pooled model in the same way. Without either, the candidate
-must rank better than chance, and its probabilities must be better than the base rate. *hold*: a fine, ordinary outcome;
-the active version stays. *refuse*: the data falls short of a requirement.
+*activate*: the candidate ranks leads better than the champion, or gives better probabilities, as surely as the policy
+demands, and none of its figures is much worse. The less of the candidate's training window the champion has seen, the
+less sure the gate must be. If the org has no champion but the pooled model scores its leads, the candidate is
+compared with the pooled model in the same way. With neither, the candidate must rank better than chance, and give
+better probabilities than the base rate.
+*hold*: the candidate is not surely better, which is an ordinary outcome. The active version stays.
+*refuse*: the data does not meet a requirement.
 
-`comparison` says how sure a difference is, `requirements` what data a training needs. `benchmarks.models.gate` measures
-what the rule and its numbers are worth. A decision always carries its reasons: a code, the figure, the threshold and
-what to do.
+`comparison` measures how sure a difference is, and `requirements` lists the data that a training needs.
+`benchmarks.models.gate` measures the effect of the rule and its numbers. Each reason of a decision has a code, a
+figure, a threshold and a remedy.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ RECOMMENDED_BASE_RATE = 0.2
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """The gate's numbers. There are no defaults here: a gate without numbers is an error, never a pass.
+    """The gate's thresholds. None has a default, so a gate without thresholds is an error and never a pass.
 
-    `min_probability_better` is asked against a champion of the same training window, and against chance;
-    `min_probability_better_stale` against one that has seen nothing of the window; in between, in proportion.
+    `min_probability_better` applies against a champion of the same training window, and against chance;
+    `min_probability_better_stale` applies against a champion that has seen none of the window. Between the two, the
+    threshold is interpolated.
     """
 
     min_records: int
@@ -61,9 +63,9 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """Why a decision fell: a code, a sentence with the figures, the figure, its threshold, and the remedy.
+    """One reason of a decision: a code, a sentence, a figure, its threshold, and the remedy.
 
-    `speaks_for` says whether it counts for the candidate or against it; None where it decides nothing.
+    `speaks_for` is true when it counts for the candidate, false when it counts against it, None when it is neutral.
     """
 
     code: str
@@ -80,7 +82,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The verdict with its reasons. `notes` recommend something and decide nothing."""
+    """The verdict with its reasons. `notes` are recommendations that decide nothing."""
 
     verdict: Verdict
     reasons: tuple[Reason, ...]
@@ -93,7 +95,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Unevaluable(msgspec.Struct, frozen=True):
-    """A baseline that cannot be evaluated any more, and why: its files are damaged, or its features are gone.
+    """A baseline that can no longer be evaluated, and why: its files are damaged, or its features no longer exist.
 
     It is the org's champion or, with the scope "pooled", the pooled model that serves an org without a champion.
     """
@@ -104,10 +106,10 @@ class Unevaluable(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """What is stored with a version once it was judged: its report, the champion's, and the decision.
+    """Stored with a version when it is judged: its report, the champion's report, and the decision.
 
-    `comparison` is None when nothing could be ranked: the holdout has one class only. `files` gives the SHA-256 of each
-    file that is stored beside the judgement.
+    `comparison` is None when the holdout has one outcome only. `files` has the SHA-256 of each file that is stored with
+    the judgement.
     """
 
     report: EvaluationReport
@@ -123,7 +125,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
     @property
     def champion_version(self) -> str | None:
-        """The version of the org's own that was active when this one was judged."""
+        """The org's own version that was active when this version was judged."""
         if self.champion_problem:
             return self.champion_problem.version if self.champion_problem.scope == "own" else None
         return self.champion.version if self.champion else None
@@ -137,7 +139,7 @@ def policy_from(settings: Settings) -> Policy:
 def decide(
     candidate: EvaluationReport, comparison: Comparison | None, champion_problem: Unevaluable | None, policy: Policy
 ) -> Decision:
-    """Return what becomes of `candidate`, which `comparison` compares with the champion or another baseline.
+    """Decide about `candidate`, which `comparison` compares with the champion or another baseline.
 
     Raises ValueError when there is enough data to decide but no comparison.
     """
@@ -152,7 +154,7 @@ def decide(
     if refusals:
         return Decision("refuse", refusals, notes)
     if comparison is None:
-        raise ValueError(f"version {candidate.version} was compared with nothing; train again")
+        raise ValueError(f"version {candidate.version} was not compared with a baseline; train again")
     judge = _against_base_rate if comparison.against == BASE_RATE else _against_champion
     reasons = judge(comparison, policy)
     is_better = all(reason.speaks_for for reason in reasons)
@@ -163,9 +165,9 @@ def decide(
 def refuse_unfittable(
     records: int, converted_records: int, training_records: int, training_converted_records: int, policy: Policy
 ) -> Decision | None:
-    """Return the refusal of data to which no model can be fitted, or None.
+    """Return the refusal when no model can be fitted to the data, else None.
 
-    That is data without records, with one class only, or with one class only outside the holdout.
+    No model can be fitted without records of both outcomes outside the holdout.
     """
     counts = SplitCounts(
         records,
@@ -180,7 +182,7 @@ def refuse_unfittable(
 
 
 def _refusals(counts: SplitCounts, requirements: Sequence[Requirement]) -> tuple[Reason, ...]:
-    """Return a reason for each requirement that is not met; those outside the holdout share one."""
+    """Return a reason for each unmet requirement; the requirements outside the holdout share one reason."""
     unmet = [requirement for requirement in requirements if not requirement.is_met_by(counts)]
     too_few = [_too_few_records(requirement, counts) for requirement in unmet if requirement.leads == ALL_RECORDS]
     has_one_class = counts.records and any(requirement.leads.is_held_out is False for requirement in unmet)
@@ -197,22 +199,22 @@ def _too_few_records(requirement: Requirement, counts: SplitCounts) -> Reason:
         records,
         needed,
         f"Train again when {missing} more lead{'s have' if missing > 1 else ' has'} a known outcome"
-        + ("" if records else ", or check the org's id: no lead of it counts yet"),
+        + ("" if records else ", or check the org's id: none of its leads has a known outcome yet"),
     )
 
 
 def _one_class(counts: SplitCounts) -> Reason:
-    """Say that all records are of one class or, when they are not, that all records outside the holdout are."""
+    """Return the reason that all records, or all outside the holdout, have the same outcome."""
     if 0 < counts.converted_records < counts.records:
         code, where, is_held_out = "one_class_in_training", " outside the holdout", False
     else:
         code, where, is_held_out = "one_class", "", None
     records = counts.of(LeadFilter(is_held_out=is_held_out))
     converted = counts.of(LeadFilter(is_converted=True, is_held_out=is_held_out))
-    outcome, missing = ("none", "converted") if converted == 0 else ("all", "not converted")
+    outcome, missing = ("None of", "converted") if converted == 0 else ("All", "not converted")
     return Reason(
         code,
-        f"Of {records} records{where}, {outcome} converted: there is nothing to tell apart",
+        f"{outcome} {records} records{where} converted, but a model needs leads of both outcomes",
         converted,
         FEWEST_TO_LEARN_FROM,
         f"Train again when some leads have {missing}, or check CONVERSION_STATUSES",
@@ -224,8 +226,8 @@ def _too_few_in_holdout(requirement: Requirement, counts: SplitCounts) -> Reason
     outcome = "converted" if requirement.leads.is_converted else "unconverted"
     return Reason(
         f"too_few_{requirement.name}",
-        f"The holdout has {leads} {outcome} lead{'' if leads == 1 else 's'} of the {requirement.needed}"
-        " needed to judge a model",
+        f"The holdout has {leads} {outcome} lead{'' if leads == 1 else 's'}, but {requirement.needed}"
+        f" {'is' if requirement.needed == 1 else 'are'} needed to judge a model",
         leads,
         requirement.needed,
         f"Train again when more {outcome} leads are known",
@@ -256,7 +258,7 @@ def _claims(comparison: Comparison, policy: Policy) -> tuple[Reason, Reason]:
     since = since if needed < policy.min_probability_better else ""
     ranks_better = _surely(
         ("ranks_better", "ranks_no_better"),
-        f"Better than {comparison.against.in_words}",
+        f"ranks leads better than {comparison.against.in_words}",
         f"ROC-AUC {_against(auc)} on the same {comparison.leads} leads",
         auc.probability_better,
         needed,
@@ -264,7 +266,7 @@ def _claims(comparison: Comparison, policy: Policy) -> tuple[Reason, Reason]:
     )
     fits_better = _surely(
         ("fits_better", "fits_no_better"),
-        f"Its probabilities are better than those of {comparison.against.in_words}",
+        f"gives better probabilities than {comparison.against.in_words}",
         f"Brier score {_against(brier)} on the same {comparison.leads} leads",
         brier.probability_better,
         needed,
@@ -283,7 +285,7 @@ def _against_base_rate(comparison: Comparison, policy: Policy) -> tuple[Reason, 
     auc, brier = comparison.roc_auc, comparison.brier_score
     ranking = _surely(
         ("better_than_chance", "not_better_than_chance"),
-        "Better than chance",
+        "ranks leads better than chance",
         f"ROC-AUC {auc.candidate.value:.3f} on {comparison.leads} leads",
         auc.probability_better,
         policy.min_probability_better,
@@ -291,10 +293,10 @@ def _against_base_rate(comparison: Comparison, policy: Policy) -> tuple[Reason, 
     beats = brier.gain.value > 0
     base_rate = Reason(
         "better_than_base_rate" if beats else "not_better_than_base_rate",
-        f"Brier score {_against(brier)} of the base rate",
+        f"Brier score {_against(brier)} for the base rate",
         brier.candidate.value,
         brier.baseline.value,
-        "" if beats else "Its probabilities say less than the base rate; train again when more outcomes are known",
+        "" if beats else "Its probabilities are no better than the base rate; train again when more outcomes are known",
         speaks_for=beats,
     )
     return ranking, base_rate
@@ -306,7 +308,7 @@ def _surely(
     is_sure = probability >= needed
     return Reason(
         codes[0] if is_sure else codes[1],
-        f"{claim} with probability {probability:.2f} (needs {needed:.2f}{since}); {figures}",
+        f"The probability that it {claim} is {probability:.2f} ({needed:.2f} needed{since}); {figures}",
         probability,
         needed,
         "" if is_sure else "Train again when new outcomes are known",
@@ -319,7 +321,7 @@ def _guard(code: str, name: str, difference: Difference, least_gain: float) -> R
     moves = "fall" if code == "roc_auc" else "rise"
     return Reason(
         f"{code}_kept" if is_kept else f"{code}_worse",
-        f"{name} {_against(difference)} (may {moves} by {-least_gain:.3f})",
+        f"{name} {_against(difference)} (it may {moves} by at most {-least_gain:.3f})",
         difference.gain.value,
         least_gain,
         "" if is_kept else _REMEDIES[moves],
@@ -329,7 +331,7 @@ def _guard(code: str, name: str, difference: Difference, least_gain: float) -> R
 
 _REMEDIES = {
     "fall": "It ranks leads worse; train again when new outcomes are known",
-    "rise": "Its probabilities fit worse: see the calibration, and train again on more leads",
+    "rise": "Its probabilities are worse; look at the calibration, and train again on more leads",
 }
 
 
@@ -358,6 +360,6 @@ def _notes(candidate: EvaluationReport) -> tuple[Reason, ...]:
             f"{candidate.base_rate:.1%} of the records converted ({RECOMMENDED_BASE_RATE:.0%} or more is recommended)",
             candidate.base_rate,
             RECOMMENDED_BASE_RATE,
-            "A longer TRAINING_WINDOW_DAYS brings in more conversions",
+            "Raise TRAINING_WINDOW_DAYS to include more conversions",
         ),
     )

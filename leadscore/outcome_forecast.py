@@ -1,8 +1,8 @@
-"""One org's outcomes in numbers: how many are known, how many are pending, and how many there will be on each day.
+"""Forecasts one org's outcomes: how many are known, how many are pending, and how many there will be on each day.
 
 A lead counts from the day on which its outcome is known until it leaves the training window. So the present records
-become fewer while new outcomes come in, and at a slow pace there will never be enough. The database counts; the
-arithmetic is here, and pure.
+become fewer while new outcomes come in, and at a slow pace there will never be enough. The database counts the leads;
+this module only computes.
 """
 
 from __future__ import annotations

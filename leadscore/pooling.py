@@ -1,8 +1,8 @@
-"""The pooled model: one more model, learned from the leads of all orgs, for orgs without an active model of their own.
+"""The pooled model: one more model, trained on the leads of all orgs, for orgs without their own active model.
 
-It is kept under an id of its own by the same assets, gate and registry as an org's model. An org that is served by it
-gets a forest whose leaves were moved until the org's own leads convert, on average, at the org's own rate. How far is
-learned in the training, and stored with the version as one base value per org.
+It has an id of its own, and the same assets, gate and registry as an org's model. For each org, the leaves of its
+forest are shifted so that the mean probability of the org's leads is the org's own rate. The training computes these
+base values, and stores one per org with the version.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class BaseValues(msgspec.Struct, frozen=True):
-    """The base value at which each org of the pool is served. Any other org is served by the forest as it is."""
+    """The base value of each org of the pool. Other orgs are served with the unshifted forest."""
 
     orgs: dict[str, Share]
     format: int = FORMAT

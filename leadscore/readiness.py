@@ -1,6 +1,7 @@
-"""Readiness: has an org enough data for a training, and if not, on which day it will, at the pace of the last weeks.
+"""Readiness: whether an org has enough data for a training and, if not, when it will, at the pace of the last weeks.
 
-`requirements` states what a training needs, `outcome_forecast` counts the leads on each day; the sentences are here.
+`requirements` lists what a training needs, and `outcome_forecast` predicts the number of leads on each day. This module
+puts both into sentences.
 """
 
 from __future__ import annotations
@@ -18,20 +19,21 @@ from leadscore.records import Window
 from leadscore.requirements import Requirement
 
 LONGEST_WINDOW_DAYS = 3_650  # what TRAINING_WINDOW_DAYS may be at most
-STILL_RISES = "the pace of so young an org still rises"
-MANY_WEEKS = 10  # tenths of a week say nothing any more
+STILL_RISES = "the pace of so young an org is still rising"
+MANY_WEEKS = 10  # from here on, tenths of a week do not matter
 
 NOTHING_CAME = {
     None: "no lead's outcome became known",
     True: "no lead converted",
-    False: "no lead was known not to convert",
+    False: "no lead turned out not to convert",
 }
 
 
 class Need(msgspec.Struct, frozen=True):
     """One requirement of a training in figures, and the day (UTC) on which it is expected to be met.
 
-    That is the present day when it is met already, and None when no day can be told; `message` says why.
+    The day is the present day when the requirement is already met, and None when no day can be given; `message` says
+    why.
     """
 
     what: str
@@ -50,7 +52,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """Whether an org has enough data at `as_of`, and the day (UTC) on which it is expected to; None for no such day."""
+    """Whether an org has enough data at `as_of`, and the day (UTC) on which it is expected to, or None."""
 
     as_of: datetime
     is_ready: bool
@@ -60,7 +62,7 @@ class Readiness(msgspec.Struct, frozen=True):
     message: str
 
     def added_to(self, refusal: str) -> str:
-        """Return the text of a refusal, followed by the plan."""
+        """Return the text of a refusal with the plan appended."""
         return f"{refusal} As of {self.as_of:%Y-%m-%d}: {self.message}"
 
 
@@ -114,7 +116,7 @@ class _Prospect:
 
 @dataclass(frozen=True)
 class _Plan:
-    """The sentences about one org's counts on one day."""
+    """Words the plan of one org on one day."""
 
     today: date
     counts: OutcomeCounts
@@ -134,30 +136,30 @@ class _Plan:
         return Need(requirement.name, have, requirement.needed, self.day(days), message)
 
     def _forecast(self, prospect: _Prospect) -> str:
-        """Say when a requirement will be met, or why no day can be told."""
+        """Return when a requirement will be met, or why no day can be given."""
         leads = prospect.course
         by_pace, certain = leads.first_days(prospect.needed)
         if certain is not None and (by_pace is None or certain < by_pace):
-            waiting = f"{total(self.counts.open_leads)} open leads have theirs within the conversion window"
+            waiting = f"{total(self.counts.open_leads)} open leads will have an outcome within the conversion window"
             return f"{waiting}, so {prospect.needed_leads} certain by {self.day(certain)}"
         if self.counts.age_days is None:
-            return "the org has no leads yet, so no date can be told"
+            return "the org has no leads yet, so no date can be given"
         if not leads.leads_per_day:
             return (
-                f"{NOTHING_CAME[prospect.requirement.leads.is_converted]} in the {self._span}, so no date can be told"
+                f"{NOTHING_CAME[prospect.requirement.leads.is_converted]} in the {self._span}, so no date can be given"
             )
         pace = f"{_rate(7 * leads.leads_per_day)} ({self._span})"
         if by_pace is not None:
-            sooner = f" or sooner: {STILL_RISES}" if self._is_young else ""
+            sooner = f" or sooner, since {STILL_RISES}" if self._is_young else ""
             return f"{pace}, so {prospect.needed_leads} expected about {self.day(by_pace)}{sooner}"
         if self._is_young:
-            return f"{pace}; no date can be told yet, since {STILL_RISES}"
+            return f"{pace}; no date can be given yet, since {STILL_RISES}"
         most = int(max(leads.by_pace.max(), leads.at_least.max()))
-        return f"{pace}, so at this pace at most {most} at a time"
+        return f"{pace}, so there will never be more than {most} at a time"
 
     @property
     def _is_young(self) -> bool:
-        """Whether the first leads may still be open, so that fewer outcomes become known than leads come in."""
+        """Whether the org's first leads may still be open, so that the pace is lower than it will be."""
         return (self.counts.age_days or 0) < self.window.conversion_window_days
 
     @property
@@ -166,7 +168,7 @@ class _Plan:
         return f"last {PACE_DAYS // 7} weeks" if days == PACE_DAYS else f"last {days} days"
 
     def text(self, prospects: Sequence[_Prospect], expected_on: date | None) -> str:
-        """Return what is missing and when it will be there, one sentence for each thing that is missing."""
+        """Return a sentence for each unmet requirement: what is missing, and when it is expected."""
         unmet = [self.need(prospect) for prospect in _first_unmet_of_each_outcome(prospects)]
         if not self.counts.arrivals and not any(need.expected_on for need in unmet):
             return f"{unmet[0].message}."
@@ -175,14 +177,18 @@ class _Plan:
         return ". ".join(sentences) + "."
 
     def _together(self, unmet: Sequence[Need], expected_on: date | None) -> list[str]:
-        """Return a sentence about all requirements at once, where those about each leave it open."""
+        """Return a sentence about all requirements together, unless those about each already say it."""
         days = [need.expected_on for need in unmet]
         if expected_on:
-            return [] if days == [expected_on] else [f"All together it is expected about {expected_on}"]
-        return ["At this pace it is never there all together"] if all(days) else []
+            return (
+                []
+                if days == [expected_on]
+                else [f"All requirements together are expected to be met about {expected_on}"]
+            )
+        return ["At this pace the requirements are never all met at the same time"] if all(days) else []
 
     def _remedy(self, prospects: Sequence[_Prospect], expected_on: date | None) -> list[str]:
-        """Return a sentence about the training window when a longer one would keep enough leads."""
+        """Return a sentence about the training window when it is too short."""
         if expected_on or self._is_young:
             return []
         window_days = [prospect.course.window_days_for(prospect.needed) for prospect in prospects]
@@ -190,12 +196,12 @@ class _Plan:
         if longest <= present:
             return []
         if longest > LONGEST_WINDOW_DAYS:
-            return [f"Leads count for {present} days only, and no TRAINING_WINDOW_DAYS is long enough"]
-        return [f"Leads count for {present} days only; TRAINING_WINDOW_DAYS={longest} would be long enough"]
+            return [f"Leads count for only {present} days, and no TRAINING_WINDOW_DAYS would be long enough"]
+        return [f"Leads count for only {present} days; TRAINING_WINDOW_DAYS={longest} would be long enough"]
 
 
 def _first_unmet_of_each_outcome(prospects: Sequence[_Prospect]) -> list[_Prospect]:
-    """Return the prospects that are not met today; the first of an outcome's two speaks for both sides of the split."""
+    """Return the unmet prospects, one per outcome: in the holdout or, if that is met, outside it."""
     unmet: dict[bool | None, _Prospect] = {}
     for prospect in prospects:
         if prospect.course.have < prospect.needed:
@@ -209,7 +215,7 @@ def _enough(prospects: Sequence[_Prospect]) -> str:
     return (
         f"{have['records']} records with a known outcome ({needed['records']} needed); in the holdout"
         f" {have['converted_in_holdout']} converted and {have['unconverted_in_holdout']} unconverted leads"
-        f" ({needed['converted_in_holdout']} of each needed): enough for a training."
+        f" ({needed['converted_in_holdout']} of each needed). This is enough for a training."
     )
 
 

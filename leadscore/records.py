@@ -1,4 +1,4 @@
-"""What a training read from the CRM: the window that was asked for and the records that it gave.
+"""The records that a training reads from the CRM, and the window in which it reads them.
 
 A *record* is one lead whose outcome is known. It gives one *row* for each landmark age at which it was still open.
 Both structures are stored in every version's manifest, so that a training can be repeated.
@@ -71,7 +71,7 @@ def window_from(settings: Settings, as_of: datetime | None = None, training_wind
     now = datetime.now(UTC)
     moment = as_of or settings.as_of or now
     if moment > now:
-        raise InvalidInput(f"as_of is {moment.isoformat()}, which is still to come; give a past time, or leave it out")
+        raise InvalidInput(f"as_of is {moment.isoformat()}, which is in the future; give a past time, or leave it out")
     return Window(
         as_of=moment,
         training_window_days=training_window_days or settings.training_window_days,

@@ -1,7 +1,7 @@
-"""What data a training needs, stated once: the records to learn from, and the holdout to judge a version on.
+"""The data that a training needs: records to learn from, and a holdout to judge a version on.
 
-The gate refuses data that falls short of it, readiness says on which day there will be enough, and the schedule waits
-for the number of records.
+The gate refuses data that does not meet these requirements, readiness predicts when they will be met, and the schedule
+waits for the number of records.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class SplitCounts:
     holdout_converted_records: int
 
     def of(self, leads: LeadFilter) -> int:
-        """Return how many records the filter lets through."""
+        """Return how many records pass the filter."""
         records, converted = {
             None: (self.records, self.converted_records),
             True: (self.holdout_records, self.holdout_converted_records),
@@ -40,7 +40,7 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class Requirement:
-    """So many leads are `needed` of those that the filter `leads` lets through. `text` names them in a sentence."""
+    """At least `needed` leads must pass the filter `leads`. `text` names these leads in a sentence."""
 
     name: str
     text: str
@@ -48,12 +48,12 @@ class Requirement:
     needed: int
 
     def is_met_by(self, counts: SplitCounts) -> bool:
-        """Return whether there are enough."""
+        """Return whether enough leads pass the filter."""
         return counts.of(self.leads) >= self.needed
 
 
 def training_requirements(min_records: int, min_holdout_per_class: int) -> tuple[Requirement, ...]:
-    """Return everything that a training needs: to be worth it, to fit a model, and to judge it on the holdout."""
+    """Return the requirements of a training: enough records, and both outcomes on both sides of the split."""
     requirements = [Requirement("records", "records with a known outcome", ALL_RECORDS, min_records)]
     for outcome in ("converted", "unconverted"):
         for side, needed in (("in", min_holdout_per_class), ("outside", FEWEST_TO_LEARN_FROM)):
@@ -64,5 +64,5 @@ def training_requirements(min_records: int, min_holdout_per_class: int) -> tuple
 
 
 def requirement_of_records(requirements: Sequence[Requirement]) -> Requirement:
-    """Return the one about all records, which is known for all orgs at once, before a lead's side of the split is."""
+    """Return the requirement on the number of records, which needs no split to be checked."""
     return next(requirement for requirement in requirements if requirement.leads == ALL_RECORDS)

@@ -29,7 +29,7 @@ _BY_URGENCY = np.array(list(Action), object)
 
 
 class ActionPolicy(msgspec.Struct, frozen=True):
-    """The thresholds of the recommended action; all are shares from 0 to 1, and a threshold itself qualifies."""
+    """The minimum probabilities and confidences of the recommended actions, as shares from 0 to 1."""
 
     high_probability: float
     high_confidence: float
@@ -46,7 +46,7 @@ class ActionPolicy(msgspec.Struct, frozen=True):
         return Action.NURTURE if probability >= self.nurture_probability else Action.LOW_PRIORITY
 
     def actions(self, probabilities: Floats, confidences: Floats) -> list[Action]:
-        """Return `action` for each lead, shape (leads,) both, in less time."""
+        """Return `action` for each lead; both arrays have the shape (leads,). Faster than single calls."""
         is_high = (probabilities >= self.high_probability) & (confidences >= self.high_confidence)
         is_medium = (probabilities >= self.medium_probability) & (confidences >= self.medium_confidence)
         is_nurtured = probabilities >= self.nurture_probability
@@ -82,7 +82,7 @@ class Score(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """The scores of some rows, column by column, each in the rows' order; what they are is written at `Score`."""
+    """The scores of some rows, column by column, in the order of the rows. `Score` explains the fields."""
 
     probabilities: list[float]
     predictions: list[int]
@@ -92,7 +92,7 @@ class Scores(NamedTuple):
 
 
 def score_row(scorer: Scorer, row: Sequence[float], policy: ActionPolicy, *, with_contributions: bool = True) -> Score:
-    """Return the score of a single row, NaN for what is unknown: that of `score_rows`, in less time."""
+    """Return the score of a single row, with NaN for unknown values: the same as `score_rows`, but faster."""
     probability, votes, contributions = scorer.explain(row, with_contributions=with_contributions)
     is_positive = probability >= DECISION_THRESHOLD
     confidence = (votes if is_positive else scorer.trees - votes) / scorer.trees

@@ -1,4 +1,4 @@
-"""What the kernels do, done by numpy: slower, with the same results, for where nothing can be compiled."""
+"""The kernels' computations in numpy: slower, but with the same results, for machines that cannot compile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which group each leaf stands in: that of the features on its path, or one with more of them, so that blocks are full.
+"""Assigns each leaf to a group: the group of the features on its path or, to fill blocks, one with more features.
 
 A feature that is not on a leaf's path lets every value through, and all of the training rows: it gets exactly nothing,
 and changes nothing of what the others get. So the leaves that would fill no whole block of their own group may stand in

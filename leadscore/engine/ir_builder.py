@@ -1,4 +1,4 @@
-"""A builder of LLVM's intermediate representation with the few steps that the kernels are made of."""
+"""A builder of LLVM's intermediate representation, with helpers for the kernels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MATHS = ("reassoc", "contract", "nsz")
 
 
 class Code(ir.IRBuilder):  # type: ignore[misc]  # llvmlite has no types
-    """A builder with the few steps that occur again and again."""
+    """A builder with the steps that the kernels repeat."""
 
     def at(self, array: Value, index: Value, kind: IrType) -> Value:
         """Load item `index` of an array of `kind`."""
@@ -58,7 +58,7 @@ class Code(ir.IRBuilder):  # type: ignore[misc]  # llvmlite has no types
         return self.select(self.icmp_unsigned("<", count, I64(most)), count, I64(most))
 
     def in_parts(self, count: Value, most: int) -> Value:
-        """Return into how many parts of at most `most` so many fall."""
+        """Return the number of parts of at most `most` into which a number of items is divided."""
         return self.udiv(self.add(count, I64(most - 1)), I64(most))
 
     def add_lanes(self, lanes: int) -> ir.Function:
@@ -129,13 +129,13 @@ def lanes(value: float) -> Value:
 
 
 def new_function(module: ir.Module, name: str, kinds: Sequence[IrType]) -> tuple[Code, Sequence[Value]]:
-    """Add a function without a result; return what builds its body, and its arguments."""
+    """Add a function without a result; return the builder of its body, and its arguments."""
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
     return Code(function.append_basic_block()), function.args
 
 
 def new_internal_function(module: ir.Module, name: str, kinds: Sequence[IrType]) -> tuple[Code, Sequence[Value]]:
-    """Add one that only this module calls, and that is not copied into whoever calls it."""
+    """Add a function that only this module calls, and that is not inlined."""
     code, arguments = new_function(module, name, kinds)
     code.function.linkage = "internal"
     code.function.attributes.add("noinline")

@@ -1,8 +1,8 @@
 """The kernels as functions of this process: compiled once for its processor, kept beside the code, loaded from there.
 
-Compiling takes a second or two, loading some milliseconds. What was compiled is kept in `__pycache__`, as Python keeps
-what it compiled, under the name of everything that it depends on; where that folder cannot be written, each process
-compiles for itself. Without llvmlite, or on a processor that it does not know, there are no kernels.
+Compiling takes one or two seconds, loading takes milliseconds. The compiled code is stored in `__pycache__`, under a
+name that covers everything on which it depends; if that folder is not writable, each process compiles for itself.
+Without llvmlite, or on a processor that llvmlite does not know, there are no kernels.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Kernels:
-    """`score` of `kernels`, compiled. What is in `keeps` lives as long as it does.
+    """The compiled function `score` of `kernels`. `keeps` holds the objects that must live as long as the function.
 
-    `score_one` is the same function, called without letting other threads run: they would be waited for afterwards,
-    for longer than one row takes.
+    `score_one` is the same function, called without releasing the GIL, because taking it again would take longer than
+    scoring one row.
     """
 
     score: Any
@@ -59,14 +59,14 @@ class Kernels:
 
 
 def address(array: npt.NDArray[Any]) -> int:
-    """Return where the array's items begin."""
+    """Return the address of the array's first item."""
     place: int = array.__array_interface__["data"][0]
     return place
 
 
 @cache
 def kernels() -> Kernels | None:
-    """Return the kernels for this processor, compiled now if they never were; None where there can be none."""
+    """Return the kernels for this processor, and compile them if needed; None if they cannot be compiled."""
     try:
         import llvmlite.binding as llvm  # noqa: PLC0415 (not every platform has it)
 
@@ -96,7 +96,7 @@ def _machine(llvm: Any) -> Any:
 
 
 def _code(llvm: Any, machine: Any) -> bytes:
-    """Return the object code that was kept, or compile it and keep it."""
+    """Return the stored object code, or compile and store it."""
     path = KEPT_IN / f"kernels-{_key(llvm)}.o"
     with suppress(OSError):
         return path.read_bytes()
@@ -110,7 +110,7 @@ def _code(llvm: Any, machine: Any) -> bytes:
 
 
 def _key(llvm: Any) -> str:
-    """Return a name for all that the code depends on: what wrote it, what compiled it, and for which processor."""
+    """Return a name that covers everything on which the code depends: its source, the compiler and the processor."""
     source = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.py")))
     made_by = (
         llvm.llvm_version_info,

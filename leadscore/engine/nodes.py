@@ -9,7 +9,7 @@ Bits 32 to 39 together are a place in a table of a row's values, whose second ha
 unknown value left.
 
 A leaf leads to itself: its threshold is infinite, an unknown value goes left, and left is where it stands. So every
-walker takes the same number of steps, the forest's depth, and none is ever asked whether it has arrived.
+walker takes the same number of steps, the forest's depth, without a test whether it has arrived.
 The nodes of a tree stand together, level by level. Behind the last tree stands a leaf of value 0 that belongs to none,
 and the roots are filled up with it to whole packs.
 """
@@ -76,7 +76,7 @@ class Nodes:
 
     @property
     def is_leaf(self) -> Flags:
-        """Which nodes lead to themselves, whatever comes."""
+        """Which nodes are leaves: nodes that lead to themselves for every value."""
         found: Flags = self.words == _leaf_words(np.arange(len(self.words)))
         return found
 

@@ -13,8 +13,8 @@ the row lies inside the interval and 0 otherwise, the Shapley weights are Beta i
 The integrand is a polynomial of degree d - 1 for d features on the path, for which Gauss-Legendre quadrature with
 ⌈d/2⌉ nodes is exact. The cost of a row is proportional to the sum of d² over the leaves, whatever the trees' depth.
 
-Both are computed by compiled kernels where there are any, and by `by_numpy` where there are none. The kernels look at
-no bounds: what is read from a file is checked here, once.
+Compiled kernels compute both or, where there are none, `by_numpy`. The kernels do not check bounds, so arrays from a
+file are checked here, once.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _VERDICT_BYTES = 16
 
 @dataclass(frozen=True)
 class Scorer:
-    """What scores and explains rows of at least `width` features; all that it holds can lie in a mapped file.
+    """Scores and explains rows of at least `width` features. All of its arrays can lie in a mapped file.
 
     `base_value` is the probability with no feature known: the mean over the training rows that each tree saw.
     """
@@ -76,7 +76,7 @@ class Scorer:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]], width: int) -> Scorer:
-        """Return the scorer in `arrays`. Raises Damaged when they are none for rows of `width` features."""
+        """Return the scorer in `arrays`. Raises Damaged when they are not a scorer for rows of `width` features."""
         if arrays.keys() != _ARRAYS.keys():
             raise Damaged(f"the engine's arrays are {sorted(arrays)}, expected {sorted(_ARRAYS)}; train again")
         is_typed = all(
@@ -121,7 +121,7 @@ class Scorer:
         `row` has `width` numbers or more, NaN for what is unknown. The fastest way to all three.
         """
         if len(row) < self.width:
-            raise ValueError(f"a row of {len(row)} does not hold the {self.width} features of this forest")
+            raise ValueError(f"the row has {len(row)} values, but this forest has {self.width} features")
         compiled = kernels()
         if compiled is None or self.boxes.most_features > MOST_FEATURES:
             table = np.array([row], np.float64)
@@ -136,7 +136,7 @@ class Scorer:
         return result[0], result[1], result[2:] if with_contributions else []
 
     def prepare(self) -> None:
-        """Derive what the first row would otherwise wait for."""
+        """Compute derived arrays in advance, so that the first row need not wait for them."""
         if kernels() is not None:
             _ = self._model_address, self.boxes.most_features
 
@@ -203,7 +203,7 @@ class Scorer:
     def _table(self, rows: npt.ArrayLike) -> Float32s:
         table = np.ascontiguousarray(rows, dtype=np.float32)
         if table.ndim != 2 or table.shape[1] < self.width:  # noqa: PLR2004 (rows and features)
-            raise ValueError(f"rows of shape {table.shape} do not hold the {self.width} features of this forest")
+            raise ValueError(f"the rows have the shape {table.shape}, but this forest has {self.width} features")
         return table
 
     @cached_property
@@ -212,7 +212,7 @@ class Scorer:
 
     @cached_property
     def _model(self) -> Ints:
-        """What the kernels take for a model, and behind it the segments that it points to."""
+        """The model as the kernels read it, followed by the segments to which it points."""
         nodes, boxes = self.nodes, self.boxes
         segments = boxes.segments(MOST_FEATURES).ravel()
         before = [address(array) for array in (nodes.words, nodes.values, nodes.roots)]

@@ -44,7 +44,7 @@ def apply_verdict(registry: Registry, org_id: str, version: str, *, by: str) -> 
         if judgement.decision.verdict != "activate":
             return Applied(judgement, history.pointer, is_activated=False)
         if judgement.format < COMPARED_SINCE_FORMAT:
-            raise NotActivatable(f"version {version} was judged by an earlier release, by other rules; train again")
+            raise NotActivatable(f"version {version} was judged by an earlier release with other rules; train again")
         _check_unmoved(history, judgement.champion_version)
         if any(entry.version == version for entry in history.entries):
             raise NotActivatable(f"version {version} was active before; bring it back with a rollback, or train again")
@@ -110,8 +110,8 @@ def _judgement(registry: Registry, org_id: str, version: str, *, is_forced: bool
 def _check_unmoved(history: History, expected_active: str | None) -> None:
     if history.active_version != expected_active:
         raise ActiveVersionMoved(
-            f"version {history.active_version or 'none'} is active, not {expected_active or 'none'}; look again, then"
-            " decide"
+            f"the active version is {history.active_version or 'none'}, but {expected_active or 'none'} was expected;"
+            " look at the versions, then decide again"
         )
 
 

@@ -59,5 +59,7 @@ def as_served_to(org_id: str, version: LoadedVersion) -> LoadedVersion:
 
 def no_active_model(*, is_pooled: bool) -> NoActiveModel:
     """Return the error for an org without an active version of its own; `is_pooled` when the pooled model scores it."""
-    its_own = " of its own, and the pooled model scores its leads" if is_pooled else ""
-    return NoActiveModel(f"the org has no active model{its_own}; train it, and see why if nothing was activated")
+    its_own = " of its own, so the pooled model scores its leads" if is_pooled else ""
+    return NoActiveModel(
+        f"the org has no active model{its_own}; train the org, and read `reasons` if no version was activated"
+    )

@@ -1,7 +1,7 @@
-"""Files that survive a crash whole, and are verified when they are read.
+"""Writes files that survive a crash complete, and verifies them when they are read.
 
-A file is written beside its place, forced to the disk and renamed into it, so that a reader sees the old one or the
-new one. What is read is compared with the SHA-256 that was recorded when it was written.
+A file is written under a temporary name, flushed to the disk and renamed, so that a reader sees either the old file or
+the new one. Readers compare a file with the SHA-256 that was recorded when it was written.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def sha256_of(content: bytes | memoryview) -> str:
 
 
 def read_verified(path: Path, expected_sha256: str) -> bytes:
-    """Return what is stored at `path`. Raises Damaged when it is no plain file with that hash."""
+    """Return the content of `path`. Raises Damaged unless it is a regular file with that hash."""
     with open_plain(path) as file:
         try:
             content = file.read()
@@ -36,9 +36,9 @@ def read_verified(path: Path, expected_sha256: str) -> bytes:
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """Open a file to be read, which must be a plain one. Raises Damaged.
+    """Open a regular file for reading. Raises Damaged.
 
-    A link out of the registry is refused, and a pipe in a file's place must not make the reader wait.
+    It refuses links, which might lead out of the registry, and never waits for a pipe.
     """
     try:
         file: BinaryIO = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")  # noqa: PTH123, SIM115 (a descriptor is no path, and who asks closes it)
@@ -57,11 +57,13 @@ def _unreadable(path: Path) -> Damaged:
 def verify(content: bytes | memoryview, expected_sha256: str, name: str) -> None:
     """Raise Damaged when the content of the file `name` has another hash."""
     if sha256_of(content) != expected_sha256:
-        raise Damaged(f"{name} is not what was written: its SHA-256 differs; roll back or train again")
+        raise Damaged(
+            f"{name} is damaged: its SHA-256 is not the recorded one; roll back to another version or train again"
+        )
 
 
 def read_if_there(path: Path) -> bytes | None:
-    """Return what is stored at `path`, None when nothing is. Raises Damaged when it cannot be read."""
+    """Return the content of `path`, None if it does not exist. Raises Damaged when it cannot be read."""
     try:
         # a pipe in a file's place must not make the reader wait
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -70,11 +72,13 @@ def read_if_there(path: Path) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise Damaged(f"{path.name} cannot be read ({error.strerror}); make it a readable file") from error
+        raise Damaged(
+            f"{path.name} cannot be read ({error.strerror}); make it a file that this user may read"
+        ) from error
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Make the file, which must not exist yet, and return once its content is on the disk."""
+    """Create the file, which must not exist yet, and return once its content is on the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
@@ -83,7 +87,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def replace_durably(contents: Mapping[Path, bytes]) -> None:
-    """Put each content at its path, in order; all lie in one folder. A disk that is full is met before the first."""
+    """Replace the files in order; all are in one folder. A full disk fails before the first is replaced."""
     mark = secrets.token_hex(4)
     beside = {path: path.with_name(f"{PARTIAL_PREFIX}{path.name}-{mark}") for path in contents}
     try:

@@ -1,4 +1,4 @@
-"""Ids of orgs and versions: the rules that they keep, the folder that is named after an org, the next version's id."""
+"""The ids of orgs and versions: their rules, the name of an org's folder, and the next version's id."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _VERSION_FORMAT = "%Y%m%d%H%M%S"
 
 
 def check_org_id(org_id: object) -> str:
-    """Return `org_id` when it is one, or the id under which the pooled model is kept. Raises InvalidId."""
+    """Return `org_id` when it is an org id or the pooled model's id. Raises InvalidId."""
     return POOLED if org_id == POOLED else check_crm_org_id(org_id)
 
 
 def check_crm_org_id(org_id: object) -> str:
-    """Return `org_id` when an org may have it. Raises InvalidId with the rule, without repeating the value."""
+    """Return `org_id` when it is an org id. Raises InvalidId, whose text has the rule but not the value."""
     if not isinstance(org_id, str) or not re.search(CRM_ORG_ID_PATTERN, org_id):
         raise InvalidId(
-            "an org id is 1 to 80 characters: letters, digits, and after the first also _ . @ : -,"
-            " without two dots in a row"
+            "an org id must have 1 to 80 characters: letters, digits and, after the first character, also _ . @ : -,"
+            " but not two dots in a row"
         )
     return org_id
 
 
 def check_version_id(version: object) -> str:
-    """Return `version` when it is a version id. Raises InvalidId with the rule, without repeating the value."""
+    """Return `version` when it is a version id. Raises InvalidId, whose text has the rule but not the value."""
     if not isinstance(version, str) or not is_version_id(version):
-        raise InvalidId("a version id is 14 digits, YYYYMMDDHHMMSS")
+        raise InvalidId("a version id must be 14 digits, YYYYMMDDHHMMSS")
     return version
 
 
@@ -46,7 +46,7 @@ def is_version_id(name: str) -> bool:
 def next_version_id(existing: list[str], now: datetime) -> str:
     """Return an id that is the time `now`, or one second after the newest existing id when that is not older.
 
-    An existing name that is no time is not ours, and is passed over.
+    Existing names that are not times are ignored.
     """
     taken = [taken_at for taken_at in map(_version_time, existing) if taken_at]
     now = now.astimezone(UTC).replace(microsecond=0)

@@ -1,4 +1,4 @@
-"""models/: where versions are kept and found. A folder that `ls` and `cat` explain; nothing in it is Python.
+"""The registry of versions: the folder that MODEL_PATH names. `ls` and `cat` suffice to read it.
 
     models/<org>/<version>/manifest.json, forest.safetensors, model.joblib, records.safetensors
                            engine.safetensors             the forest as it is served
@@ -7,8 +7,8 @@
     models/<org>/activations.jsonl      its history
     models/_pooled/                     the pooled model's, as an org's; its versions also have base_values.json
 
-Readers take no lock: a version appears whole by one rename, the pointer is swapped by one rename. Writers of one org
-take turns through a lock on the org's folder. Who may be active is not decided here: see `activation`.
+Readers need no lock, because one rename publishes a whole version, and one rename swaps the pointer. Writers of one org
+take turns by a lock on the org's folder. `activation` decides which version may be active.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Pointer(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """Every activation of an org, oldest first, the present one included, and the present one: the pointer."""
+    """Every activation of an org, oldest first, including the present one, and the present pointer."""
 
     entries: list[Pointer]
     pointer: Pointer | None
@@ -193,7 +193,7 @@ class Registry:
         return pointer
 
     def pointer_stamp(self, org_id: str) -> tuple[int, int, int] | None:
-        """Return what changes whenever the pointer is swapped, at the cost of one `stat`; None without a pointer."""
+        """Return a stamp that changes whenever the pointer is swapped, by one `stat`; None without a pointer."""
         path = self._pointer_path(org_id if isinstance(org_id, str) else check_org_id(org_id))
         try:
             status = os.stat(path)  # noqa: PTH116 (a Path takes longer than the call)
@@ -254,8 +254,8 @@ class Registry:
     ) -> Judgement:
         """Store how a version was judged, once, with `files` beside it, and return it with their hashes.
 
-        The judgement is written last: whoever sees it sees its files. Raises VersionNotFound, or AlreadyJudged when
-        that was done before.
+        The judgement is written last, so a reader that sees it also sees its files. Raises VersionNotFound, or
+        AlreadyJudged.
         """
         folder, files = self._existing_folder(org_id, version), files or {}
         judgement = msgspec.structs.replace(
@@ -263,7 +263,7 @@ class Registry:
         )
         with self.exclusive(org_id):
             if (folder / EVALUATION_FILE).exists():
-                raise AlreadyJudged(f"version {version} was judged before; train again for a new candidate")
+                raise AlreadyJudged(f"version {version} was already judged; train again to get a new candidate")
             beside = {folder / name: content for name, content in files.items()}
             replace_durably(beside | {folder / EVALUATION_FILE: _pretty(judgement)})
         return judgement
@@ -295,7 +295,7 @@ class Registry:
             ) from error
 
     def _sweep(self, folder: Path) -> None:
-        """Remove what a writer that was killed left behind; the lock says that none is at work."""
+        """Remove the files that a killed writer left behind; the lock shows that no writer is at work."""
         for leftover in [*folder.glob(f"{PARTIAL_PREFIX}*"), *folder.glob(f"*/{PARTIAL_PREFIX}*")]:
             if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -311,13 +311,15 @@ class Registry:
     def _existing_folder(self, org_id: str, version: str) -> Path:
         folder = self._version_folder(org_id, version)
         if folder.is_symlink() or not folder.is_dir():
-            raise VersionNotFound("the org has no such version; list its versions for those that it has")
+            raise VersionNotFound("the org has no version with this id; list its versions, and choose one of them")
         return folder
 
     def _recorded_file(self, org_id: str, version: str, name: str, recorded: Mapping[str, str]) -> bytes:
         folder = self._existing_folder(org_id, version)
         if name not in recorded:
-            raise NotKept(f"version {version} has no {name}: an earlier release made it; train again for one that has")
+            raise NotKept(
+                f"version {version} has no {name}, because an earlier release made it; train again to get one"
+            )
         return read_verified(folder / name, recorded[name])
 
     def _manifest(self, org_id: str, version: str, expected_sha256: str | None) -> tuple[Manifest, str]:
@@ -325,10 +327,13 @@ class Registry:
         content = self._manifest_bytes(org_id, version)
         sha256 = sha256_of(content)
         if expected_sha256 not in (None, sha256):
-            raise Damaged(f"{MANIFEST_FILE} of version {version} is not what was written; roll back or train again")
+            raise Damaged(
+                f"{MANIFEST_FILE} of version {version} is damaged: its SHA-256 is not the recorded one; roll back to"
+                " another version or train again"
+            )
         manifest = decode_manifest(content)
         if (manifest.org_id, manifest.version) != (org_id, version):
-            raise Damaged(f"the manifest in version {version}'s folder is another version's; train again")
+            raise Damaged(f"the folder of version {version} holds the manifest of another version; train again")
         return manifest, sha256
 
     def _manifest_bytes(self, org_id: str, version: str) -> bytes:

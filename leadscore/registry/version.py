@@ -98,13 +98,13 @@ def load_version(folder: Path, manifest: Manifest) -> LoadedVersion:
 
 
 def scoring_file(manifest: Manifest) -> str:
-    """Return which of a version's files it is scored by: what the engine reads, where that is as it is written now.
+    """Return the name of the file that scores: the engine's arrays, if they are in the present format, else the forest.
 
     Raises Damaged when there is none.
     """
     name = FOREST_FILE if manifest.format < ENGINE_SINCE_FORMAT else ENGINE_FILE
     if name not in manifest.files:
-        raise Damaged(f"the manifest records no {name}; roll back to another version or train again")
+        raise Damaged(f"the manifest does not record {name}; roll back to another version or train again")
     return name
 
 
@@ -125,5 +125,5 @@ def load_base_values(folder: Path, org_id: str, files: dict[str, str]) -> BaseVa
         content = read_verified(folder / BASE_VALUES_FILE, files[BASE_VALUES_FILE])
         return decode_document(content, BaseValues, BASE_VALUES_FILE, "train again")
     if org_id == POOLED:
-        raise Damaged(f"the manifest records no {BASE_VALUES_FILE}, which the pooled model needs; train again")
+        raise Damaged(f"the manifest does not record {BASE_VALUES_FILE}, which the pooled model needs; train again")
     return None

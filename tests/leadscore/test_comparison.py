@@ -161,7 +161,7 @@ def test_draws_without_both_classes_are_left_out_and_counted() -> None:
 @pytest.mark.parametrize("outcome", [True, False])
 def test_a_holdout_of_one_class_is_an_error(outcome: bool) -> None:
     holdout = Holdout(np.array(["a", "b"]), np.zeros(2, np.int64), np.array([outcome, outcome]))
-    with pytest.raises(ValueError, match="one class only"):
+    with pytest.raises(ValueError, match="one outcome only"):
         _compare(np.array([0.1, 0.9]), np.array([0.5, 0.5]), holdout)
 
 

@@ -180,8 +180,8 @@ def test_the_example_is_a_lead_that_the_contract_takes() -> None:
 @pytest.mark.parametrize(
     ("example", "words"),
     [
-        ({}, "visits_count has no example; give one: expected a whole number from 0 to 9"),
-        ({"example": 10}, "visits_count has an example that breaks its rule: expected a whole number from 0 to 9"),
+        ({}, "visits_count has no example; add one: expected a whole number from 0 to 9"),
+        ({"example": 10}, "visits_count breaks the feature's rule; correct it: expected a whole number from 0 to 9"),
     ],
 )
 def test_a_feature_is_declared_with_an_example_that_its_rule_allows(example: dict[str, int], words: str) -> None:

@@ -66,8 +66,8 @@ def test_a_first_version_is_told_by_how_much(make_report: Report, make_compariso
     figures = {"against": BASE_RATE, "roc_auc": (0.625, 0.5), "ranks_better": 0.5, "brier_score": (0.2, 0.25)}
     decision = decide(make_report(), make_comparison(**figures), None, POLICY)
     assert decision.text == (
-        "Better than chance with probability 0.50 (needs 0.75); ROC-AUC 0.625 on 40 leads. Train again when new"
-        " outcomes are known. Brier score 0.200 against 0.250 of the base rate."
+        "The probability that it ranks leads better than chance is 0.50 (0.75 needed); ROC-AUC 0.625 on 40 leads. Train"
+        " again when new outcomes are known. Brier score 0.200 against 0.250 for the base rate."
     )
 
 
@@ -138,16 +138,16 @@ def test_the_words_have_the_figures(make_report: Report, make_comparison: Compar
     figures: dict[str, Any] = {"ranks_better": 0.41, "roc_auc": (0.712, 0.718), "brier_score": (0.181, 0.178)}
     held = decide(make_report(), make_comparison(**figures), None, POLICY)
     assert held.text == (
-        "Better than the active version 20260315060000 with probability 0.41 (needs 0.75); ROC-AUC 0.712 against"
-        " 0.718 on the same 40 leads. Train again when new outcomes are known. Brier score 0.181 against 0.178 (may"
-        " rise by 0.031). Log loss 0.500 against 0.500 (may rise by 0.062)."
+        "The probability that it ranks leads better than the active version 20260315060000 is 0.41 (0.75 needed);"
+        " ROC-AUC 0.712 against 0.718 on the same 40 leads. Train again when new outcomes are known. Brier score 0.181"
+        " against 0.178 (it may rise by at most 0.031). Log loss 0.500 against 0.500 (it may rise by at most 0.062)."
     )
     assert [reason.figure for reason in held.reasons] == pytest.approx([0.41, -0.003, 0.0])
     assert [reason.threshold for reason in held.reasons] == [0.75, -0.03125, -0.0625]
     fits = decide(make_report(), make_comparison(**figures, fits_better=0.875, shared_window=0.5), None, POLICY)
     assert fits.text.startswith(
-        "ROC-AUC 0.712 against 0.718 (may fall by 0.016). Its probabilities are better than those of the active"
-        " version 20260315060000 with probability 0.88 (needs 0.50, since that version saw 50% of this"
+        "ROC-AUC 0.712 against 0.718 (it may fall by at most 0.016). The probability that it gives better probabilities"
+        " than the active version 20260315060000 is 0.88 (0.50 needed, since that version saw 50% of this"
         " training window); Brier score 0.181 against 0.178 on the same 40 leads. Log loss"
     )
 
@@ -157,9 +157,10 @@ def test_a_ranking_that_is_too_much_worse_is_told_beside_a_stale_champion(
 ) -> None:
     figures: dict[str, Any] = {"ranks_better": 0.33, "roc_auc": (0.680, 0.715), "shared_window": 0.1}
     assert decide(make_report(), make_comparison(**figures), None, POLICY).text.startswith(
-        "Better than the active version 20260315060000 with probability 0.33 (needs 0.30, since that version saw 10% of"
-        " this training window); ROC-AUC 0.680 against 0.715 on the same 40 leads. ROC-AUC 0.680 against 0.715 (may"
-        " fall by 0.016). It ranks leads worse; train again when new outcomes are known."
+        "The probability that it ranks leads better than the active version 20260315060000 is 0.33 (0.30 needed,"
+        " since that version saw 10% of this training window); ROC-AUC 0.680 against 0.715 on the same 40 leads."
+        " ROC-AUC 0.680 against 0.715 (it may fall by at most 0.016). It ranks leads worse; train again when new"
+        " outcomes are known."
     )
 
 
@@ -225,7 +226,7 @@ def test_a_champion_that_cannot_be_evaluated_is_told_and_the_base_rate_decides(
         assert (decision.reasons[0].code, decision.reasons[0].speaks_for) == ("champion_not_evaluable", None)
         assert decision.text.startswith(
             "The active version 20260315060000 cannot be compared: its forest is damaged. The candidate is judged"
-            " against the base rate instead. Better than chance with probability 1.00"
+            " against the base rate instead. The probability that it ranks leads better than chance is 1.00"
         )
 
 
@@ -269,7 +270,7 @@ def test_a_gate_without_its_numbers_is_an_error_and_never_a_pass() -> None:
 
 def test_enough_data_without_a_comparison_is_an_error_and_never_a_pass(make_report: Report) -> None:
     for problem in (None, GONE):
-        with pytest.raises(ValueError, match="was compared with nothing; train again"):
+        with pytest.raises(ValueError, match="was not compared with a baseline; train again"):
             decide(make_report(), None, problem, POLICY)
 
 

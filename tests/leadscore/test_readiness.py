@@ -63,7 +63,7 @@ def test_an_org_with_all_that_is_needed_is_ready_today() -> None:
     ]
     assert readiness.message == (
         "110 records with a known outcome (100 needed); in the holdout 6 converted and 16 unconverted leads"
-        " (3 of each needed): enough for a training."
+        " (3 of each needed). This is enough for a training."
     )
 
 
@@ -91,7 +91,7 @@ def test_of_several_needs_the_last_one_counts() -> None:
     assert readiness.message == (
         "42 of 100 records with a known outcome; 8.0 become known a week (last 8 weeks), so 100 are expected about"
         " 2026-07-22. 0 of 3 converted leads in the holdout; one becomes known every 10 weeks (last 8 weeks), so 3 are"
-        " expected about 2026-12-28. All together it is expected about 2026-12-28."
+        " expected about 2026-12-28. All requirements together are expected to be met about 2026-12-28."
     )
 
 
@@ -102,17 +102,20 @@ def test_a_pace_that_the_training_window_outruns_never_does_and_a_longer_window_
     readiness = judged(slow, per_class=1)
     assert (readiness.expected_on, of(readiness, "records").expected_on) == (None, None)
     assert readiness.message.startswith(
-        "5 of 100 records with a known outcome; 1.0 become known a week (last 8 weeks), so at this pace at most 24 at a"
-        " time. 0 of 1 converted leads in the holdout; one becomes known every 10 weeks (last 8 weeks), so one is"
+        "5 of 100 records with a known outcome; 1.0 become known a week (last 8 weeks), so there will never be more"
+        " than 24 at a time. 0 of 1 converted leads in the holdout; one becomes known every 10 weeks (last 8"
+        " weeks), so one is"
     )
-    assert readiness.message.endswith(" Leads count for 183 days only; TRAINING_WINDOW_DAYS=710 would be long enough.")
+    assert readiness.message.endswith(" Leads count for only 183 days; TRAINING_WINDOW_DAYS=710 would be long enough.")
     assert of(judged(slow, training_window_days=710), "records").expected_on is not None
     assert of(judged(slow, training_window_days=709), "records").expected_on is None
 
 
 def test_where_no_window_is_long_enough_none_is_named() -> None:
     readiness = judged(OutcomeCounts(OLD, (), (some(1, 10),)))
-    assert readiness.message.endswith(" Leads count for 183 days only, and no TRAINING_WINDOW_DAYS is long enough.")
+    assert readiness.message.endswith(
+        " Leads count for only 183 days, and no TRAINING_WINDOW_DAYS would be long enough."
+    )
 
 
 def test_the_longest_window_is_the_settings() -> None:
@@ -137,7 +140,7 @@ def test_a_need_that_lapses_before_the_others_are_met_is_waited_for_again() -> N
     assert of(readiness, "converted_in_holdout").expected_on == TODAY + timedelta(days=84)
     assert readiness.expected_on == TODAY + timedelta(days=100)
     assert readiness.message.endswith(
-        "so 3 are expected about 2026-08-24. All together it is expected about 2026-09-09."
+        "so 3 are expected about 2026-08-24. All requirements together are expected to be met about 2026-09-09."
     )
 
 
@@ -147,7 +150,7 @@ def test_needs_that_are_met_one_after_the_other_but_never_at_once_have_no_date()
     assert all(need.expected_on for need in readiness.needs)
     assert readiness.expected_on is None
     assert readiness.message.endswith(
-        " At this pace it is never there all together. Leads count for 183 days only;"
+        " At this pace the requirements are never all met at the same time. Leads count for only 183 days;"
         " TRAINING_WINDOW_DAYS=355 would be long enough."
     )
 
@@ -157,7 +160,7 @@ def test_without_outcomes_lately_there_is_no_date() -> None:
     assert readiness.expected_on is None
     assert readiness.message == (
         "42 of 100 records with a known outcome; no lead's outcome became known in the last 8 weeks,"
-        " so no date can be told."
+        " so no date can be given."
     )
 
 
@@ -165,14 +168,14 @@ def test_without_conversions_lately_that_is_what_is_said() -> None:
     readiness = judged(OutcomeCounts(OLD, sides(200, 150, converted=False), sides(80, 5, converted=False)))
     assert readiness.expected_on is None
     assert readiness.message == (
-        "0 of 3 converted leads in the holdout; no lead converted in the last 8 weeks, so no date can be told."
+        "0 of 3 converted leads in the holdout; no lead converted in the last 8 weeks, so no date can be given."
     )
 
 
 def test_an_org_that_is_not_known_has_no_leads() -> None:
     readiness = judged(OutcomeCounts(None))
     assert (
-        readiness.message == "0 of 100 records with a known outcome; the org has no leads yet, so no date can be told."
+        readiness.message == "0 of 100 records with a known outcome; the org has no leads yet, so no date can be given."
     )
     assert (readiness.expected_on, readiness.pace.records_per_week) == (None, 0)
 
@@ -190,7 +193,7 @@ def test_a_young_orgs_pace_still_rises_so_its_date_may_come_sooner() -> None:
     readiness = judged(OutcomeCounts(28, sides(40, 160, converted=False), arrivals))
     assert of(readiness, "records").message == (
         "40 of 100 records with a known outcome; 10.0 become known a week (last 28 days), so 100 are expected about"
-        " 2026-07-13 or sooner: the pace of so young an org still rises"
+        " 2026-07-13 or sooner, since the pace of so young an org is still rising"
     )
     older = judged(OutcomeCounts(90, sides(40, 160, converted=False), arrivals))
     assert "sooner" not in older.message
@@ -200,8 +203,8 @@ def test_a_young_org_is_not_told_that_it_never_will_do() -> None:
     """Most of its leads are still open, and say nothing of how many outcomes a week there will be."""
     readiness = judged(OutcomeCounts(28, (some(4, 160),), (some(4, 1),)))
     assert of(readiness, "records").message == (
-        "4 of 100 records with a known outcome; 1.0 become known a week (last 28 days); no date can be told yet, since"
-        " the pace of so young an org still rises"
+        "4 of 100 records with a known outcome; 1.0 become known a week (last 28 days); no date can be given yet, since"
+        " the pace of so young an org is still rising"
     )
     assert "TRAINING_WINDOW_DAYS" not in readiness.message
 
@@ -211,7 +214,7 @@ def test_open_leads_are_certain_by_the_end_of_their_conversion_window() -> None:
     need = of(judged(counts), "records")
     assert need.expected_on == TODAY + timedelta(days=75)
     assert need.message == (
-        "0 of 100 records with a known outcome; 110 open leads have theirs within the conversion window,"
+        "0 of 100 records with a known outcome; 110 open leads will have an outcome within the conversion window,"
         " so 100 are certain by 2026-08-15"
     )
 

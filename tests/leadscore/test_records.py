@@ -35,7 +35,7 @@ def test_the_crms_time_is_utc_without_a_zone_wherever_the_moment_was_written_dow
 
 def test_a_time_to_come_is_refused() -> None:
     """Leads that are open now would count as lost."""
-    with pytest.raises(InvalidInput, match="still to come; give a past time"):
+    with pytest.raises(InvalidInput, match="in the future; give a past time"):
         window_from(read_settings({}), as_of=datetime.now(UTC) + timedelta(hours=1))
 
 

@@ -57,9 +57,9 @@ def test_rows_without_a_column_for_every_feature_are_refused(make_forest: Callab
     """The kernels look at no bounds, so this is looked at before."""
     forest = dataclasses.replace(make_forest(), feature=np.array([3, -1, -1], np.int16))
     for score in (forest.probabilities, forest.contributions):
-        with pytest.raises(ValueError, match="do not hold the 4 features"):
+        with pytest.raises(ValueError, match="but this forest has 4 features"):
             score(np.zeros((1, 3)))
-        with pytest.raises(ValueError, match="do not hold the 4 features"):
+        with pytest.raises(ValueError, match="but this forest has 4 features"):
             score(np.zeros(4))
 
 
@@ -92,5 +92,5 @@ def test_one_row_explained_is_the_row_of_a_batch(make_forest: Callable[..., Fore
     scorer = make_forest().scorer
     for row, contributions, *verdict in zip(ROWS, scorer.contributions(ROWS), *scorer.verdicts(ROWS), strict=True):
         assert scorer.explain(row.tolist()) == (*verdict, contributions.tolist())
-    with pytest.raises(ValueError, match="a row of 0 does not hold the 1 features"):
+    with pytest.raises(ValueError, match="the row has 0 values, but this forest has 1 features"):
         scorer.explain([])

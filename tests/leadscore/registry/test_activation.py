@@ -104,7 +104,9 @@ def test_a_version_judged_against_another_champion_than_the_active_one_is_refuse
     registry: Registry, versions: list[str]
 ) -> None:
     apply_verdict(registry, "acme", versions[1], by="run-7")
-    with _refused(registry, ActiveVersionMoved, f"version {versions[1]} is active, not {versions[0]}; look again"):
+    with _refused(
+        registry, ActiveVersionMoved, f"active version is {versions[1]}, but {versions[0]} was expected; look"
+    ):
         apply_verdict(registry, "acme", versions[2], by="run-7")
 
 
@@ -157,7 +159,7 @@ def test_a_rollback_to_the_active_version_changes_nothing(registry: Registry, ve
 def test_a_rollback_by_somebody_who_did_not_see_the_active_version_is_refused(
     registry: Registry, versions: list[str]
 ) -> None:
-    with _refused(registry, ActiveVersionMoved, f"version {versions[0]} is active, not {versions[2]}"):
+    with _refused(registry, ActiveVersionMoved, f"active version is {versions[0]}, but {versions[2]} was"):
         roll_back(registry, "acme", versions[1], by="me", reason="", expected_active=versions[2])
 
 
@@ -191,7 +193,7 @@ def test_a_manifest_that_was_exchanged_after_the_judgement_is_refused(registry: 
     path = registry.root / "acme" / versions[1] / MANIFEST_FILE
     path.write_bytes(path.read_bytes().replace(b'"code_version": "abc"', b'"code_version": "xyz"'))
     assert registry.load("acme", versions[1]).manifest.code_version == "xyz"
-    with _refused(registry, Damaged, "is not what was written"):
+    with _refused(registry, Damaged, "its SHA-256 is not the recorded one"):
         apply_verdict(registry, "acme", versions[1], by="run-7")
 
 
