@@ -1,7 +1,7 @@
-"""Dagster: names, wiring and metadata around the core. A body here is: load, call, return metadata.
+"""The Dagster project: assets, checks, job, schedule and sensor around the core.
 
 `definitions` puts the parts together; `assets/` holds one file per asset; `source/` reads the CRM and keeps our tables;
 `training/` splits, fits and judges, `report/` writes a version's page, both without Dagster and without a database;
-`metadata/` is what Dagster shows beside an asset, `commands/` what is run beside Dagster. What serving needs too
-belongs in `leadscore`.
+`metadata/` makes the metadata of assets, and `commands/` holds commands that run outside Dagster. An asset only loads,
+calls, and returns metadata. Code that serving needs, too, belongs in `leadscore`.
 """

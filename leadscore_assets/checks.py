@@ -1,7 +1,7 @@
-"""The checks that show the gate on an evaluation. They show it; the lock is `active_model`, which asks the gate too.
+"""The checks that show the gate's verdict on an evaluation. They only show it; the asset `active_model` obeys it.
 
-`minimum_records` fails as an error and blocks: the data cannot carry a judgement. `metrics_improve` only warns: a held
-candidate is an ordinary outcome, and its run is green.
+`minimum_records` fails as an error and blocks the run, because the data does not suffice. `metrics_improve` only warns:
+a held candidate is an ordinary outcome, and its run succeeds.
 """
 
 import warnings
@@ -24,7 +24,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partiti
     asset=evaluation,
     partitions_def=orgs,
     blocking=True,
-    description="Enough records of both outcomes to judge a version.",
+    description="The org has enough records of both outcomes to train and judge a version.",
 )
 def minimum_records(
     context: dg.AssetCheckExecutionContext,
@@ -32,7 +32,7 @@ def minimum_records(
     registry: dg.ResourceParam[Registry],
     evaluation: Candidate,
 ) -> dg.AssetCheckResult:
-    """Fail, and hold everything back, when the gate refuses; with the plan."""
+    """Fail, and block the assets downstream, when the gate refuses the data; show the readiness plan."""
     judgement = _judgement(registry, context.partition_key, evaluation)
     report = judgement.report
     if judgement.decision.verdict != "refuse":
@@ -52,7 +52,7 @@ def minimum_records(
 def metrics_improve(
     context: dg.AssetCheckExecutionContext, registry: dg.ResourceParam[Registry], evaluation: Candidate
 ) -> dg.AssetCheckResult:
-    """Warn when the gate does not say activate."""
+    """Warn when the gate's verdict is not `activate`."""
     judgement = _judgement(registry, context.partition_key, evaluation)
     decision = judgement.decision
     said = f"{_IN_WORDS[decision.verdict]}: {decision.text}"
@@ -67,7 +67,9 @@ ALL = (minimum_records, metrics_improve)
 def _judgement(registry: Registry, org_id: str, candidate: Candidate) -> Judgement:
     judgement = registry.judgement(org_id, candidate.version)
     if judgement is None:
-        raise dg.Failure(f"version {candidate.version} was not judged; materialize evaluation", allow_retries=False)
+        raise dg.Failure(
+            f"version {candidate.version} was not judged; materialize evaluation first", allow_retries=False
+        )
     return judgement
 
 

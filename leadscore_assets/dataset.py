@@ -1,6 +1,6 @@
-"""What the assets hand on: conversion records, feature rows, a candidate. `source` makes them and `training` uses them.
+"""The values that assets pass on: conversion records, feature rows, a candidate. `source` and `training` share them.
 
-What may live here: the shape of these things. What may not: psycopg and scikit-learn.
+This module has only their types, and must not import psycopg or scikit-learn.
 """
 
 from __future__ import annotations
@@ -82,6 +82,6 @@ def count_leads(rows: pd.DataFrame) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version of the org's, by its id; the version itself lies in the registry."""
+    """A version of the org, by its id. The version itself is in the registry."""
 
     version: str

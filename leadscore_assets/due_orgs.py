@@ -1,4 +1,4 @@
-"""Which orgs are due for a training: what their CRM knows now, against what their last training knew."""
+"""Which orgs are due for a training: those with enough records, and new outcomes since their last training."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from leadscore_assets.source.tables import infos
 
 
 def training_needs(settings: Settings, registry: Registry, window: Window) -> list[source.TrainingNeed]:
-    """Return, for each org of the CRM, whether it is due at the window's `as_of`, and why or why not.
+    """Return, for each org of the CRM, whether it is due at the window's `as_of`, and the reason.
 
-    The pooled model stands last, when the settings ask for it. An org that has taken its id is left out.
+    With POOLED_MODEL the pooled model comes last. An org that has the pooled model's id is left out.
     """
     with connect(settings, read_only=True) as connection:
         trained_as_of = refused_as_of(infos(connection, "lead_features")) | judged_as_of(registry)
@@ -43,7 +43,7 @@ def _of_orgs(
 def _of_the_pool(
     connection: Connection, window: Window, trained: datetime | None, min_records: int
 ) -> source.TrainingNeed:
-    """Return the pooled model's need: what all orgs know, as if each had been trained when it was."""
+    """Return whether the pooled model is due, from the records and new outcomes of all orgs since its last training."""
     trained_as_of = dict.fromkeys(source.orgs(connection), trained) if trained else {}
     needs = _of_orgs(connection, window, trained_as_of, min_records)
     records, new_outcomes = sum(need.records for need in needs), sum(need.new_outcomes for need in needs)
@@ -51,7 +51,7 @@ def _of_the_pool(
 
 
 def judged_as_of(registry: Registry) -> dict[str, datetime]:
-    """Return the `as_of` of each org's newest judged version: a training that broke off before does not count."""
+    """Return the `as_of` of each org's newest judged version; an unfinished training does not count."""
     moments = {}
     for org_id in [*registry.orgs(), POOLED]:
         for version in registry.versions(org_id):
@@ -63,9 +63,9 @@ def judged_as_of(registry: Registry) -> dict[str, datetime]:
 
 
 def refused_as_of(features: dict[str, dict[str, Any]]) -> dict[str, datetime]:
-    """Return the `as_of` of the orgs whose features, by their stored documents, no model can be fitted to.
+    """Return the `as_of` of the orgs whose stored features have one outcome only.
 
-    Such a training ends before there is a version; asking again before something is new would only fail again.
+    Their training ended without a version, and would end so again before there are new outcomes.
     """
     return {
         org_id: datetime.fromisoformat(document["window"]["as_of"])

@@ -1,4 +1,4 @@
-"""How a step fails: in words, with the code and the verdict as metadata, so that callers can tell why."""
+"""Turns errors into Dagster failures with a clear text and the error's code as metadata."""
 
 from __future__ import annotations
 

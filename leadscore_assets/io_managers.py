@@ -1,7 +1,7 @@
-"""How assets hand things to each other: rows and a small document per asset and org, in the schema `leadscore`.
+"""Stores what an asset returns: rows and a JSON document per asset and org, in the schema `leadscore`.
 
-What an asset returns is a frozen dataclass: its field `rows`, where it has one, is stored as rows, the others as one
-JSON document. Because the store is the database, any asset can be materialized alone, in another run or on another
+An asset returns a frozen dataclass. Its field `rows`, if it has one, is stored as rows, and the other fields as one
+JSON document. Because the values are in the database, any asset can be materialized alone, in another run or on another
 machine.
 """
 
@@ -52,16 +52,14 @@ def to_stored(value: Any) -> tuple[dict[str, Any], pd.DataFrame | None]:
 
 
 def from_stored(kind: Any, document: dict[str, Any], rows: pd.DataFrame | None, asset: str) -> Any:
-    """Return the `kind` that `to_stored` took apart. Raises SourceMismatch when another release stored it."""
+    """Return the value of type `kind` from its stored parts. Raises SourceMismatch when another release stored it."""
     missing = [] if rows is None else [name for name in kind.KEYS if name not in rows]
     if missing:
-        raise SourceMismatch(
-            f"what {asset} stored is of another release, without {', '.join(missing)}; materialize it again"
-        )
+        raise SourceMismatch(f"another release stored {asset}, without {', '.join(missing)}; materialize {asset} again")
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind) if field.name != ROWS]
     try:
         values = {name: msgspec.convert(document[name], hints[name]) for name in names}
     except (KeyError, msgspec.ValidationError) as error:
-        raise SourceMismatch(f"what {asset} stored is of another release ({error}); materialize it again") from error
+        raise SourceMismatch(f"another release stored {asset} ({error}); materialize {asset} again") from error
     return kind(**values) if rows is None else kind(rows=rows, **values)

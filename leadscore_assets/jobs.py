@@ -9,5 +9,5 @@ from leadscore_assets.assets import ALL
 train_job = dg.define_asset_job(
     "train",
     selection=dg.AssetSelection.assets(*ALL),
-    description="Extract an org's records, train a candidate, judge it, and activate it if it is better.",
+    description="Extracts an org's records, trains a candidate, judges it, and activates it when it is better.",
 )

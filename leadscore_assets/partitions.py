@@ -1,4 +1,4 @@
-"""The orgs, as Dagster partitions: one per org of the CRM, one for the pooled model; the sensor keeps them in step."""
+"""Dagster's partitions: one per org of the CRM, and one for the pooled model. The sensor updates them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ orgs = dg.DynamicPartitionsDefinition(name="orgs")
 
 
 def valid_org_ids(org_ids: Iterable[str], log: logging.Logger) -> list[str]:
-    """Return the CRM's ids that may become partition keys, and log how many may not and why."""
+    """Return the org ids that can be partition keys, and log how many cannot, and why."""
     valid, fault, invalid = list[str](), None, 0
     for org_id in org_ids:
         try:
@@ -22,5 +22,5 @@ def valid_org_ids(org_ids: Iterable[str], log: logging.Logger) -> list[str]:
         except InvalidId as error:
             fault, invalid = error, invalid + 1
     if fault:
-        log.warning("%d orgs left out: %s", invalid, fault.message)
+        log.warning("left out %d orgs whose ids are not valid: %s", invalid, fault.message)
     return valid

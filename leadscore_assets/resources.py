@@ -39,7 +39,9 @@ class Crm:
         if org_id != POOLED:
             return extract(self.settings, org_id, window, contract)
         if not self.settings.pooled_model:
-            raise InvalidSettings("the pooled model is trained only when POOLED_MODEL is true; set it, and restart")
+            raise InvalidSettings(
+                "the pooled model is trained only when POOLED_MODEL is true; set it to true, and restart"
+            )
         return extract_pooled(self.settings, valid_org_ids(self.orgs(), log), window, contract, log)
 
     def orgs(self) -> list[str]:

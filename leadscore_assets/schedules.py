@@ -1,4 +1,4 @@
-"""The schedule that trains again every org that is due, and says why the others are not."""
+"""The schedule that trains the orgs that are due, and logs why the others are not."""
 
 import logging
 
@@ -22,7 +22,7 @@ def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
         cron_schedule=cron,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="One run for each org with enough records and new outcomes since its last training.",
+        description="Trains each org that has enough records, and new outcomes since its last training.",
     )
     def retrain_due_orgs(
         context: dg.ScheduleEvaluationContext,
@@ -34,7 +34,7 @@ def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
         for need in needs:
             context.log.info("%s is %s: %s", need.org_id, "due" if need.is_due else "skipped", need.reason)
         if not due:
-            return dg.SkipReason(f"none of the {len(needs)} orgs is due; the tick's log says why for each")
+            return dg.SkipReason(f"none of the {len(needs)} orgs is due; the tick's log gives the reason for each")
         # the sensor may not have seen an org yet; adding a key that is there changes nothing
         context.instance.add_dynamic_partitions(orgs.name or "", due)
         tick = context.scheduled_execution_time.isoformat()

@@ -1,4 +1,4 @@
-"""The five assets, one file each, in the data's order: what an org's CRM knows becomes its active model."""
+"""The five assets, one file each, in the order of the data: from an org's CRM records to its active model."""
 
 from leadscore_assets.assets.active_model import active_model
 from leadscore_assets.assets.conversion_records import conversion_records

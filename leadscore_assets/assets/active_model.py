@@ -1,7 +1,7 @@
 """active_model: the activation. It obeys the verdict that was stored when the version was judged.
 
-So a run of this asset alone is just as safe as the whole job. A run that holds its candidate confirms what is served:
-the partition is materialized, with the data version of the version that scores the org's leads.
+Materializing this asset alone is therefore as safe as running the whole job. When the candidate is held, the partition
+is materialized, too, with the version that still scores the org's leads as its data version.
 """
 
 import dagster as dg
@@ -30,7 +30,7 @@ def active_model(
 ) -> dg.MaterializeResult[None]:
     """The version that scores the org's leads.
 
-    A held candidate leaves it as it is; the metadata says which version was held, and why.
+    A held candidate does not replace it; the metadata then names the held version and the reasons.
     """
     org_id, version = context.partition_key, evaluation.version
     with clear_failures():
@@ -40,7 +40,9 @@ def active_model(
             window = registry.manifest(org_id, version).window
             raise refused(applied.judgement.decision, plan_for(settings, org_id, window, context.log))
         model = _model_that_scores(context, settings, registry, applied.pointer)
-    context.log.info("version %s %s; %s scores the org's leads", version, _verdict(applied), _version(model))
+    context.log.info(
+        "the verdict on version %s is %s; version %s scores the org's leads", version, _verdict(applied), _version(model)
+    )
     return dg.MaterializeResult(
         metadata={**_metadata(model, applied, version), **version_links(settings, org_id, version)},
         data_version=dg.DataVersion(_data_version(model)),

@@ -1,4 +1,4 @@
-"""conversion_records: the org's leads with a known outcome, as of the moments at which they could have been scored."""
+"""conversion_records: the org's leads with a known outcome, as they looked at the ages at which they were open."""
 
 from datetime import datetime
 
@@ -17,13 +17,13 @@ from leadscore_assets.resources import Crm
 
 
 class ExtractionConfig(dg.Config):
-    """What one run may ask for; anything left out comes from the settings."""
+    """Configuration of one run; by default, the settings apply."""
 
     as_of: str | None = Field(
-        default=None, description="Train as if it were this time (ISO 8601, UTC), so that a training can be repeated."
+        default=None, description="Time as of which to train (ISO 8601, UTC), to repeat a past training."
     )
     training_window_days: int | None = Field(
-        default=None, ge=1, le=3_650, description="Leads created in this many days before `as_of` are records."
+        default=None, ge=1, le=3_650, description="Only leads created in this many days before `as_of` are used."
     )
 
 
@@ -36,13 +36,13 @@ def conversion_records(
 ) -> dg.MaterializeResult[ConversionRecords]:
     """The org's leads whose outcome is known.
 
-    Each gives one row for each age at which it was still open, and features count only what had happened by that age.
-    Leads without a known outcome are left out and counted.
+    Each lead gives one row for each age at which it was still open, and the features count only what had happened by
+    that age. Leads without a known outcome are left out, and counted by reason.
     """
     with clear_failures():
         window = window_from(settings, _as_of(config), config.training_window_days)
         records = crm.conversion_records(context.partition_key, window, log=context.log)
-    context.log.info("%d records in %d rows", records.counts.records, records.counts.rows)
+    context.log.info("extracted %d records in %d rows", records.counts.records, records.counts.rows)
     return dg.MaterializeResult(
         value=records, metadata=records_metadata(settings, context.partition_key, records.counts, records.window)
     )

@@ -27,10 +27,10 @@ def evaluation(
     lead_features: FeatureRows,
     trained_model: Candidate,
 ) -> dg.MaterializeResult[Candidate]:
-    """How good the candidate is, and the gate's decision.
+    """The candidate's quality, and the gate's decision.
 
-    The candidate and the champion are compared on the same held-out leads. A version is judged once; materializing this
-    again shows the stored judgement.
+    The candidate is compared with the active version on the same held-out leads. A version is judged only once;
+    materializing this asset again shows the stored judgement.
     """
     # matplotlib is needed by this step only
     from leadscore_assets.metadata.pictures import evaluation_pictures, versions_picture  # noqa: PLC0415
@@ -39,7 +39,7 @@ def evaluation(
     with clear_failures():
         judgement = _judgement(context, settings, registry, lead_features, trained_model.version)
         versions = past_versions(registry, org_id)
-    context.log.info("%s: %s", judgement.decision.verdict, judgement.decision.text)
+    context.log.info("verdict %s: %s", judgement.decision.verdict, judgement.decision.text)
     return dg.MaterializeResult(
         value=trained_model,
         metadata={

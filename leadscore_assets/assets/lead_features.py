@@ -16,9 +16,9 @@ def lead_features(
     settings: dg.ResourceParam[Settings],
     conversion_records: ConversionRecords,
 ) -> dg.MaterializeResult[FeatureRows]:
-    """The rows that keep the feature contract.
+    """The rows that fulfil the feature contract.
 
-    Bad rows are set aside and counted by reason, never repaired.
+    Rows that break it are set aside and counted by reason, never repaired.
     """
     features = check_rows(conversion_records, CONTRACT)
     for reason, count in features.counts.set_aside.items():

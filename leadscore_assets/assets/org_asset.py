@@ -1,4 +1,4 @@
-"""org_asset: what all assets have in common, from their partitions to the version of their code."""
+"""org_asset: the settings that all assets share, such as their partitions and their code version."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ OWNERS = ["team:leadscore"]
 def org_asset(
     stage: str, kinds: set[str], metadata: Mapping[str, Any] | None = None
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Return the decorator of an asset with a partition per org. `stage` is `data`, `model` or `serving`.
+    """Return a decorator that makes an asset with one partition per org. `stage` is `data`, `model` or `serving`.
 
-    Its code's version is that of all our code: any change may change what it makes, and Dagster then shows its
-    partitions as made by other code.
+    Its code version covers all code of the pipeline, because any change may change the result. After a change Dagster
+    shows the partitions as made by other code.
     """
     return dg.asset(
         partitions_def=orgs,

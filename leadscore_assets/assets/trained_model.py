@@ -25,9 +25,9 @@ def trained_model(
     registry: dg.ResourceParam[Registry],
     lead_features: FeatureRows,
 ) -> dg.MaterializeResult[Candidate]:
-    """A candidate version.
+    """A candidate version: a random forest with its full provenance.
 
-    It is a random forest with its whole provenance, and not active until the gate says so.
+    It is not active until the gate lets it pass.
     """
     # scikit-learn takes seconds to import, and only this step needs it
     from leadscore_assets.training.train import train, training_side  # noqa: PLC0415
@@ -42,7 +42,7 @@ def trained_model(
         # a damaged pointer or history would fail the activation, after all the work
         registry.history(context.partition_key)
         manifest = train(registry, context.partition_key, lead_features, run_id=context.run.run_id)
-    context.log.info("version %s published as a candidate", manifest.version)
+    context.log.info("published version %s as a candidate", manifest.version)
     return dg.MaterializeResult(
         value=Candidate(manifest.version),
         metadata={**_metadata(manifest), **version_links(settings, context.partition_key, manifest.version)},

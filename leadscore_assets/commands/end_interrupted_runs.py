@@ -1,8 +1,8 @@
 """`python -m leadscore_assets.commands.end_interrupted_runs [ARGUMENTS]`: end runs that died with their code server.
 
-Runs are processes of the code server. One that is killed with it cannot say so: Dagster takes it for running, and lets
-no other training of its org begin. So this runs before a code server serves. With arguments, which are Python's own, it
-then becomes that server.
+Runs are processes of the code server. A run that is killed together with it cannot report its end: Dagster still shows
+it as running, and starts no other training of its org. This command therefore runs before a code server starts. With
+arguments, which are those of Python, it then becomes that server.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from leadscore_assets.source.database import connect
 
 # Queued runs are not among them: they have no process yet, and the daemon starts them once the code server is up.
 WITH_A_PROCESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-WHY = "The code server ended while this run was going on, and the run with it. Start another."
+WHY = "The code server ended during this run, and ended the run with it. Start another run."
 
 
 def end_interrupted_runs(instance: dg.DagsterInstance) -> int:
-    """Mark every run that is said to be going on as failed, or as cancelled where that was asked for; return how many.
+    """Mark every run that Dagster shows as running as failed or, if cancelling, as cancelled; return how many.
 
-    Right only while no code server serves: none of them can be going on then.
+    Call it only while no code server is up, because no run can be running then.
     """
     runs = instance.get_runs(dg.RunsFilter(statuses=WITH_A_PROCESS))
     for run in runs:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     with dg.DagsterInstance.get() as instance:
         count = end_interrupted_runs(instance)
-    print(f"{count} interrupted runs were ended.", flush=True)
+    print(f"Ended {count} interrupted runs.", flush=True)
     if arguments:
         os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606  # whoever starts this names it
     return 0

@@ -1,6 +1,7 @@
 """`python -m leadscore_assets.commands.rebuild ORG VERSION`: train a version again, and compare its files.
 
-It exits with 0 when every file is the same, byte for byte, with 1 when one differs, and with 2 when it could not try.
+It exits with 0 when every file is the same, byte for byte, with 1 when a file differs, and with 2 when it cannot
+rebuild.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None, settings: Settings | None = Non
 
 
 def lines(repeated: Rebuild) -> Iterator[str]:
-    """Yield the result as people read it: where the rows came from, what differs, and the verdict."""
+    """Yield the lines of the result: where the rows came from, which files differ, and the verdict."""
     yield f"Version {repeated.version} of {repeated.org_id}, rebuilt from {repeated.rows_from}"
     yield f"  {repeated.crm}"
     for name in repeated.files:
@@ -54,10 +55,10 @@ def _line(changed: Changed) -> str:
 
 def _verdict(repeated: Rebuild) -> str:
     if repeated.is_identical:
-        return "It is the same, byte for byte."
+        return "The version is the same, byte for byte."
     if repeated.inputs:
-        return "It is not the same; the inputs above explain it. Rebuild with what they were for the same bytes."
-    return "It is not the same, though every recorded input is: look at the machine (processor, operating system)."
+        return "The version is not the same: the inputs above differ. With the recorded ones, rebuild it again."
+    return "The version is not the same, but all recorded inputs are. Compare processor and operating system."
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m leadscore_assets.commands.set_up_database`: make our schemas, tables and functions, if they are absent."""
+"""`python -m leadscore_assets.commands.set_up_database`: create our schemas, tables and functions if absent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from leadscore_assets.source.tables import TABLES_LOCK, create_tables
 def set_up(settings: Settings) -> None:
     """Create the schemas `leadscore` (ours) and `dagster` (Dagster's own storage), our tables, and our functions.
 
-    What is there stays, but functions of the same names are replaced. Raises DatabaseUnavailable.
+    Existing tables and their rows stay; existing functions are replaced. Raises DatabaseUnavailable.
     """
     with connect(settings) as connection:
         with connection.transaction():
@@ -32,7 +32,7 @@ def main() -> int:
     except LeadscoreError as error:
         print(error.message, file=sys.stderr)
         return 1
-    print(f"{settings.db_name} on {settings.db_host}:{settings.db_port} has the schemas leadscore and dagster.")
+    print(f"{settings.db_name} at {settings.db_host}:{settings.db_port} now has the schemas leadscore and dagster.")
     return 0
 
 

@@ -1,1 +1,1 @@
-"""What people see of a materialization in Dagster: figures, pictures, history, and the plan beside a refusal."""
+"""The metadata that Dagster shows of a materialization: figures, pictures, history and readiness plans."""

@@ -1,4 +1,4 @@
-"""What people see of a materialization in Dagster: typed figures, tables and links, the same names everywhere."""
+"""The metadata that Dagster shows of a materialization: typed figures, tables and links."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ Metadata = dict[str, Any]
 def row_schema(contract: Contract) -> dg.TableSchema:
     """Return the columns of a table of rows: the lead, its age, its outcome, and the contract's features."""
     keys = [
-        dg.TableColumn("lead_id", "text", "the lead"),
-        dg.TableColumn("landmark_days", "integer", "age in days at which the features are taken"),
+        dg.TableColumn("lead_id", "text", "the lead's id"),
+        dg.TableColumn("landmark_days", "integer", "the lead's age, in days, at which the features are computed"),
         dg.TableColumn("converted", "integer", "1 when the lead converted within the conversion window"),
     ]
     features = [
@@ -53,13 +53,13 @@ def row_schema(contract: Contract) -> dg.TableSchema:
 
 
 def records_metadata(settings: Settings, org_id: str, counts: RecordCounts, window: Window) -> Metadata:
-    """Return what was read and what was asked for, with a link to the org's active version."""
+    """Return the figures of the records, the window, and a link to the org's active version."""
     link = dg.MetadataValue.url(settings.link("/api/v1/model/info", org_id=org_id))
     return {**counts_metadata(counts), **window_metadata(window), "info": link}
 
 
 def counts_metadata(counts: RecordCounts) -> Metadata:
-    """Return the figures of what was read: records, rows, base rate, and what was left out by reason."""
+    """Return the counts of records and rows, the base rate, and the left-out leads by reason."""
     metadata: Metadata = {
         "dagster/row_count": counts.rows,
         "records": counts.records,
@@ -80,7 +80,7 @@ def counts_metadata(counts: RecordCounts) -> Metadata:
 
 
 def window_metadata(window: Window) -> Metadata:
-    """Return what was asked for: the time, the windows, the statuses and the landmarks."""
+    """Return the window of the training: time, lengths, statuses and landmarks."""
     return {
         "as_of": dg.MetadataValue.timestamp(window.as_of),
         "training_window_days": window.training_window_days,
@@ -93,8 +93,8 @@ def window_metadata(window: Window) -> Metadata:
 def decision_metadata(judgement: Judgement) -> Metadata:
     """Return the decision in words, with the figures of candidate and champion side by side.
 
-    How sure it is that the candidate ranks better, and that its probabilities are better, are figures of their own,
-    which Dagster plots over time; they are left out where nothing was compared.
+    The probabilities that the candidate ranks better, and that it gives better probabilities, are separate figures,
+    which Dagster plots over time. They are absent when nothing was compared.
     """
     report, decision = judgement.report, judgement.decision
     return {
@@ -142,7 +142,7 @@ def importance_table(importance: Sequence[Importance]) -> dg.MetadataValue:
 
 
 def version_links(settings: Settings, org_id: str, version: str) -> Metadata:
-    """Return the addresses at which the server describes a version, and shows its report once it was judged."""
+    """Return the URLs of the version's description and report on the HTTP server."""
     return {
         page: dg.MetadataValue.url(settings.link(f"/api/v1/model/{page}", org_id=org_id, version=version))
         for page in ("info", "report")

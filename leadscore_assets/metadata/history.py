@@ -1,4 +1,4 @@
-"""An org's versions over time, as the registry has them: what Dagster's plots over partitions cannot show."""
+"""An org's versions over time, from the registry, because Dagster cannot plot them per org."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NOT_JUDGED, DAMAGED = "not judged", "damaged"
 
 @dataclass(frozen=True)
 class PastVersion:
-    """A version with its figures; those of one that is damaged, or was not judged, are None.
+    """A version with its figures, which are None when it is damaged or was not judged.
 
-    `roc_auc` and `brier_score` come with their intervals, which are as wide as nothing for a version of a release that
-    stored none. `decision` is the gate's verdict, NOT_JUDGED or DAMAGED.
+    `roc_auc` and `brier_score` have intervals, of width 0 when the release that judged the version stored none.
+    `decision` is the gate's verdict, NOT_JUDGED or DAMAGED.
     """
 
     version: str

@@ -1,4 +1,4 @@
-"""The plan beside every refusal: when the org will have enough data. Without a plan, a refusal is still a refusal."""
+"""The plan that goes with a refusal: when the org will have enough data. A refusal holds without a plan, too."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.outcomes import outcome_counts
 
-NO_DATE = "no day can be told"
+NO_DATE = "no date can be given"
 
 
 def plan_for(settings: Settings, org_id: str, window: Window, log: logging.Logger) -> Readiness | None:
-    """Return when the org will have enough data, or None: for the pooled model, and when the CRM cannot be asked."""
+    """Return when the org will have enough data; None for the pooled model, or without a database."""
     if org_id == POOLED:
         return None
     try:
         with connect(settings, read_only=True) as connection:
             counts = outcome_counts(connection, org_id, window)
     except (DatabaseUnavailable, SourceMismatch) as error:
-        log.warning("refused without a plan: %s", error.message)
+        log.warning("the refusal has no readiness plan: %s", error.message)
         return None
     return assess(counts, window, policy_from(settings).requirements)
 
 
 def in_words(decision: Decision, plan: Readiness | None) -> str:
-    """Return why the gate refused, with the plan behind it."""
+    """Return why the gate refused, followed by the plan."""
     return plan.added_to(decision.text) if plan else decision.text
 
 

@@ -1,1 +1,1 @@
-"""The model report: what one version is worth, as one page of HTML that needs nothing else. It knows no Dagster."""
+"""The model report: one self-contained page of HTML on the quality of one version. It does not import Dagster."""

@@ -1,4 +1,4 @@
-"""How far the best rows get: what is reached from the best score down, and by contacting the best fifth.
+"""Gains: the share of conversions reached from the best score down, and by contacting the best fifth.
 
 Curves are cut where each part holds at least FEWEST_LEADS leads, so that no step of one tells how a single lead ended.
 """

@@ -1,4 +1,4 @@
-"""From a judgement to the files that are stored with it: the one place where the report meets the settings."""
+"""Makes the report of a judgement; the only place where the report uses the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model report is made of: all that has to be computed, before a word of the page is written."""
+"""Computes everything that the model report shows, before the page is rendered."""
 
 from __future__ import annotations
 

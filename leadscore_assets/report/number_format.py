@@ -1,4 +1,4 @@
-"""How figures are written on the page: the same kind of figure looks the same everywhere."""
+"""Formats figures for the page, so that the same kind of figure looks the same everywhere."""
 
 from __future__ import annotations
 

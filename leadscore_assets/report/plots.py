@@ -1,4 +1,4 @@
-"""The report's pictures as geometry: what stands where, in the picture's own units. The template turns it into SVG."""
+"""The geometry of the report's pictures, in the pictures' own units. The template turns it into SVG."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Dot:
-    """A disc, and the words that a pointer upon it shows."""
+    """A disc with its tooltip."""
 
     x: float
     y: float
@@ -42,7 +42,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Tick:
-    """A place on an axis, and what is written there."""
+    """A place on an axis, and its label."""
 
     at: float
     label: str
@@ -50,7 +50,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture with shares from 0 to 1 on both axes. `words` tell it to those who do not see it."""
+    """A picture with shares from 0 to 1 on both axes. `words` describe it to screen readers."""
 
     title: str
     words: str
@@ -116,14 +116,14 @@ class Range:
 
 
 def roc_plot(material: ReportMaterial) -> Plot:
-    """Draw how many conversions are found against how many of the others are taken for one."""
+    """Draw the true positive rate against the false positive rate."""
     lines = [Line(kind, _path(curve.roc())) for kind, curve in _curves(material)]
     words = _each(material, lambda report: f"ROC-AUC {figure(report.metrics.roc_auc)}")
     return Plot("ROC curve", words, "false positive rate", "true positive rate", (_diagonal(), *lines))
 
 
 def precision_recall_plot(material: ReportMaterial) -> Plot:
-    """Draw which share of the leads above a probability converts, against the share of conversions among them."""
+    """Draw the precision against the recall."""
     lines = [Line(kind, _path(curve.precision_recall())) for kind, curve in _curves(material)]
     rates = [curve.conversions[-1] / curve.rows[-1] for _, curve in _curves(material)[:1]]
     guides = [Line("guide", _path([(0, rate), (1, rate)])) for rate in rates]
@@ -132,7 +132,7 @@ def precision_recall_plot(material: ReportMaterial) -> Plot:
 
 
 def gains_plot(material: ReportMaterial) -> Plot:
-    """Draw the share of conversions that the best rows hold, and the best leads when each was youngest."""
+    """Draw the share of conversions in the best rows, and in the best leads at their youngest age."""
     youngest = [("youngest", material.youngest_curve)] if material.youngest_curve else []
     lines = [Line(kind, _path(curve.gains())) for kind, curve in [*youngest, *_curves(material)]]
     reached = [f"{percent(x, 0)} reach {percent(y, 0)}" for x, y in _tenths(material.curve)]
@@ -144,7 +144,7 @@ def gains_plot(material: ReportMaterial) -> Plot:
 
 
 def calibration_plot(by_probability: Sequence[Slice]) -> Plot:
-    """Draw the share that converted against the probability, a disc per tenth whose area counts its rows."""
+    """Draw the share converted against the probability, with a disc per tenth whose area shows its number of rows."""
     shown = [part for part in by_probability if part.calibration and part.rows]
     most = max((part.rows or 0 for part in shown), default=1)
     dots = []

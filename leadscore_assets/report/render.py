@@ -1,4 +1,4 @@
-"""The page itself: `page.html` filled with what was gathered. The same material gives the same bytes."""
+"""Renders the report page from `page.html`. The same material gives the same bytes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from leadscore_assets.report.slices import FEWEST_LEADS
 
 FOLDER = Path(__file__).parent
 VERDICTS = {
-    "activate": "Better: it may become the active version",
+    "activate": "Better: the gate lets it become the active version",
     "hold": "Held: it does not become the active version",
     "refuse": "Refused: there is too little data to judge it",
 }
 ACTIONS = {
-    "HIGH_PRIORITY": "probability from {high_probability:.2f}, confidence from {high_confidence:.2f}",
-    "MEDIUM_PRIORITY": "probability from {medium_probability:.2f}, confidence from {medium_confidence:.2f}",
-    "NURTURE": "probability from {nurture_probability:.2f}",
+    "HIGH_PRIORITY": "probability at least {high_probability:.2f}, confidence at least {high_confidence:.2f}",
+    "MEDIUM_PRIORITY": "probability at least {medium_probability:.2f}, confidence at least {medium_confidence:.2f}",
+    "NURTURE": "probability at least {nurture_probability:.2f}",
     "LOW_PRIORITY": "all others",
 }
 
@@ -42,7 +42,7 @@ class Remark(NamedTuple):
 
 
 def render_report(material: ReportMaterial) -> bytes:
-    """Return the report as one page of HTML in UTF-8, without anything from elsewhere."""
+    """Return the report as one self-contained page of HTML in UTF-8."""
     page = _environment().get_template("page.html").render(_page_values(material))
     return page.encode()
 
@@ -70,7 +70,7 @@ def _environment() -> Environment:
 
 
 def _page_values(material: ReportMaterial) -> dict[str, Any]:
-    """Return what the template names: the material, the pictures, and the sentences that take a decision."""
+    """Return the template's variables: material, pictures, and sentences that depend on the figures."""
     manifest, judgement = material.manifest, material.judgement
     window, report = manifest.window, judgement.report
     overall, matrix = report.metrics.roc_auc, report.metrics.confusion_matrix
@@ -113,20 +113,21 @@ def mark(reason: Reason) -> str:
 
 
 def backtest_remark(held_out: Comparison | None, material: ReportMaterial) -> Remark:
-    """Say in words how the newest leads compare with the held-out ones, and warn where they are ranked worse."""
+    """Return in words how well the newest leads are ranked against the holdout; warn when they are ranked worse."""
     if material.backtest is None:
         few = f"are fewer than {FEWEST_LEADS} or have one outcome only"
-        return Remark(f"There is no backtest: the newest or the older leads {few}.", is_warning=False)
+        return Remark(f"There is no backtest, because the newest or the older leads {few}.", is_warning=False)
     if held_out is None or material.curve is None:
-        return Remark("The holdout cannot be ranked, so there is nothing to set beside it.", is_warning=False)
+        return Remark("The backtest has no comparison, because the holdout cannot be ranked.", is_warning=False)
     newest, usual = material.backtest.comparison.roc_auc.candidate, held_out.roc_auc.candidate
     figures = f"ROC-AUC {words.figure(newest.value)} against {words.figure(usual.value)}"
+    forest = "A forest of the older leads ranks the newest leads"
     is_worse, is_better = newest.high < usual.value, newest.low > usual.value
     if is_worse or is_better:
         how = "worse" if is_worse else "better"
-        text = f"A forest of the older leads ranks the newest clearly {how} than this version the held-out ({figures})."
+        text = f"{forest} clearly {how} than this version ranks the holdout ({figures})."
         return Remark(text, is_warning=is_worse)
-    text = f"A forest of the older leads ranks the newest about as well as this version the held-out ({figures})."
+    text = f"{forest} about as well as this version ranks the holdout ({figures})."
     return Remark(text, is_warning=False)
 
 

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, and what its failures mean to a person. The queries live in the modules beside."""
+"""Connections to PostgreSQL, and clear errors for its failures. The queries are in the other modules."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def connect(settings: Settings, *, read_only: bool = False) -> Connection:
         )
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(
-            f"PostgreSQL at {settings.db_host}:{settings.db_port} cannot be used as {settings.db_user} on"
-            f" {settings.db_name}: {first_line(error)}. Start it, or correct DB_HOST, DB_PORT, DB_NAME, DB_USER and"
-            " DB_PASSWORD."
+            f"PostgreSQL at {settings.db_host}:{settings.db_port} cannot be used by user {settings.db_user} on"
+            f" database {settings.db_name}: {first_line(error)}. Start it, or correct DB_HOST, DB_PORT, DB_NAME,"
+            " DB_USER and DB_PASSWORD."
         ) from None
 
 
 def first_line(error: psycopg.Error) -> str:
-    """Return what PostgreSQL said first, without the values of anybody's data that it may quote."""
+    """Return the first line of PostgreSQL's message, without the data that it may quote."""
     if isinstance(error, psycopg.DataError):
         return f"a value cannot be used ({type(error).__name__})"
     return (error.diag.message_primary or str(error) or type(error).__name__).splitlines()[0]
@@ -52,13 +52,13 @@ def first_line(error: psycopg.Error) -> str:
 
 @contextmanager
 def explaining(what: str, remedy: str) -> Iterator[None]:
-    """Turn the failure of a query into an error of ours that says `what` was being done, and the `remedy`.
+    """Turn a query's failure into an error whose text says `what` was being done, and the `remedy`.
 
-    Raises SourceMismatch when the query does not fit the tables, DatabaseUnavailable when the server failed it.
+    Raises SourceMismatch when the query does not fit the tables, DatabaseUnavailable when the server failed.
     """
     try:
         yield
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"PostgreSQL failed while {what}: {first_line(error)}. Try again.") from None
     except psycopg.Error as error:
-        raise SourceMismatch(f"PostgreSQL refused while {what}: {first_line(error)}. {remedy}") from None
+        raise SourceMismatch(f"PostgreSQL refused the query while {what}: {first_line(error)}. {remedy}") from None

@@ -1,6 +1,6 @@
-"""Reading one org's records from the CRM: the records' SQL is checked, run once, and becomes a table in memory.
+"""Reads one org's records from the CRM: checks the records' SQL, runs it once, and returns a table.
 
-The rules of what a record is are in `conversion_records.sql`; what its features must look like is judged later.
+`conversion_records.sql` defines what a record is. The feature contract is checked later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from leadscore_assets.dataset import ConversionRecords, count_leads
 from leadscore_assets.source.database import Connection, connect, explaining
 
 RECORDS_SQL = Path(__file__).with_name("conversion_records.sql")
-SQL_REMEDY = "Correct the SQL file, or unset RECORDS_SQL to use the one that is supplied."
+SQL_REMEDY = "Correct the SQL file, or unset RECORDS_SQL to use Leadscore's own."
 
 # An org that was loaded a moment ago has no statistics yet. Planned as if it were tiny, the joins would compare every
 # row with every other: minutes in place of a second. Hash and merge joins grow with the rows, whatever was believed.
@@ -61,7 +61,7 @@ class RecordsReader:
     def read(self, org_id: str) -> ConversionRecords:
         """Return the org's records, as one consistent moment of the database shows them.
 
-        Raises SourceMismatch when what the SQL returns is no records, DatabaseUnavailable.
+        Raises SourceMismatch when the SQL returns invalid rows, DatabaseUnavailable.
         """
         with self._reading(), consistent_reading(self.connection):
             table = _read_table(self.connection, self._query, self._parameters(org_id), self.contract)
@@ -163,7 +163,7 @@ def _check_columns(columns: list[tuple[str, str]], contract: Contract, path: Pat
     ]
     faults += [f"{name} is returned {times[name]} times" for name in expected if times[name] > 1]
     if faults:
-        raise SourceMismatch(f"{path.name} returns columns that do not fit: {'; '.join(faults)}. {SQL_REMEDY}")
+        raise SourceMismatch(f"{path.name} does not return the expected columns: {'; '.join(faults)}. {SQL_REMEDY}")
 
 
 def _read_table(connection: Connection, query: str, parameters: dict[str, Any], contract: Contract) -> pd.DataFrame:
@@ -191,7 +191,7 @@ def _records(table: pd.DataFrame, window: Window, contract: Contract, path: Path
     kept = table.loc[~is_excluded, [*ConversionRecords.KEYS, *contract.names]]
     faults = [*_row_faults(kept, window)]
     if faults:
-        raise SourceMismatch(f"{path.name} returns rows that are no records: {'; '.join(faults)}. {SQL_REMEDY}")
+        raise SourceMismatch(f"{path.name} returns invalid rows: {'; '.join(faults)}. {SQL_REMEDY}")
     rows = kept.astype({"landmark_days": "int64", "converted": "int64"}).reset_index(drop=True)
     leads, converted_leads = count_leads(rows)
     reasons = Counter(table.loc[is_excluded, "excluded_because"])
@@ -206,18 +206,18 @@ def _records(table: pd.DataFrame, window: Window, contract: Contract, path: Path
 
 
 def _row_faults(kept: pd.DataFrame, window: Window) -> Iterator[str]:
-    """Yield what no features' contract can notice: faults in the columns that say whose row it is, and its label."""
+    """Yield the faults of the columns that the feature contract does not check: the row's keys and its label."""
     checks = {
-        "without a lead_id": kept["lead_id"].isna(),
-        "without a created_on": kept["created_on"].isna(),
-        "whose landmark_days was not asked for": ~kept["landmark_days"].isin(window.landmark_days),
-        "whose converted is neither 0 nor 1": ~kept["converted"].isin((0, 1)),
-        "for a lead and landmark that has one already": kept.duplicated(["lead_id", "landmark_days"]),
-        "of a lead that converted in one row and not in another": kept.groupby("lead_id")["converted"].transform(
+        "have no lead_id": kept["lead_id"].isna(),
+        "have no created_on": kept["created_on"].isna(),
+        "have a landmark_days that is not in LANDMARK_DAYS": ~kept["landmark_days"].isin(window.landmark_days),
+        "have a converted that is neither 0 nor 1": ~kept["converted"].isin((0, 1)),
+        "repeat the lead_id and landmark_days of another row": kept.duplicated(["lead_id", "landmark_days"]),
+        "belong to a lead whose converted differs between rows": kept.groupby("lead_id")["converted"].transform(
             "nunique"
         )
         > 1,
     }
     for what, is_faulty in checks.items():
         if is_faulty.any():
-            yield f"{int(is_faulty.sum())} of {len(kept)} {what}"
+            yield f"{int(is_faulty.sum())} of {len(kept)} rows {what}"

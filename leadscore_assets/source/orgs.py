@@ -1,4 +1,4 @@
-"""Which orgs the CRM has, and which of them are due for a training. When that is asked, a schedule decides."""
+"""Which orgs the CRM has, and which of them are due for a training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from leadscore_assets.source.extraction import query_parameters
 from leadscore_assets.source.outcomes import REMEDY
 
 DUE_ORGS_SQL = Path(__file__).with_name("due_orgs.sql")
-CRM_REMEDY = "Point DB_HOST and DB_NAME to the CRM's database; a CRM with other tables needs views of these names."
+CRM_REMEDY = (
+    "Point DB_HOST and DB_NAME to the CRM's database; if its tables have other names, create views with these names."
+)
 
 # One step per org along an index that starts with org_id, in place of a scan of every lead.
 ORGS_QUERY = """
@@ -51,7 +53,7 @@ def orgs(connection: Connection) -> list[str]:
 def training_needs(
     connection: Connection, window: Window, trained_as_of: Mapping[str, datetime], min_records: int
 ) -> list[TrainingNeed]:
-    """Return what each org of the CRM needs at the window's `as_of`.
+    """Return for each org of the CRM whether it is due at the window's `as_of`.
 
     `trained_as_of` gives the `as_of` of each org's last training; an org that is not in it was never trained.
     Raises SourceMismatch, DatabaseUnavailable.
@@ -70,7 +72,7 @@ def training_needs(
 
 
 def need_of(org_id: str, records: int, new_outcomes: int, trained: datetime | None, min_records: int) -> TrainingNeed:
-    """Return what so many records, and outcomes that are new since the training as of `trained`, come to."""
+    """Return whether an org is due: it has enough records, and new outcomes since the training as of `trained`."""
     if records < min_records:
         return TrainingNeed(org_id, records, new_outcomes, False, f"{records} of {min_records} records")
     if trained is None:

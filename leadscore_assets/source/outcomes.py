@@ -1,4 +1,4 @@
-"""Our SQL functions over the CRM's leads, and what they count of one org. The core judges what the counts mean."""
+"""Our SQL functions over the CRM's leads, which count one org's outcomes. The core interprets the counts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from leadscore_assets.source.tables import TABLES_LOCK
 
 FUNCTIONS_SQL = Path(__file__).with_name("outcomes.sql")
 REMEDY = (
-    "Run `python -m leadscore_assets.commands.set_up_database`, which makes our functions; a CRM with"
-    " other tables needs views named dossier and dossier_status_history."
+    "Run `python -m leadscore_assets.commands.set_up_database`, which creates our functions. If the"
+    " CRM's tables have other names, create views named dossier and dossier_status_history."
 )
 
 

@@ -1,4 +1,4 @@
-"""Reading the records of all orgs together: what the pooled model learns from. Each org is read as it is for itself."""
+"""Reads the records of all orgs, from which the pooled model learns. Each org is read as for its own model."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def extract_pooled(
 ) -> ConversionRecords:
     """Return the records of all `org_ids`, by day of creation; the column ORG_COLUMN says whose a lead is.
 
-    A lead keeps its id, and so its side of the holdout. An org whose rows are no records is left out, named in the log
-    and counted. Raises SourceMismatch when the SQL fits no org or orgs share lead ids, DatabaseUnavailable.
+    A lead keeps its id, and so its side of the split. An org with invalid rows is left out, counted, and named in the
+    log. Raises SourceMismatch when the SQL fits no org or orgs share lead ids, DatabaseUnavailable.
     """
     with connect(settings, read_only=True) as connection:
         reader = RecordsReader(connection, records_sql(settings), window, contract)
@@ -53,13 +53,13 @@ def _read_all(
         try:
             records = reader.read(org_id)
         except SourceMismatch as error:
-            log.warning("org %s is left out: %s", org_id, error.message)
+            log.warning("left out org %s: %s", org_id, error.message)
             unreadable += 1
             continue
         whose = pd.Series(org_id, index=records.rows.index, dtype=KEY_TYPES[ORG_COLUMN])
         parts.append(replace(records, rows=records.rows.assign(**{ORG_COLUMN: whose})))
         if done % ORGS_BETWEEN_LOG_LINES == 0:
-            log.info("%d orgs read: %d records", done, sum(part.counts.records for part in parts))
+            log.info("read %d orgs with %d records so far", done, sum(part.counts.records for part in parts))
     return parts, unreadable
 
 
@@ -69,13 +69,13 @@ def _no_rows(contract: Contract) -> pd.DataFrame:
 
 
 def _refuse_shared_ids(rows: pd.DataFrame) -> None:
-    """Raise SourceMismatch when an id is a lead of two orgs: their rows would be taken for one lead's."""
+    """Raise SourceMismatch when two orgs share a lead id, because their rows would be taken for those of one lead."""
     leads = rows[["lead_id", ORG_COLUMN]].drop_duplicates()
     shared = int(leads["lead_id"].duplicated().sum())
     if shared:
         raise SourceMismatch(
-            f"{shared} lead ids are given to leads of more than one org, so the orgs cannot be pooled. Make the ids"
-            f" unique, for example by the org's id before each. {SQL_REMEDY}"
+            f"{shared} lead ids occur in more than one org, so the orgs cannot be pooled. Make the ids unique, for"
+            f" example by putting the org's id before each. {SQL_REMEDY}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Our own tables: what each asset last gave for each org. The CRM's tables are never written.
+"""Our own tables: each asset's last value for each org. The CRM's tables are never written.
 
 `leadscore.materializations` has one line per asset and org: the run, a JSON document, and the columns of the rows. The
 rows themselves, of the assets that have any, are in a table of the asset's name. Columns for features are added when
@@ -22,7 +22,7 @@ from leadscore_assets.source.database import Connection, explaining
 
 ASSETS_WITH_ROWS = ("conversion_records", "lead_features")
 ROWS_PER_BLOCK = 50_000
-TABLES_LOCK = 7_013_001  # any number of our own: whoever holds it may change our tables
+TABLES_LOCK = 7_013_001  # an arbitrary number; the session that holds this lock may change our tables
 REMEDY = "Run `python -m leadscore_assets.commands.set_up_database`, then try again."
 
 MATERIALIZATIONS_TABLE = """
@@ -82,7 +82,7 @@ def store(
     info: dict[str, Any],
     rows: pd.DataFrame | None = None,
 ) -> None:
-    """Replace what `asset` gave for `org_id`, rows and info together, or nothing at all when it fails.
+    """Replace the stored value of `asset` for `org_id`: rows and info together, or nothing if it fails.
 
     `rows` has columns of KEY_TYPES and float64 features, and belongs to the assets that have a table for them; the
     others give None. Raises SourceMismatch before the set-up, DatabaseUnavailable.
@@ -101,7 +101,7 @@ def store(
 
 
 def load(connection: Connection, asset: str, org_id: str) -> tuple[pd.DataFrame | None, dict[str, Any]]:
-    """Return what `asset` last gave for `org_id`: its rows, as and in the order they were stored, and its info.
+    """Return the stored value of `asset` for `org_id`: its rows, in their stored order, and its info.
 
     The rows are None when the asset has none. Raises NotMaterialized, SourceMismatch before the set-up,
     DatabaseUnavailable.
@@ -112,7 +112,7 @@ def load(connection: Connection, asset: str, org_id: str) -> tuple[pd.DataFrame 
             "SELECT info, columns FROM leadscore.materializations WHERE asset = %s AND org_id = %s", [asset, org_id]
         ).fetchone()
         if stored is None:
-            raise NotMaterialized(f"{asset} was never made for org {org_id}. Materialize {asset} for it first.")
+            raise NotMaterialized(f"{asset} was never materialized for org {org_id}. Materialize {asset} first.")
         info, columns = stored
         return (None if columns is None else _copy_out(connection, asset, org_id, columns)), info
 

@@ -1,4 +1,4 @@
-"""Fitting the forest, and turning what scikit-learn built into the arrays that are served."""
+"""Fits the forest with scikit-learn, and converts it into the arrays that are served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judging a candidate: it and the champion score the same holdout leads, are compared, and the gate decides.
+"""Judges a candidate: compares it with the champion on the same holdout leads, and lets the gate decide.
 
 An org that the pooled model serves has no champion, and its candidate is compared with the pooled model, as the org is
 served by it. Which leads are held out depends on their ids alone, so neither model was trained on the holdout.
@@ -87,8 +87,8 @@ def _check_same_records(candidate: LoadedVersion, features: FeatureRows) -> None
     trained_on = candidate.manifest.counts.fingerprint
     if trained_on != features.counts.fingerprint:
         raise SourceMismatch(
-            f"version {candidate.manifest.version} was trained on the records {trained_on[:12]}, but lead_features"
-            f" holds {features.counts.fingerprint[:12]}; materialize trained_model again, then evaluation"
+            f"version {candidate.manifest.version} was trained on records with the fingerprint {trained_on[:12]}, but"
+            f" lead_features has {features.counts.fingerprint[:12]}; materialize trained_model again, then evaluation"
         )
 
 

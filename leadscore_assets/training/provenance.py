@@ -1,4 +1,4 @@
-"""What made a version, apart from its records: the code and the libraries."""
+"""The provenance of a version apart from its records: the code and the libraries."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Repeating a training: the same records as of the same time, fitted again, compared byte for byte.
+"""Rebuilds a version: trains it again on the same records, and compares the files byte for byte.
 
-What made a version is in its manifest: window, contract, SQL, records, code, libraries. A rebuild extracts the records
-again; when the CRM has moved on since, it says how they differ and takes the rows that were kept with the version.
-Files that come out otherwise are explained by the inputs that differ.
+The manifest records everything that made a version: window, contract, SQL, records, code and libraries. A rebuild
+extracts the records again; if the CRM has changed since, it says how they differ, and uses the rows that are stored
+with the version. If files differ, the rebuild names the inputs that differ.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MOST_NAMES = 5
 
 @dataclass(frozen=True)
 class Changed:
-    """An input or a file that is not what it was: its name, what the manifest recorded, and what it is now."""
+    """An input or a file that has changed: its name, its recorded value, and its present value."""
 
     name: str
     recorded: str
@@ -41,7 +41,7 @@ class Changed:
 
 @dataclass(frozen=True)
 class Rebuild:
-    """What came of a rebuild. `rows_from` says where its rows came from, `crm` how the CRM's records compare."""
+    """The result of a rebuild. `rows_from` is the source of its rows, and `crm` how the CRM's records compare."""
 
     org_id: str
     version: str
@@ -68,7 +68,7 @@ def rebuild(registry: Registry, org_id: str, version: str, extract: Extract) -> 
         features, source, crm = from_crm, "the CRM", "the CRM gives the same records as of the same time"
     elif from_crm is not None and SNAPSHOT_FILE not in manifest.files:
         features, source = from_crm, "the CRM"
-        crm = "whether its records are the same cannot be told: an earlier release kept none"
+        crm = "it is unknown whether its records are the same, because an earlier release did not keep them"
     else:
         features, source = _kept(registry, manifest), "the rows kept with the version"
         crm = crm or _difference(features, from_crm)
@@ -99,8 +99,8 @@ def _kept(registry: Registry, manifest: Manifest) -> FeatureRows:
         content = registry.file(manifest.org_id, manifest.version, SNAPSHOT_FILE)
     except NotKept as error:
         raise NotKept(
-            f"version {manifest.version} cannot be rebuilt: the CRM's records cannot be read, and an earlier release,"
-            " which trained it, did not keep them"
+            f"version {manifest.version} cannot be rebuilt: the CRM's records cannot be read, and the earlier release"
+            " that trained it did not keep them; make the CRM's database readable, or train again"
         ) from error
     rows = rows_from(decode_arrays(content, SNAPSHOT_FILE))
     return FeatureRows(rows, manifest.counts, manifest.window, manifest.contract)
@@ -109,7 +109,7 @@ def _kept(registry: Registry, manifest: Manifest) -> FeatureRows:
 def _difference(kept: FeatureRows, from_crm: FeatureRows | None) -> str:
     """Return, in words, how the records that the CRM gives now differ from those that were kept."""
     if from_crm is None:
-        raise ValueError("there are no records to compare")
+        raise ValueError("the CRM's records are needed to compare them; read them first")
     counted = [
         f"{name} {was:,} → {now:,}"
         for name, was, now in (

@@ -1,4 +1,4 @@
-"""The snapshot: the very rows that a version was trained and judged on, kept with it, without anything personal.
+"""The snapshot: the rows on which a version was trained and judged, stored with it without personal data.
 
 Leads are numbered in the order of their rows; ids, names and texts stay in the CRM. What a training needs is all
 there: the side of the split, the day of creation, the age, the outcome, the features, and of pooled rows the org. Its

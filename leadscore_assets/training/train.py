@@ -36,7 +36,7 @@ IMPORTANCE_ROWS = 100
 
 @dataclass(frozen=True)
 class Built:
-    """What a training makes of rows and nothing else: the same rows, contract and code give the same Built."""
+    """The result of a training, which depends only on the rows, the contract and the code."""
 
     files: dict[str, bytes]
     parameters: dict[str, Any]
@@ -102,7 +102,7 @@ def training_side(features: FeatureRows) -> tuple[int, int]:
 def _fit_training_side(features: FeatureRows, is_holdout: Flags) -> Fitted:
     outcomes = features.outcomes()[~is_holdout]
     if not has_both_outcomes(outcomes):
-        raise ValueError("the training side of the split has one class only")
+        raise ValueError("the leads outside the holdout have one outcome only; a forest needs both")
     return fit(features.matrix()[~is_holdout], outcomes, lead_numbers(features.rows)[~is_holdout])
 
 

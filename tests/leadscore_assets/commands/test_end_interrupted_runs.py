@@ -63,7 +63,7 @@ def test_the_command_ends_them_and_becomes_what_its_arguments_say(database: Sett
     ) as process:
         said, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert said.splitlines() == ["0 interrupted runs were ended.", f"now {process.pid}"]
+    assert said.splitlines() == ["Ended 0 interrupted runs.", f"now {process.pid}"]
 
 
 def test_a_database_that_is_away_is_named_and_nothing_is_started(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_the_command_makes_the_schemas_and_says_so_each_time(database: Settings)
         done = run_setup(database)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == (
-            f"{database.db_name} on {database.db_host}:{database.db_port} has the schemas leadscore and dagster.\n"
+            f"{database.db_name} at {database.db_host}:{database.db_port} now has the schemas leadscore and dagster.\n"
         )
     with connect(database) as connection:
         found = connection.execute(

@@ -77,7 +77,7 @@ def test_a_step_that_refuses_says_when_it_will_not(train: Any, crm_settings: Set
     refusal = failure(train("one-class"), "trained_model")
 
     plan = plan_of(crm_settings, ONE_CLASS.org_id)
-    assert "no lead converted in the last 8 weeks, so no date can be told" in plan.message
+    assert "no lead converted in the last 8 weeks, so no date can be given" in plan.message
     assert refusal.description.endswith(f" As of 2026-06-01: {plan.message}")
     assert figures(refusal.metadata) == as_figures(plan)
     assert refusal.metadata["ready_on"].value == NO_DATE
@@ -114,7 +114,7 @@ def test_without_our_functions_a_refusal_is_one_without_a_plan(train: Any, crm_s
 def test_without_a_database_there_is_no_plan(crm_settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     away = replace(crm_settings, db_port=1)
     assert plan_for(away, "small", window_from(away, NOW), LOG) is None
-    assert "refused without a plan" in caplog.text
+    assert "the refusal has no readiness plan" in caplog.text
     assert crm_settings.db_password not in caplog.text
 
 

@@ -230,13 +230,13 @@ def test_of_few_held_out_leads_no_figure_of_less_than_five_is_told(
     assert (f"ROC-AUC{reported.judgement.report.metrics.roc_auc:.3f}" in page.text.replace(" ", "")) == (held_out == 12)
     assert any(label.startswith("ROC curve") for label in page.labels) == (held_out == 12)
     if held_out == 4:
-        assert "The best 20% are too few leads to show." in page.text
+        assert "The top 20% are too few leads to show." in page.text
 
 
 def test_a_prediction_that_falls_on_few_leads_is_not_told(second):
     few = (Slice("not to convert", 400), Slice("to convert", 3))
     page = Page(render_report(replace(second.material, by_prediction=few)))
-    assert "Fewer than 5 leads stand on one side of a probability of 0.5" in page.text
+    assert "Fewer than 5 leads are above or below a probability of 0.5" in page.text
     assert "Precision " not in page.text.replace("Precision and recall", "")
     assert "true_positives" not in page.text
     assert "did not convert" not in page.text
@@ -249,7 +249,7 @@ def test_what_was_not_compared_is_not_said_to_be(make_report, make_features, wit
     page = Page(render_report(reported.material))
     assert reported.judgement.comparison is None
     assert "Compared with" not in page.text
-    assert "The held-out leads have one outcome only" in page.text
+    assert "All held-out leads have the same outcome" in page.text
 
 
 def test_a_reason_that_decided_nothing_is_marked_as_neither():

@@ -29,7 +29,7 @@ def test_a_server_that_is_away_is_named(free_port: Callable[[], int]) -> None:
     settings = Settings(db_host="127.0.0.1", db_port=free_port(), db_password="open-sesame")
     with pytest.raises(DatabaseUnavailable) as refusal:
         connect(settings)
-    assert f"PostgreSQL at 127.0.0.1:{settings.db_port} cannot be used as postgres" in refusal.value.message
+    assert f"PostgreSQL at 127.0.0.1:{settings.db_port} cannot be used by user postgres" in refusal.value.message
     assert "open-sesame" not in refusal.value.message
 
 

@@ -92,11 +92,11 @@ def test_a_refusal_names_every_column_that_does_not_fit_and_the_remedy(site: Sit
             lead_id="7", created_on="'2026'::text", converted="true", has_property=None, engagement_rate="'1'::text"
         )
     assert refusal.value.message == (
-        "site.sql returns columns that do not fit: has_property is missing (expected double precision);"
+        "site.sql does not return the expected columns: has_property is missing (expected double precision);"
         " lead_id is integer (expected text); created_on is text (expected date);"
         " converted is boolean (expected smallint);"
         " engagement_rate is text (expected double precision)."
-        " Correct the SQL file, or unset RECORDS_SQL to use the one that is supplied."
+        " Correct the SQL file, or unset RECORDS_SQL to use Leadscore's own."
     )
 
 
@@ -108,12 +108,12 @@ def test_a_column_that_is_returned_twice_is_refused(site: Site) -> None:
 @pytest.mark.parametrize(
     ("column", "text", "says"),
     [
-        ("lead_id", "''::text", "1 of 1 without a lead_id"),
-        ("created_on", "NULL::date", "1 of 1 without a created_on"),
-        ("landmark_days", "5", "1 of 1 whose landmark_days was not asked for"),
-        ("landmark_days", "NULL::int", "1 of 1 whose landmark_days was not asked for"),
-        ("converted", "2", "1 of 1 whose converted is neither 0 nor 1"),
-        ("converted", "NULL::int", "1 of 1 whose converted is neither 0 nor 1"),
+        ("lead_id", "''::text", "1 of 1 rows have no lead_id"),
+        ("created_on", "NULL::date", "1 of 1 rows have no created_on"),
+        ("landmark_days", "5", "1 of 1 rows have a landmark_days that is not"),
+        ("landmark_days", "NULL::int", "1 of 1 rows have a landmark_days that is not"),
+        ("converted", "2", "1 of 1 rows have a converted that is neither 0 nor 1"),
+        ("converted", "NULL::int", "1 of 1 rows have a converted that is neither 0 nor 1"),
     ],
 )
 def test_rows_that_cannot_be_records_are_refused(site: Site, column: str, text: str, says: str) -> None:
@@ -122,9 +122,9 @@ def test_rows_that_cannot_be_records_are_refused(site: Site, column: str, text: 
 
 
 def test_a_lead_has_one_row_per_landmark_and_one_label(site: Site) -> None:
-    with pytest.raises(SourceMismatch, match="1 of 2 for a lead and landmark that has one already"):
+    with pytest.raises(SourceMismatch, match="1 of 2 rows repeat the lead_id and landmark_days"):
         site.extract_columns(tail=" FROM generate_series(1, 2)")
-    with pytest.raises(SourceMismatch, match="2 of 2 of a lead that converted in one row and not in another"):
+    with pytest.raises(SourceMismatch, match="2 of 2 rows belong to a lead whose converted differs"):
         site.extract_columns(tail=" FROM generate_series(0, 1) AS n", landmark_days="n", converted="n")
 
 
@@ -140,8 +140,8 @@ def test_a_lead_has_one_row_per_landmark_and_one_label(site: Site) -> None:
 def test_sql_that_fails_is_refused_in_the_databases_words(site: Site, query: str, says: str) -> None:
     with pytest.raises(SourceMismatch, match=says) as refusal:
         site.extract_sql(query)
-    assert refusal.value.message.startswith("PostgreSQL refused while reading the records by site.sql: ")
-    assert refusal.value.message.endswith("unset RECORDS_SQL to use the one that is supplied.")
+    assert refusal.value.message.startswith("PostgreSQL refused the query while reading the records by site.sql: ")
+    assert refusal.value.message.endswith("unset RECORDS_SQL to use Leadscore's own.")
 
 
 def test_a_refusal_quotes_no_value_of_a_lead(site: Site) -> None:

@@ -106,7 +106,7 @@ def test_an_org_with_odd_data_is_left_out_named_and_counted(
     shown = counts_metadata(counts)
     assert (shown["unreadable_orgs"], shown["set_aside_rows"]) == (1, 0)
     [warning] = caplog.messages
-    assert warning.startswith("org north is left out: ")
+    assert warning.startswith("left out org north: ")
 
 
 def test_sql_that_fits_no_org_is_refused(crm: Crm, tmp_path: Path) -> None:
@@ -137,4 +137,4 @@ def test_the_log_tells_how_far_it_is(
     fill(crm)
     with caplog.at_level(logging.INFO):
         pool(crm)
-    assert caplog.messages == ["2 orgs read: 12 records"]
+    assert caplog.messages == ["read 2 orgs with 12 records so far"]

@@ -75,7 +75,7 @@ def test_an_asset_without_rows_keeps_its_info(connection: Connection) -> None:
 
 def test_what_was_never_stored_names_the_asset_to_materialize(connection: Connection) -> None:
     keep(connection, "south", rows("1"))
-    with pytest.raises(NotMaterialized, match=r"never made for org north\. Materialize lead_features"):
+    with pytest.raises(NotMaterialized, match=r"never materialized for org north\. Materialize lead_features"):
         load(connection, ASSET, "north")
 
 
