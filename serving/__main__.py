@@ -18,7 +18,7 @@ _log = logging.getLogger("serving")
 
 
 def main() -> int:
-    """Serve until told to stop; return the exit code."""
+    """Serve until a signal to stop; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
     parser.add_argument("--version", action="version", version=f"leadscore {VERSION}")
     parser.parse_args()

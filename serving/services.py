@@ -1,4 +1,4 @@
-"""What the routes work with, made once per app: the one place where the server's parts are chosen."""
+"""The composition root of the server: builds the parts that the routes use, once per app."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def build_services(
 ) -> Services:
     """Return the parts that `settings` ask for. Opens no connection and reads no file.
 
-    Without a `folder` that several processes share, one of our own is made when something is first kept in it.
+    Without a `folder` that several processes share, a private one is created when it is first needed.
     """
     shared = cache(lambda: folder or private_folder())
     is_stopping = is_stopping or threading.Event()

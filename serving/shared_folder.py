@@ -1,4 +1,4 @@
-"""The folder that the processes of one server share: mapped files, training claims, metrics. It goes with the last."""
+"""The folder that the processes of one server share, for mapped files, training claims and metrics."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MAKING_SECONDS = 60
 
 
 def private_folder() -> Path:
-    """Return a new folder for this process and those that it forks, which goes when this process ends.
+    """Return a new folder for this process and its forks, which is removed when this process ends.
 
-    Folders of processes that were killed are removed. Raises CannotRun when none can be made.
+    It also removes the folders of killed processes. Raises CannotRun when the folder cannot be created.
     """
     prefix = f"leadscore-{os.getuid()}-"
     try:
@@ -32,7 +32,7 @@ def private_folder() -> Path:
         _hold(folder)
     except OSError as error:
         raise CannotRun(
-            f"no folder for what the server's processes share can be made ({error.strerror});"
+            f"the folder that the server's processes share cannot be created ({error.strerror});"
             " set TMPDIR to a folder with free space that this user may write"
         ) from error
     atexit.register(_remove_at_exit, folder, os.getpid())
@@ -48,7 +48,7 @@ def _hold(folder: Path) -> None:
 
 
 def _remove_if_left(folder: Path) -> None:
-    """Remove a folder of ours whose lock nobody holds; one without a lock is being made, unless it is old."""
+    """Remove a folder whose lock is free. A folder without a lock is just being created, unless it is old."""
     with suppress(OSError):
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():

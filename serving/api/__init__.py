@@ -1,1 +1,1 @@
-"""The HTTP API: what each route takes and answers, and how bytes become checked values and errors become problems."""
+"""The HTTP API: the routes, their request and answer types, and the parsing of requests and answering of errors."""

@@ -1,4 +1,4 @@
-"""The description of the API: for programs (/openapi.json), and as a page that loads nothing from elsewhere (/docs)."""
+"""The description of the API, for programs (/openapi.json) and as a self-contained page (/docs)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ routes = Blueprint("docs", __name__)
 
 @routes.app_template_filter("words")
 def words(text: str) -> Markup:
-    """Return prose for the page: what stands between backticks is shown as code."""
+    """Return text as HTML, with the parts between backticks as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
 
 
 @routes.get("/openapi.json")
 @endpoint({200: "application/json"})
 def openapi(_services: Services) -> Response:
-    """Return this description."""
+    """Return this description as JSON."""
     return Response(_document(_app()), content_type="application/json")
 
 

@@ -1,6 +1,6 @@
-"""Endpoint: a route that says what it takes and answers. It parses before the view runs, and is what is described.
+"""Endpoint: a view that declares its request and its answers. It parses the request before the view runs.
 
-Here, too, is how a view answers: with JSON whose bytes are ready, or with a page.
+OpenAPI is made from these declarations. This module also has the answers of a view: encoded JSON, or a page.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; f
 class Endpoint:
     """A view with its query and body types, its answers by status, and the codes of its refusals by status.
 
-    One that `is_computing` waits for nothing but a version's first load; one that `is_quick` does so, too, and is
-    answered without a thread of its own. The view is called with the app's services, with `query` and `body` as far as
+    `is_computing` marks a view that waits for nothing but a version's first load. `is_quick` marks such a view that is
+    answered in the event loop, without a thread. The view is called with the app's services, with `query` and `body` if
     they are declared, and with the path's parameters.
     """
 
@@ -50,7 +50,7 @@ class Endpoint:
         update_wrapper(self, self.view)
 
     def __call__(self, **arguments: Any) -> Response:
-        """Check what the request says of itself, parse it, and run the view."""
+        """Check the request's headers, parse it, and run the view."""
         asked: Any = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (Flask documents it)
         environ, services = asked.environ, current_app.extensions[EXTENSION]
         if self.answers_json and environ.get("HTTP_ACCEPT", EVERYTHING) not in (EVERYTHING, JSON_TYPE):
@@ -91,11 +91,10 @@ def endpoint(
 
 
 class JsonResponse(Response):
-    """A Flask response in JSON whose bytes are ready, and that skips what such an answer never needs.
+    """A Flask response for encoded JSON, without the work that such an answer never needs.
 
-    A plain `Response` finds out each time what it may have to change before it is sent, which takes a third of the time
-    that the app needs for a prediction (54 of 179 µs). `version` is the model version that the answer speaks of, if it
-    speaks of one.
+    A plain `Response` checks each time whether it must change before it is sent, which takes a third of the app's time
+    for a prediction (54 of 179 µs). `version` is the model version of the answer, if it has one.
     """
 
     direct_passthrough = False
@@ -125,7 +124,7 @@ class JsonResponse(Response):
 def answer(
     content: msgspec.Struct, status: int = 200, *, version: str | None = None, content_type: str = JSON_TYPE
 ) -> JsonResponse:
-    """Return `content` as JSON; `version` is the model version that it speaks of."""
+    """Return `content` as JSON; `version` is the model version of the answer."""
     return JsonResponse(msgspec.json.encode(content), status, content_type, version)
 
 
@@ -135,7 +134,7 @@ def _status_line(status: int) -> str:
 
 
 def page(content: str | bytes) -> Response:
-    """Return `content` as a page of HTML that may load nothing and run nothing."""
+    """Return `content` as a page of HTML whose policy forbids scripts and external content."""
     response = Response(content, content_type=PAGE_TYPE)
     response.headers["Content-Security-Policy"] = PAGE_POLICY
     return response

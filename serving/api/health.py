@@ -1,6 +1,6 @@
-"""Health: for people (/health), for restarts (/health/live), for load balancers (/health/ready); and the metrics.
+"""Health for people (/health), for restarts (/health/live) and for load balancers (/health/ready), and the metrics.
 
-A database or a Dagster that is down shows in /health alone: leads are scored without them.
+Only /health shows that the database or Dagster is down, because leads are scored without them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 @routes.get("/health")
 @endpoint({200: HealthAnswer}, query=OrgQuery)
 def health(services: Services, query: OrgQuery) -> JsonResponse:
-    """Say how the server and what it leans on are, and which version scores the org's leads."""
+    """Return the state of the server, the database, Dagster and the registry, and the version that scores the org."""
     dependencies = _dependencies(services)
     version, scope, is_registry_up = _scoring_version(services, query.org_id)
     is_healthy = is_registry_up and all(dependencies.values())
@@ -48,14 +48,14 @@ def health(services: Services, query: OrgQuery) -> JsonResponse:
 @routes.get("/health/live")
 @endpoint({200: StatusAnswer}, is_quick=True)
 def live(_services: Services) -> JsonResponse:
-    """Say that the process answers. Nothing is looked at."""
+    """Return 200 while the process answers; nothing else is checked."""
     return answer(StatusAnswer(status="live"))
 
 
 @routes.get("/health/ready")
 @endpoint({200: StatusAnswer}, refusals={503: ("not_ready",)})
 def ready(services: Services) -> JsonResponse:
-    """Say whether requests should be sent here: the registry can be read, and the server is not stopping."""
+    """Return 200 while the server can take requests: it can read the registry, and is not stopping."""
     if services.is_stopping.is_set() or not _is_registry_readable(services):
         raise Refusal(503, "not_ready", CODES["not_ready"])
     return answer(StatusAnswer(status="ready"))
@@ -72,14 +72,14 @@ def metrics(services: Services) -> Response:
 
 
 def _dependencies(services: Services) -> dict[str, bool]:
-    """Return what the server leans on for other things than scoring, and whether it is up; both are asked at once."""
+    """Return whether the database and Dagster are up; both are probed at the same time."""
     services.database.start()
     services.dagster.start()
     return {"database": services.database.is_up(), "dagster": services.dagster.is_up()}
 
 
 def _scoring_version(services: Services, org_id: str) -> tuple[str | None, Scope | None, bool]:
-    """Return the version that scores the org's leads, whose it is, and whether the registry could be read."""
+    """Return the version that scores the org's leads, its scope, and whether the registry could be read."""
     try:
         model = services.models.active_model(org_id)
     except NoActiveModel:

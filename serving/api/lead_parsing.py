@@ -1,7 +1,7 @@
-"""The leads of a request: JSON in, values in the order of the version's contract out, and every fault by name.
+"""Parses the leads of a request: JSON in, values in the order of the version's contract out, or every fault by name.
 
-What is right, as nearly all is, is checked while it is parsed, by a type made of the version's contract. Whatever that
-type does not take is judged by the contract itself, which alone decides and finds words.
+A type made from the version's contract checks the leads while they are parsed, which suffices for nearly all. The
+contract itself checks those that the type rejects; it alone decides whether there is a fault, and words it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from serving.api.schema import Items, LeadId
 BIGGEST_INTEGER = 2**63
 
 Values = tuple[float | int | None, ...]
-# what decoding raises: the contract or the parser says what is wrong
+# what decoding raises; the contract or the parser then words the fault
 _UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -41,9 +41,9 @@ class Faulty(NamedTuple):
 
 
 class Leads(NamedTuple):
-    """A batch in its order: ids and leads of those that can be scored, and those that cannot.
+    """A batch in its order: the ids and leads that can be scored, and the leads that cannot.
 
-    `read` gives the values of one of the `leads`, as given. They are many, so each is read when it is its turn.
+    `read` returns the values of one of the `leads`. A batch may be large, so each lead is read only when it is needed.
     """
 
     lead_ids: list[int | str | None]
@@ -79,7 +79,7 @@ _decoder_of = cache(msgspec.json.Decoder)
 def values_of(contract: Contract, features: msgspec.Raw) -> Values:
     """Return a lead's values, in the contract's order; `features` is a JSON object.
 
-    Raises InvalidFeatures with every fault, Refusal 400 for what is not JSON after all, such as a number too long.
+    Raises InvalidFeatures with every fault, or Refusal 400 for invalid JSON, such as a number that is too long.
     """
     try:
         return astuple(_decoder_of(contract.lead_type).decode(features))
@@ -101,17 +101,21 @@ def _object_in(features: msgspec.Raw) -> dict[str, Any]:
 
 
 def check_count(batch: msgspec.Raw, max_leads: int) -> None:
-    """Raise Refusal 413 when there are more than `max_leads`. It is asked before any of them is looked at."""
+    """Raise Refusal 413 when there are more than `max_leads`, before any of them is parsed."""
     with suppress(*_UNFIT):
         count = len(msgspec.json.decode(batch, type=list[msgspec.Raw]))
         if count > max_leads:
-            raise Refusal(413, "too_large", f"a batch may have {max_leads} items, not {count}; send fewer at a time")
+            raise Refusal(
+                413,
+                "too_large",
+                f"the batch has {count} items, and at most {max_leads} are allowed; send fewer at a time",
+            )
 
 
 def leads_of(contract: Contract, batch: msgspec.Raw) -> Leads:
     """Return the leads of a batch: a JSON array of objects, each {features, lead_id?} or the features themselves.
 
-    Raises Refusal 400 when it is not JSON after all, 422 when it is not an array of objects.
+    Raises Refusal 400 when it is not JSON, 422 when it is not an array of objects.
     """
     nested, flat = _item_types(contract.lead_type)
     with suppress(*_UNFIT):
@@ -145,7 +149,7 @@ def _judged_items(contract: Contract, batch: msgspec.Raw) -> Leads:
 
 @lru_cache(maxsize=16)
 def _item_types(lead_type: type[msgspec.Struct]) -> tuple[Any, Any]:
-    """Return the types of a batch: items with the features apart, and items with the lead's id as the last of them."""
+    """Return the types of a batch: of items with nested features, and of flat items, which end with the lead's id."""
     options: dict[str, Any] = {"kw_only": True, "frozen": True, "forbid_unknown_fields": True, "gc": False}
     lead_id = ("lead_id", LeadId | None, None)
     nested = msgspec.defstruct("Nested", [("features", lead_type), lead_id], **options)
@@ -166,9 +170,9 @@ def _judged_item(
     lead_id, faults = _lead_id(given.get("lead_id"), pointer)
     features = given["features"] if is_nested else {name: given[name] for name in given if name != "lead_id"}
     if is_nested and not given.keys() <= {"features", "lead_id"}:
-        faults.append(Fault(pointer, "unknown", "next to features there may be lead_id and nothing else"))
+        faults.append(Fault(pointer, "unknown", "expected no other field than features and lead_id"))
     if not isinstance(features, dict):
-        return lead_id, None, (*faults, Fault(f"{pointer}/features", "wrong_type", "an object"))
+        return lead_id, None, (*faults, Fault(f"{pointer}/features", "wrong_type", "expected an object"))
     try:
         values = _judged(contract, features, f"{pointer}/features" if is_nested else pointer)
     except InvalidFeatures as error:
@@ -180,14 +184,14 @@ def _lead_id(given: Any, pointer: str) -> tuple[int | str | None, list[Fault]]:
     try:
         return (None if given is None else msgspec.convert(given, LeadId)), []
     except msgspec.ValidationError:
-        rule = "a string of at most 128 characters or an integer of 64 bits"
+        rule = "expected a string of at most 128 characters or an integer of 64 bits"
         return None, [Fault(f"{pointer}/lead_id", "wrong_type", rule)]
 
 
 def _judged(contract: Contract, features: Mapping[str, Any], pointer: str) -> Values:
     most = len({*contract.names, *CONTRACT.names}) + MAX_UNKNOWN_NAMES
     if len(features) > most:
-        raise InvalidFeatures((Fault(pointer, "too_many", f"at most {most} features"),))
+        raise InvalidFeatures((Fault(pointer, "too_many", f"expected at most {most} features"),))
     # an integer may be too long for a float; as infinity it is as far out of range
     finite = {
         name: math.inf if isinstance(value, int) and abs(value) > BIGGEST_INTEGER else value

@@ -1,4 +1,4 @@
-"""The API's description (OpenAPI 3.1), made from the routes of the app and the types that they take and answer."""
+"""The API's description (OpenAPI 3.1), made from the app's routes and from their request and answer types."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Schema = dict[str, Any]
 _REF = "#/components/schemas/{name}"
 _METHODS = ("GET", "POST")
 
-# what any operation may answer, by what it takes
+# what any operation may answer, depending on its request
 _ALWAYS = {400: ("invalid_query", "invalid_id"), 406: ("not_acceptable",)}
 _WITH_BODY = {
     400: ("invalid_json", "invalid_query", "invalid_id"),
@@ -52,7 +52,7 @@ def openapi_document(app: Flask, contract: Contract = CONTRACT) -> Schema:
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
         if not isinstance(view, Endpoint):
-            raise TypeError(f"the route {rule.rule} is not an Endpoint")
+            raise TypeError(f"the route {rule.rule} is not an Endpoint; declare it with @endpoint")
         for method in _METHODS:
             if method in (rule.methods or ()):
                 operations[re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower()] = view
@@ -65,9 +65,9 @@ def openapi_document(app: Flask, contract: Contract = CONTRACT) -> Schema:
         "info": {
             "title": "Lead scoring",
             "version": VERSION,
-            "description": "Conversion probabilities of a CRM's leads, with reasons, and the versions of each org's"
-            " model. Every refusal is application/problem+json; every answer carries X-Request-ID. Of a name that"
-            " an object repeats, the last counts.",
+            "description": "Scores a CRM's leads with a conversion probability and its reasons, and manages the"
+            " versions of each org's model. Every refusal is application/problem+json, and every answer has the header"
+            " X-Request-ID. When a JSON object repeats a name, the last value counts.",
         },
         "paths": paths,
         "components": {"schemas": schemas},
@@ -98,8 +98,8 @@ def _feature_schemas(contract: Contract) -> Schema:
     properties = {feature.name: _feature_schema(feature) for feature in contract.features}
     features = {
         "title": "Features",
-        "description": "What is known of a lead now. A version is served by the features that it was trained with;"
-        " these are the present ones.",
+        "description": "What is known about the lead now. Each version uses the features that it was trained with;"
+        " these are the features of this release.",
         "type": "object",
         "properties": properties,
         "required": required,

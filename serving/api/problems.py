@@ -1,6 +1,6 @@
-"""Every error becomes an answer here: application/problem+json (RFC 9457), and nothing that the caller may not see.
+"""Turns every error into an answer of type application/problem+json (RFC 9457) that hides internal details.
 
-An error that nobody expected is logged with its trace and answered 500 without detail.
+An unexpected error is logged with its traceback and answered with 500 and no details.
 """
 
 from __future__ import annotations
@@ -22,17 +22,20 @@ RETRY_SECONDS = 30
 
 _log = logging.getLogger(__name__)
 
-# The codes that no error's class has: what HTTP itself refuses, one for each status, and what only a route refuses.
+# Codes that no error class has: one for each status with which HTTP itself refuses, and those that only routes use.
 _OF_STATUS: dict[int, tuple[str, str]] = {
     400: ("bad_request", "The request is not well-formed HTTP."),
     404: (NotFound.code, NotFound.meaning),
-    405: ("method_not_allowed", "The route does not answer this method; the header Allow lists those that it does."),
+    405: (
+        "method_not_allowed",
+        "The route does not support this method; the header Allow lists those that it supports.",
+    ),
     406: ("not_acceptable", "The answer is JSON, and the header Accept excludes it."),
-    408: ("request_timeout", "The body did not come in time."),
+    408: ("request_timeout", "The request's body did not arrive in time."),
     411: ("length_required", "The request has no Content-Length."),
-    413: ("too_large", "The body, or the batch, is larger than this server takes."),
+    413: ("too_large", "The body or the batch is larger than this server allows."),
     415: ("unsupported_media_type", "The body must be application/json."),
-    431: ("headers_too_large", "The request's headers are larger than this server takes."),
+    431: ("headers_too_large", "The request's headers are larger than this server allows."),
     500: (LeadscoreError.code, LeadscoreError.meaning),
     501: ("not_implemented", "The request's transfer encoding is not supported."),
 }
@@ -40,9 +43,9 @@ _OF_STATUS: dict[int, tuple[str, str]] = {
 _OF_ROUTES: dict[str, tuple[int, str]] = {
     "invalid_json": (400, "The body is not one JSON object in UTF-8."),
     "invalid_query": (400, "A query parameter is unknown, repeated or out of its range."),
-    "report_not_found": (404, "The version has no report: it was not judged yet, or by an earlier release."),
-    "damaged": (409, "The version's files are not what was written."),  # of the version that a rollback names
-    "invalid_request": (422, "The body has unknown, missing or wrong fields."),
+    "report_not_found": (404, "The version has no report: it is not judged yet, or an earlier release judged it."),
+    "damaged": (409, "The version's files are missing or damaged."),  # of the version that a rollback names
+    "invalid_request": (422, "The body has unknown, missing or invalid fields."),
     "nothing_scorable": (422, "No item of the batch could be scored."),
     "insufficient_data": (422, "The org has too little data to train a model and judge it."),
     "not_ready": (503, "The server is stopping, or cannot read the model registry."),
@@ -63,7 +66,7 @@ CODES: dict[str, str] = {code: meaning for code, (_, meaning) in _all_codes().it
 
 
 class Refusal(Exception):
-    """The answer to a request that is refused, with `status` and `code`; `faults` are all of its faults."""
+    """Refuses the request with `status` and `code`; `faults` holds every fault of the request."""
 
     def __init__(
         self,
@@ -82,13 +85,13 @@ class Refusal(Exception):
 
 
 def code_of_status(status: int) -> str:
-    """Return the code of an error of which only the HTTP status is known."""
+    """Return the code that stands for an HTTP status."""
     code, _ = _OF_STATUS.get(status) or _OF_STATUS[400 if status < HTTPStatus.INTERNAL_SERVER_ERROR else 500]
     return code
 
 
 def problem_of(refusal: Refusal, request_id: str) -> Problem:
-    """Return what the caller is told about `refusal`."""
+    """Return the problem that the caller receives for `refusal`."""
     return Problem(
         type=f"/docs#{refusal.code}",
         title=HTTPStatus(refusal.status).phrase,
@@ -106,7 +109,7 @@ def problem_of(refusal: Refusal, request_id: str) -> Problem:
 def refusal_of(
     error: LeadscoreError, *, headers: Mapping[str, str] | None = None, run_id: str | None = None
 ) -> Refusal:
-    """Return the refusal that answers `error`. The text of an error that callers never cause is not for them."""
+    """Return the refusal that answers `error`; it hides the text of errors that callers cannot cause."""
     kind = error.answered_as()
     if kind is LeadscoreError:
         return Refusal(kind.status, kind.code, kind.meaning)
@@ -121,14 +124,14 @@ def _counted(faults: tuple[Fault, ...]) -> str:
 
 
 def invalid(faults: tuple[Fault, ...], status: int, code: str) -> Refusal:
-    """Return the refusal of a request with `faults`; one in an id makes it a 400 of its own code."""
+    """Return the refusal of a request with `faults`: 400 `invalid_id` when an id is among them."""
     if any(fault.code == "invalid_id" for fault in faults):
         status, code = 400, "invalid_id"
     return Refusal(status, code, _counted(faults), faults=faults)
 
 
 def answer_refusal(refusal: Refusal) -> Response:
-    """Return the HTTP answer to a refusal of the present request."""
+    """Return the HTTP answer that refuses the present request."""
     return _response(refusal, request_id())
 
 
@@ -156,7 +159,7 @@ def _answer_http_exception(error: HTTPException) -> Response:
 
 
 def _answer_os_error(error: OSError) -> Response:
-    """Answer what the disk below the registry said; nothing else here touches one."""
+    """Answer an error of the disk; in a request, only the registry reads or writes files."""
     _log.exception("the model registry cannot be used: %s", type(error).__name__)
     return answer_refusal(refusal_of(RegistryUnavailable(RegistryUnavailable.meaning)))
 
@@ -167,7 +170,7 @@ def _answer_defect(error: Exception) -> Response:
 
 
 def defect_response(request_id: str) -> Response:
-    """Return the answer to a request that met a defect of this server, whatever it was."""
+    """Return the answer to a request that met a defect of this server."""
     return _response(Refusal(LeadscoreError.status, LeadscoreError.code, LeadscoreError.meaning), request_id)
 
 

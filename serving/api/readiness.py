@@ -1,4 +1,4 @@
-"""Readiness: has an org enough data for a model, and if not, when it will."""
+"""Readiness: whether an org has enough data for a training and, if not, when it will."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ routes = Blueprint("readiness", __name__, url_prefix="/api/v1/model")
     refusals={503: ("database_unavailable", "model_unavailable", "registry_unavailable")},
 )
 def readiness(services: Services, query: OrgQuery) -> JsonResponse:
-    """Say whether the org has enough data for a training, and if not, what is missing and when it is expected."""
+    """Return whether the org has enough data for a training and, if not, what is missing and when it is expected."""
     return answer(readiness_answer(services, query.org_id, services.readiness.readiness(query.org_id)))
 
 
 def readiness_answer(services: Services, org_id: str, readiness: Readiness) -> ReadinessAnswer:
-    """Return an org's readiness as callers see it. Raises Damaged when its active model's pointer cannot be read."""
+    """Return the answer for an org's readiness. Raises Damaged when the org's active.json cannot be read."""
     return ReadinessAnswer(
         org_id=org_id,
         as_of=readiness.as_of.isoformat(timespec="seconds"),

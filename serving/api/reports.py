@@ -1,4 +1,4 @@
-"""The model report: the page that was written when a version was judged, verified and sent as it is stored."""
+"""The model report: a page that was written when its version was judged, verified and sent as stored."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ routes = Blueprint("report", __name__, url_prefix="/api/v1/model")
     },
 )
 def report(services: Services, query: VersionQuery) -> Response:
-    """Show a version's report, a page for people; the active version's unless `version` names another.
+    """Show a version's report, an HTML page; without `version`, the active version's.
 
-    Its ETag is its SHA-256: with `If-None-Match`, an unchanged report is answered 304 without a body.
+    The ETag is the report's SHA-256. With `If-None-Match`, the answer to an unchanged report is 304 without a body.
     """
     version = query.version or services.models.own_pointer(query.org_id).version
     try:
@@ -45,4 +45,4 @@ def report(services: Services, query: VersionQuery) -> Response:
 
 
 def _not_kept(version: str) -> str:
-    return f"version {version} has no report: it was not judged yet, or by an earlier release; train again for one"
+    return f"version {version} has no report: not judged yet, or judged by an earlier release; train again to get one"

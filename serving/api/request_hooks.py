@@ -1,6 +1,6 @@
-"""What happens around every request: its id, the headers of every answer, the record of how it went.
+"""The work around every request: its id, the headers of every answer, and the record for logs and metrics.
 
-An error that Flask never sees still gives an answer with an id, and a log line.
+An error outside Flask also gets an answer with an id, and a log line.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class _NoSessions(SessionInterface):
-    """Sessions for an app that has none: all requests get the same, which can be neither written nor sent.
+    """Sessions for an app without sessions: all requests share one, which can be neither written nor sent.
 
     A null session for each request takes 3 % of the time of a prediction.
     """
@@ -46,10 +46,10 @@ class _NoSessions(SessionInterface):
 
 
 class App(Flask):
-    """Flask, with a record of every request, and without what no route here needs but every request would pay for.
+    """Flask with a record of every request, and without the parts that no route needs but every request pays for.
 
-    The record is made by WSGI around Flask, so Flask's own hooks are free and work as in any app. Each override says
-    what it is worth, as a share of the app's part of a prediction (124 µs).
+    The record is made by WSGI around Flask, so Flask's own hooks work as in any app. Each override states the time that
+    it saves, as a share of the app's part of a prediction (124 µs).
     """
 
     session_interface = _NoSessions()
@@ -104,7 +104,7 @@ class App(Flask):
             super().do_teardown_appcontext(*arguments)
 
     def create_url_adapter(self, asked: Request | None) -> MapAdapter | None:
-        """Return what matches the path; the host that the caller names decides nothing. Reading it takes 22 %."""
+        """Return the adapter that matches paths. It ignores the request's host, because reading it takes 22 %."""
         if asked is None:
             return super().create_url_adapter(asked)
         method = asked.environ["REQUEST_METHOD"]
@@ -117,7 +117,7 @@ def request_id_from(header: str | None) -> str:
 
 
 def _completed(headers: list[tuple[str, str]], request_id: str) -> list[tuple[str, str]]:
-    """Return the headers with those that every answer has; a route may have a rule of its own for caches."""
+    """Return the headers, with those that every answer has; a route may set its own Cache-Control."""
     completed = [*headers, ("X-Request-ID", request_id), _NO_SNIFFING]
     for name, _ in headers:
         if name == "Cache-Control":

@@ -1,6 +1,6 @@
-"""Where a request becomes trusted: bytes in, checked types out, or a refusal that names every fault at once.
+"""Turns a request's bytes into checked types, or refuses them and names every fault at once.
 
-The features themselves are judged by the version's contract, not here. No fault repeats the value that was sent.
+The version's contract checks the features themselves, not this module. No fault repeats the value that was sent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Body = TypeVar("Body", bound=OrgRequest)
 
 Environ = dict[str, Any]
 JSON_TYPE = "application/json"
-# what is parsed when the version is known, whose contract says how: until then it must be of this type
+# parsed once the version is known, because its contract says how; until then only the type is checked
 _LEFT_AS_THEY_CAME: dict[Any, Any] = {Batch: Items, Features: dict[str, Any]}
 # names beyond these are counted, not listed: finding the nearest name of each takes time
 MAX_UNKNOWN_NAMES = 20
@@ -34,7 +34,7 @@ MAX_NAME_LENGTH = 64
 
 
 def _check_org_id(value: object, settings: Settings) -> str:
-    """Return `value` when it is an org id; the pooled model's is one while the settings ask for that model."""
+    """Return `value` when it is an org id; with POOLED_MODEL the pooled model's id counts as one."""
     return (check_org_id if settings.pooled_model else check_crm_org_id)(value)
 
 
@@ -90,7 +90,7 @@ def read_body(kind: type[Body], environ: Environ, settings: Settings) -> Body:
 
 
 def _refused(kind: type[Query], body: bytes, environ: Environ, settings: Settings) -> Query:
-    """Raise Refusal with every fault of a body that does not fit `kind`; return it when it has none after all."""
+    """Raise Refusal with every fault of a body that does not fit `kind`, or return it when it has none."""
     return _Check("/", environ, settings, is_text=False).taken(kind, parse_object(body), 422, "invalid_request")
 
 
@@ -110,7 +110,9 @@ def _read_bytes(environ: Environ, max_bytes: int) -> bytes:
     if not length.isdecimal() or "HTTP_TRANSFER_ENCODING" in environ:
         raise Refusal(411, "length_required", "send the header Content-Length")
     if int(length) > max_bytes:
-        raise Refusal(413, "too_large", f"the body may have {max_bytes} bytes; send less at a time")
+        raise Refusal(
+            413, "too_large", f"the body has {length} bytes, and at most {max_bytes} are allowed; send less at a time"
+        )
     body: bytes = environ["wsgi.input"].read(int(length))
     return body
 
@@ -130,7 +132,7 @@ def parse_json(body: bytes | msgspec.Raw) -> Any:
     except UnicodeDecodeError as error:
         raise _not_json("the body is not UTF-8") from error
     except RecursionError as error:
-        raise _not_json("the body is nested too deep") from error
+        raise _not_json("the body is nested too deeply") from error
     except msgspec.MsgspecError as error:
         raise _not_json(f"the body is not JSON: {error}") from error
 
@@ -140,7 +142,7 @@ def _not_json(detail: str) -> Refusal:
 
 
 class _Check:
-    """Gathers the faults of one object, field by field. `is_text` is a query string, whose numbers are text."""
+    """Gathers the faults of one object, field by field. `is_text` marks a query string, whose numbers are text."""
 
     def __init__(self, prefix: str, environ: Environ, settings: Settings, *, is_text: bool) -> None:
         self.faults: list[Fault] = []
@@ -161,7 +163,7 @@ class _Check:
         return kind(**values)
 
     def _value(self, name: str, types: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-        """Return the field's value; what stands for one that has a fault is never used."""
+        """Return the field's value, or note its fault and return None, which is never used."""
         try:
             if types[name] in _LEFT_AS_THEY_CAME:
                 return msgspec.Raw(msgspec.json.encode(msgspec.convert(given[name], _LEFT_AS_THEY_CAME[types[name]])))
@@ -184,7 +186,7 @@ class _Check:
 
 
 def text_of(error: msgspec.ValidationError) -> str:
-    """Return what was expected, without the place, which a fault names in its own way."""
+    """Return the message without its place, which the fault names as a JSON pointer."""
     return str(error).split(" - at ")[0]
 
 

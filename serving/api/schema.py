@@ -1,4 +1,4 @@
-"""Every request and answer of the API as a type. Requests are checked against them, the description is made of them.
+"""The types of all requests and answers of the API. Requests are checked against them, and OpenAPI is made from them.
 
 Fields are never renamed, retyped or dropped: callers exist. How bytes become these types is in `request_parsing`.
 """
@@ -24,7 +24,7 @@ OrgId = Annotated[
     str,
     msgspec.Meta(
         pattern=ORG_ID_PATTERN,
-        description="1 to 80 characters: letters, digits, and after the first also _ . @ : -, no two dots in a row",
+        description="1 to 80 characters: letters, digits and, after the first, also _ . @ : -; not two dots in a row",
         examples=["default"],
     ),
 ]
@@ -32,11 +32,11 @@ VersionId = Annotated[
     str,
     msgspec.Meta(pattern=VERSION_ID_PATTERN, description="14 digits, YYYYMMDDHHMMSS", examples=["20260314150926"]),
 ]
-RunId = Annotated[str, msgspec.Meta(description="a Dagster run's id: a UUID")]
-Origin = Annotated[str, msgspec.Meta(max_length=64, description="only versions that were made by or from this")]
+RunId = Annotated[str, msgspec.Meta(description="the id of a run in Dagster, a UUID")]
+Origin = Annotated[str, msgspec.Meta(max_length=64, description="list only the versions that this made")]
 LeadId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(max_length=128)]
 Items = Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
-# both are left as they came until the version is known, whose contract says how to read them
+# both stay undecoded until the version is known, because its contract says how to read them
 Features = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"$ref": "#/components/schemas/Features"})]
 Batch = Annotated[
     msgspec.Raw,
@@ -44,33 +44,36 @@ Batch = Annotated[
         extra_json_schema={"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/BatchItem"}}
     ),
 ]
-# a union of two structs can be described and encoded, but not be declared: it could not be decoded
+# msgspec can describe and encode a union of two structs, but not decode it, so it cannot be declared
 _SCORE_REF, _FAULT_REF = "#/components/schemas/BatchScore", "#/components/schemas/BatchFault"
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 ModelScope = Annotated[
-    Scope, msgspec.Meta(description="own: the org's model; pooled: the model of all orgs, for an org without its own")
+    Scope,
+    msgspec.Meta(
+        description="own: the org's own model; pooled: the model of all orgs, which serves orgs without their own"
+    ),
 ]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of what callers send, in the body or in the query string."""
+    """Base of all requests: the fields of a body or of a query string."""
 
 
 class OrgRequest(Request, frozen=True, kw_only=True):
-    """Base of what they send about one org."""
+    """Base of all requests about one org."""
 
     org_id: OrgId = "default"
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of what they get back."""
+    """Base of all answers."""
 
 
 # scoring
 
 
 class ScoringQuery(Request, frozen=True, kw_only=True):
-    """How a score is answered."""
+    """Options of a score."""
 
     contributions: Annotated[
         bool, msgspec.Meta(description="false leaves feature_contributions empty, which is faster")
@@ -90,7 +93,7 @@ class BatchRequest(OrgRequest, frozen=True, kw_only=True):
 
 
 class Contribution(Answer, frozen=True, gc=False):
-    """What one feature added to the probability; `value` as given, null when unknown."""
+    """What one feature adds to the probability. `value` is as sent, null when unknown."""
 
     feature: str
     value: float | int | None
@@ -98,7 +101,7 @@ class Contribution(Answer, frozen=True, gc=False):
 
 
 class PredictAnswer(Answer, frozen=True, gc=False):
-    """A lead's score. `base_value` plus the sum of all contributions is the probability."""
+    """A lead's score. `base_value` plus all contributions equals the probability."""
 
     prediction: Literal[0, 1]
     conversion_probability: Share
@@ -114,23 +117,26 @@ class PredictAnswer(Answer, frozen=True, gc=False):
 
 
 class BatchScore(PredictAnswer, frozen=True, gc=False):
-    """An item's score, with its lead id as given."""
+    """The score of an item, with its lead id as sent."""
 
     lead_id: LeadId | None
 
 
 class BatchFault(Answer, frozen=True, kw_only=True):
-    """An item that could not be scored, and everything that is wrong with it."""
+    """An item that could not be scored, with all of its faults."""
 
     error: str
-    index: Annotated[int, msgspec.Meta(description="the item's place in the batch, from 0")]
+    index: Annotated[int, msgspec.Meta(description="the item's place in the batch, counted from 0")]
     lead_id: LeadId | None
     code: str
     errors: tuple[Fault, ...]
 
 
 class BatchAnswer(Answer, frozen=True, kw_only=True):
-    """The items' scores or faults, in the order of the request; `count` is all of them, `failed` the faults."""
+    """The score or the faults of each item, in the order of the request.
+
+    `count` is the number of items, and `failed` the number of items that could not be scored.
+    """
 
     predictions: Annotated[
         list[Any],
@@ -146,17 +152,17 @@ class BatchAnswer(Answer, frozen=True, kw_only=True):
 
 
 class OrgQuery(OrgRequest, frozen=True, kw_only=True):
-    """Whose model."""
+    """The org."""
 
 
 class VersionQuery(OrgQuery, frozen=True, kw_only=True):
-    """Which version; the active one unless given."""
+    """The org and the version; without a version, the active one."""
 
     version: VersionId | None = None
 
 
 class VersionsQuery(OrgQuery, frozen=True, kw_only=True):
-    """Which part of the list. `cursor` is where the page before ended; the others name what made a version."""
+    """A page of the list, and filters by what made a version. `cursor` is the previous page's `next_cursor`."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
     cursor: VersionId | None = None
@@ -167,7 +173,7 @@ class VersionsQuery(OrgQuery, frozen=True, kw_only=True):
 
 
 class DecisionAnswer(Answer, frozen=True, kw_only=True):
-    """How the gate judged a version, in words, and the figures behind them; there are none when it was refused."""
+    """How the gate judged a version: verdict, reasons and figures. `comparison` is null when nothing was compared."""
 
     verdict: Literal["activate", "hold", "refuse"]
     reasons: list[str]
@@ -178,22 +184,22 @@ class DecisionAnswer(Answer, frozen=True, kw_only=True):
 
 
 class InfoAnswer(Answer, frozen=True, kw_only=True):
-    """A version and where it comes from. `activated_at` is null when it is not active."""
+    """A version, its quality and its provenance. `activated_at` is null when the version is not active."""
 
     org_id: OrgId
     version: VersionId
     activated_at: str | None
     metrics: Metrics | None
     feature_names: tuple[str, ...]
-    training_data_size: Annotated[int, msgspec.Meta(description="records: leads with a known outcome")]
+    training_data_size: Annotated[int, msgspec.Meta(description="number of records: leads with a known outcome")]
     is_active: bool
     activated_by: str | None
     activation_reason: str | None
     created_at: str
     run_id: RunId | None
-    report_url: Annotated[str | None, msgspec.Meta(description="the version's report, a page for people")]
-    run_url: Annotated[str | None, msgspec.Meta(description="the run's page in Dagster")]
-    records_fingerprint: Annotated[str, msgspec.Meta(description="SHA-256 of the rows kept with the version")]
+    report_url: Annotated[str | None, msgspec.Meta(description="URL of the version's report, an HTML page")]
+    run_url: Annotated[str | None, msgspec.Meta(description="URL of the run's page in Dagster")]
+    records_fingerprint: Annotated[str, msgspec.Meta(description="SHA-256 of the rows that are kept with the version")]
     sql_sha256: Annotated[str, msgspec.Meta(description="SHA-256 of the SQL that read the records")]
     contract_fingerprint: str
     window: Window
@@ -203,7 +209,7 @@ class InfoAnswer(Answer, frozen=True, kw_only=True):
 
 
 class ImportanceEntry(Answer, frozen=True, kw_only=True):
-    """A feature's mean absolute contribution, in probability."""
+    """A feature and its mean absolute contribution to the probability."""
 
     feature: str
     importance: float
@@ -211,7 +217,7 @@ class ImportanceEntry(Answer, frozen=True, kw_only=True):
 
 
 class ImportanceAnswer(Answer, frozen=True, kw_only=True):
-    """The features of the active version, the most important first."""
+    """The features of the active version, most important first."""
 
     features: list[ImportanceEntry]
     model_version: VersionId
@@ -219,7 +225,7 @@ class ImportanceAnswer(Answer, frozen=True, kw_only=True):
 
 
 class VersionEntry(Answer, frozen=True, kw_only=True):
-    """A stored version. `problem` says what is wrong with files that are damaged; the figures are null then."""
+    """A stored version. If its files are damaged, `problem` says what is wrong, and the other figures are null."""
 
     version: VersionId
     is_active: bool
@@ -243,7 +249,7 @@ class VersionsAnswer(Answer, frozen=True, kw_only=True):
 
 
 class RollbackRequest(OrgRequest, frozen=True, kw_only=True):
-    """The version to serve. `force` and a reason are needed for one that the gate did not let pass."""
+    """The version to serve. A version that did not pass the gate needs `force` and a reason."""
 
     version: VersionId
     expected_active: VersionId | None = None
@@ -264,17 +270,23 @@ class RollbackAnswer(Answer, frozen=True, kw_only=True):
 
 
 class TrainRequest(OrgRequest, frozen=True, kw_only=True):
-    """Whose model to train."""
+    """The org to train."""
 
 
 class TrainQuery(Request, frozen=True, kw_only=True):
-    """How long to wait for the result; the default is TRAIN_WAIT_SECONDS."""
+    """Options of a training."""
 
-    wait: Annotated[int, msgspec.Meta(ge=0, le=3600, description="seconds")] | None = None
+    wait: (
+        Annotated[
+            int,
+            msgspec.Meta(ge=0, le=3600, description="seconds to wait for the result; by default TRAIN_WAIT_SECONDS"),
+        ]
+        | None
+    ) = None
 
 
 class TrainAnswer(Answer, frozen=True, kw_only=True):
-    """A training that ended. `activated` is false, with the reasons, when the gate held the new version."""
+    """A training that ended. When the gate held the new version, `activated` is false; `reasons` says why."""
 
     status: Literal["success"]
     org_id: OrgId
@@ -287,7 +299,7 @@ class TrainAnswer(Answer, frozen=True, kw_only=True):
 
 
 class TrainRunning(Answer, frozen=True, kw_only=True):
-    """A training that goes on; ask again at `Location`."""
+    """A training that still runs. Ask again at the address in the header `Location`."""
 
     status: Literal["running"]
     org_id: OrgId
@@ -298,10 +310,10 @@ class TrainRunning(Answer, frozen=True, kw_only=True):
 
 
 class ReadinessAnswer(Answer, frozen=True, kw_only=True):
-    """Whether an org has enough data for a training, and if not, when it will. `message` says all of it in words.
+    """Whether an org has enough data for a training and, if not, when it will. `message` says it in words.
 
-    `expected_on` is the day (UTC) on which every need is met at the pace of the last weeks: `as_of`'s own when they
-    are met already, null when no day can be told.
+    `expected_on` is the day (UTC) on which all needs will be met at the pace of the last weeks: the day of `as_of` when
+    they are already met, null when no date can be given.
     """
 
     org_id: OrgId
@@ -318,7 +330,7 @@ class ReadinessAnswer(Answer, frozen=True, kw_only=True):
 
 
 class HealthAnswer(Answer, frozen=True, kw_only=True):
-    """`degraded` when the database, Dagster or the registry is away; leads are scored all the same while they can."""
+    """The state of the server. `degraded` means that the database, Dagster or the registry is down."""
 
     status: Literal["healthy", "degraded"]
     timestamp: str
@@ -331,7 +343,7 @@ class HealthAnswer(Answer, frozen=True, kw_only=True):
 
 
 class StatusAnswer(Answer, frozen=True, kw_only=True):
-    """The process lives, or can serve."""
+    """The process is alive, or ready to serve."""
 
     status: Literal["live", "ready"]
 
@@ -340,7 +352,7 @@ class StatusAnswer(Answer, frozen=True, kw_only=True):
 
 
 class ProblemBase(Answer, frozen=True, kw_only=True):
-    """The members that every refusal has (RFC 9457); `error` repeats `detail` for simple clients."""
+    """The fields of every refusal (RFC 9457). `error` repeats `detail` for simple clients."""
 
     type: str
     title: str
@@ -351,19 +363,19 @@ class ProblemBase(Answer, frozen=True, kw_only=True):
     error: str
     errors: Annotated[
         tuple[Fault, ...],
-        msgspec.Meta(description="every fault; `pointer` is a JSON pointer, or ?name for a query parameter"),
+        msgspec.Meta(description="all faults; `pointer` is a JSON pointer, or ?name for a query parameter"),
     ]
 
 
 class Problem(ProblemBase, frozen=True, kw_only=True):
-    """Why a request was refused. `run_id` is there when a training run is concerned."""
+    """Why a request was refused. `run_id` is present when the refusal is about a training run."""
 
     status: int
     run_id: RunId | msgspec.UnsetType = msgspec.UNSET
 
 
 class InsufficientData(ProblemBase, frozen=True, kw_only=True):
-    """A training whose data the gate refuses. Here `status` is a word: callers read it.
+    """A training whose data the gate refuses. Here `status` is a word instead of a number.
 
     `readiness` is the plan, as of now; it is left out when the CRM's database does not answer. `run_id` is left out
     where the data was refused before a run was launched.

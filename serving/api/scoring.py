@@ -1,4 +1,4 @@
-"""Scoring: one lead, or a batch of them. The features are judged by the contract of the version that scores."""
+"""Scoring: one lead, or a batch of leads. The contract of the version that scores checks the features."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def predict(services: Services, query: ScoringQuery, body: PredictRequest) -> Js
     is_computing=True,
 )
 def predict_batch(services: Services, query: ScoringQuery, body: BatchRequest) -> JsonResponse:
-    """Score many leads with one version, in order; an item that cannot be scored gives its faults in its place."""
+    """Score many leads with one version. The answer keeps their order; an item that cannot be scored has its faults."""
     check_count(body.batch, services.settings.max_batch_size)
     version = services.models.active(body.org_id)
     manifest = version.manifest
@@ -84,7 +84,9 @@ def predict_batch(services: Services, query: ScoringQuery, body: BatchRequest) -
     services.metrics.invalid_items.inc(len(leads.faulty))
     if not leads.leads:
         faults = tuple(fault for faulty in leads.faulty for fault in faulty.faults)
-        raise Refusal(422, "nothing_scorable", "no item of the batch could be scored", faults=faults)
+        raise Refusal(
+            422, "nothing_scorable", "no item of the batch could be scored; correct the faults in errors", faults=faults
+        )
     scored = _scored(services, version, body.org_id, leads, query)
     batch = BatchAnswer(
         predictions=_in_order(scored, leads.faulty) if leads.faulty else scored,
@@ -129,7 +131,7 @@ def _strength(entry: Contribution) -> float:
 
 
 def _in_order(scored: list[BatchScore], faulty: list[Faulty]) -> list[BatchScore | BatchFault]:
-    """Return both, each in its place in the batch."""
+    """Return scores and faults, each in its place in the batch."""
     faults, rest = {one.place: one for one in faulty}, iter(scored)
     places = range(len(scored) + len(faulty))
     return [_fault(faults[place]) if place in faults else next(rest) for place in places]

@@ -1,4 +1,4 @@
-"""Training: ask Dagster for a run, wait for its end, answer with what came of it."""
+"""Trainings: start a run in Dagster, wait for its end, and answer with its outcome."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _log = logging.getLogger(__name__)
 @routes.post("")
 @endpoint(_ANSWERS, query=TrainQuery, body=TrainRequest, refusals={**_REFUSALS, 409: ("already_training",)})
 def train(services: Services, query: TrainQuery, body: TrainRequest) -> JsonResponse:
-    """Train the org's model and judge it; it becomes active when it is better. Answers when the run has ended.
+    """Train a new version for the org, judge it, and activate it when it is better; answer when the run has ended.
 
-    When `wait` seconds pass first, the answer is 202 and names the address that has the result later.
+    When the run takes longer than `wait` seconds, the answer is 202, and its header `Location` is where to ask later.
     """
     wait_seconds = services.settings.train_wait_seconds if query.wait is None else query.wait
 
@@ -64,9 +64,13 @@ def train(services: Services, query: TrainQuery, body: TrainRequest) -> JsonResp
 @routes.get("/<run_id>")
 @endpoint(_ANSWERS, refusals={**_REFUSALS, 404: ("run_not_found",)})
 def training(services: Services, run_id: str) -> JsonResponse:
-    """Return how a training stands that was started earlier, with the same answers as the request that starts one."""
+    """Return the outcome of a training that was started earlier, or 202 while it runs."""
     if not _RUN_ID.fullmatch(run_id):
-        raise Refusal(400, "invalid_id", "a run id is a UUID in lower case")
+        raise Refusal(
+            400,
+            "invalid_id",
+            "a run id must be a UUID in lower case; use the run_id of the answer that started the training",
+        )
     return _answer(services, services.trainings.slot(), lambda: services.trainings.outcome(run_id))
 
 
@@ -141,7 +145,7 @@ def _answer_running(outcome: Running) -> JsonResponse:
 
 
 def _answer_insufficient(services: Services, outcome: Insufficient) -> JsonResponse:
-    """Answer a problem whose `status` is the word that callers read, in place of the number."""
+    """Answer with a problem whose `status` is a word, as callers expect, instead of the number."""
     message, readiness = _with_plan(services, outcome)
     problem = problem_of(Refusal(422, "insufficient_data", message), request_id())
     members = msgspec.structs.asdict(problem) | {
@@ -155,12 +159,12 @@ def _answer_insufficient(services: Services, outcome: Insufficient) -> JsonRespo
 
 
 def _with_plan(services: Services, outcome: Insufficient) -> tuple[str, ReadinessAnswer | msgspec.UnsetType]:
-    """Return why the data were refused and when they will do; without the latter when it cannot be told now."""
+    """Return why the data was refused, with the plan when the database can answer now."""
     try:
         readiness = services.readiness.readiness(outcome.org_id)
         return readiness.added_to(outcome.message), readiness_answer(services, outcome.org_id, readiness)
     except (LeadscoreError, OSError) as error:
-        _log.warning("insufficient data is answered without a plan: %s", error)
+        _log.warning("insufficient data is answered without a readiness plan: %s", error)
         return outcome.message, msgspec.UNSET
 
 

@@ -1,4 +1,4 @@
-"""Versions: what is active and why, what matters to it, which others there are, and going back to one of them."""
+"""Versions: describe the active one, rank its features, list all versions, and roll back to one of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from serving.telemetry.request_context import request_id
 
 ORIGINS = ("run_id", "records_fingerprint", "sql_sha256", "code_version")
 MOST_LOOKED_AT = 1_000
-DEFAULT_REASON = "rollback asked for over HTTP"
+DEFAULT_REASON = "rollback requested over HTTP"
 
 routes = Blueprint("model", __name__, url_prefix="/api/v1/model")
 
@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
     refusals={404: ("no_active_model", "version_not_found"), 503: ("model_unavailable", "registry_unavailable")},
 )
 def info(services: Services, query: VersionQuery) -> JsonResponse:
-    """Return a version's quality and where it comes from; the active one unless `version` names another."""
+    """Return a version's quality and provenance; without `version`, the active version's."""
     registry = services.registry
     pointer = registry.active(query.org_id) if query.version else services.models.own_pointer(query.org_id)
     active = pointer if pointer and query.version in (None, pointer.version) else None
@@ -76,10 +76,10 @@ def feature_importance(services: Services, query: OrgQuery) -> JsonResponse:
 @routes.get("/versions")
 @endpoint({200: VersionsAnswer}, query=VersionsQuery, refusals={503: ("model_unavailable", "registry_unavailable")})
 def versions(services: Services, query: VersionsQuery) -> JsonResponse:
-    """List the org's versions, newest first, the held and refused ones too; none for an org without versions.
+    """List the org's versions, newest first, including held and refused ones.
 
-    With a run, a records' fingerprint, an SQL's hash or a code version, only what was made by it is listed; a page then
-    ends, too, when many versions were looked at.
+    A run id, a records fingerprint, an SQL hash or a code version restricts the list to the versions that it made. Such
+    a page may have fewer than `limit` versions; follow `next_cursor` until it is null.
     """
     found = services.registry.versions(query.org_id)
     rest = [version for version in found if query.cursor is None or version < query.cursor]
@@ -101,7 +101,7 @@ def versions(services: Services, query: VersionsQuery) -> JsonResponse:
     },
 )
 def rollback(services: Services, body: RollbackRequest) -> JsonResponse:
-    """Make another version active. One that did not pass the gate needs `force` and a reason."""
+    """Make another version active. A version that did not pass the gate needs `force` and a reason."""
     if body.force and not body.reason.strip():
         raise invalid((Fault("/reason", "missing", "required with force"),), 422, "invalid_request")
     try:
@@ -158,7 +158,7 @@ def _report_url(services: Services, manifest: Manifest) -> str:
 
 
 def _entry(services: Services, org_id: str, version: str, pointer: Pointer | None) -> VersionEntry:
-    """Return a version's line in the list; damaged files are said so, and hide no other version."""
+    """Return a version's entry in the list; when its files are damaged, `problem` says so."""
     is_active = pointer is not None and pointer.version == version
     try:
         manifest = services.registry.manifest(org_id, version)
@@ -193,7 +193,7 @@ def _entry(services: Services, org_id: str, version: str, pointer: Pointer | Non
 
 
 def _page(services: Services, query: VersionsQuery, versions: list[str]) -> tuple[list[VersionEntry], str | None]:
-    """Return the entries that the query asks for, as many as it wants, and the last version that was looked at."""
+    """Return up to `limit` entries that match the query, and the last version that was read."""
     pointer = services.registry.active(query.org_id)
     entries = []
     for version in versions:

@@ -1,6 +1,6 @@
-"""What the CRM's database knows of an org's data, asked in little time and by few of the server's threads.
+"""Asks the CRM's database about an org's data, within a short time and in a few of the server's threads.
 
-`leadscore.readiness` judges what it means for a training; `serving.api.readiness` answers it.
+`leadscore.readiness` judges whether the data suffices for a training; `serving.api.readiness` answers the request.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from serving.dependencies.probes import CONNECT_TIMEOUT_SECONDS, QUERY_SECONDS, 
 TURN_SECONDS = 0.5
 
 AWAY = "the CRM's database cannot be used; try again when /health says that it is up"
-BUSY = "as many questions to the CRM's database as this server asks at a time are under way; try again"
+BUSY = "the server already sends as many queries to the CRM's database as it may; try again in a moment"
 SLOW = f"the CRM's database took longer than {QUERY_SECONDS:g} seconds to count the org's leads; try again later"
 NOT_SET_UP = (
-    "the CRM's database lacks the functions of this release, or the tables dossier and dossier_status_history;"
-    " run `python -m leadscore_assets.commands.set_up_database`, and give views of these names where the"
-    " CRM has other tables"
+    "the CRM's database lacks this release's functions, or the tables dossier and dossier_status_history;"
+    " run `python -m leadscore_assets.commands.set_up_database`, and create views with these names if the CRM's"
+    " tables have others"
 )
 
 # SQLSTATE: undefined_function, undefined_table, undefined_column, invalid_schema_name
@@ -44,14 +44,14 @@ _log = logging.getLogger(__name__)
 
 
 class ReadinessSource:
-    """Asks the CRM's database how far orgs are, at most `most_at_a_time` of them at once, while it is up."""
+    """Asks the CRM's database how much data an org has, for at most `most_at_a_time` orgs at once."""
 
     def __init__(self, settings: Settings, database: Probe, *, most_at_a_time: int) -> None:
         self._settings, self._database = settings, database
         self._turns = threading.BoundedSemaphore(max(1, most_at_a_time))
 
     def readiness(self, org_id: str) -> Readiness:
-        """Return whether the org has enough data, and the plan; an org that nobody knows has none.
+        """Return whether the org has enough data, and the plan; an unknown org has no data.
 
         Raises DatabaseUnavailable, and InvalidId for the pooled model, whose leads are those of all orgs.
         """
@@ -69,7 +69,7 @@ class ReadinessSource:
 
 
 def present_window(settings: Settings) -> Window:
-    """Return the window of a training that is started now; AS_OF counts once it has come."""
+    """Return the window of a training that starts now; AS_OF counts unless it is in the future."""
     now = datetime.now(UTC)
     return window_from(settings, min(settings.as_of or now, now))
 

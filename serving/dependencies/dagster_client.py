@@ -218,7 +218,9 @@ def _content(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         if len(content) > MAX_ANSWER_BYTES:
             raise DagsterUnavailable(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
         if time.monotonic() > deadline:
-            raise DagsterUnavailable(f"an answer that was not whole in time, after {len(content)} bytes")
+            raise DagsterUnavailable(
+                f"an answer that was incomplete when the time was over, after {len(content)} bytes"
+            )
     return bytes(content)
 
 

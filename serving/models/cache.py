@@ -134,7 +134,9 @@ class ModelCache:
         try:
             owners = [*([POOLED] if self._is_pooling else []), *self._registry.active_orgs()]
         except OSError as error:
-            _log.warning("no version is loaded early: the model registry cannot be read (%s)", error.strerror)
+            _log.warning(
+                "no version is loaded before the start: the model registry cannot be read (%s)", error.strerror
+            )
             return
         until_seconds = self._clock() + seconds
         for owner in owners:
@@ -153,10 +155,10 @@ class ModelCache:
             if self._pointer(owner) is not None:
                 self.active(owner)
         except LeadscoreError as error:
-            _log.warning("a version is not loaded early: %s", error.message, extra={"org_id": owner})
+            _log.warning("a version could not be loaded before the start: %s", error.message, extra={"org_id": owner})
         except Exception:
             # whatever is wrong with one org's version must not keep the server from starting
-            _log.exception("a version is not loaded early", extra={"org_id": owner})
+            _log.exception("a version could not be loaded before the start", extra={"org_id": owner})
 
     def _pointer(self, owner: str) -> Pointer | None:
         """Return the pointer that is kept under the id, read again when it was swapped; None without one."""
@@ -225,7 +227,9 @@ class ModelCache:
             try:
                 version = self._registry.load_for_scoring(key.owner, key.version, key.manifest_sha256, self._files.map)
             except VersionNotFound as error:
-                raise Damaged(f"the active version {key.version} is gone; roll back or train again") from error
+                raise Damaged(
+                    f"the active version {key.version} no longer exists; roll back to another version or train again"
+                ) from error
             # now, so that what is derived is counted too
             if version.base_values:
                 version.scorer.mean_of_leaves()

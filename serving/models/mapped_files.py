@@ -1,9 +1,9 @@
-"""Verified copies of versions' files, in a folder of our own, from where the processes of one machine map them.
+"""Verified copies of versions' files in a private folder, which all processes of the server map.
 
-A file of the registry is not mapped itself: what is written over it after its hash was checked would be served, and
-one cut short would kill the process. So it is read and hashed once, written to a folder that only we may enter, and
-mapped from there by this process and by all others that serve from the same folder: they share its pages, and find it
-verified. Nobody writes to a copy, and whoever has mapped it keeps it when it is removed.
+The registry's files are not mapped themselves: a later change to such a file would be served without a check, and a
+truncated file would kill the process. Each file is therefore read and hashed once, and copied to a folder that only our
+user may enter. All processes that use this folder map the verified copy, and share its pages. Copies are never changed.
+A process keeps its mapping when the copy is removed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class MappedFiles:
-    """The copies in one folder, each named after its SHA-256; the folder is asked for when it is first needed."""
+    """The copies in one folder, each named after its SHA-256. The folder is created when it is first needed."""
 
     def __init__(self, find_folder: Callable[[], Path]) -> None:
         self._find_folder = find_folder
@@ -45,11 +45,13 @@ class MappedFiles:
     def map(self, path: Path, sha256: str) -> memoryview:
         """Return the content of `path`, mapped from its copy, which is made when there is none; read-only.
 
-        Where no copy can be kept, for want of space say, it is what was read. Raises Damaged when the file is missing
-        or has another hash; a copy that was made before is as good as the file.
+        If no copy can be written, for example because the disk is full, return the content in memory. An existing copy
+        is used without reading the file. Raises Damaged when the file is missing or has another hash.
         """
         if not _SHA256.fullmatch(sha256):
-            raise Damaged(f"the manifest has no SHA-256 of {path.name}; roll back to another version or train again")
+            raise Damaged(
+                f"the manifest does not record the SHA-256 of {path.name}; roll back to another version or train again"
+            )
         with suppress(OSError, CannotRun):
             return _mapped(self._find_folder() / sha256)
         try:
@@ -58,7 +60,9 @@ class MappedFiles:
             content = read_verified(path, sha256)
             if not self._has_warned:
                 self._has_warned = True
-                _log.warning("versions are held in each process's own memory: no copy can be kept (%s)", error)
+                _log.warning(
+                    "each process holds versions in its own memory, because no shared copy can be written (%s)", error
+                )
             return memoryview(content)
 
     def _copied(self, path: Path, sha256: str) -> memoryview:
@@ -83,7 +87,7 @@ class MappedFiles:
             partial.unlink(missing_ok=True)
 
     def forget(self, sha256: str) -> None:
-        """Remove the copy, if there is one; who has mapped it keeps it."""
+        """Remove the copy, if there is one. Processes that have mapped it keep their mapping."""
         with suppress(OSError, CannotRun):
             (self._find_folder() / sha256).unlink()
 

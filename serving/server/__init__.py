@@ -1,1 +1,1 @@
-"""The processes that listen: granian's supervisor, the way from its event loop to the app, and the preparations."""
+"""The server's processes: granian's supervisor, the bridge from its event loop to the app, and the preparations."""

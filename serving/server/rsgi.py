@@ -1,8 +1,8 @@
-"""Between the event loop that reads requests and the Flask app that answers them.
+"""The bridge between the event loop that reads requests and the Flask app that answers them.
 
-Flask sees a request when its whole body is there, so a client that stalls holds a connection and no thread. A route
-that says of itself that it is quick is answered in the loop: handing it to a thread and back would take longer than
-the answer. All others get a thread.
+Flask gets a request only when its whole body has arrived, so a slow client occupies a connection but not a thread. A
+route that is marked as quick is answered in the event loop, because handing it to a thread and back would take longer
+than the answer. All other routes are answered in a thread.
 """
 
 from __future__ import annotations
@@ -70,10 +70,9 @@ Response = tuple[int, list[tuple[str, str]], bytes]  # status, headers, body
 
 
 class Bridge:
-    """`app` as the server calls it: an RSGI application. One per process.
+    """`app` as an RSGI application, as the server calls it. There is one per process.
 
-    Once it `is_stopping`, each answer is the last of its connection, so that no client sends a request on one that is
-    about to be closed.
+    Once it `is_stopping`, each answer closes its connection, so that clients do not send further requests on it.
     """
 
     def __init__(self, app: Flask, is_stopping: threading.Event, *, threads: int, max_body_bytes: int) -> None:
@@ -87,13 +86,13 @@ class Bridge:
         self._bodies = _Bodies()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin what is done from time to time; called by the server before the first request."""
+        """Start the periodic work; called by the server before the first request."""
         if self._recorder:
             self._recorder.is_deferred = True
         self._tick(loop)
 
     def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
-        """Write what is left; called by the server after the last request."""
+        """Write the last log lines and metrics; called by the server after the last request."""
         self._large_threads.shutdown()
         self._threads.shutdown()
         if self._recorder:
@@ -137,9 +136,9 @@ class Bridge:
         protocol.response_bytes(status, headers, content)
 
     async def _refuse(self, environ: Environ, protocol: HTTPProtocol) -> None:
-        """Answer a request whose body the app refuses by its headers.
+        """Answer a request whose body the app refuses because of its headers.
 
-        What is sent of it is thrown away for a while: closing the connection under a client that still sends would
+        The body is read and discarded for a while, because closing the connection while the client still sends would
         destroy the answer.
         """
         status, headers, content = await self._answer_in(self._threads, environ)
@@ -170,14 +169,14 @@ def _paths_of(app: Flask, mark: str) -> frozenset[str]:
 
 
 class _Bodies:
-    """The bodies that are on their way. One look at all of them takes less than a timer for each."""
+    """The bodies that are still arriving. Checking all of them at once is faster than a timer for each."""
 
     def __init__(self) -> None:
         # when each began, the oldest first
         self._began_seconds: dict[asyncio.Task[Any], float] = {}
 
     async def receive(self, protocol: HTTPProtocol) -> Any:
-        """Return the body as a file; when it does not come, one whose reading is refused."""
+        """Return the body as a file; if it does not arrive, a file that raises Refusal 408 when it is read."""
         task: Any = asyncio.current_task()
         self._began_seconds[task] = time.monotonic()
         try:
@@ -191,7 +190,7 @@ class _Bodies:
             self._began_seconds.pop(task, None)
 
     def give_up_late(self) -> None:
-        """Stop waiting for the bodies that have had their time."""
+        """Stop waiting for bodies that are late."""
         late_seconds = time.monotonic() - BODY_SECONDS
         for task, began_seconds in list(self._began_seconds.items()):
             if began_seconds > late_seconds:
@@ -201,14 +200,14 @@ class _Bodies:
 
 
 class _Late:
-    """A body that did not come in time."""
+    """A body that did not arrive in time."""
 
     def read(self, _size: int = -1) -> bytes:
         raise Refusal(408, "request_timeout", CODES["request_timeout"], headers={"Connection": "close"})
 
 
 def _body_bytes(environ: Environ) -> int:
-    """Return the length of the body; -1 when the headers tell none, of a body that comes in chunks."""
+    """Return the length of the body, -1 for a body in chunks, whose length the headers do not tell."""
     return -1 if "HTTP_TRANSFER_ENCODING" in environ else int(environ.get("CONTENT_LENGTH", 0))
 
 

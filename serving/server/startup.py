@@ -1,4 +1,4 @@
-"""What is done once before anything is served, whichever server runs the app."""
+"""Preparations before the first request, whichever server runs the app."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from leadscore.settings import Settings
 
 
 def prepare(settings: Settings) -> None:
-    """Make the registry's folder when it is missing, and have the engine compiled. Raises CannotRun."""
+    """Create the registry's folder when it is missing, and compile the engine. Raises CannotRun."""
     try:
         settings.model_path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotRun(
-            f"MODEL_PATH cannot be made a folder ({error.strerror}); name one that this user may read"
+            f"MODEL_PATH cannot be created as a folder ({error.strerror}); set it to a folder that this user may read"
         ) from error
     kernels()  # now, so that no request waits for it, and in the process from which others are made

@@ -1,8 +1,8 @@
-"""granian around the app: some processes that listen on one port, and a stop that loses no answer.
+"""Runs the app with granian: several processes that listen on one port, and a stop that does not lose answers.
 
-granian reads HTTP outside Python and hands over what is well-formed; what is not, it refuses with a bare status. Each
-process has an app, a loop (uvloop's, which wakes up in less time than Python's) and threads of its own. What they
-share lies in a folder, and goes with the last of them.
+granian parses HTTP outside Python, and refuses malformed requests with a status without a body. Each process has its
+own app, event loop (uvloop, which wakes up faster than Python's) and threads. The processes share a folder, which is
+removed with the last of them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _log = logging.getLogger("serving")
 
 
 class _Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the class at run time
-    """granian's supervisor, which tells the processes that it stops by closing `writer`, some time before it does."""
+    """granian's supervisor. It closes `writer` some time before it stops, which tells the processes."""
 
     writer: Connection
     settings: Settings
@@ -71,7 +71,7 @@ class _Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the
 
 
 def serve(target: str, settings: Settings, folder: Path) -> None:
-    """Answer requests on HOST:PORT until SIGTERM or Ctrl-C; then finish those that are under way.
+    """Answer requests on HOST:PORT until SIGTERM or Ctrl-C, then finish the open requests.
 
     `target` names the function that makes each process's app, as `module:function`; it is called with `settings` and
     with `folder`, which the processes share. Raises CannotRun when the port cannot be listened on.
@@ -106,9 +106,9 @@ def serve(target: str, settings: Settings, folder: Path) -> None:
 
 
 def _take(host: str, port: int) -> socket.socket:
-    """Return a socket that holds the port until it is closed. Raises CannotRun when somebody else has it.
+    """Return a socket that holds the port until it is closed. Raises CannotRun when another program holds it.
 
-    The processes' sockets share the port, and would share it with a stranger's, too.
+    The processes' sockets share the port, and would otherwise share it with another program, too.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -118,14 +118,14 @@ def _take(host: str, port: int) -> socket.socket:
         taken.bind((host, port))
     except OSError as error:
         raise CannotRun(
-            f"cannot listen on {host}:{port} ({error.strerror}); set PORT to a free port, HOST to an address"
+            f"cannot listen on {host}:{port} ({error.strerror}); set PORT to a free port, and HOST to an address"
             " of this machine"
         ) from error
     return taken
 
 
 def _bridge(target: str, settings: Settings, folder: Path, reader: Connection, writer: Connection) -> Bridge:
-    """Return what a process serves; called in that process."""
+    """Return the application of one process; called in that process."""
     writer.close()
     # Ctrl-C is for the supervisor, which says when to stop
     os.setpgid(0, 0)
@@ -146,9 +146,9 @@ def _bridge(target: str, settings: Settings, folder: Path, reader: Connection, w
 
 
 def _watch(reader: Connection, is_stopping: threading.Event) -> None:
-    """Wait until the supervisor stops or dies, which closes its end of the pipe; then see to it that this process ends.
+    """Wait until the supervisor stops or dies, which closes its end of the pipe, then end this process.
 
-    A supervisor that stops has sent the signal before; one that was killed could not.
+    A supervisor that stops sends the signal itself; a supervisor that was killed cannot.
     """
     reader.poll(None)
     is_stopping.set()

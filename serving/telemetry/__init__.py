@@ -1,1 +1,1 @@
-"""What the server says of its work: log lines and metrics, recorded in passing and written together."""
+"""The server's log lines and metrics, which are recorded during a request and written in batches."""

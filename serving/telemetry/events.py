@@ -1,4 +1,4 @@
-"""What a server records of its work: a request that was answered, and leads that were scored."""
+"""The events that the server records: answered requests and scored leads."""
 
 from __future__ import annotations
 

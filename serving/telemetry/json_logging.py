@@ -1,4 +1,4 @@
-"""Logging: one JSON object per line on stdout. No lead's data, no secret, no path that a caller chose."""
+"""Logging: one JSON object per line on stdout, without a lead's data, secrets, or paths that a caller chose."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Line(NamedTuple):
 
 
 class JsonLines(logging.Handler):
-    """Writes each record as a JSON object; what a line was given as `extra` follows in order."""
+    """Writes each record as a JSON object; the fields of `extra` follow in their order."""
 
     def __init__(self, stream: IO[Any]) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class JsonLines(logging.Handler):
         self.spool = Spool(os.dup(stream.fileno()), _line_of_dropped)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have the record written, with what is known of the request that it belongs to."""
+        """Queue the record for writing, with the context of its request."""
         try:
             self.spool.put([_line_of(record)])
         except Exception:

@@ -1,7 +1,7 @@
-"""Lines on their way to a file that somebody may not read: a thread of its own writes them, and nobody waits for it.
+"""Writes log lines in a thread of its own, so that requests never wait for the reader of the log.
 
-Whoever reads a server's log may stall, and then a pipe is soon full. Lines wait here for some megabytes; beyond that
-they are dropped and counted, and once they are read again, a line tells how many there were.
+When the reader stalls, its pipe is soon full. Up to some megabytes of lines then wait here; further lines are dropped
+and counted, and a line gives their number when the log is read again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Spool:
         self._is_started = False
 
     def put(self, lines: Iterable[bytes]) -> None:
-        """Have the lines written soon, in order, or drop those for which there is no room."""
+        """Queue the lines for writing, in order; drop the lines for which there is no room."""
         with self._changed:
             for line in lines:
                 self._add(line)
@@ -101,7 +101,7 @@ class Spool:
         return is_written
 
     def _written(self, left: memoryview) -> int:
-        """Return how many bytes were written; wait first where who shares the file made it one that never waits."""
+        """Return how many bytes were written; wait first if another process made the file non-blocking."""
         try:
             return os.write(self._descriptor, left)
         except BlockingIOError:
@@ -113,7 +113,7 @@ _spools: weakref.WeakSet[Spool] = weakref.WeakSet()
 
 
 def _begin_in_child() -> None:
-    """Begin all spools anew: their threads stayed behind in the parent, and may have held their locks."""
+    """Start all spools anew, because their threads stayed in the parent and may have held their locks."""
     for spool in _spools:
         spool.begin()
 

@@ -1,7 +1,7 @@
-"""What Prometheus scrapes. No label holds an org, a path or anything else that a caller chooses.
+"""The metrics that Prometheus scrapes. No label holds an org, a path or anything else that a caller chooses.
 
-With PROMETHEUS_MULTIPROC_DIR set, each process writes its figures to files in that folder, and any of them answers for
-all: counters are summed, those of processes that ended too.
+With PROMETHEUS_MULTIPROC_DIR set, each process writes its metrics to files in that folder, and any process answers for
+all of them. Counters are summed, including those of processes that have ended.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_VERSION_LABELS = 100
 OTHER = "other"
-# so many amounts take less time one by one
+# up to so many amounts are faster one by one
 FEW = 8
 
 _FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -31,10 +31,10 @@ _SHARES = tuple(step / 20 for step in range(1, 21))
 
 
 class Distribution(Histogram):
-    """A histogram that takes many values at once, with the library's own fields; a test holds it to `observe`."""
+    """A histogram that takes many values at once by the library's private fields; a test compares it with `observe`."""
 
     def observe_all(self, amounts: Sequence[float]) -> None:
-        """Do what `observe` does for each, with one write for each bucket in place of two for each amount."""
+        """Observe all amounts, with one write per bucket instead of two per amount."""
         if len(amounts) <= FEW:
             for amount in amounts:
                 self.observe(amount)
@@ -53,45 +53,60 @@ class Metrics:
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)
         seconds = partial(Distribution, registry=self.registry, buckets=_FAST_SECONDS)
-        self._predictions = counter("ml_predictions", "Leads scored; `other`: beyond 100 versions", ["model_version"])
-        self.prediction_latency_seconds = seconds("ml_prediction_latency_seconds", "Time to score a request's leads")
-        self.model_training = counter(
-            "ml_model_training", "Trainings asked for here that ended, by outcome", ["status"]
+        self._predictions = counter(
+            "ml_predictions", "Leads scored, by version; from the 101st version on, `other`", ["model_version"]
         )
-        self.scores = Distribution("leadscore_score", "Probabilities answered", buckets=_SHARES, registry=self.registry)
+        self.prediction_latency_seconds = seconds(
+            "ml_prediction_latency_seconds", "Seconds to score the leads of a request"
+        )
+        self.model_training = counter(
+            "ml_model_training", "Trainings requested over HTTP that ended, by outcome", ["status"]
+        )
+        self.scores = Distribution(
+            "leadscore_score", "Conversion probabilities of the scored leads", buckets=_SHARES, registry=self.registry
+        )
         self.invalid_items = counter("leadscore_invalid_leads", "Leads of batches that could not be scored")
         self._requests = counter("leadscore_http_requests", "Requests answered", ["method", "route", "status"])
-        self._request_seconds = seconds("leadscore_http_request_duration_seconds", "Time to answer", ["route"])
+        self._request_seconds = seconds(
+            "leadscore_http_request_duration_seconds", "Seconds to answer a request", ["route"]
+        )
         self.requests_in_progress = gauge(
-            "leadscore_http_requests_in_progress", "Requests under way", multiprocess_mode="livesum"
+            "leadscore_http_requests_in_progress", "Requests in progress", multiprocess_mode="livesum"
         )
         self.dependency_up = gauge(
             "leadscore_dependency_up",
-            "1 when the CRM's database or Dagster answered when last asked",
+            "1 when the CRM's database or Dagster answered the last probe, else 0",
             ["dependency"],
             multiprocess_mode="livemostrecent",
         )
         self.cache_hits = counter(
-            "leadscore_model_cache_hits", "Look-ups that found a loaded version; an org of the pool takes two"
+            "leadscore_model_cache_hits",
+            "Look-ups that found a loaded version; an org that the pooled model serves needs two",
         )
         self.cache_loads = counter("leadscore_model_cache_loads", "Versions loaded")
-        self.cache_evictions = counter("leadscore_model_cache_evictions", "Loaded versions that made room")
+        self.cache_evictions = counter(
+            "leadscore_model_cache_evictions", "Loaded versions that were removed to free memory"
+        )
         # processes map the same pages, so that a sum would count them twice
         most = partial(gauge, multiprocess_mode="livemax")
-        self.cache_bytes = most("leadscore_model_cache_bytes", "Loaded versions in bytes, in the process that has most")
-        self.cache_entries = most("leadscore_model_cache_entries", "Loaded versions, in the process that has most")
-        self.load_seconds = seconds("leadscore_model_load_seconds", "Time to load and verify a version")
-        self.load_failures = counter("leadscore_model_load_failures", "Versions that could not be loaded", ["code"])
+        self.cache_bytes = most("leadscore_model_cache_bytes", "Bytes of loaded versions, in the process that has most")
+        self.cache_entries = most(
+            "leadscore_model_cache_entries", "Number of loaded versions, in the process that has most"
+        )
+        self.load_seconds = seconds("leadscore_model_load_seconds", "Seconds to load and verify a version")
+        self.load_failures = counter(
+            "leadscore_model_load_failures", "Versions that could not be loaded and verified, by code", ["code"]
+        )
         self.log_lines_dropped = counter(
             "leadscore_log_lines_dropped",
-            "Log lines that nobody read in time, or that could not be written",
+            "Log lines that were dropped because their reader stalled or they could not be written",
         )
         self._lock = threading.Lock()
         self._of_version: dict[str, Counter] = {}
         self._of_request: dict[tuple[str, str, int], tuple[Counter, Distribution]] = {}
 
     def count_scored(self, scored: Sequence[Scored]) -> None:
-        """Count the leads of some requests, with their probabilities and the time that it took to score them."""
+        """Count the leads of some requests, with their probabilities and scoring times."""
         leads: dict[str, int] = defaultdict(int)
         for one in scored:
             leads[one.version] += len(one.probabilities)
@@ -101,7 +116,7 @@ class Metrics:
         self.prediction_latency_seconds.observe_all([one.duration_seconds for one in scored])
 
     def count_answered(self, answered: Sequence[Answered]) -> None:
-        """Count some answered requests."""
+        """Count answered requests and their durations."""
         durations: dict[tuple[str, str, int], list[float]] = defaultdict(list)
         for one in answered:
             durations[one.method, one.route, one.status].append(one.duration_seconds)
@@ -111,7 +126,7 @@ class Metrics:
             distribution.observe_all(seconds)
 
     def text(self) -> bytes:
-        """Return the exposition, of all processes that share a folder of figures."""
+        """Return the metrics in Prometheus' text format, for all processes that share the folder."""
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         if folder is None:
             return generate_latest(self.registry)
@@ -135,7 +150,7 @@ class Metrics:
 
 
 def _forget_gauges_of_the_dead(folder: Path) -> None:
-    """Remove what processes that ended say of the present; their counts stay."""
+    """Remove the gauges of processes that have ended; their counters stay."""
     for pid in {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*.db")}:
         if not _is_alive(int(pid)):
             mark_process_dead(int(pid), str(folder))  # type: ignore[no-untyped-call]  # likewise

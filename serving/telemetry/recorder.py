@@ -1,7 +1,7 @@
-"""Records what was answered: noted in passing, and written together, as log lines and as metrics.
+"""Records answered requests and scored leads, and writes them in batches as log lines and metrics.
 
-Writing takes longer than answering does, most of all when it is done anew for each request. So a server notes, and
-writes some times a second; a process that is killed loses what was noted since. Without a server, as in a test, every
+Writing takes longer than answering, above all when it is done for each request. The server therefore takes notes, and
+writes them several times a second; a process that is killed loses its last notes. Without a server, as in a test, every
 note is written at once.
 """
 

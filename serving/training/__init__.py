@@ -1,1 +1,1 @@
-"""Trainings that are asked for over HTTP: claimed, launched, followed, and their failures in words."""
+"""Trainings that are requested over HTTP: claimed, started and followed, with their failures in words."""

@@ -1,4 +1,4 @@
-"""Why a training failed, in the fixed words that an error's class has for callers.
+"""Why a training failed, in the words that the error's class has for users of the API.
 
 The failure's own text stays in Dagster, because it may show paths, SQL, hosts and users.
 """

@@ -1,7 +1,7 @@
-"""What the processes of one server must agree on about trainings, kept as files in the folder that they share.
+"""Claims on trainings, which the processes of one server share as files.
 
-A start is guarded by a lock on one byte of a file, at a place that the org's id gives; the kernel frees it with the
-process. A run whose end is still to be counted is an empty file, and who removes it counts it.
+A lock on one byte of a file, at a place that depends on the org's id, guards a start; the kernel frees it with the
+process. An empty file stands for a run whose end is not counted yet; the process that removes the file counts the run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RunClaims:
 
     @contextmanager
     def only(self, org_id: str) -> Iterator[bool]:
-        """Yield whether no other thread and no other process is in such a block for the org."""
+        """Yield True unless another thread or process is in this block for the same org."""
         with self._guard:
             is_only = org_id not in self._orgs and self._lock(org_id)
             if is_only:

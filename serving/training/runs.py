@@ -1,6 +1,6 @@
-"""Trainings that are asked for over HTTP: started once per org, waited for, and their end read as an outcome.
+"""Trainings that are requested over HTTP: one at a time per org, followed until the run ends.
 
-Dagster runs them; the figures come from the registry, where the version and its judgement lie.
+Dagster runs them. The figures come from the registry, which holds the version and its judgement.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ Outcome = Running | Trained | Insufficient | Failed
 
 
 class Trainings:
-    """Starts and follows trainings, in few of the server's threads, so that scoring goes on.
+    """Starts and follows trainings in a few of the server's threads, so that the others can score.
 
-    At most `most_at_a_time` requests may be at it, `most_waiting` of them until a run ends; so some can always ask
-    how a run stands.
+    At most `most_at_a_time` training requests are handled at once. At most `most_waiting` of them wait for a run to
+    end, so that others can always ask how a run stands.
     """
 
     def __init__(
@@ -97,13 +97,13 @@ class Trainings:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Hold one of the places for training requests. Raises TooManyTrainings at once when all are taken."""
+        """Hold one of the places for training requests. Raises TooManyTrainings when all are taken."""
         with _taken(self._slots):
             yield
 
     @contextmanager
     def waiting_slot(self) -> Iterator[None]:
-        """Hold one of the places for requests that wait until a run ends. Raises TooManyTrainings likewise."""
+        """Hold one of the places for requests that wait for a run to end. Raises TooManyTrainings if there is none."""
         with _taken(self._waiting_slots), _taken(self._slots):
             yield
 
@@ -125,9 +125,9 @@ class Trainings:
         return run_id
 
     def wait(self, org_id: str, run_id: str, wait_seconds: float) -> Outcome:
-        """Return the outcome when the org's run has ended, or Running when the wait is over or the server stops.
+        """Return the outcome when the org's run has ended, or Running when the time is over or the server stops.
 
-        Raises DagsterUnavailable when several polls in a row failed, each twice as long after the one before.
+        Raises DagsterUnavailable when MAX_FAILED_POLLS polls in a row failed. The wait doubles after each failure.
         """
         deadline, failed_polls = time.monotonic() + wait_seconds, 0
         while True:
@@ -137,7 +137,7 @@ class Trainings:
                 failed_polls += 1
                 if failed_polls == MAX_FAILED_POLLS:
                     raise
-                _log.warning("a poll of Dagster failed: %s", error.details)
+                _log.warning("Dagster did not say how a run stands: %s", error.details)
                 outcome = Running(org_id, run_id)
             left_seconds = deadline - time.monotonic()
             if not isinstance(outcome, Running) or left_seconds <= 0:
@@ -146,10 +146,10 @@ class Trainings:
                 return outcome
 
     def outcome(self, run_id: str) -> Outcome:
-        """Return how the run stands. Raises RunNotFound or DagsterUnavailable."""
+        """Return the run's outcome, or Running. Raises RunNotFound or DagsterUnavailable."""
         run = self._dagster.run(run_id)
         if run is None or run.job_name != JOB or run.org_id is None:
-            raise RunNotFound("there is no such training run; start one, and follow the address it answers with")
+            raise RunNotFound("no training run has this id; start a training, and use the run_id of its answer")
         org_id = check_org_id(run.org_id)
         if run.status not in _ENDED:
             return Running(org_id, run_id)
@@ -182,7 +182,7 @@ class Trainings:
         version = evaluation.get("version")
         judgement = self._registry.judgement(org_id, version) if version else None
         if version is None or judgement is None:
-            return Failed(org_id, run_id, f"the run ended without a version that was judged; {DETAILS}")
+            return Failed(org_id, run_id, f"the run ended without a judged version; {DETAILS}")
         return Trained(
             org_id=org_id,
             run_id=run_id,

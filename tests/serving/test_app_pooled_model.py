@@ -123,7 +123,7 @@ def test_base_values_that_are_none_are_damage(shelf, stored):
 
 
 def test_a_pooled_version_without_base_values_is_damaged(shelf):
-    with pytest.raises(Damaged, match=r"records no base_values\.json, which the pooled model needs"):
+    with pytest.raises(Damaged, match=r"does not record base_values\.json, which the pooled model needs"):
         shelf.activated(POOLED)
 
 

@@ -32,7 +32,7 @@ def test_an_org_with_too_few_records_is_told_when_there_will_be_enough(crm: Crm)
     assert date.fromisoformat(body["expected_on"]) >= date(2026, 7, 13)
     assert body["message"].startswith(
         "40 of 100 records with a known outcome; 10.0 become known a week (last 28 days), so 100 are expected about"
-        " 2026-07-13 or sooner: the pace of so young an org still rises."
+        " 2026-07-13 or sooner, since the pace of so young an org is still rising."
     )
 
 

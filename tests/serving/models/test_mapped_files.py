@@ -92,14 +92,14 @@ def test_what_becomes_of_the_file_changes_nothing_that_is_mapped(copies: MappedF
 
 def test_a_file_of_another_content_is_damaged_and_leaves_no_copy(copies: MappedFiles, folder: Path, path: Path) -> None:
     path.write_bytes(CONTENT[:-1])
-    with pytest.raises(Damaged, match="its SHA-256 differs"):
+    with pytest.raises(Damaged, match="its SHA-256 is not the recorded one"):
         copies.map(path, SHA256)
     assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("recorded", ["", "../file", SHA256.upper(), f"{SHA256}\n"])
 def test_a_hash_that_is_none_names_no_copy(copies: MappedFiles, path: Path, recorded: str) -> None:
-    with pytest.raises(Damaged, match="has no SHA-256 of file"):
+    with pytest.raises(Damaged, match="does not record the SHA-256 of file"):
         copies.map(path, recorded)
 
 
