@@ -11,7 +11,7 @@ PYTHON := $(VENV)/bin/python
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 BENCH_STAMP := $(VENV)/.installed-bench
-# mlflow and BentoML need other releases of what the project uses, so what serving is compared with stands apart
+# mlflow and BentoML need other releases of the project's dependencies, so they have their own environment
 BENCH_VENV := .venv-bench
 BENCH_SERVING_STAMP := $(BENCH_VENV)/.installed-bench-serving
 EXTRAS_run := --extra serving --extra pipeline --extra standalone
@@ -25,7 +25,7 @@ COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --n
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
-setup: $(RUN_STAMP) ## install what a run needs, without starting anything
+setup: $(RUN_STAMP) ## install the dependencies of `make run`, without starting anything
 
 run: $(RUN_STAMP) ## start everything: PostgreSQL, Dagster, the HTTP server; Ctrl-C stops it
 	@exec $(PYTHON) -m standalone run
@@ -33,13 +33,13 @@ run: $(RUN_STAMP) ## start everything: PostgreSQL, Dagster, the HTTP server; Ctr
 simulate: $(RUN_STAMP) ## show how to simulate a CRM of any size
 	@$(PYTHON) -m standalone simulate --help
 
-rebuild: $(RUN_STAMP) ## train a version again and compare it, byte for byte: make rebuild ORG=… VERSION=…
+rebuild: $(RUN_STAMP) ## train a version again and compare its files, byte for byte: make rebuild ORG=… VERSION=…
 	@$(PYTHON) -m standalone rebuild "$(ORG)" "$(VERSION)"
 
 test: $(DEV_STAMP) ## run every test
 	$(PYTHON) -m pytest -n 2 --dist loadgroup $(TESTS)
 
-check: $(DEV_STAMP) ## lint, types, the architecture's contracts, Dagster's definitions, commit subjects
+check: $(DEV_STAMP) ## check style, types, architecture, Dagster's definitions and commit subjects
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
@@ -48,21 +48,21 @@ check: $(DEV_STAMP) ## lint, types, the architecture's contracts, Dagster's defi
 	  VIRTUAL_ENV=$(CURDIR)/$(VENV) DAGSTER_HOME=$$home $(VENV)/bin/dg check defs
 	@$(PYTHON) .ci/commit_subjects.py
 
-format: $(DEV_STAMP) ## format the code and mend what the linter can
+format: $(DEV_STAMP) ## format the code, and fix what the linter can fix
 	$(PYTHON) -m ruff check --fix
 	$(PYTHON) -m ruff format
 
-bench: $(DEV_STAMP) ## measure how the extraction grows; the other benchmarks are listed in CONTRIBUTING.md
+bench: $(DEV_STAMP) ## measure how the extraction scales; CONTRIBUTING.md lists the other benchmarks
 	$(PYTHON) -m benchmarks.models.extraction
 
-bench-serving: $(DEV_STAMP) $(BENCH_SERVING_STAMP) ## measure a prediction against an empty answer, naive serving, mlflow, BentoML
+bench-serving: $(DEV_STAMP) $(BENCH_SERVING_STAMP) ## compare predictions with an empty answer, naive serving, mlflow and BentoML
 	$(PYTHON) -m benchmarks.serving
 
-bench-serving-setup: $(BENCH_SERVING_STAMP) ## install what our server is compared with into .venv-bench
+bench-serving-setup: $(BENCH_SERVING_STAMP) ## install the servers that bench-serving compares with, into .venv-bench
 
-bench-setup: $(BENCH_STAMP) ## install what our forest is compared with, for `python -m benchmarks.models.field`
+bench-setup: $(BENCH_STAMP) ## install the libraries that `python -m benchmarks.models.field` compares with
 
-lock: $(DEV_STAMP) ## pin every dependency again (UPGRADE=--upgrade for newer releases)
+lock: $(DEV_STAMP) ## pin all dependencies again (UPGRADE=--upgrade takes newer releases)
 	$(COMPILE) $(EXTRAS_dev) pyproject.toml -o requirements/dev.txt
 	$(foreach part,run serving pipeline bench bench-serving,$(COMPILE) $(EXTRAS_$(part)) -c requirements/dev.txt \
 	  pyproject.toml -o requirements/$(part).txt &&) true
@@ -70,7 +70,7 @@ lock: $(DEV_STAMP) ## pin every dependency again (UPGRADE=--upgrade for newer re
 licences: $(DEV_STAMP) ## write docs/licences.md again, after `make lock`
 	@$(PYTHON) requirements/licences.py docs/licences.md
 
-clean: ## forget everything that `make run` keeps in STATE_DIR: database, logs, trained models
+clean: ## remove everything that `make run` keeps in STATE_DIR: database, logs, models
 	@./standalone/clean "$${STATE_DIR:-.leadscore}"
 
 $(RUN_STAMP): requirements/run.txt | $(VENV)/.made

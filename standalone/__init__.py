@@ -1,1 +1,1 @@
-"""The whole system on one machine, no other installs: PostgreSQL, a simulated CRM, and one process that runs it."""
+"""The whole system on one machine: an embedded PostgreSQL, a simulated CRM, and one process that runs everything."""

@@ -1,4 +1,4 @@
-"""The command line: `python -m standalone run`, `simulate` and `rebuild`. What they do lives beside."""
+"""The command line: `python -m standalone run`, `simulate` and `rebuild`."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m standalone", description="The whole system on one machine.")
     parser.add_argument("--version", action="version", version=f"leadscore {VERSION}")
     commands = parser.add_subparsers(required=True)
-    run = commands.add_parser("run", help="set everything up, start it, and stay until Ctrl-C")
+    run = commands.add_parser("run", help="set everything up, start it, and run until Ctrl-C")
     run.set_defaults(command=_run)
-    made = commands.add_parser("simulate", help="make a CRM of any size", description=_simulate.__doc__)
+    made = commands.add_parser("simulate", help="simulate a CRM of any size", description=_simulate.__doc__)
     made.set_defaults(command=_simulate)
-    made.add_argument("--orgs", type=_count, metavar="N", help="so many orgs of equal size, instead of the demo's")
-    made.add_argument("--leads", type=_count, metavar="N", help="leads of each org (with --orgs; 1000 unless given)")
-    made.add_argument("--messages-per-lead", type=float, metavar="X", help="on average (with --orgs; 8 unless given)")
+    made.add_argument("--orgs", type=_count, metavar="N", help="make N orgs of equal size instead of the demo's six")
+    made.add_argument("--leads", type=_count, metavar="N", help="leads per org (with --orgs; default 1000)")
     made.add_argument(
-        "--history-days", type=_count, metavar="D", help="days of history (with --orgs; 365 unless given)"
+        "--messages-per-lead", type=float, metavar="X", help="average messages per lead (with --orgs; default 8)"
     )
-    made.add_argument("--seed", type=int, default=1, help="another seed gives another CRM (default %(default)s)")
-    made.add_argument("--now", type=_moment, metavar="TIME", help="when the history ends, ISO 8601, UTC (default: now)")
+    made.add_argument("--history-days", type=_count, metavar="D", help="days of history (with --orgs; default 365)")
+    made.add_argument("--seed", type=int, default=1, help="seed; each seed gives another CRM (default %(default)s)")
+    made.add_argument("--now", type=_moment, metavar="TIME", help="end of the history, ISO 8601, UTC (default: now)")
     target = made.add_mutually_exclusive_group(required=True)
     target.add_argument(
-        "--into-database", action="store_true", help="load it into the database that DB_* name, which must hold no CRM"
+        "--into-database", action="store_true", help="load it into the database that DB_* name; it must not hold a CRM"
     )
     target.add_argument("--into-folder", type=Path, metavar="DIR", help="write the files that CRM_DATA can name")
     again = commands.add_parser("rebuild", help="train a version again and compare its files, byte for byte")
@@ -65,7 +65,7 @@ def _run(_: argparse.Namespace) -> int:
 
 
 def _simulate(chosen: argparse.Namespace) -> int:
-    """Make a believable CRM of any size: by default the demo's six orgs."""
+    """Simulate a realistic CRM of any size; by default, the demo's six orgs."""
     tables = simulate(_orgs(chosen), seed=chosen.seed, now=chosen.now or datetime.now(UTC))
     if chosen.into_folder:
         rows = into_folder(chosen.into_folder, tables)
@@ -78,7 +78,7 @@ def _simulate(chosen: argparse.Namespace) -> int:
 
 
 def _rebuild(chosen: argparse.Namespace) -> int:
-    """Rebuild a version of the system in STATE_DIR; its database need not run, the version has its rows."""
+    """Rebuild a version of the system in STATE_DIR. The database need not run, because the version keeps its rows."""
     from leadscore_assets.commands import rebuild  # noqa: PLC0415  # the simulator's users need not wait for it
     from standalone.state_dir import reached_from_outside  # noqa: PLC0415  # as above
 
@@ -90,7 +90,8 @@ def _connect(settings: Settings) -> psycopg.Connection:
         return psycopg.connect(**settings.database_arguments(), connect_timeout=5)
     except psycopg.OperationalError as error:
         raise CannotRun(
-            f"PostgreSQL at {settings.db_host}:{settings.db_port} (DB_HOST, DB_PORT) cannot be used: {error}"
+            f"PostgreSQL at {settings.db_host}:{settings.db_port} cannot be used: {error} Start it, or correct DB_HOST,"
+            " DB_PORT, DB_NAME, DB_USER and DB_PASSWORD."
         ) from None
 
 
@@ -99,7 +100,7 @@ def _orgs(chosen: argparse.Namespace) -> Sequence[Org]:
     if chosen.orgs is None:
         if any(size is not None for size in sizes):
             raise SystemExit(
-                "--leads, --messages-per-lead and --history-days need --orgs; the demo's orgs are as they are"
+                "--leads, --messages-per-lead and --history-days need --orgs, because the demo's orgs have fixed sizes"
             )
         return DEMO_ORGS
     return equal_orgs(chosen.orgs, chosen.leads or 1_000, chosen.messages_per_lead or 8.0, chosen.history_days or 365)
@@ -108,7 +109,7 @@ def _orgs(chosen: argparse.Namespace) -> Sequence[Org]:
 def _count(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 up")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
     return number
 
 
@@ -116,7 +117,7 @@ def _moment(text: str) -> datetime:
     try:
         return parse_time(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 date or time, such as 2026-03-15") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not an ISO 8601 date or time such as 2026-03-15") from None
 
 
 if __name__ == "__main__":

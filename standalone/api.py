@@ -1,4 +1,4 @@
-"""The HTTP API as its first caller uses it: training the orgs that need it, and scoring one real lead."""
+"""A client of the HTTP API, which trains orgs and scores a lead after the start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLL_SECONDS = 0.5
 # longer than the server itself waits for Dagster, whose first launch takes a while
 TIMEOUT_SECONDS = 120.0
 TRAINING_SECONDS = 900.0
-# answers that say nothing about the training's end: to be asked again
+# codes after which the training's outcome is still open, so that it is asked for again
 UNDECIDED = {"already_training", "dagster_unavailable", "run_not_found", "too_many_trainings"}
 
 Body = dict[str, Any]
@@ -41,11 +41,11 @@ class Api:
         self._pool = urllib3.PoolManager(retries=False, timeout=TIMEOUT_SECONDS)
 
     def get(self, path: str) -> Answer:
-        """Return the answer to GET. Raises CannotRun when there is none."""
+        """Return the answer to GET. Raises CannotRun when the server does not answer."""
         return self._ask("GET", path)
 
     def post(self, path: str, body: Body) -> Answer:
-        """Return the answer to POST of a JSON object. Raises CannotRun when there is none."""
+        """Return the answer to POST of a JSON object. Raises CannotRun when the server does not answer."""
         return self._ask("POST", path, json=body)
 
     def is_ready(self) -> bool:
@@ -60,7 +60,9 @@ class Api:
             response = self._pool.request(method, self.address + path, **content)
             return Answer(response.status, json.loads(response.data))
         except (urllib3.exceptions.HTTPError, ValueError) as error:
-            raise CannotRun(f"The HTTP server at {self.address} gave no answer to {method} {path}: {error}") from None
+            raise CannotRun(
+                f"The HTTP server at {self.address} did not answer {method} {path}: {error}. Read its log."
+            ) from None
 
 
 class Training:
@@ -72,7 +74,7 @@ class Training:
         self._deadline = time.monotonic() + TRAINING_SECONDS
 
     def ask(self, api: Api) -> str | None:
-        """Start it, or ask how it stands; return the outcome in words, None while there is none."""
+        """Start the training or ask for its outcome; return the outcome in words, or None while it runs."""
         if self._run_id:
             answer = api.get(f"/api/v1/model/train/{self._run_id}")
         else:
@@ -80,15 +82,17 @@ class Training:
         status, code = answer.body.get("status"), answer.body.get("code")
         if status != "running" and code not in UNDECIDED:
             return in_words(answer)
-        # a refusal may name a run, too, which somebody else started; it is not found when it is no training
+        # a refusal may name a run that another client started; if that is not a training, it is not found
         self._run_id = None if code == "run_not_found" else self._run_id or answer.body.get("run_id")
         if time.monotonic() > self._deadline:
-            return f"not trained within {TRAINING_SECONDS / 60:g} minutes ({_state(answer)}); see Dagster for its run"
+            return (
+                f"not trained within {TRAINING_SECONDS / 60:g} minutes ({_state(answer)}); look at its run in Dagster"
+            )
         return None
 
 
 def train_orgs(api: Api, org_ids: Iterable[str], ended: Callable[[str, str], None], watch: Callable[[], None]) -> None:
-    """Train the orgs, two at a time; call `ended(org_id, outcome in words)` for each, and `watch()` in between."""
+    """Train the orgs, two at a time. Call `ended(org_id, outcome in words)` for each, and `watch()` between polls."""
     waiting, begun = deque(org_ids), list[Training]()
     while waiting or begun:
         while waiting and len(begun) < AT_A_TIME:
@@ -102,7 +106,7 @@ def train_orgs(api: Api, org_ids: Iterable[str], ended: Callable[[str, str], Non
 
 
 def in_words(answer: Answer) -> str:
-    """Return what became of a training, from the API's answer about it."""
+    """Return the outcome of a training in words, from the API's answer."""
     body = answer.body
     if body.get("status") == "success":
         what = "activated" if body["activated"] else "held"
@@ -115,9 +119,9 @@ def in_words(answer: Answer) -> str:
 
 
 def _state(answer: Answer) -> str:
-    return "it is running" if answer.body.get("status") == "running" else problem_in(answer)
+    return "it still runs" if answer.body.get("status") == "running" else problem_in(answer)
 
 
 def problem_in(answer: Answer) -> str:
-    """Return what an answer says is wrong."""
+    """Return the problem that an answer describes."""
     return str(answer.body.get("detail") or answer.body.get("error") or f"HTTP {answer.status}")

@@ -1,6 +1,6 @@
-"""How a child process is started here: it dies with its parent, and it is never root where it must not be.
+"""Starts child processes that end with their parent and, where needed, do not run as root.
 
-Both are done by `setpriv` (util-linux), which changes the process that it becomes and nothing on the machine.
+`setpriv` (util-linux) does both; it changes only the new process, and nothing on the machine.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ def is_root() -> bool:
 
 
 def dying_with_parent(command: Sequence[str]) -> list[str]:
-    """Return `command` made to receive SIGINT when the thread that starts it ends, also by SIGKILL.
+    """Return a command that runs `command`, and sends it SIGINT when the thread that starts it ends, also by SIGKILL.
 
-    Where the system has no such thing, the command comes back as it is.
+    On systems without `setpriv`, return `command` unchanged.
     """
     return [*_setpriv_that_watches_parent(), *command]
 
 
 def as_ordinary_user(command: Sequence[str], folder: Path) -> list[str]:
-    """Return `command` made to run as an ordinary user that reaches the program and `folder`, dying with its parent.
+    """Return a command that runs `command` as an ordinary user who can use `folder`, and ends with its parent.
 
-    Raises CannotRun when this process is root and cannot give such a child.
+    Raises CannotRun when this process is root and cannot start such a child.
     """
     if not is_root():
         return dying_with_parent(command)

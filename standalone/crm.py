@@ -1,6 +1,6 @@
-"""The CRM's tables: made when absent, filled by COPY, loaded from a folder of gzipped CSV files.
+"""Creates the CRM's tables, and fills them by COPY or from a folder of gzipped CSV files.
 
-What the rows say is the business of whoever wrote them: a simulation, or an export of a real CRM.
+The rows come from a simulation, or from an export of a real CRM.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def create_tables(connection: psycopg.Connection) -> None:
 
 
 def missing_tables(connection: psycopg.Connection, names: Sequence[str]) -> list[str]:
-    """Return those of the tables (or views) that this session's search_path does not lead to."""
+    """Return the tables (or views) that are not on this session's search_path."""
     query = (
         "SELECT name FROM unnest(%s::text[]) WITH ORDINALITY AS t (name, n) WHERE to_regclass(name) IS NULL ORDER BY n"
     )
@@ -38,7 +38,7 @@ def missing_tables(connection: psycopg.Connection, names: Sequence[str]) -> list
 
 
 def tables_anywhere(connection: psycopg.Connection, names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return schema and name of every table or view of these names, in whichever schema of the database it is."""
+    """Return schema and name of every table or view with one of these names, in any schema of the database."""
     query = """
         SELECT nspname::text, relname::text FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE relname = ANY (%s) AND relkind IN ('r', 'p', 'v', 'm', 'f') AND relpersistence <> 't' ORDER BY 1, 2"""
@@ -46,7 +46,7 @@ def tables_anywhere(connection: psycopg.Connection, names: Sequence[str]) -> lis
 
 
 def tables_with_rows(connection: psycopg.Connection) -> list[str]:
-    """Return those of the CRM's tables that hold any row. The tables must exist."""
+    """Return the CRM's tables that hold rows. The tables must exist."""
     query = sql.SQL("SELECT EXISTS (SELECT FROM {})")
     holding = (connection.execute(query.format(sql.Identifier(table))).fetchone() for table in TABLES)
     return [table for table, row in zip(TABLES, holding, strict=True) if row == (True,)]
@@ -107,7 +107,7 @@ def _load_file(connection: psycopg.Connection, table: str, path: Path) -> int:
             _check_columns(connection, table, path, columns)
             return copy_rows(connection, table, columns, _chunks(file))
     except (gzip.BadGzipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
-        raise InvalidCrmData(f"{path} is damaged or no gzipped UTF-8 text ({error}). Export it again.") from None
+        raise InvalidCrmData(f"{path} is damaged, or not gzipped UTF-8 text ({error}). Export it again.") from None
     except psycopg.Error as error:
         raise InvalidCrmData(_refusal(path, error)) from None
 

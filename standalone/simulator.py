@@ -1,4 +1,4 @@
-"""A believable CRM, made from a seed: its orgs' leads as rows of the CRM's tables, into a database or a folder.
+"""Simulates a realistic CRM from a seed, and writes its tables into a database or a folder.
 
 The same orgs, seed and end give the same bytes. No row holds a name, an address or a text of a person.
 """
@@ -36,7 +36,7 @@ Tables = Mapping[str, Columns]
 
 @dataclass
 class NextIds:
-    """The id that each table's next row gets."""
+    """The next free id of each table."""
 
     ids: dict[str, int]
 
@@ -56,9 +56,9 @@ def simulate(orgs: Sequence[Org], *, seed: int, now: datetime) -> Iterator[Table
 
 
 def into_database(connection: psycopg.Connection, tables_of_orgs: Iterable[Tables]) -> dict[str, int]:
-    """Load the simulated tables into a CRM of ours without rows, all or nothing; return the rows of each table.
+    """Load the simulated tables into an empty CRM, all or nothing; return the number of rows of each table.
 
-    Raises InvalidInput when there are rows already: their ids and the simulated ones would meet.
+    Raises InvalidInput when there are rows already, because their ids could equal simulated ids.
     """
     crm.create_tables(connection)
     if filled := crm.tables_with_rows(connection):

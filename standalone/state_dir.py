@@ -1,4 +1,4 @@
-"""The folder that a run keeps (STATE_DIR), the ports that it needs, and the environment that its children get."""
+"""A run's folder (STATE_DIR), its ports, and the environment of its child processes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from leadscore.errors import CannotRun
 from leadscore.settings import PROJECT_ROOT, Settings
 from standalone.postgres import HOST, SUPERUSER
 
-# by these words `make clean` knows a folder that it may empty
+# `make clean` empties only a folder whose lock file begins with these words
 LOCK_TEXT = "A run of the standalone Leadscore keeps its files here.\n"
 
-# in the environment of every child: whose run it belongs to
+# in the environment of every child: the folder of its run
 RUN_MARK = "LEADSCORE_RUN_IN"
 ORPHAN_SECONDS = 10.0
 PASSWORD_FILE = "postgres.password"  # noqa: S105 (the name of the file that holds it)
@@ -29,7 +29,7 @@ PASSWORD_FILE = "postgres.password"  # noqa: S105 (the name of the file that hol
 
 @contextmanager
 def locked(state_dir: Path) -> Iterator[None]:
-    """Hold the folder, made when absent, for this process alone. Raises CannotRun when another one holds it."""
+    """Create the folder if needed, and lock it for this process. Raises CannotRun when another process holds it."""
     state_dir.mkdir(parents=True, exist_ok=True)
     (state_dir / "logs").mkdir(exist_ok=True)
     with (state_dir / "lock").open("a") as lock:
@@ -37,7 +37,7 @@ def locked(state_dir: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CannotRun(
-                f"Another run uses {state_dir} already. Stop it with Ctrl-C, or set STATE_DIR to another folder"
+                f"Another run already uses {state_dir}. Stop it with Ctrl-C, or set STATE_DIR to another folder"
                 " (and PORT, DAGSTER_PORT, CODE_SERVER_PORT and EMBEDDED_DB_PORT to free ports)."
             ) from None
         lock.truncate(0)
@@ -47,9 +47,9 @@ def locked(state_dir: Path) -> Iterator[None]:
 
 
 def end_orphans(state_dir: Path) -> int:
-    """End what a run that was killed left behind in its folder, and return how many processes that were.
+    """End the processes that a killed run of this folder left behind; return their number.
 
-    The caller holds the folder. Only Linux tells which environment a process was started with; elsewhere none is found.
+    The caller holds the folder's lock. Only Linux shows the environment of a process, so elsewhere none is found.
     """
     deadline = time.monotonic() + ORPHAN_SECONDS
     first = _orphans(state_dir)
@@ -72,20 +72,20 @@ def _orphans(state_dir: Path) -> list[int]:
 
 
 def check_ports(ports: Mapping[str, tuple[str, int]]) -> None:
-    """Raise CannotRun that names every setting whose port, at its address, somebody else uses."""
+    """Raise CannotRun, naming every setting whose port another program uses."""
     names = [[name for name, (_, other) in ports.items() if other == port] for _, port in ports.values()]
     for same in (group for group in names if len(group) > 1):
-        raise CannotRun(f"{' and '.join(same)} are the same port. Set them to different ones.")
+        raise CannotRun(f"{' and '.join(same)} are the same port. Set them to different ports.")
     taken = [f"{name} is {port}" for name, (host, port) in ports.items() if not _is_free(host, port)]
     if taken:
         raise CannotRun(
-            f"{', '.join(taken)}: another program listens there, or this user may not listen there."
-            " Stop that program, or set the setting to a free port."
+            f"{', '.join(taken)}: another program listens on that port, or this user may not listen on it."
+            " Stop that program, or set another port."
         )
 
 
 def accepts_connections(host: str, port: int) -> bool:
-    """Return whether somebody listens there."""
+    """Return whether a program listens at this address."""
     try:
         socket.create_connection((host, port), timeout=1).close()
     except OSError:
@@ -94,7 +94,7 @@ def accepts_connections(host: str, port: int) -> bool:
 
 
 def kept_password(state_dir: Path) -> str:
-    """Return the embedded server's password, made once and readable by its owner only."""
+    """Return the embedded server's password, which is created once and readable only by its owner."""
     path = state_dir / PASSWORD_FILE
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -116,10 +116,9 @@ def has_own_database(environment: Mapping[str, str]) -> bool:
 
 
 def with_own_folders(settings: Settings, environment: Mapping[str, str]) -> Settings:
-    """Return the settings with absolute folders, because children may be started from elsewhere.
+    """Return the settings with absolute folders, because children may start in another folder.
 
-    A run with a database of its own keeps its models beside it, unless the environment names another place: another
-    STATE_DIR is another system.
+    A run with an embedded database keeps its models in STATE_DIR, too, unless MODEL_PATH is set.
     """
     state_dir = settings.state_dir.resolve()
     is_beside = has_own_database(environment) and not is_given(environment, "MODEL_PATH")
@@ -133,7 +132,7 @@ def with_embedded_database(settings: Settings, password: str) -> Settings:
 
 
 def reached_from_outside(settings: Settings, environment: Mapping[str, str]) -> Settings:
-    """Return the settings with which a command beside a run finds that run's registry and database."""
+    """Return the settings with which another command finds the run's registry and database."""
     settings = with_own_folders(settings, environment)
     if not has_own_database(environment) or not (settings.state_dir / PASSWORD_FILE).exists():
         return settings

@@ -1,4 +1,4 @@
-"""One run of the whole system: everything is set up, started in order, watched, and stopped in order."""
+"""One run of the whole system: sets everything up, starts the parts in order, watches them, and stops them."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Stop(BaseException):
-    """Ctrl-C, or the signal of whoever started this."""
+    """Ctrl-C or another signal to stop."""
 
 
 class Run:
-    """The steps of a run, in order. Each shows itself on the console, and registers how it is undone."""
+    """The steps of a run, in order. Each step reports on the console, and registers its clean-up."""
 
     def __init__(self, settings: Settings, environment: Mapping[str, str], console: Console) -> None:
         self.settings = with_own_folders(settings, environment)
@@ -68,10 +68,10 @@ class Run:
         self.restarted: list[Restarted] = []
 
     def stay(self) -> None:
-        """Bring everything up, and watch over it for ever.
+        """Start everything, and watch it until an error or a signal.
 
-        Raises LeadscoreError, having said why, when a part cannot start, or the HTTP server dies: without it nothing is
-        scored. Every other part that dies later is started again.
+        Raises LeadscoreError, after printing it, when a part cannot start, or when the HTTP server dies, because leads
+        are not scored without it. Every other part that dies later is started again.
         """
         with ExitStack() as stack:
             try:
@@ -91,7 +91,7 @@ class Run:
         stack.enter_context(locked(self.settings.state_dir))
         orphans = end_orphans(self.settings.state_dir)
         if orphans:
-            self._done("Clean-up", f"{orphans} processes of a run that was killed")
+            self._done("Clean-up", f"ended {orphans} processes of a run that was killed")
         self._start_database(stack)
         with self._step("CRM") as note:
             note(self._prepare_crm())
@@ -108,7 +108,7 @@ class Run:
         }
         if not has_own_database(self.environment):
             check_ports(ports)
-            self._done("PostgreSQL", f"the given one at {settings.db_host}:{settings.db_port}")
+            self._done("PostgreSQL", f"uses the server at {settings.db_host}:{settings.db_port}, which DB_HOST names")
             return
         with self._step("PostgreSQL") as note:
             password = kept_password(settings.state_dir)
@@ -124,7 +124,7 @@ class Run:
     def _prepare_crm(self) -> str:
         check_sql(self.settings)
         if not has_own_database(self.environment):
-            whose = given_crm(self.settings)  # a wrong database is refused before anything of ours is made in it
+            whose = given_crm(self.settings)  # refuse a wrong database before we create anything in it
             set_up(self.settings)
             return whose
         set_up(self.settings)
@@ -160,7 +160,7 @@ class Run:
 
     @contextmanager
     def _interrupted_runs_ended(self, environment: Mapping[str, str]) -> Iterator[None]:
-        """End the runs that an earlier code server left behind while the block runs, which starts another one."""
+        """End the runs that an earlier code server left behind, while the block starts a new code server."""
         ending = self._child("clean-up of interrupted runs", environment, RUN_ENDER)
         try:
             yield
@@ -186,7 +186,7 @@ class Run:
             print_lead(self.console, self.api, lead)
         else:
             self._say(
-                "No org has both an active version and an open lead that was scored, so there is no lead to show."
+                "There is no lead to show, because no org has both an active version and an open lead that was scored."
             )
         self._say(f"\nHTTP server  {self.api.address}/docs")
         self._say(f"Dagster      http://{HOST}:{self.settings.dagster_port}")
@@ -200,7 +200,7 @@ class Run:
             part.watch()
 
     def _wait_until(self, is_done: Callable[[], bool], what: str) -> None:
-        """Return once `is_done`. Raises CannotRun when a part ends before: one that cannot start ends the start."""
+        """Return once `is_done`. Raises CannotRun when a part ends before that."""
         servers = [self.server] if self.server else []
         wait_until(is_done, [*servers, *(part.process for part in self.restarted)], what, START_SECONDS)
 
@@ -209,7 +209,7 @@ class Run:
         self._say(f"{what}: {words}")
 
     def _fail(self, error: LeadscoreError) -> None:
-        """Say why the run ends; that the HTTP server died is a better reason than that it gave no answer."""
+        """Print why the run ends; when the HTTP server died, that is the reason."""
         try:
             if self.server:
                 self.server.raise_if_ended()
@@ -219,7 +219,7 @@ class Run:
         self._say(error.message)
 
     def _list(self, reasons: Mapping[str, str], what: str) -> None:
-        """Say `what` of each org and why; of many, only of the first, and how many more there are."""
+        """Print `what` and the reason for each org, for at most MAX_LINES orgs."""
         for org_id, reason in list(reasons.items())[:MAX_LINES]:
             self._say(f"- Org {in_one_line(org_id)}: {what}: {reason}")
         if len(reasons) > MAX_LINES:
@@ -238,7 +238,7 @@ class Run:
 
 
 def run(settings: Settings, environment: Mapping[str, str]) -> int:
-    """Run the whole system until Ctrl-C or SIGTERM; return the exit code: 1 when a part could not run, or died."""
+    """Run the whole system until Ctrl-C or SIGTERM; return the exit code, 1 when a part could not start or died."""
     console = Console()
     _set_signals(_raise_stop)
     try:
@@ -247,7 +247,7 @@ def run(settings: Settings, environment: Mapping[str, str]) -> int:
         console.print("Stopped.")
         return 0
     except LeadscoreError:
-        return 1  # the run has said why
+        return 1  # the run has printed why
     raise AssertionError("a run ends by a signal or an error only")
 
 

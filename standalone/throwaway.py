@@ -1,4 +1,4 @@
-"""A PostgreSQL server that lives as long as a measurement or a test, and leaves nothing behind."""
+"""A temporary PostgreSQL server for a measurement or a test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from standalone.postgres import HOST, SUPERUSER, EmbeddedPostgres
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -22,7 +22,7 @@ def free_port() -> int:
 
 @contextmanager
 def throwaway_server() -> Iterator[EmbeddedPostgres]:
-    """Yield a running server in a temporary folder, which does not wait for the disk."""
+    """Yield a running server in a temporary folder; it does not flush its writes to the disk."""
     with (
         tempfile.TemporaryDirectory(prefix="leadscore-") as folder,
         EmbeddedPostgres(Path(folder) / "cluster", free_port(), secrets.token_hex(8), is_durable=False) as server,

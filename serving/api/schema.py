@@ -1,6 +1,7 @@
 """The types of all requests and answers of the API. Requests are checked against them, and OpenAPI is made from them.
 
-Fields are never renamed, retyped or dropped: callers exist. How bytes become these types is in `request_parsing`.
+Fields are never renamed, retyped or dropped, because callers rely on them. `request_parsing` turns bytes into these
+types.
 """
 
 from __future__ import annotations
@@ -377,8 +378,8 @@ class Problem(ProblemBase, frozen=True, kw_only=True):
 class InsufficientData(ProblemBase, frozen=True, kw_only=True):
     """A training whose data the gate refuses. Here `status` is a word instead of a number.
 
-    `readiness` is the plan, as of now; it is left out when the CRM's database does not answer. `run_id` is left out
-    where the data was refused before a run was launched.
+    `readiness` is the present plan. It is absent when the CRM's database does not answer. `run_id` is absent when the
+    data was refused before a run was launched.
     """
 
     status: Literal["insufficient_data"]

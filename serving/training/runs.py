@@ -164,7 +164,7 @@ class Trainings:
             return Insufficient(org_id, run.run_id, evaluation.get("reasons", "too little data"))
         if run.status != "SUCCESS":
             return self._failed(org_id, run)
-        # a run that holds its version materializes the active model, too: as what it was before
+        # a run that holds its version materializes active_model too, with the version that stays active
         served = materialized.get("active_model", {})
         is_own = served.get("model_scope") == scope_of(org_id)  # a pooled version may have the same id
         is_activated = is_own and served.get("version") == evaluation.get("version")
@@ -194,7 +194,7 @@ class Trainings:
         )
 
     def _count(self, outcome: Outcome) -> None:
-        """Count an outcome once, however often it is asked for."""
+        """Count an outcome once, however often it is requested."""
         if outcome.run_id and self._claims.take(outcome.run_id):
             self._metrics.model_training.labels(_status_of(outcome)).inc()
 

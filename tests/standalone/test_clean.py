@@ -65,7 +65,7 @@ def test_folder_that_no_run_made_is_refused(lock: str | None, tmp_path: Path) ->
 
 def test_nothing_is_to_be_removed_where_nothing_ran(tmp_path: Path) -> None:
     assert clean(tmp_path / "none").returncode == 0
-    assert clean(tmp_path / "none").stdout.startswith("There is no ")
+    assert clean(tmp_path / "none").stdout.endswith("does not exist, so there is nothing to remove.\n")
 
 
 def test_make_names_the_runs_folder_to_it() -> None:

@@ -70,8 +70,9 @@ def test_database_without_the_crms_tables_is_refused_and_nothing_is_made_in_it(
     with pytest.raises(CannotRun) as caught:
         given_crm(database)
     for words in (
-        f"The database {database.db_name} at {database.db_host}:{database.db_port} does not show every table",
-        f'role {database.db_user}, whose search_path is "$user", public',
+        f"every table of the CRM in the database {database.db_name} at {database.db_host}:{database.db_port}",
+        f"The role {database.db_user} ",
+        'Its search_path is "$user", public',
         *crm.TABLES,
         "DB_HOST",
         f"ALTER ROLE {database.db_user} SET search_path = ",
@@ -97,7 +98,7 @@ def test_crm_is_found_once_the_roles_search_path_leads_to_it(
     with pytest.raises(SourceMismatch, match="permission denied for table dossier"):
         given_crm(stranger)
     connection.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA crm TO {}").format(role))
-    assert given_crm(stranger) == "leads of the given CRM, as they were"
+    assert given_crm(stranger) == "leads of the CRM, unchanged"
 
 
 def test_tables_without_a_lead_stay_empty_and_the_start_says_where_it_looked(
@@ -106,8 +107,8 @@ def test_tables_without_a_lead_stay_empty_and_the_start_says_where_it_looked(
     crm.create_tables(connection)
     said = given_crm(database)
     assert said.startswith(
-        f"The database {database.db_name} at {database.db_host}:{database.db_port} shows no lead in public.dossier to"
-        f' the role {database.db_user}, whose search_path is "$user", public; '
+        f"the role {database.db_user} finds no lead in public.dossier of the database {database.db_name} at"
+        f' {database.db_host}:{database.db_port}. Its search_path is "$user", public. '
     )
     assert f"ALTER ROLE {database.db_user} SET search_path = " in said
     assert [rows(connection, table) for table in crm.TABLES] == [0] * 6
@@ -117,7 +118,7 @@ def test_folder_is_never_loaded_into_a_given_database(
     connection: psycopg.Connection, database: Settings, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        CannotRun, match=r"CRM_DATA is .*only into .*database of its own.*unset DB_HOST.*unset CRM_DATA"
+        CannotRun, match=r"CRM_DATA is .*only into .*embedded PostgreSQL.*Unset DB_HOST.*unset CRM_DATA"
     ):
         given_crm(replace(database, crm_data=tmp_path))
     assert crm_tables(connection) == []
@@ -131,7 +132,7 @@ def test_with_sql_of_ones_own_only_the_tables_that_our_other_queries_read_are_ne
     with pytest.raises(CannotRun, match=r"; missing: dossier_status_history\."):
         given_crm(settings)
     connection.execute("CREATE VIEW dossier_status_history AS SELECT 1 AS id")
-    assert given_crm(settings) == "leads of the given CRM, as they were"
+    assert given_crm(settings) == "leads of the CRM, unchanged"
 
 
 @pytest.mark.parametrize("with_tables", [False, True], ids=["no tables", "empty tables"])
@@ -143,7 +144,7 @@ def test_run_with_a_given_database_leaves_the_crm_as_it_found_it(
     before = crm_tables(connection)
     run = Run(database, {"DB_HOST": database.db_host}, Console(quiet=True))
     if with_tables:
-        assert "shows no lead" in run._prepare_crm()
+        assert "finds no lead" in run._prepare_crm()
     else:
         with pytest.raises(CannotRun, match="Nothing was created"):
             run._prepare_crm()
@@ -165,7 +166,7 @@ def test_simulation_fills_an_empty_database_and_a_start_says_whose_leads_they_ar
     if is_set_up:
         set_up(database)
     assert made_by_simulation(connection)["dossier"] == 40
-    assert given_crm(database) == "leads of the simulation, as they were"
+    assert given_crm(database) == "leads of the simulation, unchanged"
 
 
 def test_simulation_fills_its_own_tables_again_once_they_are_empty(connection: psycopg.Connection) -> None:
@@ -223,6 +224,6 @@ def test_role_that_may_not_make_tables_is_told_so(connection: psycopg.Connection
     connection.execute("DROP SCHEMA crm CASCADE")
     with (
         psycopg.connect(**stranger.database_arguments()) as of_role,
-        pytest.raises(SourceMismatch, match="refused while simulating a CRM: permission denied"),
+        pytest.raises(SourceMismatch, match="refused the query while simulating a CRM: permission denied"),
     ):
         made_by_simulation(of_role)

@@ -87,8 +87,8 @@ def test_death_is_said_with_its_kind_and_log_and_so_is_the_return() -> None:
     world.watch_after(1.0)
     world.watch_after(1.0)
     assert world.said == [
-        "The part was ended by signal 9; it is started again in 1 s. Its log: part.log",
-        "The part is back.",
+        "The part was ended by signal 9. It will be started again in 1 s. Its log is part.log.",
+        "The part is running again.",
     ]
 
 
@@ -124,7 +124,10 @@ def test_start_that_fails_is_said_and_tried_again_later(refusal: Exception) -> N
     world.die()
     world.refusal = refusal
     world.watch_after(1.0)
-    assert world.said[-1] == f"The part could not be started ({refusal}); it is started again in 2 s. Its log: part.log"
+    assert (
+        world.said[-1]
+        == f"The part could not be started ({refusal}). It will be started again in 2 s. Its log is part.log."
+    )
     world.refusal = None
     assert world.seconds_until_started() == 2
 
@@ -136,7 +139,7 @@ def test_part_without_a_port_is_back_once_it_has_stayed_up() -> None:
     world.watch_after(SETTLED_SECONDS - 1)
     assert len(world.said) == 1
     world.watch_after(1.0)
-    assert world.said[1:] == ["The part is back."]
+    assert world.said[1:] == ["The part is running again."]
 
 
 def test_part_that_dies_before_it_is_back_is_never_said_to_be() -> None:

@@ -136,7 +136,7 @@ def test_run_comes_up_stops_at_ctrl_c_and_comes_up_again_as_a_run_that_only_its_
             check=False,
         )
         assert twin.returncode == 1
-        assert "Another run uses" in twin.stdout
+        assert "Another run already uses" in twin.stdout
         assert (state / "models").is_dir()
         with dagster_of(environment) as dagster:
             interrupted = create_run_for_test(dagster, job_name="train", status=dg.DagsterRunStatus.STARTED)
@@ -145,7 +145,7 @@ def test_run_comes_up_stops_at_ctrl_c_and_comes_up_again_as_a_run_that_only_its_
 
     # What follows belongs to the same test: it needs what the first start left.
     with running(environment) as process:
-        assert "as they were" in output_until(process, "Ctrl-C stops everything")
+        assert ", unchanged" in output_until(process, "Ctrl-C stops everything")
         with dagster_of(environment) as dagster:
             (run,) = dagster.get_runs()
             assert (run.run_id, run.status) == (interrupted.run_id, dg.DagsterRunStatus.FAILURE)
@@ -153,10 +153,10 @@ def test_run_comes_up_stops_at_ctrl_c_and_comes_up_again_as_a_run_that_only_its_
         dagsters = {"Dagster webserver": "dagster_webserver", "Dagster daemon": "_daemon", "code server": "api grpc"}
         for words in dagsters.values():
             os.kill(part_of(process, environment, words), signal.SIGKILL)
-        said = output_until(process, *(f"The {name} is back." for name in dagsters))
+        said = output_until(process, *(f"The {name} is running again." for name in dagsters))
         for name in dagsters:
             log = state / "logs" / f"{name.replace(' ', '-')}.log"
-            assert f"The {name} was ended by signal 9; it is started again in 1 s. Its log: {log}\n" in said
+            assert f"The {name} was ended by signal 9. It will be started again in 1 s. Its log is {log}.\n" in said
         assert answer_of(environment, "/health/ready")[0] == 200
         wait_until_healthy(environment)
         with dagster_of(environment) as dagster:
@@ -167,7 +167,7 @@ def test_run_comes_up_stops_at_ctrl_c_and_comes_up_again_as_a_run_that_only_its_
         os.kill(int((state / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
         output_until(process, "The embedded PostgreSQL was ended by signal 9; ")
         assert answer_of(environment, "/health/live")[0] == 200
-        output_until(process, "The embedded PostgreSQL is back.")
+        output_until(process, "The embedded PostgreSQL is running again.")
         wait_until_healthy(environment)
 
         os.kill(part_of(process, environment, "serving"), signal.SIGKILL)
