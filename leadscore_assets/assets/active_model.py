@@ -41,7 +41,10 @@ def active_model(
             raise refused(applied.judgement.decision, plan_for(settings, org_id, window, context.log))
         model = _model_that_scores(context, settings, registry, applied.pointer)
     context.log.info(
-        "the verdict on version %s is %s; version %s scores the org's leads", version, _verdict(applied), _version(model)
+        "the verdict on version %s is %s; version %s scores the org's leads",
+        version,
+        _verdict(applied),
+        _version(model),
     )
     return dg.MaterializeResult(
         metadata={**_metadata(model, applied, version), **version_links(settings, org_id, version)},

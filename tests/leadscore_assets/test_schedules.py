@@ -50,7 +50,7 @@ def test_the_schedule_leaves_alone_an_org_with_nothing_new(
     tick = evaluate_schedule(as_of_now(crm_settings), stored_instance, NOW)
 
     assert tick.run_requests == []
-    assert tick.skip_message == "none of the 3 orgs is due; the tick's log says why for each"
+    assert tick.skip_message == "none of the 3 orgs is due; the tick's log gives the reason for each"
 
 
 def test_a_training_that_broke_off_does_not_count_as_one(

@@ -51,7 +51,7 @@ def test_the_sensor_has_nothing_to_say_when_the_orgs_are_known(
 ) -> None:
     tick = evaluate_sensor(crm_settings, instance)
 
-    assert tick.skip_message == "the 3 orgs of the CRM are known"
+    assert tick.skip_message == "the partitions already match the CRM's 3 orgs"
 
 
 def test_an_org_whose_id_cannot_be_a_key_is_left_out(crm_settings: Settings, instance: dg.DagsterInstance) -> None:

@@ -58,7 +58,7 @@ def test_training_is_followed_also_while_dagster_is_away() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"), [(AWAY, "Dagster is away"), (RUNNING, "it is running")], ids=["away", "running"]
+    ("answer", "why"), [(AWAY, "Dagster is away"), (RUNNING, "it still runs")], ids=["away", "running"]
 )
 def test_training_without_an_end_is_given_up_and_the_next_one_begins(
     answer: Answer, why: str, monkeypatch: pytest.MonkeyPatch

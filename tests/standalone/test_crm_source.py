@@ -39,8 +39,8 @@ def test_folder_named_by_the_settings_is_loaded_once(
 ) -> None:
     settings = replace(database, crm_data=export)
     assert fill_crm(connection, settings).startswith("150 leads with ")
-    assert fill_crm(connection, settings) == f"leads of {export}, as they were"
-    assert fill_crm(connection, database) == f"leads of {export}, as they were"
+    assert fill_crm(connection, settings) == f"leads of {export}, unchanged"
+    assert fill_crm(connection, database) == f"leads of {export}, unchanged"
     assert connection.execute("SELECT count(*) FROM dossier").fetchone() == (150,)
 
 
@@ -49,14 +49,14 @@ def test_leads_of_another_source_are_not_taken_for_those_asked_for(
 ) -> None:
     fill_crm(connection, replace(database, crm_data=export))
     (tmp_path / "elsewhere").mkdir()
-    with pytest.raises(CannotRun, match=r"CRM_DATA is .*elsewhere, but .* holds leads of .*export already.*make clean"):
+    with pytest.raises(CannotRun, match=r"CRM_DATA is .*elsewhere, but .* already holds leads of .*export.*make clean"):
         fill_crm(connection, replace(database, crm_data=tmp_path / "elsewhere"))
 
 
 def test_a_folder_that_is_not_there_is_said_so(
     connection: psycopg.Connection, database: Settings, tmp_path: Path
 ) -> None:
-    with pytest.raises(CannotRun, match=r"CRM_DATA is .*none, which is no folder"):
+    with pytest.raises(CannotRun, match=r"CRM_DATA is .*none, which is not a folder"):
         fill_crm(connection, replace(database, crm_data=tmp_path / "none"))
 
 
@@ -65,8 +65,8 @@ def test_crm_that_was_there_before_is_left_as_it_is(
 ) -> None:
     connection.execute("CREATE TABLE dossier (id bigint, org_id text)")
     connection.execute("INSERT INTO dossier VALUES (1, 'a')")
-    assert fill_crm(connection, database) == "leads of a CRM of its own, as they were"
-    with pytest.raises(CannotRun, match="holds leads of a CRM of its own already"):
+    assert fill_crm(connection, database) == "leads of another CRM, unchanged"
+    with pytest.raises(CannotRun, match="already holds leads of another CRM"):
         fill_crm(connection, replace(database, crm_data=export))
     assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (1,)
 

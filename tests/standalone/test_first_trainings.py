@@ -40,7 +40,7 @@ def test_orgs_that_cannot_be_trained_are_told_apart_and_stop_nothing(tmp_path: P
     due, others = split_by_need(Registry(tmp_path), [*map(need, orgs), need("small", is_due=False)])
     assert due == ["new"]
     assert set(others) == {"Acme GmbH", "damaged", "newer", "small"}
-    assert "an org id is 1 to 80 characters" in others["Acme GmbH"]
+    assert "an org id must have 1 to 80 characters" in others["Acme GmbH"]
     assert POINTER_FILE in others["damaged"]
     assert others["small"] == "37 of 100 records"
 
@@ -80,7 +80,7 @@ def test_first_org_with_a_lead_is_shown_and_those_before_it_are_named(
 def test_without_any_lead_there_is_none_to_show(with_open_leads: Callable[[int], list[int]], tmp_path: Path) -> None:
     with_open_leads(0)
     put_pointer(tmp_path, "a", msgspec.json.encode(POINTER))
-    assert first_lead(ScriptedApi(), Settings(model_path=tmp_path)) == (None, {"a": "no lead is open"})
+    assert first_lead(ScriptedApi(), Settings(model_path=tmp_path)) == (None, {"a": "it has no open lead"})
 
 
 def test_server_that_is_gone_is_no_reason_of_an_org(

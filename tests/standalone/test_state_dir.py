@@ -28,7 +28,7 @@ from standalone.state_dir import (
 
 
 def test_second_run_on_a_folder_is_refused_until_the_first_ends(tmp_path: Path) -> None:
-    with locked(tmp_path / "state"), pytest.raises(CannotRun, match=r"Another run uses .*STATE_DIR"):
+    with locked(tmp_path / "state"), pytest.raises(CannotRun, match=r"Another run already uses .*STATE_DIR"):
         locked(tmp_path / "state").__enter__()
     with locked(tmp_path / "state"):
         assert (tmp_path / "state" / "logs").is_dir()

@@ -24,7 +24,7 @@ TYPES = [123, True, None, [], {}, b"acme", 1.5]
 @pytest.mark.parametrize("org_id", [*TRAVERSALS, *ABSOLUTE, *CONTROLS, *UNICODE, *SHAPES, *TYPES], ids=ascii)
 def test_what_is_no_org_id_is_refused_everywhere_and_touches_nothing(org_id: str, registry: Registry) -> None:
     for call in (check_org_id, registry.versions, registry.active, registry.history, registry.pointer_stamp):
-        with pytest.raises(InvalidId, match="an org id is 1 to 80 characters") as caught:
+        with pytest.raises(InvalidId, match="an org id must have 1 to 80 characters") as caught:
             call(org_id)
         assert str(org_id) in ("", " ", ".") or str(org_id) not in caught.value.message
     with pytest.raises(InvalidId):
@@ -64,7 +64,7 @@ def test_two_ids_never_share_a_folder(registry: Registry, publish: Publish) -> N
 def test_what_is_no_version_id_is_refused(version: str, registry: Registry, publish: Publish) -> None:
     publish(registry)
     for call in (registry.load, registry.manifest, registry.judgement, registry.manifest_sha256):
-        with pytest.raises(InvalidId, match="a version id is 14 digits"):
+        with pytest.raises(InvalidId, match="a version id must be 14 digits"):
             call("acme", version)
     assert check_version_id("20260315060000") == "20260315060000"
 

@@ -28,7 +28,7 @@ def test_a_version_in_another_orgs_folder_is_never_loaded(registry: Registry, pu
     version = publish(registry, "Org1")
     (registry.root / "Org1").rename(registry.root / "org1")
     for read in (registry.load, registry.manifest):
-        with pytest.raises(Damaged, match="is another version's"):
+        with pytest.raises(Damaged, match="holds the manifest of another version"):
             read("org1", version)
 
 
@@ -144,7 +144,7 @@ def test_a_judgement_is_written_once(registry: Registry, publish: Publish, judge
     version = publish(registry)
     assert registry.judgement("acme", version) is None
     first = judge(registry, version, "hold")
-    with pytest.raises(AlreadyJudged, match="train again for a new candidate"):
+    with pytest.raises(AlreadyJudged, match="train again to get a new candidate"):
         judge(registry, version, "activate")
     assert registry.judgement("acme", version) == first
 
@@ -256,5 +256,5 @@ def test_a_version_is_loaded_for_scoring_by_its_engines_file_alone(registry: Reg
     assert read == [ENGINE_FILE]
     assert loaded.sha256 == loaded.manifest.files[ENGINE_FILE]
     assert loaded.scorer.explain(row) == registry.load("acme", version).scorer.explain(row)
-    with pytest.raises(Damaged, match="is not what was written"):
+    with pytest.raises(Damaged, match="its SHA-256 is not the recorded one"):
         registry.load_for_scoring("acme", version, "0" * 64, map_file)

@@ -128,14 +128,14 @@ def test_a_manifest_reads_back_as_it_was(make_manifest: MakeManifest) -> None:
 @pytest.mark.parametrize("number", [FORMAT + 1, 0, -1])
 def test_another_format_is_refused_with_what_to_do(number: object, make_manifest: MakeManifest) -> None:
     content = json.dumps(_document(make_manifest) | {"format": number}).encode()
-    with pytest.raises(UnsupportedFormat, match=f"this release reads up to format {FORMAT}; update it, or roll back"):
+    with pytest.raises(UnsupportedFormat, match=f"reads only up to format {FORMAT}; update Leadscore, or roll back"):
         decode_manifest(content)
 
 
 @pytest.mark.parametrize("number", ["1", None, 99.5])
 def test_a_format_that_is_no_number_is_damage(number: object, make_manifest: MakeManifest) -> None:
     content = json.dumps(_document(make_manifest) | {"format": number}).encode()
-    with pytest.raises(Damaged, match="carries no format number"):
+    with pytest.raises(Damaged, match="has no format number"):
         decode_manifest(content)
 
 
@@ -166,7 +166,7 @@ def test_a_manifest_without_one_of_its_fields_is_damaged(make_manifest: MakeMani
     ],
 )
 def test_a_manifest_with_a_mistyped_field_is_damaged(name: str, value: object, make_manifest: MakeManifest) -> None:
-    with pytest.raises(Damaged, match=f"does not hold what format {FORMAT} needs.*{name}"):
+    with pytest.raises(Damaged, match=f"does not have the fields of format {FORMAT}.*{name}"):
         decode_manifest(json.dumps(_document(make_manifest) | {name: value}).encode())
 
 
@@ -182,9 +182,9 @@ def test_what_is_no_manifest_is_damaged(content: bytes) -> None:
 
 
 def test_a_manifest_that_records_nothing_to_score_by_is_damaged(tmp_path: Path, make_manifest: MakeManifest) -> None:
-    with pytest.raises(Damaged, match="records no engine"):
+    with pytest.raises(Damaged, match="does not record engine"):
         load_version(tmp_path, make_manifest("acme", "20260315060000", {}))
-    with pytest.raises(Damaged, match="records no forest"):
+    with pytest.raises(Damaged, match="does not record forest"):
         load_version(tmp_path, make_manifest("acme", "20260315060000", {}, format=3))
 
 

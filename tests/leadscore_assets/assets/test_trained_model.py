@@ -15,7 +15,7 @@ def test_an_org_with_one_class_is_refused_before_anything_is_fitted(train: Any, 
     result = train("one-class")
 
     assert not result.success
-    assert "none converted: there is nothing to tell apart" in failure_text(result, "trained_model")
+    assert "but a model needs leads of both outcomes" in failure_text(result, "trained_model")
     assert registry.versions("one-class") == []
 
 

@@ -63,7 +63,7 @@ def test_an_orgs_first_version_is_compared_with_the_pooled_model_as_it_serves_th
         np.mean((probabilities - held_out["converted"]) ** 2), abs=1e-12
     )
     assert (judgement.champion, judgement.champion_version) == (None, None)
-    assert f"the pooled model {pooled}, which scores the org's leads now, with probability" in judgement.decision.text
+    assert f"the pooled model {pooled}, which scores the org's leads now, is" in judgement.decision.text
     shown = metadata_of(result, "evaluation")
     assert shown["champion_version"] == "none"
     assert f"pooled {pooled}" in shown["comparison"].records[0].data
@@ -79,7 +79,7 @@ def test_a_first_version_that_beats_the_pooled_model_takes_over(train: Any, pool
 
     active = Registry(pooled_settings.model_path).active("sound")
     assert active.previous is None
-    assert active.reason.startswith(f"Better than the pooled model {pooled}, which scores the org's leads now, with")
+    assert active.reason.startswith(f"The probability that it ranks leads better than the pooled model {pooled}, which")
 
 
 def test_a_first_version_that_is_no_better_than_the_pooled_model_does_not(
@@ -147,4 +147,4 @@ def test_a_damaged_champion_is_replaced_by_a_sound_candidate(train: Any, registr
     active = registry.active("sound")
     assert active is not None
     assert (active.version, active.previous) == (metadata_of(result, "trained_model")["version"], version)
-    assert "cannot be compared: forest.safetensors is not what was written" in active.reason
+    assert "cannot be compared: forest.safetensors is damaged: its SHA-256" in active.reason

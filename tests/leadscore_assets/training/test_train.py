@@ -43,7 +43,7 @@ def test_held_out_rows_play_no_part_in_the_forest(make_features: Make) -> None:
 def test_one_class_outside_the_holdout_is_refused(make_features: Make) -> None:
     features = make_features(leads=40)
     rows = features.rows.assign(converted=features.rows["is_held_out"])
-    with pytest.raises(ValueError, match="one class only"):
+    with pytest.raises(ValueError, match="one outcome only"):
         build(replace(features, rows=rows))
 
 

@@ -106,4 +106,4 @@ def test_too_large_a_batch_is_refused_before_an_item_is_judged_or_a_version_load
     items = b",".join([b"{}"] * 33_000)
     answer = client.post(BATCH, data=b'{"batch":[' + items + b"]}", content_type="application/json")
     assert (answer.status_code, answer.json["code"]) == (413, "too_large")
-    assert "50 items, not 33000" in answer.json["detail"]
+    assert "33000 items, and at most 50 are allowed" in answer.json["detail"]

@@ -40,9 +40,9 @@ def test_a_failure_is_told_by_its_kind_and_never_by_its_own_text(client, dagster
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        ("source_mismatch", "read from the CRM"),
+        ("source_mismatch", "the CRM's data does not have the form"),
         ("database_unavailable", "database"),
-        ("not_materialized", "earlier step"),
+        ("not_materialized", "earlier asset"),
         ("damaged", "stored files"),
         ("unsupported_format", "format"),
         ("registry_unavailable", "registry"),
