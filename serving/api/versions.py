@@ -97,7 +97,7 @@ def versions(services: Services, query: VersionsQuery) -> JsonResponse:
         409: ("not_activatable", "damaged"),
         412: ("active_version_moved",),
         422: ("invalid_request",),
-        503: ("registry_unavailable",),
+        503: ("registry_unavailable", "registry_busy"),
     },
 )
 def rollback(services: Services, body: RollbackRequest) -> JsonResponse:

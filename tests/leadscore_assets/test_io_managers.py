@@ -37,7 +37,7 @@ def test_each_asset_can_be_materialized_by_a_run_of_its_own(train: Any, registry
 def test_an_asset_whose_source_was_never_made_says_what_to_do(train: Any) -> None:
     result = train("sound", only=["lead_features"])
 
-    assert "conversion_records was never made" in failure_text(result, "lead_features")
+    assert "conversion_records was never materialized" in failure_text(result, "lead_features")
 
 
 def test_what_the_assets_hand_over_says_whose_each_lead_is(train: Any, pooled_settings: Settings) -> None:

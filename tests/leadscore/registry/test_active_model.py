@@ -74,5 +74,5 @@ def test_an_org_is_served_at_its_base_value_and_one_without_by_the_version_as_it
 
 
 def test_an_org_without_a_version_of_its_own_is_told_who_scores_its_leads() -> None:
-    assert no_active_model(is_pooled=False).message.startswith("the org has no active model; train it")
-    assert "of its own, and the pooled model scores its leads" in no_active_model(is_pooled=True).message
+    assert no_active_model(is_pooled=False).message.startswith("the org has no active model; train the org")
+    assert "of its own, so the pooled model scores its leads" in no_active_model(is_pooled=True).message

@@ -29,7 +29,7 @@ def test_what_was_written_is_read_and_anything_else_is_refused_by_name(tmp_path:
     path = tmp_path / "report.html"
     write_durably(path, b"written")
     assert read_verified(path, sha256_of(b"written")) == b"written"
-    with pytest.raises(Damaged, match=r"report\.html is not what was written: its SHA-256 differs"):
+    with pytest.raises(Damaged, match=r"report\.html is damaged: its SHA-256 is not the recorded one"):
         read_verified(path, sha256_of(b"other"))
 
 
@@ -55,7 +55,7 @@ def test_a_file_that_is_not_there_is_none_and_one_that_cannot_be_read_is_damaged
     assert read_if_there(tmp_path / "file") == b"there"
     assert read_if_there(tmp_path / "none") is None
     assert read_if_there(tmp_path / "file" / "below") is None
-    with pytest.raises(Damaged, match=r"Is a directory.*make it a readable file"):
+    with pytest.raises(Damaged, match=r"Is a directory.*make it a file that this user may read"):
         read_if_there(tmp_path)
 
 

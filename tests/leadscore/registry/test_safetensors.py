@@ -52,7 +52,7 @@ def test_every_changed_byte_of_the_forest_is_noticed(tmp_path: Path, arrays: dic
     content = encode_arrays(arrays)
     path, recorded = stored(tmp_path, content)
     for index in range(len(content)):
-        with flipped(path, index, 0x01), pytest.raises(Damaged, match="its SHA-256 differs"):
+        with flipped(path, index, 0x01), pytest.raises(Damaged, match="its SHA-256 is not the recorded one"):
             read_arrays(path, recorded)
 
 

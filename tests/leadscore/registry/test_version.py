@@ -40,7 +40,7 @@ def test_every_changed_byte_of_the_manifest_is_noticed_when_its_hash_is_known(
     version = publish(registry)
     path, recorded = registry.root / "acme" / version / MANIFEST_FILE, registry.manifest_sha256("acme", version)
     for index in range(path.stat().st_size):
-        with flipped(path, index, 0x01), pytest.raises(Damaged, match="is not what was written"):
+        with flipped(path, index, 0x01), pytest.raises(Damaged, match="its SHA-256 is not the recorded one"):
             registry.load("acme", version, recorded)
 
 
