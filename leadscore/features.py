@@ -23,7 +23,7 @@ from leadscore.errors import Fault, InvalidFeatures
 FeatureKind = Literal["number", "count", "flag"]
 _EXPECTED: dict[str, str] = {"number": "a number", "count": "a whole number", "flag": "0 or 1"}
 # looking for the nearest name takes long enough to matter when a request invents thousands of names
-_NEAREST_NAMES_GIVEN = 5
+NEAREST_NAMES_GIVEN = 5
 _UNKNOWN = "no such feature"
 
 
@@ -143,22 +143,23 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
         """SHA-256 of the canonical JSON of the contract without its examples."""
         return hashlib.sha256(msgspec.json.encode(self.without_examples, order="deterministic")).hexdigest()
 
-    def vector(self, values: Mapping[str, Any], pointer: str = "") -> Floats:
+    def vector(self, values: Mapping[str, Any], pointer: str = "", *, hints: int = NEAREST_NAMES_GIVEN) -> Floats:
         """Return the feature vector, shape (features,), of one request; NaN stands for unknown.
 
         A name that only the current contract knows is accepted and not used, so that callers may send a new
-        feature before every org has been trained with it. Raises InvalidFeatures naming every fault.
+        feature before every org has been trained with it. Raises InvalidFeatures naming every fault; of so many unknown
+        names as there are `hints`, the nearest known one is said.
         """
-        faults = [*self._unknown(values, pointer), *self._invalid(values, pointer)]
+        faults = [*self._unknown(values, pointer, hints), *self._invalid(values, pointer)]
         if faults:
             raise InvalidFeatures(tuple(faults))
         in_order = (values.get(feature.name) for feature in self.features)
         return np.array([math.nan if value is None else value for value in in_order], dtype=np.float64)
 
-    def _unknown(self, values: Mapping[str, Any], pointer: str) -> list[Fault]:
+    def _unknown(self, values: Mapping[str, Any], pointer: str, hints: int) -> list[Fault]:
         known = frozenset(self.names) | frozenset(CONTRACT.names)
         unknown = [name for name in values if name not in known]
-        nearest = [_nearest(name[:64], known) for name in unknown[:_NEAREST_NAMES_GIVEN]]
+        nearest = [_nearest(name[:64], known) for name in unknown[:hints]]
         details = nearest + [_UNKNOWN] * (len(unknown) - len(nearest))
         return [
             Fault(f"{pointer}/{_escape(name)}", "unknown", detail)

@@ -19,10 +19,10 @@ from msgspec.structs import astuple
 
 from leadscore.arrays import Floats
 from leadscore.errors import Fault, InvalidFeatures
-from leadscore.features import CONTRACT, Contract
+from leadscore.features import CONTRACT, NEAREST_NAMES_GIVEN, Contract
 from serving.api.problems import Refusal, invalid
 from serving.api.request_parsing import MAX_UNKNOWN_NAMES, parse_json, text_of
-from serving.api.schema import Items, LeadId
+from serving.api.schema import LeadId
 
 # beyond every feature's range, and the last for which no caller's integer is too long for a float
 BIGGEST_INTEGER = 2**63
@@ -30,6 +30,7 @@ BIGGEST_INTEGER = 2**63
 Values = tuple[float | int | None, ...]
 # what decoding raises; the contract or the parser then words the fault
 _UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_RawItems = Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)]
 
 
 class Faulty(NamedTuple):
@@ -84,7 +85,7 @@ def values_of(contract: Contract, features: msgspec.Raw) -> Values:
     try:
         return astuple(_decoder_of(contract.lead_type).decode(features))
     except _UNFIT:
-        return _judged(contract, _object_in(features), "/features")
+        return _judged(contract, _object_in(features), "/features", NEAREST_NAMES_GIVEN)
 
 
 def check_is_object(features: msgspec.Raw) -> None:
@@ -132,19 +133,26 @@ def _values_of_flat(item: Any) -> Values:
 
 
 def _judged_items(contract: Contract, batch: msgspec.Raw) -> Leads:
-    try:
-        items = msgspec.convert(parse_json(batch), Items)
-    except msgspec.ValidationError as error:
-        raise invalid((Fault("/batch", "wrong_type", text_of(error)),), 422, "invalid_request") from error
-    leads = Leads([], [], [], tuple)
-    for index, item in enumerate(items):
-        lead_id, values, faults = _judged_item(contract, index, item)
+    leads, hints = Leads([], [], [], tuple), NEAREST_NAMES_GIVEN
+    for index, item in enumerate(_items_in(batch)):
+        lead_id, values, faults = _judged_item(contract, index, item, hints)
+        # leads of one batch come from one program, so what is wrong with the first is wrong with the others
+        hints = max(0, hints - sum(fault.code == "unknown" for fault in faults))
         if values is None or faults:
             leads.faulty.append(Faulty(index, lead_id, faults))
         else:
             leads.lead_ids.append(lead_id)
             leads.leads.append(values)
     return leads
+
+
+def _items_in(batch: msgspec.Raw) -> Iterator[dict[str, Any]]:
+    """Yield the items. Each is parsed by itself, so that Python's other threads get their turns between them."""
+    try:
+        for item in msgspec.json.decode(batch, type=_RawItems):
+            yield msgspec.convert(parse_json(item), dict[str, Any])
+    except msgspec.ValidationError as error:
+        raise invalid((Fault("/batch", "wrong_type", text_of(error)),), 422, "invalid_request") from error
 
 
 @lru_cache(maxsize=16)
@@ -162,7 +170,7 @@ def _list_of(kind: type[Any]) -> Any:
 
 
 def _judged_item(
-    contract: Contract, index: int, given: Mapping[str, Any]
+    contract: Contract, index: int, given: Mapping[str, Any], hints: int
 ) -> tuple[int | str | None, Values | None, tuple[Fault, ...]]:
     """Return a lead's id, values and faults; the item is nested when it has `features`, else flat."""
     pointer = f"/batch/{index}"
@@ -174,7 +182,7 @@ def _judged_item(
     if not isinstance(features, dict):
         return lead_id, None, (*faults, Fault(f"{pointer}/features", "wrong_type", "expected an object"))
     try:
-        values = _judged(contract, features, f"{pointer}/features" if is_nested else pointer)
+        values = _judged(contract, features, f"{pointer}/features" if is_nested else pointer, hints)
     except InvalidFeatures as error:
         return lead_id, None, (*faults, *error.faults)
     return lead_id, values, tuple(faults)
@@ -188,7 +196,7 @@ def _lead_id(given: Any, pointer: str) -> tuple[int | str | None, list[Fault]]:
         return None, [Fault(f"{pointer}/lead_id", "wrong_type", rule)]
 
 
-def _judged(contract: Contract, features: Mapping[str, Any], pointer: str) -> Values:
+def _judged(contract: Contract, features: Mapping[str, Any], pointer: str, hints: int) -> Values:
     most = len({*contract.names, *CONTRACT.names}) + MAX_UNKNOWN_NAMES
     if len(features) > most:
         raise InvalidFeatures((Fault(pointer, "too_many", f"expected at most {most} features"),))
@@ -197,5 +205,5 @@ def _judged(contract: Contract, features: Mapping[str, Any], pointer: str) -> Va
         name: math.inf if isinstance(value, int) and abs(value) > BIGGEST_INTEGER else value
         for name, value in features.items()
     }
-    contract.vector(finite, pointer)
+    contract.vector(finite, pointer, hints=hints)
     return tuple(features.get(name) for name in contract.names)
