@@ -17,6 +17,7 @@ LeadscoreError
 │   ├── AlreadyJudged       the version already has its evaluation
 │   └── AlreadyTraining     a run of the org is queued or running
 ├── TooManyTrainings        ask again later
+├── ServerBusy              ask again later
 ├── ModelUnavailable        go back to another version, or train again
 │   └── Damaged             stored files are missing or do not match their hashes
 │       └── UnsupportedFormat  written by a newer release
@@ -205,6 +206,17 @@ class TooManyTrainings(LeadscoreError):
     code = "too_many_trainings"
     status = 429
     meaning = "The server already handles or queues as many trainings as it may. Try again later."
+
+    def __init__(self) -> None:
+        super().__init__(self.meaning)
+
+
+class ServerBusy(LeadscoreError):
+    """As many large bodies wait as the server takes, or one has waited as long as it may."""
+
+    code = "server_busy"
+    status = 503
+    meaning = "The server has as many large batches to score as it takes; the header Retry-After says when to retry."
 
     def __init__(self) -> None:
         super().__init__(self.meaning)

@@ -42,7 +42,6 @@ _REFUSALS = {
     body=PredictRequest,
     refusals=_REFUSALS,
     is_quick=True,
-    is_computing=True,
 )
 def predict(services: Services, query: ScoringQuery, body: PredictRequest) -> JsonResponse:
     """Score one lead."""
@@ -72,7 +71,12 @@ def predict(services: Services, query: ScoringQuery, body: PredictRequest) -> Js
     {200: BatchAnswer},
     query=ScoringQuery,
     body=BatchRequest,
-    refusals={**_REFUSALS, 413: ("too_large",), 422: ("invalid_request", "nothing_scorable")},
+    refusals={
+        **_REFUSALS,
+        413: ("too_large",),
+        422: ("invalid_request", "nothing_scorable"),
+        503: (*_REFUSALS[503], "server_busy"),
+    },
     is_computing=True,
 )
 def predict_batch(services: Services, query: ScoringQuery, body: BatchRequest) -> JsonResponse:

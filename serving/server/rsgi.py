@@ -10,39 +10,36 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import secrets
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
-from granian.rsgi import (  # type: ignore[attr-defined]  # two are imported there from its compiled part
+from granian.rsgi import (  # type: ignore[attr-defined]  # three are imported there from its compiled part
     HTTPProtocol,
     ProtocolClosed,
+    ProtocolError,
     Scope,
 )
 
-from serving.api.problems import CODES, Refusal
+from serving.api.problems import Refusal, defect_response
+from serving.api.request_parsing import SMALL_BODY_BYTES
+from serving.server.bodies import LARGE_AT_A_TIME, Bodies, Unread
 from serving.telemetry.json_logging import flush_lines
 
 if TYPE_CHECKING:
     # it imports prometheus_client, which must not be imported before a process knows where its figures go
     from serving.telemetry.recorder import Recorder
 
-# beyond this a body is large: so many may be held at a time, the others wait unread
-LARGE_BYTES = 65_536
-LARGE_BODIES = 16
-# and of those that are only computed with, so many: one is scored without Python's lock while the other's JSON is read
-# or written, and more would only push each other's data out of the processor's caches
-LARGE_AT_A_TIME = 2
-# how long a body may take from its first byte to its last
-BODY_SECONDS = 10.0
 # how long what is sent after a refusal is thrown away
 DISCARD_SECONDS = 2.0
 # how often the recorder writes, and bodies that are late are given up
 TICK_SECONDS = 0.05
+# how long a thread that computes keeps Python's lock from the loop, which answers small requests meanwhile
+SWITCH_SECONDS = 0.001
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +63,8 @@ _KEYS = {
 _LAST = ("Connection", "close")
 
 Environ = dict[str, Any]
-Response = tuple[int, list[tuple[str, str]], bytes]  # status, headers, body
+Headers = list[tuple[str, str]]
+Response = tuple[int, Headers, bytes]
 
 
 class Bridge:
@@ -82,13 +80,13 @@ class Bridge:
         self._quick, self._computing = _paths_of(app, "is_quick"), _paths_of(app, "is_computing")
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._large_threads = ThreadPoolExecutor(LARGE_AT_A_TIME, thread_name_prefix="large-request")
-        self._large = asyncio.Semaphore(LARGE_BODIES)
-        self._bodies = _Bodies()
+        self._bodies = Bodies(max_body_bytes)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the periodic work; called by the server before the first request."""
         if self._recorder:
             self._recorder.is_deferred = True
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._tick(loop)
 
     def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
@@ -107,46 +105,52 @@ class Bridge:
             self._recorder.write()
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
-        """Answer one request."""
-        environ = environ_of(scope)
-        byte_count = _body_bytes(environ)
+        """Answer one request, whatever happens on its way to the app and back."""
         try:
-            if 0 <= byte_count <= LARGE_BYTES:
+            environ = environ_of(scope)
+            byte_count = _body_bytes(environ)
+            if 0 <= byte_count <= SMALL_BODY_BYTES:
                 await self._exchange(environ, protocol, byte_count)
-            elif 0 <= byte_count <= self._max_body_bytes:
-                async with self._large:
-                    await self._exchange(environ, protocol, byte_count)
+            elif 0 <= byte_count <= self._max_body_bytes and environ["PATH_INFO"] in self._computing:
+                await self._exchange_large(environ, protocol, byte_count)
             else:
                 await self._refuse(environ, protocol)
         except ProtocolClosed:
             _log.debug("a client left before its answer")
+        except Exception as error:
+            protocol.response_bytes(*_answer_to_defect(error))
 
     async def _exchange(self, environ: Environ, protocol: HTTPProtocol, byte_count: int) -> None:
         if byte_count:
             environ["wsgi.input"] = await self._bodies.receive(protocol)
-        is_large, path = byte_count > LARGE_BYTES, environ["PATH_INFO"]
-        if is_large and path in self._computing:
-            status, headers, content = await self._answer_in(self._large_threads, environ)
-        elif not is_large and path in self._quick:
+        if environ["PATH_INFO"] in self._quick:
             status, headers, content = self._answer(environ)
         else:
             status, headers, content = await self._answer_in(self._threads, environ)
-        if self._is_stopping.is_set():
-            headers = [*headers, _LAST]
-        protocol.response_bytes(status, headers, content)
+        protocol.response_bytes(status, _last(headers) if self._is_stopping.is_set() else headers, content)
+
+    async def _exchange_large(self, environ: Environ, protocol: HTTPProtocol, byte_count: int) -> None:
+        try:
+            async with self._bodies.turn(protocol, byte_count) as environ["wsgi.input"]:
+                status, headers, content = await self._answer_in(self._large_threads, environ)
+        except Refusal as refusal:
+            environ["wsgi.input"] = Unread(refusal)
+            await self._refuse(environ, protocol)
+        else:
+            protocol.response_bytes(status, _last(headers) if self._is_stopping.is_set() else headers, content)
 
     async def _refuse(self, environ: Environ, protocol: HTTPProtocol) -> None:
-        """Answer a request whose body the app refuses because of its headers.
+        """Answer a request whose body is not received, which the app refuses.
 
-        The body is read and discarded for a while, because closing the connection while the client still sends would
-        destroy the answer.
+        What arrives of it is discarded for a while, because closing the connection while the client still sends would
+        destroy the answer. Of a body that was given up while it arrived, the server hands over no more.
         """
         status, headers, content = await self._answer_in(self._threads, environ)
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, ProtocolError):
             async with asyncio.timeout(DISCARD_SECONDS):
                 async for _ in protocol:
                     pass
-        protocol.response_bytes(status, [*headers, _LAST], content)
+        protocol.response_bytes(status, _last(headers), content)
 
     async def _answer_in(self, threads: ThreadPoolExecutor, environ: Environ) -> Response:
         return await asyncio.get_running_loop().run_in_executor(threads, self._answer, environ)
@@ -168,42 +172,18 @@ def _paths_of(app: Flask, mark: str) -> frozenset[str]:
     return frozenset(rule.rule for rule in rules if getattr(app.view_functions[rule.endpoint], mark, False))
 
 
-class _Bodies:
-    """The bodies that are still arriving. Checking all of them at once is faster than a timer for each."""
-
-    def __init__(self) -> None:
-        # when each began, the oldest first
-        self._began_seconds: dict[asyncio.Task[Any], float] = {}
-
-    async def receive(self, protocol: HTTPProtocol) -> Any:
-        """Return the body as a file; if it does not arrive, a file that raises Refusal 408 when it is read."""
-        task: Any = asyncio.current_task()
-        self._began_seconds[task] = time.monotonic()
-        try:
-            return io.BytesIO(await protocol())
-        except asyncio.CancelledError:
-            if task in self._began_seconds:
-                raise
-            task.uncancel()
-            return _Late()
-        finally:
-            self._began_seconds.pop(task, None)
-
-    def give_up_late(self) -> None:
-        """Stop waiting for bodies that are late."""
-        late_seconds = time.monotonic() - BODY_SECONDS
-        for task, began_seconds in list(self._began_seconds.items()):
-            if began_seconds > late_seconds:
-                break
-            del self._began_seconds[task]
-            task.cancel()
+def _answer_to_defect(error: Exception) -> Response:
+    """Return the answer to a request that never came to the app, or whose answer could not be sent."""
+    request_id = secrets.token_hex(16)
+    _log.exception("defect: %s", type(error).__name__, extra={"request_id": request_id})
+    response = defect_response(request_id)
+    headers = [*response.headers.items(), ("X-Request-ID", request_id), ("Cache-Control", "no-store")]
+    return response.status_code, _last(headers), response.get_data()
 
 
-class _Late:
-    """A body that did not arrive in time."""
-
-    def read(self, _size: int = -1) -> bytes:
-        raise Refusal(408, "request_timeout", CODES["request_timeout"], headers={"Connection": "close"})
+def _last(headers: Headers) -> Headers:
+    """Return the headers of the last answer of a connection."""
+    return headers if _LAST in headers else [*headers, _LAST]
 
 
 def _body_bytes(environ: Environ) -> int:

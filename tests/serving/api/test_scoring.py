@@ -112,6 +112,23 @@ def test_a_batch_of_which_nothing_can_be_scored_is_refused_with_every_fault(clie
     assert (answer.status_code, answer.json["code"], len(answer.json["errors"])) == (422, "nothing_scorable", 4)
 
 
+@pytest.mark.parametrize("count", [51, 1_000, 33_000])
+def test_too_large_a_batch_is_refused_before_an_item_is_judged_or_a_version_loaded(
+    client: Any, parts: Any, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Empty items have three bytes each; the largest body holds 33,000."""
+
+    def judge(*_: Any) -> None:
+        raise AssertionError("an item was judged")
+
+    monkeypatch.setattr("serving.api.lead_parsing._judged_item", judge)
+    monkeypatch.setattr(parts.models, "active", judge)
+    items = b",".join([b"{}"] * count)
+    answer = client.post(BATCH, data=b'{"batch":[' + items + b"]}", content_type="application/json")
+    assert (answer.status_code, answer.json["code"]) == (413, "too_large")
+    assert answer.json["detail"].startswith("a batch may have 50 items")
+
+
 @pytest.mark.parametrize(("count", "status"), [(0, 422), (50, 200), (51, 413)])
 def test_a_batch_has_from_one_to_the_most_leads(client, shelf, features, count, status):
     shelf.activated()
@@ -162,7 +179,7 @@ def test_a_version_that_is_gone_is_unavailable_not_unknown(client, shelf, featur
     assert client.post(PREDICT, json={"features": features}).status_code == 503
 
 
-def test_only_scoring_takes_the_threads_that_large_batches_have(app):
+def test_only_a_batch_takes_a_large_body_and_the_threads_that_compute_with_it(app):
     """A padded body makes no other route wait there, least of all one that waits for a training."""
-    assert _paths_of(app, "is_computing") == {PREDICT, BATCH}
+    assert _paths_of(app, "is_computing") == {BATCH}
     assert _paths_of(app, "is_quick") <= {PREDICT, "/health/live"}

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 import urllib3
 
-from serving.server.rsgi import BODY_SECONDS
+from serving.server.bodies import BODY_SECONDS
 from serving.server.supervisor import PARTING_SECONDS
 
 PREDICT = b"POST /api/v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+BATCH = PREDICT.replace(b"predict", b"predict/batch")
 
 
 def exchange(port: int, sent: bytes, timeout_seconds: float = 10) -> tuple[int, dict[str, str], bytes]:
@@ -84,7 +85,7 @@ def test_a_request_without_a_length_has_no_body(live):
 def test_the_largest_body_is_taken_and_one_byte_more_is_not(live, settings):
     for size, status in ((settings.max_body_bytes, 400), (settings.max_body_bytes + 1, 413)):
         body = b" " * size
-        head = PREDICT + f"Content-Length: {size}\r\nConnection: close\r\n\r\n".encode()
+        head = BATCH + f"Content-Length: {size}\r\nConnection: close\r\n\r\n".encode()
         assert exchange(live.port, head + body)[0] == status
 
 
@@ -106,7 +107,7 @@ def test_two_request_ids_are_none(live):
     sent = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-ID: a\r\nX-Request-ID: b\r\nConnection: close\r\n\r\n"
     status, headers, _ = exchange(live.port, sent)
     assert status == 200
-    assert len(headers["x-request-id"]) == 36
+    assert len(headers["x-request-id"]) == 32
 
 
 def test_clients_that_stall_hold_nobody_up(live, shelf, features):
