@@ -108,7 +108,9 @@ class App(Flask):
         if asked is None:
             return super().create_url_adapter(asked)
         method = asked.environ["REQUEST_METHOD"]
-        return self.url_map.bind("localhost", path_info=asked.path, default_method=method, query_args="")
+        # werkzeug ignores slashes in front, so `//health` would be another way to write `/health`
+        path = f"/.{asked.path}" if asked.environ["PATH_INFO"].startswith("//") else asked.path
+        return self.url_map.bind("localhost", path_info=path, default_method=method, query_args="")
 
 
 def request_id_from(header: str | None) -> str:

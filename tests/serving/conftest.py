@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -254,11 +254,12 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Live:
-    """A server that listens, and a pool of connections to it."""
+    """A server that listens, a pool of connections to it, and the folder of its registry."""
 
     port: int
     process: subprocess.Popen[str]
     http: urllib3.HTTPConnectionPool
+    models: Path
 
     def post(self, path: str, body: Any) -> urllib3.BaseHTTPResponse:
         """Send `body` as JSON."""
@@ -273,22 +274,26 @@ class Live:
 Starter = Callable[..., "subprocess.Popen[str]"]
 
 
+def serving_process(environment: Mapping[str, Any]) -> subprocess.Popen[str]:
+    """Start the server with settings from the environment."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "serving"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **{name: str(value) for name, value in environment.items()}},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 @pytest.fixture
 def start() -> Iterator[Starter]:
     """Give a function that starts the server as people do, with settings from the environment."""
     started: list[subprocess.Popen[str]] = []
 
     def start_with(**environment: Any) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serving"],
-            cwd=ROOT,
-            env={"PATH": os.environ["PATH"], **{name: str(value) for name, value in environment.items()}},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        started.append(serving_process(environment))
+        return started[-1]
 
     yield start_with
     for process in started:
@@ -312,7 +317,28 @@ def live(settings: Settings, shelf: Shelf, start: Starter, free_port: Callable[[
     )
     with urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=16, timeout=30, retries=False) as http:
         until_it_answers(process, http)
-        yield Live(port, process, http)
+        yield Live(port, process, http, shelf.registry.root)
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Live]:
+    """Give a server with the default limits for all tests of a module, over a registry that each of them fills."""
+    port, models = free_port(), tmp_path_factory.mktemp("registry") / "models"
+    process = serving_process(
+        {
+            "PORT": port,
+            "MODEL_PATH": models,
+            "DB_PORT": DEAD_PORT,
+            "DB_PASSWORD": "canary-password",
+            "DAGSTER_URL": f"http://127.0.0.1:{DEAD_PORT}",
+            "LOG_LEVEL": "WARNING",
+        }
+    )
+    with urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=16, timeout=60, retries=False) as http:
+        until_it_answers(process, http)
+        yield Live(port, process, http, models)
+    process.terminate()
+    process.communicate(timeout=60)
 
 
 def until_it_answers(process: subprocess.Popen[str], http: urllib3.HTTPConnectionPool) -> None:

@@ -1,14 +1,22 @@
-"""Odd and hostile requests, as a list. Every answer is a problem, none is a 5xx, none repeats what was sent."""
+"""Odd and hostile requests, as a list. Every answer is a problem, none is a 5xx, none repeats what was sent.
+
+Each is handed to the app, and sent to a server over a socket, too.
+"""
 
 from __future__ import annotations
 
+import shutil
 import time
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
+from leadscore.registry.store import Registry
+from tests.serving.conftest import Shelf
 from tests.serving.refusals import assert_refused
+from tests.serving.socket_client import SocketClient
 
 PREDICT = "/api/v1/predict"
 ROLLBACK = "/api/v1/model/rollback"
@@ -45,7 +53,7 @@ BODIES = [
     ("5000 digits", b'{"features": {"property_price": ' + b"9" * 5000 + b"}}"),
     ("nested too deep", b"[" * 50_000),
     ("nested too deep in a feature", b'{"features": {"a": ' + b"[" * 50_000),
-    ("nested too deep in an unknown field", b'{"x": ' + b'{"a":' * 15_000),
+    ("nested too deep in an unknown field", b'{"x": ' + b'{"a":' * 12_000),
     ("a list", b"[]"),
     ("null", b"null"),
     ("a string", b'"x"'),
@@ -70,6 +78,38 @@ WRONG_VALUES: list[tuple[str, Any]] = [
 
 CONTENT_TYPES = ["text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data", None]
 CONTENT_TYPES += ["application/octet-stream", "application/x-pickle", "application/jsonx", "application/json5"]
+
+
+IN_PROCESS, SOCKET = "in process", "over a socket"
+only_in_process = pytest.mark.parametrize("way", [IN_PROCESS], indirect=True)
+
+
+@pytest.fixture(params=[IN_PROCESS, SOCKET])
+def way(request):
+    """Give the way that requests take."""
+    return request.param
+
+
+@pytest.fixture
+def settings(way, settings, request):
+    """Give the app's settings, with the registry of the server when requests are sent there."""
+    return replace(settings, model_path=request.getfixturevalue("lasting").models) if way == SOCKET else settings
+
+
+@pytest.fixture
+def shelf(settings):
+    """Give an empty registry; the server looks at it for each request."""
+    shutil.rmtree(settings.model_path, ignore_errors=True)
+    settings.model_path.mkdir()
+    return Shelf(Registry(settings.model_path))
+
+
+@pytest.fixture
+def client(way, request, shelf):
+    """Give a client of the app or of the server."""
+    if way == SOCKET:
+        return SocketClient(request.getfixturevalue("lasting").port)
+    return request.getfixturevalue("app").test_client()
 
 
 @pytest.mark.parametrize("org_id", IDS)
@@ -178,7 +218,7 @@ def test_unknown_fields_are_named_with_the_nearest_known_one(client, features):
 
 def test_a_flood_of_unknown_names_is_answered_soon_and_short(client, shelf, features):
     shelf.activated()
-    flood = {f"lead_source_scor{index}": 1 for index in range(3_000)}
+    flood = {f"lead_source_scor{index}": 1 for index in range(2_000)}
     started = time.monotonic()
     top, inside = client.post(PREDICT, json=flood), client.post(PREDICT, json={"features": features | flood})
     batch = client.post(f"{PREDICT}/batch", json={"batch": [flood]})
