@@ -135,7 +135,7 @@ class Settings:
     server_url: str | None = _setting(None, _optional(URL), "URL of the HTTP server in links, as browsers reach it")
     server_workers: int = _setting(2, _whole(1, 64), "number of HTTP server processes; one per processor is best")
     server_threads: int = _setting(8, _whole(2, 256), "requests that each process answers at a time")
-    max_body_bytes: int = _setting(8_000_000, _whole(1_000, 1_000_000_000, "bytes"), "largest request body, in bytes")
+    max_body_bytes: int = _setting(2_000_000, _whole(1_000, 1_000_000_000, "bytes"), "largest request body, in bytes")
     max_batch_size: int = _setting(1_000, _whole(1, 100_000), "largest number of leads in one batch")
     model_cache_bytes: int = _setting(
         512_000_000,
