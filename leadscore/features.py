@@ -10,8 +10,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, lru_cache
+from itertools import chain, islice
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -143,38 +144,35 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
         """SHA-256 of the canonical JSON of the contract without its examples."""
         return hashlib.sha256(msgspec.json.encode(self.without_examples, order="deterministic")).hexdigest()
 
-    def vector(self, values: Mapping[str, Any], pointer: str = "", *, hints: int = NEAREST_NAMES_GIVEN) -> Floats:
+    def vector(
+        self, values: Mapping[str, Any], pointer: str = "", *, hints: int = NEAREST_NAMES_GIVEN, most: int | None = None
+    ) -> Floats:
         """Return the feature vector, shape (features,), of one request; NaN stands for unknown.
 
         A name that only the current contract knows is accepted and not used, so that callers may send a new
-        feature before every org has been trained with it. Raises InvalidFeatures naming every fault; of so many unknown
-        names as there are `hints`, the nearest known one is said.
+        feature before every org has been trained with it. Raises InvalidFeatures naming every fault, or the first ones
+        when there are more than `most`; of so many unknown names as there are `hints`, the nearest known one is said.
         """
-        faults = [*self._unknown(values, pointer, hints), *self._invalid(values, pointer)]
+        faults = tuple(islice(chain(self._unknown(values, pointer, hints), self._invalid(values, pointer)), most))
         if faults:
-            raise InvalidFeatures(tuple(faults))
+            raise InvalidFeatures(faults)
         in_order = (values.get(feature.name) for feature in self.features)
         return np.array([math.nan if value is None else value for value in in_order], dtype=np.float64)
 
-    def _unknown(self, values: Mapping[str, Any], pointer: str, hints: int) -> list[Fault]:
+    def _unknown(self, values: Mapping[str, Any], pointer: str, hints: int) -> Iterator[Fault]:
         known = frozenset(self.names) | frozenset(CONTRACT.names)
-        unknown = [name for name in values if name not in known]
-        nearest = [_nearest(name[:64], known) for name in unknown[:hints]]
-        details = nearest + [_UNKNOWN] * (len(unknown) - len(nearest))
-        return [
-            Fault(f"{pointer}/{_escape(name)}", "unknown", detail)
-            for name, detail in zip(unknown, details, strict=True)
-        ]
+        unknown = (name for name in values if name not in known)
+        for place, name in enumerate(unknown):
+            detail = _nearest(name[:64], known) if place < hints else _UNKNOWN
+            yield Fault(f"{pointer}/{_escape(name)}", "unknown", detail)
 
-    def _invalid(self, values: Mapping[str, Any], pointer: str) -> list[Fault]:
-        faults = []
+    def _invalid(self, values: Mapping[str, Any], pointer: str) -> Iterator[Fault]:
         for feature in self.features:
             where = f"{pointer}/{feature.name}"
             if feature.name not in values and not feature.nullable:
-                faults.append(Fault(where, "missing", f"required; {feature.rule}"))
+                yield Fault(where, "missing", f"required; {feature.rule}")
             elif fault := feature.fault_in(values.get(feature.name)):
-                faults.append(Fault(where, *fault))
-        return faults
+                yield Fault(where, *fault)
 
     def bad_rows(self, columns: Mapping[str, Floats]) -> dict[str, Flags]:
         """Return, per reason `<feature>_<code>`, which rows, shape (rows,), break the contract.

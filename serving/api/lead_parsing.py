@@ -26,6 +26,8 @@ from serving.api.schema import LeadId
 
 # beyond every feature's range, and the last for which no caller's integer is too long for a float
 BIGGEST_INTEGER = 2**63
+# of a batch's leads behind so many faults, only the first fault is named
+MAX_FAULTS = 2_000
 
 Values = tuple[float | int | None, ...]
 # what decoding raises; the contract or the parser then words the fault
@@ -39,6 +41,27 @@ class Faulty(NamedTuple):
     place: int
     lead_id: int | str | None
     faults: tuple[Fault, ...]
+
+
+class _Detail(NamedTuple):
+    """How much is still said of the faults of a request: how many nearest names, and how many faults.
+
+    Leads of one batch come from one program, so what is wrong with the first is wrong with the others. To name all
+    takes longer than to score them.
+    """
+
+    hints: int
+    faults: int
+
+    def after(self, faults: tuple[Fault, ...]) -> _Detail:
+        """Return what is left when these were named."""
+        if not faults:
+            return self
+        unknown = sum(fault.code == "unknown" for fault in faults)
+        return _Detail(max(0, self.hints - unknown), max(0, self.faults - len(faults)))
+
+
+IN_FULL = _Detail(NEAREST_NAMES_GIVEN, MAX_FAULTS)
 
 
 class Leads(NamedTuple):
@@ -85,7 +108,7 @@ def values_of(contract: Contract, features: msgspec.Raw) -> Values:
     try:
         return astuple(_decoder_of(contract.lead_type).decode(features))
     except _UNFIT:
-        return _judged(contract, _object_in(features), "/features", NEAREST_NAMES_GIVEN)
+        return _judged(contract, _object_in(features), "/features", IN_FULL)
 
 
 def check_is_object(features: msgspec.Raw) -> None:
@@ -133,11 +156,10 @@ def _values_of_flat(item: Any) -> Values:
 
 
 def _judged_items(contract: Contract, batch: msgspec.Raw) -> Leads:
-    leads, hints = Leads([], [], [], tuple), NEAREST_NAMES_GIVEN
+    leads, detail = Leads([], [], [], tuple), IN_FULL
     for index, item in enumerate(_items_in(batch)):
-        lead_id, values, faults = _judged_item(contract, index, item, hints)
-        # leads of one batch come from one program, so what is wrong with the first is wrong with the others
-        hints = max(0, hints - sum(fault.code == "unknown" for fault in faults))
+        lead_id, values, faults = _judged_item(contract, index, item, detail)
+        detail = detail.after(faults)
         if values is None or faults:
             leads.faulty.append(Faulty(index, lead_id, faults))
         else:
@@ -170,7 +192,7 @@ def _list_of(kind: type[Any]) -> Any:
 
 
 def _judged_item(
-    contract: Contract, index: int, given: Mapping[str, Any], hints: int
+    contract: Contract, index: int, given: Mapping[str, Any], detail: _Detail
 ) -> tuple[int | str | None, Values | None, tuple[Fault, ...]]:
     """Return a lead's id, values and faults; the item is nested when it has `features`, else flat."""
     pointer = f"/batch/{index}"
@@ -182,7 +204,7 @@ def _judged_item(
     if not isinstance(features, dict):
         return lead_id, None, (*faults, Fault(f"{pointer}/features", "wrong_type", "expected an object"))
     try:
-        values = _judged(contract, features, f"{pointer}/features" if is_nested else pointer, hints)
+        values = _judged(contract, features, f"{pointer}/features" if is_nested else pointer, detail)
     except InvalidFeatures as error:
         return lead_id, None, (*faults, *error.faults)
     return lead_id, values, tuple(faults)
@@ -196,7 +218,7 @@ def _lead_id(given: Any, pointer: str) -> tuple[int | str | None, list[Fault]]:
         return None, [Fault(f"{pointer}/lead_id", "wrong_type", rule)]
 
 
-def _judged(contract: Contract, features: Mapping[str, Any], pointer: str, hints: int) -> Values:
+def _judged(contract: Contract, features: Mapping[str, Any], pointer: str, detail: _Detail) -> Values:
     most = len({*contract.names, *CONTRACT.names}) + MAX_UNKNOWN_NAMES
     if len(features) > most:
         raise InvalidFeatures((Fault(pointer, "too_many", f"expected at most {most} features"),))
@@ -205,5 +227,5 @@ def _judged(contract: Contract, features: Mapping[str, Any], pointer: str, hints
         name: math.inf if isinstance(value, int) and abs(value) > BIGGEST_INTEGER else value
         for name, value in features.items()
     }
-    contract.vector(finite, pointer, hints=hints)
+    contract.vector(finite, pointer, hints=detail.hints, most=max(detail.faults, 1))
     return tuple(features.get(name) for name in contract.names)
