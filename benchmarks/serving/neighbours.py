@@ -1,6 +1,7 @@
 """What other clients notice of one that sends the worst: `python -m benchmarks.serving.neighbours [FOLDER ...]`.
 
-Our server runs with its default limits, here and, for each FOLDER, with the code of that checkout. Two figures each:
+Our server runs here and, for each FOLDER, with the code of that checkout; all have the default limits of this one. Two
+figures each:
 
 - the slow answers (p99) of predict, 8 connections, alone; beside a client that sends the largest body of each shape
   that costs much, one after another; and beside one that sends honest batches of 1,000 leads in the same way;
@@ -87,8 +88,9 @@ def measured(served: Served, folder: Path, rounds: int, seconds: float) -> Notic
 
 def service_of(served: Served, folder: Path) -> Service:
     """Return our server with its default limits."""
-    service = ours(served.models, folder=folder)
-    return replace(service, environment={**service.environment, "MAX_BATCH_SIZE": str(LEADS)})
+    service, usual = ours(served.models, folder=folder), Settings()
+    limits = {"MAX_BATCH_SIZE": str(usual.max_batch_size), "MAX_BODY_BYTES": str(usual.max_body_bytes)}
+    return replace(service, environment={**service.environment, **limits})
 
 
 def measure_predictions(

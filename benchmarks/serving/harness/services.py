@@ -13,7 +13,7 @@ from leadscore.settings import PROJECT_ROOT
 from standalone.throwaway import free_port
 
 WORKERS = 2
-LARGEST_BATCH = 10_000
+LARGEST_BATCH, LARGEST_BODY_BYTES = 10_000, 8_000_000
 CACHE_BYTES = 8_000_000_000  # everything that is asked for stays in memory
 PEERS = Path(__file__).with_name("peers.py")
 BENCH_BIN = PROJECT_ROOT / ".venv-bench" / "bin"
@@ -35,6 +35,7 @@ def ours(models: Path, name: str = "ours", workers: int = WORKERS, folder: Path 
     environment = {
         "MODEL_PATH": str(models),
         "MAX_BATCH_SIZE": str(LARGEST_BATCH),
+        "MAX_BODY_BYTES": str(LARGEST_BODY_BYTES),
         "MODEL_CACHE_BYTES": str(CACHE_BYTES),
         "WARM_UP_SECONDS": "0",
     }

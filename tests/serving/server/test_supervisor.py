@@ -84,7 +84,7 @@ def test_a_request_without_a_length_has_no_body(live):
 
 def test_the_largest_body_is_taken_and_one_byte_more_is_not(live, settings):
     for size, status in ((settings.max_body_bytes, 400), (settings.max_body_bytes + 1, 413)):
-        body = b" " * size
+        body = (b" " * 999 + b",") * (size // 1_000) + b" " * (size % 1_000)
         head = BATCH + f"Content-Length: {size}\r\nConnection: close\r\n\r\n".encode()
         assert exchange(live.port, head + body)[0] == status
 
@@ -210,7 +210,7 @@ def until_listening(process: subprocess.Popen[str]) -> dict[str, Any]:
 def test_a_stop_finishes_what_is_under_way_and_exits_with_0(start, free_port, shelf, features):
     shelf.activated()
     port = free_port()
-    process = start(PORT=port, MODEL_PATH=shelf.registry.root, MAX_BATCH_SIZE=20_000)
+    process = start(PORT=port, MODEL_PATH=shelf.registry.root, MAX_BATCH_SIZE=20_000, MAX_BODY_BYTES=8_000_000)
     until_listening(process)
     body = json.dumps({"batch": [features] * 20_000}).encode()
     head = b"POST /api/v1/predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
