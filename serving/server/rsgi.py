@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import secrets
 import sys
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -174,7 +174,7 @@ def _paths_of(app: Flask, mark: str) -> frozenset[str]:
 
 def _answer_to_defect(error: Exception) -> Response:
     """Return the answer to a request that never came to the app, or whose answer could not be sent."""
-    request_id = secrets.token_hex(16)
+    request_id = str(uuid.uuid4())
     _log.exception("defect: %s", type(error).__name__, extra={"request_id": request_id})
     response = defect_response(request_id)
     headers = [*response.headers.items(), ("X-Request-ID", request_id), ("Cache-Control", "no-store")]

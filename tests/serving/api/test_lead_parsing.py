@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import pytest
 
@@ -91,19 +89,3 @@ def test_a_flat_items_fault_points_to_where_it_stands(client, shelf, features):
     batch = [features, features | {"has_property": None}]
     [_, wrong] = client.post(BATCH, json={"batch": batch}).json["predictions"]
     assert [fault["pointer"] for fault in wrong["errors"]] == ["/batch/1/has_property"]
-
-
-def test_too_large_a_batch_is_refused_before_an_item_is_judged_or_a_version_loaded(
-    client: Any, parts: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """33,000 empty items of three bytes each, as many as the largest body holds."""
-
-    def judge(*_: Any) -> None:
-        raise AssertionError("an item was judged")
-
-    monkeypatch.setattr("serving.api.lead_parsing._judged_item", judge)
-    monkeypatch.setattr(parts.models, "active", judge)
-    items = b",".join([b"{}"] * 33_000)
-    answer = client.post(BATCH, data=b'{"batch":[' + items + b"]}", content_type="application/json")
-    assert (answer.status_code, answer.json["code"]) == (413, "too_large")
-    assert "33000 items, and at most 50 are allowed" in answer.json["detail"]

@@ -107,7 +107,7 @@ def test_two_request_ids_are_none(live):
     sent = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-ID: a\r\nX-Request-ID: b\r\nConnection: close\r\n\r\n"
     status, headers, _ = exchange(live.port, sent)
     assert status == 200
-    assert len(headers["x-request-id"]) == 32
+    assert len(headers["x-request-id"]) == 36
 
 
 def test_clients_that_stall_hold_nobody_up(live, shelf, features):
