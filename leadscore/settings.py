@@ -170,6 +170,19 @@ class Settings:
     )
     db_password: str = _setting("postgres", TEXT, "password of DB_USER", secret=True)
 
+    row_security: str = _setting(
+        "OFF",
+        _one_of("OFF", "ON"),
+        "OFF: rows that a policy of row-level security hides are an error; ON: they are left out in silence, which is"
+        " right only where the policy shows the role every row",
+    )
+    org_absent_days: float = _setting(
+        7.0, _number(0, 365, "days"), "an org without leads keeps its partition for so long"
+    )
+    max_orgs_removed_share: float = _setting(
+        0.2, SHARE, "when more than this share of the orgs would lose their partitions at once, none does"
+    )
+
     # the registry
     model_path: Path = _setting(Path("./models"), PATH, "folder of the model registry")
 
@@ -264,17 +277,30 @@ class Settings:
         base = self.dagster_public_url or self.dagster_url
         return f"{base.rstrip('/')}/runs/{run_id}" if run_id else None
 
-    def database_arguments(self, session: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Return psycopg's connection arguments; `session` holds PostgreSQL's settings for the session."""
-        options = " ".join(f"-c {name}={value}" for name, value in (session or {}).items())
+    def database_arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments with which psycopg connects. What a session needs, each transaction sets."""
         return {
             "host": self.db_host,
             "port": self.db_port,
             "dbname": self.db_name,
             "user": self.db_user,
             "password": self.db_password,
-            **({"options": options} if options else {}),
         }
+
+    def transaction_settings(self, *, timeout_seconds: float, read_only: bool) -> str:
+        """Return the SQL with which each transaction on the CRM's database begins.
+
+        At the connection's start nothing is set: a pooler drops or refuses it. Nor is the session set: a pooler hands
+        it on to the CRM's own programs.
+        """
+        local = {
+            "transaction_read_only": "on" if read_only else "off",
+            "timezone": "'UTC'",
+            "statement_timeout": f"{round(timeout_seconds * 1_000)}",
+            # rows that a policy would hide are an error: orgs that cannot be seen must not be taken for gone
+            "row_security": self.row_security.lower(),
+        }
+        return "; ".join(f"SET LOCAL {name} = {value}" for name, value in local.items())
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:

@@ -6,7 +6,7 @@ of its leads, so that CRM_DATA is never silently ignored, and simulated leads ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import psycopg
@@ -20,16 +20,16 @@ from standalone.simulator import Tables, into_database, simulate
 
 SIMULATED = "the simulation"
 SEED = 1
-READ_REMEDY = "Grant DB_USER the right to read the CRM's tables."
-# the CRM's tables that are read even when RECORDS_SQL replaces the query that reads them all
+READ_REMEDY = "A CRM with other tables needs views of these names."
+# which of the CRM's tables are read when RECORDS_SQL stands in for the query that reads them all
 READ_IN_ANY_CASE = ("dossier", "dossier_status_history")
 
 
 def given_crm(settings: Settings) -> str:
     """Return in words whose leads are in the database that DB_HOST names, without changing it.
 
-    A CRM may have no lead yet. Raises CannotRun when CRM_DATA is set, too, or a table is missing; SourceMismatch when
-    the role may not read the tables; DatabaseUnavailable.
+    A CRM may have no lead yet. Raises CannotRun when CRM_DATA is given, too, or a table that we read is not to be
+    found or not to be read; SourceMismatch when a policy hides rows of it; DatabaseUnavailable.
     """
     if settings.crm_data:
         raise CannotRun(
@@ -37,8 +37,14 @@ def given_crm(settings: Settings) -> str:
             " embedded PostgreSQL. Unset DB_HOST to load the folder, or unset CRM_DATA to use the CRM that DB_HOST"
             " names."
         )
-    with connect(settings, read_only=True) as connection, explaining("looking for leads", READ_REMEDY):
-        _check_tables(connection, settings)
+    with (
+        connect(settings, read_only=True) as connection,
+        explaining("looking for leads", READ_REMEDY),
+        connection.transaction(),
+    ):
+        tables = READ_IN_ANY_CASE if settings.records_sql else crm.TABLES
+        _check_tables(connection, settings, tables)
+        _check_rights(connection, settings, tables)
         if crm.holds_leads(connection):
             return f"leads of {_recorded_source(connection) or 'the CRM'}, unchanged"
         return _no_lead_yet(connection, settings)
@@ -99,8 +105,8 @@ def create_source_table(connection: psycopg.Connection) -> None:
     )
 
 
-def _check_tables(connection: psycopg.Connection, settings: Settings) -> None:
-    missing = crm.missing_tables(connection, READ_IN_ANY_CASE if settings.records_sql else crm.TABLES)
+def _check_tables(connection: psycopg.Connection, settings: Settings, tables: Sequence[str]) -> None:
+    missing = crm.missing_tables(connection, tables)
     if not missing:
         return
     role, search_path = _role(connection)
@@ -117,6 +123,16 @@ def _check_tables(connection: psycopg.Connection, settings: Settings) -> None:
             " `python -m standalone simulate --into-database`."
         )
     )
+
+
+def _check_rights(connection: psycopg.Connection, settings: Settings, tables: Sequence[str]) -> None:
+    unreadable = crm.unreadable_tables(connection, tables)
+    if unreadable:
+        role, _ = _role(connection)
+        raise CannotRun(
+            f"{_database(settings)} does not let the role {role} read every table of the CRM. Let it:"
+            f" `GRANT SELECT ON {', '.join(unreadable)} TO {role}`."
+        )
 
 
 def _no_lead_yet(connection: psycopg.Connection, settings: Settings) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from leadscore.errors import DatabaseUnavailable, SourceMismatch
 from leadscore.settings import Settings
@@ -13,23 +14,42 @@ from leadscore.settings import Settings
 CONNECT_TIMEOUT_SECONDS = 10
 STATEMENT_TIMEOUT_SECONDS = 600
 
-Connection = psycopg.Connection[tuple[object, ...]]
+HIDDEN_ROWS = (
+    "Let DB_USER's role see every row (`ALTER ROLE … BYPASSRLS`) or, where the policy shows it all of them, set"
+    " ROW_SECURITY=on."
+)
+MISSING_RIGHT = (
+    "Let DB_USER's role read the CRM's tables (`GRANT USAGE ON SCHEMA … TO …`,"
+    " `GRANT SELECT ON ALL TABLES IN SCHEMA … TO …`) and own the schema leadscore with all that is in it."
+)
+
+
+class Connection(psycopg.Connection[tuple[object, ...]]):
+    """A connection in autocommit mode, each of whose transactions sets for itself what it needs."""
+
+    transaction_settings = ""
+
+    @contextmanager
+    def transaction(
+        self, savepoint_name: str | None = None, force_rollback: bool = False
+    ) -> Iterator[psycopg.Transaction]:
+        """Begin a transaction as the settings of the connection ask for it, or a savepoint inside one."""
+        is_outermost = self.info.transaction_status is TransactionStatus.IDLE
+        with super().transaction(savepoint_name, force_rollback) as transaction:
+            if is_outermost:
+                self.execute(self.transaction_settings.encode())
+            yield transaction
 
 
 def connect(settings: Settings, *, read_only: bool = False) -> Connection:
-    """Return a connection in autocommit mode whose session is in UTC. The caller closes it, as with a file.
+    """Return a connection, whose transactions are in UTC and limited in time. The caller closes it, as with a file.
 
     Parameters are bound by the client, so that the same text can be run, described and given to COPY. Raises
     DatabaseUnavailable.
     """
-    session = {
-        "timezone": "UTC",
-        "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
-        "default_transaction_read_only": "on" if read_only else "off",
-    }
     try:
-        return psycopg.connect(
-            **settings.database_arguments(session),
+        connection = Connection.connect(
+            **settings.database_arguments(),
             autocommit=True,
             cursor_factory=psycopg.ClientCursor,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -41,6 +61,10 @@ def connect(settings: Settings, *, read_only: bool = False) -> Connection:
             f" database {settings.db_name}: {first_line(error)}. Start it, or correct DB_HOST, DB_PORT, DB_NAME,"
             " DB_USER and DB_PASSWORD."
         ) from None
+    connection.transaction_settings = settings.transaction_settings(
+        timeout_seconds=STATEMENT_TIMEOUT_SECONDS, read_only=read_only
+    )
+    return connection
 
 
 def first_line(error: psycopg.Error) -> str:
@@ -54,11 +78,21 @@ def first_line(error: psycopg.Error) -> str:
 def explaining(what: str, remedy: str) -> Iterator[None]:
     """Turn a query's failure into an error whose text says `what` was being done, and the `remedy`.
 
-    Raises SourceMismatch when the query does not fit the tables, DatabaseUnavailable when the server failed.
+    Raises SourceMismatch when the query does not fit the tables or the role lacks a right, DatabaseUnavailable when
+    the server failed it.
     """
     try:
         yield
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"PostgreSQL failed while {what}: {first_line(error)}. Try again.") from None
     except psycopg.Error as error:
-        raise SourceMismatch(f"PostgreSQL refused the query while {what}: {first_line(error)}. {remedy}") from None
+        raise SourceMismatch(
+            f"PostgreSQL refused the query while {what}: {first_line(error)}. {_remedy_of_rights(error) or remedy}"
+        ) from None
+
+
+def _remedy_of_rights(error: psycopg.Error) -> str | None:
+    if not isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return None
+    # both kinds have one SQLSTATE, and the text is in the server's language
+    return HIDDEN_ROWS if error.diag.source_function == "check_enable_rls" else MISSING_RIGHT

@@ -55,7 +55,7 @@ class RecordsReader:
 
     def check(self) -> None:
         """Raise SourceMismatch when the SQL cannot be read, or does not return the contract's columns."""
-        with self._reading():
+        with self._reading(), self.connection.transaction():
             _check_columns(_columns(self.connection, self._query, self._parameters("")), self.contract, self.path)
 
     def read(self, org_id: str) -> ConversionRecords:
@@ -91,9 +91,9 @@ class RecordsReader:
 def consistent_reading(connection: Connection) -> Iterator[None]:
     """Let queries see one moment of the database, planned for tables without statistics."""
     with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        for name, value in PLANNER.items():
-            connection.execute(f"SET LOCAL {name} = {value}")
+        batch = ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"]
+        batch += [f"SET LOCAL {name} = {value}" for name, value in PLANNER.items()]
+        connection.execute("; ".join(batch))
         yield
 
 

@@ -46,7 +46,7 @@ class TrainingNeed:
 
 def orgs(connection: Connection) -> list[str]:
     """Return the ids of the orgs that have leads, sorted. Raises SourceMismatch, DatabaseUnavailable."""
-    with explaining("listing the orgs", CRM_REMEDY):
+    with explaining("listing the orgs", CRM_REMEDY), connection.transaction():
         return sorted(str(org_id) for (org_id,) in connection.execute(ORGS_QUERY))
 
 
@@ -62,7 +62,7 @@ def training_needs(
         "trained_orgs": list(trained_as_of),
         "trained_as_of": [crm_time(moment) for moment in trained_as_of.values()],
     }
-    with explaining("counting the orgs' outcomes", REMEDY):
+    with explaining("counting the orgs' outcomes", REMEDY), connection.transaction():
         counted = connection.execute(DUE_ORGS_SQL.read_bytes(), parameters).fetchall()
     counts = {str(org_id): (int(str(records)), int(str(new))) for org_id, records, new in counted}
     return [

@@ -32,6 +32,6 @@ def outcome_counts(connection: Connection, org_id: str, window: Window) -> Outco
 
     Raises SourceMismatch before the set-up or without the CRM's tables, DatabaseUnavailable.
     """
-    with explaining("counting the org's outcomes", REMEDY):
+    with explaining("counting the org's outcomes", REMEDY), connection.transaction():
         (document,) = connection.execute(*counts_query(org_id, window)).fetchone() or ("",)
     return msgspec.json.decode(str(document), type=OutcomeCounts)

@@ -123,7 +123,7 @@ def infos(connection: Connection, asset: str) -> dict[str, dict[str, Any]]:
     Raises SourceMismatch before the set-up, DatabaseUnavailable.
     """
     query = "SELECT org_id, info FROM leadscore.materializations WHERE asset = %s"
-    with explaining(f"listing the orgs of {asset}", REMEDY):
+    with explaining(f"listing the orgs of {asset}", REMEDY), connection.transaction():
         stored: list[Any] = connection.execute(query, [asset]).fetchall()
     return dict(stored)
 
@@ -134,10 +134,9 @@ def _table(asset: str) -> sql.Identifier:
 
 def _add_columns(connection: Connection, asset: str, names: Sequence[str]) -> None:
     """Add the features that the asset's table lacks. Nothing is locked when it lacks none, as is usual."""
-    present = connection.execute(
-        "SELECT column_name FROM information_schema.columns WHERE table_schema = 'leadscore' AND table_name = %s",
-        [asset],
-    ).fetchall()
+    query = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'leadscore' AND table_name = %s"
+    with connection.transaction():
+        present = connection.execute(query, [asset]).fetchall()
     added = [name for name in names if (name,) not in present]
     if not added:
         return

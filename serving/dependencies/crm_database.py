@@ -30,6 +30,10 @@ TURN_SECONDS = 0.5
 AWAY = "the CRM's database cannot be used; try again when /health says that it is up"
 BUSY = "the server already sends as many queries to the CRM's database as it may; try again in a moment"
 SLOW = f"the CRM's database took longer than {QUERY_SECONDS:g} seconds to count the org's leads; try again later"
+MAY_NOT_READ = (
+    "DB_USER's role may not read every lead; let it read the CRM's tables (GRANT SELECT) and, where row-level security"
+    " hides rows from it, all of these (ALTER ROLE … BYPASSRLS, or ROW_SECURITY=on where the policy shows it every row)"
+)
 NOT_SET_UP = (
     "the CRM's database lacks this release's functions, or the tables dossier and dossier_status_history;"
     " run `python -m leadscore_assets.commands.set_up_database`, and create views with these names if the CRM's"
@@ -39,6 +43,7 @@ NOT_SET_UP = (
 # SQLSTATE: undefined_function, undefined_table, undefined_column, invalid_schema_name
 _NOT_SET_UP_STATES = (b"42883", b"42P01", b"42703", b"3F000")
 _TOO_SLOW_STATE = b"57014"
+_MAY_NOT_STATE = b"42501"
 
 _log = logging.getLogger(__name__)
 
@@ -76,16 +81,17 @@ def present_window(settings: Settings) -> Window:
 
 def outcome_counts(settings: Settings, org_id: str, window: Window) -> OutcomeCounts:
     """Return what the database counts of the org. Raises DatabaseUnavailable."""
-    session = {"timezone": "UTC", "default_transaction_read_only": "on", "statement_timeout": f"{QUERY_SECONDS:g}s"}
+    # one message of several statements is one transaction, which ends with it
+    begin = settings.transaction_settings(timeout_seconds=QUERY_SECONDS, read_only=True)
     try:
         with closing(
             psycopg.connect(
-                **settings.database_arguments(session),
+                **settings.database_arguments(),
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 application_name="leadscore server",
             )
         ) as connection:
-            query = psycopg.ClientCursor(connection).mogrify(*counts_query(org_id, window))
+            query = f"{begin}; {psycopg.ClientCursor(connection).mogrify(*counts_query(org_id, window))}"
             result = answer_in_time(connection.pgconn, query.encode(connection.info.encoding), QUERY_SECONDS)
     except psycopg.Error as error:
         _log.warning("the database failed while an org's leads were counted: %s", type(error).__name__)
@@ -105,4 +111,6 @@ def _refuse(result: PGresult) -> NoReturn:
     _log.warning("the database refused to count an org's leads: SQLSTATE %s", state.decode())
     if state in _NOT_SET_UP_STATES:
         raise DatabaseUnavailable(NOT_SET_UP)
+    if state == _MAY_NOT_STATE:
+        raise DatabaseUnavailable(MAY_NOT_READ)
     raise DatabaseUnavailable(SLOW if state == _TOO_SLOW_STATE else AWAY)

@@ -82,16 +82,22 @@ def _answers(connection: PGconn) -> bool:
 def answer_in_time(connection: PGconn, query: bytes, most_seconds: float) -> PGresult | None:
     """Return what the database answers to `query`, an error too, or None when it takes longer than `most_seconds`.
 
-    The time is measured here: no option of the client library bounds the wait for a server that takes the query and
-    then hangs, or is cut off. Raises psycopg.Error when the connection breaks.
+    Of several statements, the answer is that of the last, or the error of the one that failed. The time is measured
+    here: no option of the client library bounds the wait for a server that takes the query and then hangs, or is cut
+    off. Raises psycopg.Error when the connection breaks.
     """
     deadline = time.monotonic() + most_seconds
     poller = select.poll()
     poller.register(connection.socket, select.POLLIN)
     connection.send_query(query)
-    while connection.is_busy():
-        left_seconds = deadline - time.monotonic()
-        if left_seconds <= 0 or not poller.poll(left_seconds * 1_000):
-            return None
-        connection.consume_input()
-    return connection.get_result()
+    answer: PGresult | None = None
+    while True:
+        while connection.is_busy():
+            left_seconds = deadline - time.monotonic()
+            if left_seconds <= 0 or not poller.poll(left_seconds * 1_000):
+                return None
+            connection.consume_input()
+        result = connection.get_result()
+        if result is None:
+            return answer
+        answer = result

@@ -177,8 +177,6 @@ def test_the_databases_arguments_are_those_of_psycopg() -> None:
         "user": "postgres",
         "password": CANARY,
     }
-    session = {"timezone": "UTC", "statement_timeout": "2s"}
-    assert Settings().database_arguments(session)["options"] == "-c timezone=UTC -c statement_timeout=2s"
 
 
 @pytest.mark.parametrize("line", ["0 2 1 * *", "*/15 0-6 * * 1-5", "0,30 2 1,15 */3 7"])

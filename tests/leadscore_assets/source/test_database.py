@@ -13,15 +13,17 @@ from leadscore.settings import Settings
 from leadscore_assets.source.database import connect, explaining
 
 
-def test_a_session_is_in_utc_and_has_a_name_and_a_limit(database: Settings) -> None:
+def test_a_session_has_a_name(database: Settings) -> None:
     with connect(database) as connection:
-        shown = [connection.execute(f"SHOW {name}").fetchone() for name in ("timezone", "application_name")]
-        assert shown == [("UTC",), ("leadscore",)]
-        assert connection.execute("SHOW statement_timeout").fetchone() == ("10min",)
+        assert connection.execute("SHOW application_name").fetchone() == ("leadscore",)
 
 
-def test_a_read_only_connection_cannot_write(database: Settings) -> None:
-    with connect(database, read_only=True) as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+def test_a_read_only_connections_transactions_cannot_write(database: Settings) -> None:
+    with (
+        connect(database, read_only=True) as connection,
+        pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+        connection.transaction(),
+    ):
         connection.execute("CREATE TABLE t ()")
 
 

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
 from serving.dependencies import crm_database as readiness
-from serving.dependencies.crm_database import AWAY, BUSY, NOT_SET_UP, SLOW, present_window
+from serving.dependencies.crm_database import AWAY, BUSY, MAY_NOT_READ, NOT_SET_UP, SLOW, present_window
 from tests.serving.crm_of_leads import AS_OF, Crm
 
 READINESS = "/api/v1/model/readiness"
@@ -56,10 +56,10 @@ def test_a_database_that_is_not_set_up_is_told_what_to_do(crm: Crm, missing: str
     assert refusal(crm.client()) == NOT_SET_UP
 
 
-def test_a_user_who_may_not_read_the_crm_is_told_that_it_cannot_be_used(crm: Crm) -> None:
+def test_a_user_who_may_not_read_the_crm_is_told_the_right_that_it_lacks(crm: Crm) -> None:
     with connect(crm.settings) as connection:
         connection.execute("ALTER FUNCTION leadscore.outcome_counts SET role = 'pg_monitor'")
-    assert refusal(crm.client()) == AWAY
+    assert refusal(crm.client()) == MAY_NOT_READ
 
 
 def test_a_database_that_is_slow_holds_nobody_up_for_long(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
