@@ -40,7 +40,8 @@ def missing_tables(connection: psycopg.Connection, names: Sequence[str]) -> list
 def unreadable_tables(connection: psycopg.Connection, names: Sequence[str]) -> list[str]:
     """Return those of the tables, with their schemas, of which the role may not read any column. They must exist."""
     query = """
-        SELECT quote_ident(nspname) || '.' || quote_ident(relname) FROM unnest(%s::text[]) WITH ORDINALITY AS t (name, n)
+        SELECT quote_ident(nspname) || '.' || quote_ident(relname)
+        FROM unnest(%s::text[]) WITH ORDINALITY AS t (name, n)
         JOIN pg_class ON pg_class.oid = to_regclass(name) JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE NOT has_any_column_privilege(pg_class.oid, 'SELECT') ORDER BY n"""
     return [str(name) for (name,) in connection.execute(query, [list(names)])]

@@ -13,7 +13,7 @@ import psycopg
 
 from leadscore.errors import CannotRun, InvalidInput
 from leadscore.settings import Settings
-from leadscore_assets.source.database import connect, explaining
+from leadscore_assets.source.database import connect, create_schema, explaining
 from standalone import crm
 from standalone.orgs import DEMO_ORGS
 from standalone.simulator import Tables, into_database, simulate
@@ -98,7 +98,7 @@ def simulate_into(connection: psycopg.Connection, tables_of_orgs: Iterable[Table
 
 def create_source_table(connection: psycopg.Connection) -> None:
     """Create the table that remembers the source, in our own schema, when it is absent."""
-    connection.execute("CREATE SCHEMA IF NOT EXISTS leadscore")
+    create_schema(connection, "leadscore")
     connection.execute(
         "CREATE TABLE IF NOT EXISTS leadscore.crm_source"
         " (source text NOT NULL, loaded_at timestamptz NOT NULL DEFAULT clock_timestamp())"

@@ -15,7 +15,7 @@ import dagster as dg
 
 from leadscore.errors import LeadscoreError
 from leadscore.settings import read_settings
-from leadscore_assets.source.database import connect
+from leadscore_assets.source.preconditions import check_database
 
 # Queued runs are not among them: they have no process yet, and the daemon starts them once the code server is up.
 WITH_A_PROCESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
@@ -39,7 +39,7 @@ def end_interrupted_runs(instance: dg.DagsterInstance) -> int:
 def main(arguments: Sequence[str]) -> int:
     """End the interrupted runs of the instance that DAGSTER_HOME names; then become Python with `arguments`, if any."""
     try:
-        connect(read_settings()).close()  # its refusal is clearer than Dagster's
+        check_database(read_settings())  # its refusal is clearer than Dagster's
     except LeadscoreError as error:
         print(error.message, file=sys.stderr)
         return 1

@@ -6,20 +6,23 @@ import sys
 
 from leadscore.errors import LeadscoreError
 from leadscore.settings import Settings, read_settings
-from leadscore_assets.source.database import connect
+from leadscore_assets.source.database import connect, create_schema
 from leadscore_assets.source.outcomes import create_functions
+from leadscore_assets.source.preconditions import check_database
 from leadscore_assets.source.tables import TABLES_LOCK, create_tables
 
 
 def set_up(settings: Settings) -> None:
     """Create the schemas `leadscore` (ours) and `dagster` (Dagster's own storage), our tables, and our functions.
 
-    Existing tables and their rows stay; existing functions are replaced. Raises DatabaseUnavailable.
+    What is there stays, but functions of the same names are replaced. Raises CannotRun before anything is made when
+    the database cannot carry them, DatabaseUnavailable.
     """
+    check_database(settings)
     with connect(settings) as connection:
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
-            connection.execute("CREATE SCHEMA IF NOT EXISTS dagster")
+            create_schema(connection, "dagster")
         create_tables(connection)
         create_functions(connection)
 

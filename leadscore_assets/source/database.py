@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from leadscore.errors import DatabaseUnavailable, SourceMismatch
@@ -65,6 +66,12 @@ def connect(settings: Settings, *, read_only: bool = False) -> Connection:
         timeout_seconds=STATEMENT_TIMEOUT_SECONDS, read_only=read_only
     )
     return connection
+
+
+def create_schema(connection: psycopg.Connection[tuple[object, ...]], name: str) -> None:
+    """Create the schema when it is absent. A role that owns it needs no right to make others."""
+    if connection.execute("SELECT to_regnamespace(%s)", [name]).fetchone() == (None,):
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(name)))
 
 
 def first_line(error: psycopg.Error) -> str:

@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from leadscore.errors import NotMaterialized
 from leadscore.features import CONTRACT
 from leadscore_assets.dataset import KEY_TYPES
-from leadscore_assets.source.database import Connection, explaining
+from leadscore_assets.source.database import Connection, create_schema, explaining
 
 ASSETS_WITH_ROWS = ("conversion_records", "lead_features")
 ROWS_PER_BLOCK = 50_000
@@ -64,7 +64,7 @@ def create_tables(connection: Connection) -> None:
     """Create the schema `leadscore` and our tables, with the present contract's features, where they are absent."""
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
-        connection.execute("CREATE SCHEMA IF NOT EXISTS leadscore")
+        create_schema(connection, "leadscore")
         connection.execute(MATERIALIZATIONS_TABLE)
         for asset in ASSETS_WITH_ROWS:
             connection.execute(sql.SQL(ROWS_TABLE).format(table=_table(asset)))
