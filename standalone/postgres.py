@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -46,11 +47,23 @@ def program(name: str) -> Path:
     return Path(wheel.origin).parent / "pginstall" / "bin" / name
 
 
+def without_client_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return `environment` without what it says to PostgreSQL's clients (PGSSLMODE, PGHOSTADDR, PGOPTIONS ...)."""
+    return {name: value for name, value in environment.items() if not name.startswith("PG")}
+
+
+def forget_client_settings() -> None:
+    """Take these out of this process's environment: some of them no parameter of a connection overrules."""
+    for name in os.environ.keys() - without_client_settings(os.environ).keys():
+        del os.environ[name]
+
+
 class EmbeddedPostgres:
     """One PostgreSQL cluster in `data_dir`, listening on 127.0.0.1 at `port` for the user `postgres` with `password`.
 
-    The first `start` creates the cluster. The server's output goes to `<data_dir>.log`. The server stops when the
-    thread that started it ends, also by SIGKILL, so start it from a thread that lives long enough.
+    The cluster is made by the first `start`. The server's output goes to `<data_dir>.log`. Start it from a thread that
+    lives as long as the server shall: when that thread ends, also by SIGKILL, the server stops. What the environment
+    says to PostgreSQL's clients is meant for another server: the process forgets it at the start.
     """
 
     name = "embedded PostgreSQL"
@@ -77,6 +90,7 @@ class EmbeddedPostgres:
 
         Raises CannotRun, with the last lines of the server's log, when it does not answer.
         """
+        forget_client_settings()
         if not self.data_dir.exists():
             self._make_cluster()
         self.launch()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from leadscore.errors import CannotRun
 from leadscore.settings import PROJECT_ROOT, Settings
-from standalone.postgres import HOST, SUPERUSER
+from standalone.postgres import HOST, SUPERUSER, forget_client_settings, without_client_settings
 
 # `make clean` empties only a folder whose lock file begins with these words
 LOCK_TEXT = "A run of the standalone Leadscore keeps its files here.\n"
@@ -136,6 +136,7 @@ def reached_from_outside(settings: Settings, environment: Mapping[str, str]) -> 
     settings = with_own_folders(settings, environment)
     if not has_own_database(environment) or not (settings.state_dir / PASSWORD_FILE).exists():
         return settings
+    forget_client_settings()
     return with_embedded_database(settings, kept_password(settings.state_dir))
 
 
@@ -150,7 +151,7 @@ def dagster_home(settings: Settings) -> Path:
 def child_environment(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
     """Return `environment` with what the children need to find the database, the registry and one another."""
     return {
-        **environment,
+        **(without_client_settings(environment) if has_own_database(environment) else environment),
         "DB_HOST": settings.db_host,
         "DB_PORT": str(settings.db_port),
         "DB_NAME": settings.db_name,
