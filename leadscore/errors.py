@@ -28,6 +28,7 @@ LeadscoreError
 ├── SourceMismatch          the CRM's tables or the records' SQL do not fit the contract
 ├── InvalidCrmData          correct the files or the folder that CRM_DATA names
 └── CannotRun               this machine lacks something: a port, a tool, a right
+    └── ControlPlaneHeld    another control plane has the database
 
 Each class describes its error in full, so adding an error means adding one class here:
 
@@ -300,3 +301,10 @@ class CannotRun(LeadscoreError):
     """A part of the system cannot run on this machine; the text says what it lacks and how to get it."""
 
     code = "cannot_run"
+
+
+class ControlPlaneHeld(CannotRun):
+    """Another control plane has the database; the text says which, since when, and with which registry."""
+
+    code = "control_plane_held"
+    in_training = "another installation keeps the models of this database"

@@ -6,6 +6,7 @@
     models/<org>/active.json            the pointer: which version is active
     models/<org>/activations.jsonl      its history
     models/_pooled/                     the pooled model's, as an org's; its versions also have base_values.json
+    models/registry.id                  tells this folder from others, whatever path leads to it
 
 Readers need no lock, because one rename publishes a whole version, and one rename swaps the pointer. Writers of one org
 take turns by a lock on the org's folder. `activation` decides which version may be active.
@@ -14,6 +15,8 @@ take turns by a lock on the org's folder. `activation` decides which version may
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -69,6 +72,7 @@ EVALUATION_FILE = "evaluation.json"
 REPORT_FILE = "report.html"
 POINTER_FILE = "active.json"
 HISTORY_FILE = "activations.jsonl"
+ID_FILE = "registry.id"
 # a caller over HTTP waits for an answer meanwhile; a training may wait longer
 LOCK_WAIT_SECONDS = 5.0
 MOST_PATHS = 4_096
@@ -224,6 +228,15 @@ class Registry:
 
     # writing
 
+    def registry_id(self) -> str:
+        """Return the id of this registry, made the first time. Raises Damaged, RegistryBusy, RegistryUnavailable."""
+        with _unavailable_when_not_written():
+            content = read_if_there(self.root / ID_FILE) or self._make_id()
+        text = content.decode(errors="replace").strip()
+        if not re.fullmatch(r"[0-9a-f]{32}", text):
+            raise Damaged(f"{ID_FILE} in {self.root} holds no id; restore it from a backup, or delete it for a new one")
+        return text
+
     def publish(
         self, org_id: str, files: Mapping[str, bytes], describe: Callable[[str, dict[str, str]], Manifest]
     ) -> Manifest:
@@ -281,18 +294,21 @@ class Registry:
     def exclusive(self, org_id: str) -> Iterator[Path]:
         """Hold the org's lock; yields the org's folder. Raises RegistryBusy, or RegistryUnavailable."""
         folder = self._org_folder(org_id)
-        try:
+        with _unavailable_when_not_written():
             if not folder.is_dir():
                 self.root.mkdir(parents=True, exist_ok=True)
                 folder.mkdir(mode=0o700, exist_ok=True)
                 sync_folder(self.root)
             with self._locks.hold(folder):
                 yield folder
-        except OSError as error:
-            raise RegistryUnavailable(
-                f"the model registry cannot be written ({error.strerror or type(error).__name__});"
-                " make MODEL_PATH a writable folder with free space"
-            ) from error
+
+    def _make_id(self) -> bytes:
+        """Put a new id into the folder, unless another process was quicker, and return the one that is there."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self._locks.hold(self.root):
+            if not (self.root / ID_FILE).exists():
+                replace_durably({self.root / ID_FILE: f"{secrets.token_hex(16)}\n".encode()})
+        return read_if_there(self.root / ID_FILE) or b""
 
     def _sweep(self, folder: Path) -> None:
         """Remove the files that a killed writer left behind; the lock shows that no writer is at work."""
@@ -341,6 +357,17 @@ class Registry:
         if content is None:
             raise Damaged(f"version {version} has no {MANIFEST_FILE}; roll back to another version or train again")
         return content
+
+
+@contextmanager
+def _unavailable_when_not_written() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RegistryUnavailable(
+            f"the model registry cannot be written ({error.strerror or type(error).__name__});"
+            " make MODEL_PATH a writable folder with free space"
+        ) from error
 
 
 def _history_entry(line: bytes) -> Pointer | None:

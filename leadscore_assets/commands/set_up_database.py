@@ -6,10 +6,10 @@ import sys
 
 from leadscore.errors import LeadscoreError
 from leadscore.settings import Settings, read_settings
-from leadscore_assets.source.database import connect, create_schema
+from leadscore_assets.source.database import TABLES_LOCK, connect, create_schema
 from leadscore_assets.source.outcomes import create_functions
 from leadscore_assets.source.preconditions import check_database
-from leadscore_assets.source.tables import TABLES_LOCK, create_tables
+from leadscore_assets.source.tables import create_tables
 
 
 def set_up(settings: Settings) -> None:

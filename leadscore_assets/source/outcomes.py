@@ -8,8 +8,7 @@ import msgspec
 
 from leadscore.outcome_forecast import OutcomeCounts, counts_query
 from leadscore.records import Window
-from leadscore_assets.source.database import Connection, explaining
-from leadscore_assets.source.tables import TABLES_LOCK
+from leadscore_assets.source.database import TABLES_LOCK, Connection, explaining
 
 FUNCTIONS_SQL = Path(__file__).with_name("outcomes.sql")
 REMEDY = (

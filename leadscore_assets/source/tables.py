@@ -18,11 +18,10 @@ from psycopg.types.json import Jsonb
 from leadscore.errors import NotMaterialized
 from leadscore.features import CONTRACT
 from leadscore_assets.dataset import KEY_TYPES
-from leadscore_assets.source.database import Connection, create_schema, explaining
+from leadscore_assets.source.database import TABLES_LOCK, Connection, create_schema, explaining
 
 ASSETS_WITH_ROWS = ("conversion_records", "lead_features")
 ROWS_PER_BLOCK = 50_000
-TABLES_LOCK = 7_013_001  # an arbitrary number; the session that holds this lock may change our tables
 REMEDY = "Run `python -m leadscore_assets.commands.set_up_database`, then try again."
 
 MATERIALIZATIONS_TABLE = """

@@ -1,0 +1,218 @@
+"""One control plane per database: a daemon, Dagster's storage and a registry, held together by a lease.
+
+The lease is a row of `leadscore.control_plane`. Who holds it renews its heartbeat, by the database's clock; a lease
+whose heartbeat is older than LEASE_SECONDS is a dead one's, and the next start takes it. A row and short transactions
+also work behind a connection pooler, where an advisory lock would belong to a session that others use.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from leadscore.errors import ControlPlaneHeld, LeadscoreError
+from leadscore.registry.store import Registry
+from leadscore.settings import Settings
+from leadscore_assets.source.database import TABLES_LOCK, Connection, connect, create_schema, explaining
+from leadscore_assets.source.preconditions import check_database
+
+LEASE_SECONDS = 30
+RENEWAL_SECONDS = 5.0
+REMEDY = "Let DB_USER's role own the schema leadscore with all that is in it."
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS leadscore.control_plane (
+    is_only       boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    holder        text NOT NULL,
+    host          text NOT NULL,
+    process_id    integer NOT NULL,
+    registry_id   text NOT NULL,
+    registry_path text NOT NULL,
+    started_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    heartbeat_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+)
+"""
+TAKE = """
+INSERT INTO leadscore.control_plane AS present (holder, host, process_id, registry_id, registry_path)
+VALUES (%(holder)s, %(host)s, %(process_id)s, %(registry_id)s, %(registry_path)s)
+ON CONFLICT (is_only) DO UPDATE
+SET holder = excluded.holder, host = excluded.host, process_id = excluded.process_id,
+    registry_id = excluded.registry_id, registry_path = excluded.registry_path,
+    started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at
+WHERE %(is_sole)s OR present.heartbeat_at < clock_timestamp() - %(lease_seconds)s * interval '1 second'
+RETURNING holder
+"""
+RENEW = "UPDATE leadscore.control_plane SET heartbeat_at = clock_timestamp() WHERE holder = %s RETURNING holder"
+RELEASE = "DELETE FROM leadscore.control_plane WHERE holder = %s"
+PRESENT = """
+SELECT host, process_id, registry_id, registry_path, started_at,
+    extract(epoch FROM clock_timestamp() - heartbeat_at)::float8
+FROM leadscore.control_plane
+"""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a database's control plane, and how long ago it was last heard."""
+
+    host: str
+    process_id: int
+    registry_id: str
+    registry_path: str
+    started_at: datetime
+    silent_seconds: float
+
+    @property
+    def left_seconds(self) -> int:
+        """The whole seconds until its lease runs out, 0 once it has."""
+        return max(0, round(LEASE_SECONDS - self.silent_seconds))
+
+    def __str__(self) -> str:
+        since = f"{self.started_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        return f"process {self.process_id} on {self.host}, since {since}, with the registry {self.registry_path}"
+
+
+class Lease:
+    """The claim of one process to be the control plane of the database."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._id = secrets.token_hex(16)
+        self._loss: ControlPlaneHeld | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another control plane was seen to have taken over."""
+        return self._loss is not None
+
+    def take(self, *, is_sole: bool = False) -> None:
+        """Take the lease when it is free or a dead one's. Raises ControlPlaneHeld, DatabaseUnavailable.
+
+        `is_sole` says that no other holder can be alive, since the database server is this run's own.
+        """
+        registry = Registry(self.settings.model_path)
+        parameters = {
+            "holder": self._id,
+            "host": socket.gethostname(),
+            "process_id": os.getpid(),
+            "registry_id": registry.registry_id(),
+            "registry_path": str(registry.root.resolve()),
+            "is_sole": is_sole,
+            "lease_seconds": LEASE_SECONDS,
+        }
+        with self._transaction("taking the control plane") as connection:
+            _create_table(connection)
+            if connection.execute(TAKE, parameters).fetchone() is None:
+                raise _refusal(self.settings, _present(connection))
+
+    def renew(self) -> None:
+        """Say that the holder lives. Raises ControlPlaneHeld when another one took over, DatabaseUnavailable."""
+        with self._transaction("renewing the control plane's lease") as connection:
+            if connection.execute(RENEW, [self._id]).fetchone() is None:
+                raise _refusal(self.settings, _present(connection))
+
+    def release(self) -> None:
+        """Free the lease for the next one at once; do nothing when another one has it. Raises DatabaseUnavailable."""
+        with self._transaction("freeing the control plane") as connection:
+            connection.execute(RELEASE, [self._id])
+
+    def raise_if_lost(self) -> None:
+        """Raise ControlPlaneHeld when another control plane was seen to have taken over."""
+        if self._loss:
+            raise self._loss
+
+    def keep(self, ended: threading.Event) -> None:
+        """Renew the lease until `ended`, or until it is lost. A database that is away is asked again."""
+        is_away = False
+        while not ended.wait(RENEWAL_SECONDS):
+            try:
+                self.renew()
+                is_away = False
+            except ControlPlaneHeld as loss:
+                self._loss = loss
+                return
+            except LeadscoreError as error:
+                if not is_away:
+                    _log.warning("the control plane's lease could not be renewed: %s", error.message)
+                is_away = True
+
+    @contextmanager
+    def _transaction(self, what: str) -> Iterator[Connection]:
+        with connect(self.settings) as connection, explaining(what, REMEDY), connection.transaction():
+            yield connection
+
+
+@contextmanager
+def held(settings: Settings, *, is_sole: bool = False) -> Iterator[Lease]:
+    """Be the control plane of the database while the block runs; the caller looks for a loss (`raise_if_lost`).
+
+    Raises ControlPlaneHeld when another one is, CannotRun when the database cannot carry us, DatabaseUnavailable.
+    """
+    check_database(settings)
+    lease, ended = Lease(settings), threading.Event()
+    lease.take(is_sole=is_sole)
+    keeper = threading.Thread(target=lease.keep, args=(ended,), name="control-plane", daemon=True)
+    keeper.start()
+    try:
+        yield lease
+    finally:
+        ended.set()
+        keeper.join()
+        _release(lease)
+
+
+def check_same_registry(settings: Settings, registry: Registry) -> None:
+    """Raise ControlPlaneHeld when the database has a living control plane with another registry than this one.
+
+    Without a control plane any registry will do. Also raises DatabaseUnavailable.
+    """
+    with (
+        connect(settings, read_only=True) as connection,
+        explaining("looking for the control plane", REMEDY),
+        connection.transaction(),
+    ):
+        is_made = connection.execute("SELECT to_regclass('leadscore.control_plane')").fetchone() != (None,)
+        holder = _present(connection) if is_made else None
+    if holder and holder.left_seconds and holder.registry_id != registry.registry_id():
+        raise ControlPlaneHeld(
+            f"The database {settings.db_name} has a control plane with another registry than"
+            f" {registry.root.resolve()}: {holder}. Set MODEL_PATH to that registry, or stop that control plane."
+        )
+
+
+def _create_table(connection: Connection) -> None:
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
+    create_schema(connection, "leadscore")
+    connection.execute(TABLE)
+
+
+def _present(connection: Connection) -> Holder | None:
+    row: Any = connection.execute(PRESENT).fetchone()
+    return Holder(*row) if row else None
+
+
+def _refusal(settings: Settings, holder: Holder | None) -> ControlPlaneHeld:
+    where = f"The database {settings.db_name} at {settings.db_host}:{settings.db_port}"
+    if holder is None:
+        return ControlPlaneHeld(f"{where} has lost the lease of this control plane. Start again.")
+    return ControlPlaneHeld(
+        f"{where} has a control plane already: {holder}. Stop it; if it was killed, wait {holder.left_seconds} s until"
+        " its lease runs out."
+    )
+
+
+def _release(lease: Lease) -> None:
+    try:
+        lease.release()
+    except LeadscoreError as error:
+        _log.warning("the control plane's lease was not freed, and runs out in %d s: %s", LEASE_SECONDS, error.message)
