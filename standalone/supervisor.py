@@ -19,6 +19,7 @@ from leadscore.registry.store import Registry
 from leadscore.settings import PROJECT_ROOT, Settings
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.due_orgs import training_needs
+from leadscore_assets.source.control_plane import Lease, held
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import check_sql
 from standalone.api import Api, train_orgs
@@ -65,13 +66,15 @@ class Run:
         self.console = console
         self.api = Api(settings.local_address)
         self.server: Child | None = None
+        self.lease: Lease | None = None
         self.restarted: list[Restarted] = []
 
     def stay(self) -> None:
         """Start everything, and watch it until an error or a signal.
 
-        Raises LeadscoreError, after printing it, when a part cannot start, or when the HTTP server dies, because leads
-        are not scored without it. Every other part that dies later is started again.
+        Raises LeadscoreError, having said why, when a part cannot start, when the HTTP server dies, without which
+        nothing is scored, or when another control plane takes the database over. Every other part that dies later is
+        started again.
         """
         with ExitStack() as stack:
             try:
@@ -94,7 +97,7 @@ class Run:
             self._done("Clean-up", f"ended {orphans} processes of a run that was killed")
         self._start_database(stack)
         with self._step("CRM") as note:
-            note(self._prepare_crm())
+            note(self._prepare_crm(stack))
         self._start_servers(stack)
         self._train()
         self._show()
@@ -121,13 +124,15 @@ class Run:
             self.settings = with_embedded_database(settings, password)
             note(f"at {HOST}:{settings.embedded_db_port}, in {database.data_dir}")
 
-    def _prepare_crm(self) -> str:
+    def _prepare_crm(self, stack: ExitStack) -> str:
         check_sql(self.settings)
-        if not has_own_database(self.environment):
-            whose = given_crm(self.settings)  # refuse a wrong database before we create anything in it
-            set_up(self.settings)
-            return whose
+        is_own = has_own_database(self.environment)
+        # a wrong database, or another run's, is refused before anything of ours is made in it
+        given = None if is_own else given_crm(self.settings)
+        self.lease = stack.enter_context(held(self.settings, is_sole=is_own))
         set_up(self.settings)
+        if given:
+            return given
         with connect(self.settings) as connection:
             create_source_table(connection)
             return fill_crm(connection, self.settings)
@@ -193,7 +198,12 @@ class Run:
         self._say(f"Logs         {self.settings.state_dir / 'logs'}\nCtrl-C stops everything.")
 
     def _watch(self) -> None:
-        """Look at every part once. Raises CannotRun when the HTTP server died; the others are started again."""
+        """Look at every part once; one that died is started again.
+
+        Raises CannotRun when the HTTP server died, or another control plane took the database over.
+        """
+        if self.lease:
+            self.lease.raise_if_lost()
         if self.server:
             self.server.raise_if_ended()
         for part in self.restarted:

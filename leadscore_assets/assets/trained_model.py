@@ -16,6 +16,7 @@ from leadscore_assets.metadata.figures import (
     window_metadata,
 )
 from leadscore_assets.metadata.readiness_plan import plan_for, refused
+from leadscore_assets.source.control_plane import check_same_registry
 
 
 @org_asset("model", {"python", "scikitlearn"})
@@ -32,6 +33,8 @@ def trained_model(
     # scikit-learn takes seconds to import, and only this step needs it
     from leadscore_assets.training.train import train, training_side  # noqa: PLC0415
 
+    with clear_failures():
+        check_same_registry(settings, registry)
     counts = lead_features.counts
     refusal = refuse_unfittable(
         counts.records, counts.converted_records, *training_side(lead_features), policy=policy_from(settings)

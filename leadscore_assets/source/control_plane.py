@@ -12,6 +12,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -153,14 +154,15 @@ class Lease:
 
 
 @contextmanager
-def held(settings: Settings, *, is_sole: bool = False) -> Iterator[Lease]:
+def held(settings: Settings, *, is_sole: bool = False, wait_seconds: float = 0) -> Iterator[Lease]:
     """Be the control plane of the database while the block runs; the caller looks for a loss (`raise_if_lost`).
 
-    Raises ControlPlaneHeld when another one is, CannotRun when the database cannot carry us, DatabaseUnavailable.
+    `is_sole` is that of `Lease.take`; `wait_seconds` is how long the lease of another one is waited for. Raises
+    ControlPlaneHeld when that one goes on, CannotRun when the database cannot carry us, DatabaseUnavailable.
     """
     check_database(settings)
     lease, ended = Lease(settings), threading.Event()
-    lease.take(is_sole=is_sole)
+    _take(lease, is_sole=is_sole, wait_seconds=wait_seconds)
     keeper = threading.Thread(target=lease.keep, args=(ended,), name="control-plane", daemon=True)
     keeper.start()
     try:
@@ -209,6 +211,20 @@ def _refusal(settings: Settings, holder: Holder | None) -> ControlPlaneHeld:
         f"{where} has a control plane already: {holder}. Stop it; if it was killed, wait {holder.left_seconds} s until"
         " its lease runs out."
     )
+
+
+def _take(lease: Lease, *, is_sole: bool, wait_seconds: float) -> None:
+    deadline, is_waiting = time.monotonic() + wait_seconds, False
+    while True:
+        try:
+            return lease.take(is_sole=is_sole)
+        except ControlPlaneHeld as refusal:
+            if time.monotonic() >= deadline:
+                raise
+            if not is_waiting:
+                _log.warning("%s This start waits up to %d s for it.", refusal.message, wait_seconds)
+            is_waiting = True
+            time.sleep(min(RENEWAL_SECONDS / 2, max(0, deadline - time.monotonic())))
 
 
 def _release(lease: Lease) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,11 +144,12 @@ def test_run_with_a_given_database_leaves_the_crm_as_it_found_it(
         crm.create_tables(connection)
     before = crm_tables(connection)
     run = Run(database, {"DB_HOST": database.db_host}, Console(quiet=True))
-    if with_tables:
-        assert "finds no lead" in run._prepare_crm()
-    else:
-        with pytest.raises(CannotRun, match="Nothing was created"):
-            run._prepare_crm()
+    with ExitStack() as stack:
+        if with_tables:
+            assert "shows no lead" in run._prepare_crm(stack)
+        else:
+            with pytest.raises(CannotRun, match="Nothing was created"):
+                run._prepare_crm(stack)
     assert crm_tables(connection) == before
     assert [rows(connection, table) for table in crm.TABLES if before] == [0] * len(before)
     schemas = connection.execute(

@@ -1,0 +1,81 @@
+"""`python -m leadscore_assets.commands.hold_control_plane ARGUMENTS`: serve as the control plane of the database.
+
+ARGUMENTS, which are Python's own, start the code server. It serves while this process holds the lease, and is stopped,
+with its runs, when the lease is lost. Runs that an earlier code server left behind are ended first: whoever holds the
+lease knows that none of them is going on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
+
+import dagster as dg
+
+from leadscore.errors import LeadscoreError
+from leadscore.settings import read_settings
+from leadscore_assets.commands.end_interrupted_runs import end_interrupted_runs
+from leadscore_assets.source.control_plane import LEASE_SECONDS, RENEWAL_SECONDS, Lease, held
+
+WATCH_SECONDS = 0.5
+STOP_SECONDS = 45.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALLED = 128  # a shell's exit code for a process that a signal ended begins here
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Hold the lease while Python runs with `arguments`; return the exit code, 1 when the lease cannot be had."""
+    for number in SIGNALS:
+        signal.signal(number, _exit)
+    try:
+        settings = read_settings()
+        # that of a code server that was killed runs out in the meantime
+        with held(settings, wait_seconds=LEASE_SECONDS + RENEWAL_SECONDS) as lease:
+            with dg.DagsterInstance.get() as instance:
+                count = end_interrupted_runs(instance)
+            print(f"{count} interrupted runs were ended.", flush=True)
+            return _serve(lease, [sys.executable, *arguments])
+    except LeadscoreError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+
+
+def _serve(lease: Lease, command: Sequence[str]) -> int:
+    """Run the code server until it ends by itself, by a signal to this process, or because the lease is lost.
+
+    It has a session of its own, so that a signal reaches it once, and its runs with it.
+    """
+    server = subprocess.Popen(command, start_new_session=True)
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: _stop(server))
+    try:
+        while server.poll() is None and not lease.is_lost:
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(WATCH_SECONDS)
+        if lease.is_lost:
+            _stop(server)
+            server.wait(STOP_SECONDS)
+        lease.raise_if_lost()
+        return server.returncode if server.returncode >= 0 else SIGNALLED - server.returncode
+    finally:
+        with suppress(ProcessLookupError):  # it left nothing behind
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
+
+
+def _exit(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(SIGNALLED + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

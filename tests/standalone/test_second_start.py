@@ -1,0 +1,78 @@
+"""A second start on one database is refused before it touches what the first one does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from rich.console import Console
+
+from leadscore.errors import ControlPlaneHeld
+from leadscore.settings import PROJECT_ROOT, Settings
+from leadscore_assets.source.control_plane import held
+from standalone import crm
+from standalone.supervisor import Run
+
+
+@pytest.fixture
+def given(database: Settings) -> Settings:
+    with psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
+        crm.create_tables(connection)
+    return database
+
+
+def test_second_run_with_another_folder_is_told_who_is_there_and_ends_no_run(
+    given: Settings, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    names = ("db_host", "db_port", "db_name", "db_user", "db_password")
+    with held(given):
+        done = subprocess.run(
+            [sys.executable, "-m", "standalone", "run"],
+            cwd=PROJECT_ROOT,
+            env={
+                **os.environ,
+                **{name.upper(): str(getattr(given, name)) for name in names},
+                **{name: str(free_port()) for name in ("PORT", "DAGSTER_PORT", "CODE_SERVER_PORT")},
+                "STATE_DIR": str(tmp_path / "second"),
+                "MODEL_PATH": str(tmp_path / "second" / "models"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert done.returncode == 1
+    assert f"has a control plane already: process {os.getpid()} on " in done.stdout
+    assert f"with the registry {given.model_path}" in done.stdout
+    assert not (tmp_path / "second" / "dagster").exists()
+    with psycopg.connect(**given.database_arguments()) as connection:
+        made = "SELECT tablename FROM pg_tables WHERE schemaname IN ('leadscore', 'dagster')"
+        assert connection.execute(made).fetchall() == [("control_plane",)]
+
+
+def test_run_whose_lease_was_taken_over_ends_and_says_so(given: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leadscore_assets.source.control_plane.RENEWAL_SECONDS", 0.02)
+    run = Run(given, {"DB_HOST": given.db_host}, Console(quiet=True))
+    with ExitStack() as stack:
+        run._prepare_crm(stack)
+        assert run.lease is not None
+        with psycopg.connect(**given.database_arguments(), autocommit=True) as connection:
+            connection.execute("UPDATE leadscore.control_plane SET holder = 'another', host = 'elsewhere'")
+        while not run.lease.is_lost:
+            pass
+        with pytest.raises(ControlPlaneHeld, match="on elsewhere"):
+            run._watch()
+
+
+def test_first_run_may_start_again_with_another_registry_once_it_has_ended(given: Settings, tmp_path: Path) -> None:
+    for models in ("one", "two"):
+        run = Run(replace(given, model_path=tmp_path / models), {"DB_HOST": given.db_host}, Console(quiet=True))
+        with ExitStack() as stack:
+            run._prepare_crm(stack)
