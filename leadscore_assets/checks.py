@@ -1,20 +1,28 @@
-"""The checks that show the gate's verdict on an evaluation. They only show it; the asset `active_model` obeys it.
+"""The checks that show the gate on an evaluation, and one that shows whether the CRM still has the orgs.
+
+The gate's checks show it; the lock is `active_model`, which asks the gate too.
 
 `minimum_records` fails as an error and blocks the run, because the data does not suffice. `metrics_improve` only warns:
 a held candidate is an ordinary outcome, and its run succeeds.
 """
 
 import warnings
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from leadscore.gate import Judgement
+from leadscore.pooling import POOLED
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore_assets.absent_orgs import CHECK, AbsentOrgs, absent_orgs
+from leadscore_assets.assets.conversion_records import conversion_records
 from leadscore_assets.assets.evaluation import evaluation
 from leadscore_assets.dataset import Candidate
+from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata.readiness_plan import in_words, plan_for, plan_metadata
-from leadscore_assets.partitions import orgs
+from leadscore_assets.partitions import orgs, valid_org_ids
+from leadscore_assets.resources import Crm
 
 # checks per partition are a preview in the release that is pinned; the tests hold what we use of it
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*")
@@ -59,9 +67,45 @@ def metrics_improve(
     return _result(judgement, decision.verdict == "activate", dg.AssetCheckSeverity.WARN, said)
 
 
+@dg.asset_check(
+    asset=conversion_records,
+    name=CHECK,
+    description="The CRM has leads of the orgs that have partitions.\n\nThe sensor follow_orgs says when this changes.",
+)
+def orgs_have_leads(context: dg.AssetCheckExecutionContext, crm: dg.ResourceParam[Crm]) -> dg.AssetCheckResult:
+    """Fail when so many orgs are absent that their partitions would not be removed at once."""
+    with clear_failures():
+        with_leads = valid_org_ids(crm.orgs(), context.log)
+    partitions = set(context.instance.get_dynamic_partitions(orgs.name or "")) - {POOLED}
+    absent = absent_orgs(partitions, with_leads, {}, datetime.now(UTC), crm.settings)
+    return dg.AssetCheckResult(
+        passed=not absent.is_too_many, description=_absence(absent), metadata=_absence_metadata(absent)
+    )
+
+
+def orgs_have_leads_event(absent: AbsentOrgs) -> dg.AssetCheckEvaluation:
+    """Return what this check finds, as an event of its own; severe when it fails."""
+    return dg.AssetCheckEvaluation(
+        asset_key=conversion_records.key,
+        check_name=CHECK,
+        passed=not absent.is_too_many,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=_absence(absent),
+        metadata={name: dg.MetadataValue.json(ids) for name, ids in _absence_metadata(absent).items()},
+    )
+
+
+def _absence(absent: AbsentOrgs) -> str:
+    return str(absent) or "every org that has a partition has leads"
+
+
+def _absence_metadata(absent: AbsentOrgs) -> dict[str, list[str]]:
+    return {"absent_orgs": list(absent.since)}
+
+
 _IN_WORDS = {"activate": "better", "hold": "held", "refuse": "refused"}
 
-ALL = (minimum_records, metrics_improve)
+ALL = (minimum_records, metrics_improve, orgs_have_leads)
 
 
 def _judgement(registry: Registry, org_id: str, candidate: Candidate) -> Judgement:

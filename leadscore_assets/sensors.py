@@ -1,8 +1,16 @@
 """The sensor that keeps the partitions in step with the CRM's orgs."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
 import dagster as dg
+import msgspec
 
 from leadscore.pooling import POOLED
+from leadscore_assets.absent_orgs import AbsentOrgs, absent_orgs
+from leadscore_assets.checks import orgs_have_leads_event
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 
@@ -10,27 +18,74 @@ INTERVAL_SECONDS = 60
 # one request with tens of thousands of keys is more than SQLite takes in a statement
 KEYS_AT_A_TIME = 1_000
 
+Requests = list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """What the sensor's cursor holds: since when orgs are absent, and whether the check said that they are too many."""
+
+    absent_since: dict[str, datetime] = {}
+    is_too_many: bool = False
+
 
 @dg.sensor(
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Adds a partition for each org that has leads, and removes the partitions of orgs that no longer"
-    " have any. With POOLED_MODEL, the pooled model has a partition, too.",
+    description="Adds a partition for each org that has leads. An org without leads loses its partition after"
+    " ORG_ABSENT_DAYS; when more than MAX_ORGS_REMOVED_SHARE would lose theirs at once, none does, and the check"
+    " orgs_have_leads fails. With POOLED_MODEL the pooled model has a partition, too.",
 )
-def follow_orgs(context: dg.SensorEvaluationContext, crm: dg.ResourceParam[Crm]) -> dg.SensorResult | dg.SkipReason:
-    """Add and remove partitions; leave out org ids that cannot be partition keys, and log how many there are."""
-    wanted = valid_org_ids(crm.orgs(), context.log)
-    if crm.settings.pooled_model:
-        wanted.append(POOLED)
-    present = context.instance.get_dynamic_partitions(orgs.name or "")
-    added, removed = sorted(set(wanted) - set(present)), sorted(set(present) - set(wanted))
-    if not added and not removed:
-        return dg.SkipReason(f"the partitions already match the CRM's {len(wanted)} orgs")
-    requests = [orgs.build_add_request(part) for part in _parts(added)]
+def follow_orgs(context: dg.SensorEvaluationContext, crm: dg.ResourceParam[Crm]) -> dg.SensorResult:
+    """Add and remove partitions; org ids that cannot be keys are named in the log and left out."""
+    memory, settings = _memory(context.cursor), crm.settings
+    partitions = set(context.instance.get_dynamic_partitions(orgs.name or ""))
+    with_leads = set(valid_org_ids(crm.orgs(), context.log))
+    absent = absent_orgs(partitions - {POOLED}, with_leads, memory.absent_since, now(), settings)
+    _log(context, absent, memory)
+    pool, wanted_pool = partitions & {POOLED}, {POOLED} if settings.pooled_model else set[str]()
+    added = sorted((with_leads | wanted_pool) - partitions)
+    requests = _requests(added, [*absent.removed, *(pool - wanted_pool)])
     return dg.SensorResult(
-        dynamic_partitions_requests=[*requests, *(orgs.build_delete_request(part) for part in _parts(removed))]
+        skip_reason=None if requests else "; ".join(filter(None, (_known(len(with_leads | wanted_pool)), str(absent)))),
+        dynamic_partitions_requests=requests,
+        asset_events=[orgs_have_leads_event(absent)] if absent.is_too_many != memory.is_too_many else [],
+        cursor=msgspec.json.encode(Memory(absent.kept, absent.is_too_many)).decode(),
     )
 
 
-def _parts(keys: list[str]) -> list[list[str]]:
+def now() -> datetime:
+    """Return the present moment."""
+    return datetime.now(UTC)
+
+
+def _memory(cursor: str | None) -> Memory:
+    """Return what the last tick remembered, nothing when it was of another release."""
+    try:
+        return msgspec.json.decode(cursor or "{}", type=Memory)
+    except msgspec.MsgspecError:
+        return Memory()
+
+
+def _log(context: dg.SensorEvaluationContext, absent: AbsentOrgs, memory: Memory) -> None:
+    if absent.removed:
+        context.log.info(
+            "the partitions of orgs without leads go: %s",
+            ", ".join(f"{org_id} (since {absent.since[org_id]:%Y-%m-%d %H:%M} UTC)" for org_id in absent.removed),
+        )
+    if absent.since.keys() != memory.absent_since.keys() and absent.kept:
+        context.log.warning("%s", absent)
+
+
+def _known(count: int) -> str:
+    return f"the {count} orgs of the CRM are known"
+
+
+def _requests(added: Sequence[str], removed: Sequence[str]) -> Requests:
+    return [
+        *(orgs.build_add_request(part) for part in _parts(added)),
+        *(orgs.build_delete_request(part) for part in _parts(removed)),
+    ]
+
+
+def _parts(keys: Sequence[str]) -> list[Sequence[str]]:
     return [keys[start : start + KEYS_AT_A_TIME] for start in range(0, len(keys), KEYS_AT_A_TIME)]

@@ -39,7 +39,7 @@ def test_the_sensor_adds_new_orgs_and_removes_those_that_are_gone(
     instance.add_dynamic_partitions("orgs", ["gone"])
     instance.delete_dynamic_partition("orgs", "small")
 
-    tick = evaluate_sensor(crm_settings, instance)
+    tick = evaluate_sensor(replace(crm_settings, org_absent_days=0), instance)
 
     requests = tick.dynamic_partitions_requests
     assert keys_of(requests, dg.AddDynamicPartitionsRequest) == ["small"]
