@@ -14,7 +14,9 @@ from collections.abc import Sequence
 import dagster as dg
 
 from leadscore.errors import LeadscoreError
+from leadscore.registry.store import Registry
 from leadscore.settings import read_settings
+from leadscore_assets.source.control_plane import check_same_registry
 from leadscore_assets.source.preconditions import check_database
 
 # Queued runs are not among them: they have no process yet, and the daemon starts them once the code server is up.
@@ -39,7 +41,9 @@ def end_interrupted_runs(instance: dg.DagsterInstance) -> int:
 def main(arguments: Sequence[str]) -> int:
     """End the interrupted runs of the instance that DAGSTER_HOME names; then become Python with `arguments`, if any."""
     try:
-        check_database(read_settings())  # its refusal is clearer than Dagster's
+        settings = read_settings()
+        check_database(settings)  # its refusal is clearer than Dagster's
+        check_same_registry(settings, Registry(settings.model_path))
     except LeadscoreError as error:
         print(error.message, file=sys.stderr)
         return 1

@@ -27,6 +27,7 @@ from leadscore_assets.source.preconditions import check_database
 
 LEASE_SECONDS = 30
 RENEWAL_SECONDS = 5.0
+RELEASE_SECONDS = 2.0
 REMEDY = "Let DB_USER's role own the schema leadscore with all that is in it."
 
 TABLE = """
@@ -90,6 +91,7 @@ class Lease:
         self.settings = settings
         self._id = secrets.token_hex(16)
         self._loss: ControlPlaneHeld | None = None
+        self._is_away = False
 
     @property
     def is_lost(self) -> bool:
@@ -123,7 +125,12 @@ class Lease:
                 raise _refusal(self.settings, _present(connection))
 
     def release(self) -> None:
-        """Free the lease for the next one at once; do nothing when another one has it. Raises DatabaseUnavailable."""
+        """Free the lease for the next one at once; do nothing when another one has it. Raises DatabaseUnavailable.
+
+        A database that was away a moment ago is not asked: a stop shall not wait for it, and the lease runs out.
+        """
+        if self._is_away:
+            return
         with self._transaction("freeing the control plane") as connection:
             connection.execute(RELEASE, [self._id])
 
@@ -134,18 +141,17 @@ class Lease:
 
     def keep(self, ended: threading.Event) -> None:
         """Renew the lease until `ended`, or until it is lost. A database that is away is asked again."""
-        is_away = False
         while not ended.wait(RENEWAL_SECONDS):
             try:
                 self.renew()
-                is_away = False
+                self._is_away = False
             except ControlPlaneHeld as loss:
                 self._loss = loss
                 return
             except LeadscoreError as error:
-                if not is_away:
+                if not self._is_away:
                     _log.warning("the control plane's lease could not be renewed: %s", error.message)
-                is_away = True
+                self._is_away = True
 
     @contextmanager
     def _transaction(self, what: str) -> Iterator[Connection]:
@@ -169,7 +175,7 @@ def held(settings: Settings, *, is_sole: bool = False, wait_seconds: float = 0) 
         yield lease
     finally:
         ended.set()
-        keeper.join()
+        keeper.join(RELEASE_SECONDS)
         _release(lease)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -16,6 +17,7 @@ from dagster._core.test_utils import create_run_for_test
 from leadscore.settings import PROJECT_ROOT, Settings
 from leadscore_assets.commands.end_interrupted_runs import WHY, end_interrupted_runs
 from leadscore_assets.commands.set_up_database import set_up
+from leadscore_assets.source.control_plane import held
 from standalone.state_dir import child_environment
 
 Status = dg.DagsterRunStatus
@@ -76,9 +78,22 @@ def test_a_database_that_is_away_is_named_and_nothing_is_started(tmp_path: Path)
     assert "PostgreSQL at 127.0.0.1:1 cannot be used" in done.stderr
 
 
-def test_composes_code_server_ends_them_first_and_is_then_what_the_image_starts() -> None:
+def test_composes_code_server_holds_the_control_plane_around_what_the_image_starts() -> None:
     service = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())["services"]["code-server"]
     image = (PROJECT_ROOT / "deploy" / "Dockerfile.pipeline").read_text()
     python, *arguments = json.loads(image.split("\nCMD ")[1])
-    assert service["command"] == [python, "-m", "leadscore_assets.commands.end_interrupted_runs", *arguments]
+    assert service["command"] == [python, "-m", "leadscore_assets.commands.hold_control_plane", *arguments]
     assert service["stop_grace_period"] == "60s"
+
+
+def test_the_runs_of_another_registrys_control_plane_are_left_alone(database: Settings) -> None:
+    set_up(database)
+    database.state_dir.mkdir()
+    environment = child_environment(replace(database, model_path=database.state_dir / "other"), os.environ)
+    command = [sys.executable, "-m", "leadscore_assets.commands.end_interrupted_runs", "-c", "print('now')"]
+    with held(database):
+        done = subprocess.run(
+            command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "has a control plane with another registry" in done.stderr

@@ -79,6 +79,7 @@ def test_it_holds_while_the_server_runs_and_passes_on_how_that_ended(
     database: Settings, environment: dict[str, str]
 ) -> None:
     with holding(environment, SERVE) as process:
+        assert said_until(process, "interrupted") == "0 interrupted runs were ended.\n"
         run = int(said_until(process, "serving").split()[2])
         assert holder_of(database) == [(process.pid,)]
         process.send_signal(signal.SIGTERM)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import psycopg
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source import preconditions
 from leadscore_assets.source.preconditions import DAGSTER_OPTIONS, check_database
 from standalone.postgres import HOST, EmbeddedPostgres
+from standalone.state_dir import child_environment
 from tests.leadscore_assets.source.pooler import Pooler, pooler_before
 
 SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname IN ('leadscore', 'dagster')"
@@ -72,15 +74,25 @@ def test_a_pooler_that_drops_options_is_refused_before_anything_is_made(
     assert connection.execute(SCHEMAS).fetchall() == []
 
 
-def test_behind_such_a_pooler_the_roles_own_search_path_helps(pooler: Pooler, newcomer: Settings) -> None:
+def test_behind_such_a_pooler_the_roles_own_search_path_helps(
+    pooler: Pooler, newcomer: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with psycopg.connect(**pooler.settings.database_arguments(), autocommit=True) as connection:
         role, name = sql.Identifier(newcomer.db_user), sql.Identifier(newcomer.db_name)
         connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(name, role))
         path = sql.SQL('ALTER ROLE {} IN DATABASE {} SET search_path = dagster, "$user", public')
         connection.execute(path.format(role, name))
-    set_up(replace(newcomer, db_port=pooler.settings.db_port))
+    behind = replace(newcomer, db_port=pooler.settings.db_port)
+    set_up(behind)
+    behind.state_dir.mkdir()
+    environment = child_environment(behind, {"DB_HOST": behind.db_host})
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.from_config(environment["DAGSTER_HOME"]) as instance:
+        assert instance.get_runs(limit=1) == []
     with psycopg.connect(**newcomer.database_arguments()) as connection:
-        assert connection.execute("SELECT current_schema()").fetchone() == ("dagster",)
+        tables = "SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname !~ '^(pg_|info|leadscore)'"
+        assert connection.execute(tables).fetchall() == [("dagster",)]
 
 
 def test_a_role_that_may_not_make_schemas_is_told_the_grant(newcomer: Settings, connection: psycopg.Connection) -> None:
