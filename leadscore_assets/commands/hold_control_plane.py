@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
@@ -24,7 +25,9 @@ from leadscore_assets.commands.end_interrupted_runs import end_interrupted_runs
 from leadscore_assets.source.control_plane import LEASE_SECONDS, RENEWAL_SECONDS, Lease, held
 
 WATCH_SECONDS = 0.5
-STOP_SECONDS = 45.0
+STOP_SECONDS = 30.0
+RUNS_SECONDS = 15.0
+POLL_SECONDS = 0.1
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SIGNALLED = 128  # a shell's exit code for a process that a signal ended begins here
 
@@ -60,12 +63,25 @@ def _serve(lease: Lease, command: Sequence[str]) -> int:
                 server.wait(WATCH_SECONDS)
         if lease.is_lost:
             _stop(server)
-            server.wait(STOP_SECONDS)
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(STOP_SECONDS)
         lease.raise_if_lost()
         return server.returncode if server.returncode >= 0 else SIGNALLED - server.returncode
     finally:
-        with suppress(ProcessLookupError):  # it left nothing behind
-            os.killpg(server.pid, signal.SIGKILL)
+        _end_runs(server)
+
+
+def _end_runs(server: subprocess.Popen[bytes]) -> None:
+    """Return once everything that the server started has ended, forcibly when it takes longer than RUNS_SECONDS.
+
+    A run that was told to stop writes down that it did.
+    """
+    deadline = time.monotonic() + RUNS_SECONDS
+    with suppress(ProcessLookupError):  # nothing is left
+        while time.monotonic() < deadline:
+            os.killpg(server.pid, 0)
+            time.sleep(POLL_SECONDS)
+        os.killpg(server.pid, signal.SIGKILL)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
