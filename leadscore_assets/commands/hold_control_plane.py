@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -77,11 +78,20 @@ def _end_runs(server: subprocess.Popen[bytes]) -> None:
     A run that was told to stop writes down that it did.
     """
     deadline = time.monotonic() + RUNS_SECONDS
+    while _is_any_running(server.pid) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
     with suppress(ProcessLookupError):  # nothing is left
-        while time.monotonic() < deadline:
-            os.killpg(server.pid, 0)
-            time.sleep(POLL_SECONDS)
         os.killpg(server.pid, signal.SIGKILL)
+
+
+def _is_any_running(group: int) -> bool:
+    """Return whether a process of the group runs; one that has ended and was not collected does not."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended just now
+            state, _, its_group = path.read_text().rpartition(")")[2].split()[:3]
+            if state != "Z" and int(its_group) == group:
+                return True
+    return False
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

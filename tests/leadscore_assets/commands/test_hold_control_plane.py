@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from leadscore.settings import PROJECT_ROOT, Settings
+from leadscore_assets.commands import hold_control_plane
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.control_plane import LEASE_SECONDS, held
 from standalone.state_dir import child_environment
@@ -98,20 +99,22 @@ def test_the_server_and_its_runs_stop_when_the_lease_is_lost(database: Settings,
         assert holder_of(database) != []
 
 
-def test_a_second_one_is_refused_and_starts_nothing(database: Settings, environment: dict[str, str]) -> None:
+def test_a_second_one_is_refused_and_starts_nothing(
+    database: Settings,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for name in ("LEASE_SECONDS", "RENEWAL_SECONDS"):  # nothing is waited for
+        monkeypatch.setattr(hold_control_plane, name, 0)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     with held(replace(database, model_path=database.state_dir / "other")):
-        done = subprocess.run(
-            [*COMMAND, "-c", "print('serving')"],
-            cwd=PROJECT_ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LEASE_SECONDS + 60,
-        )
-    assert done.returncode == 1
-    assert "serving" not in done.stdout
-    assert "has a control plane already" in done.stderr.splitlines()[-1]
+        assert hold_control_plane.main(["-c", "print('serving')"]) == 1
+    said, errors = capfd.readouterr()
+    assert "serving" not in said
+    assert "has a control plane already" in errors
     with psycopg.connect(**database.database_arguments()) as connection:
         tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'dagster'").fetchone()
     assert tables == (0,)
