@@ -18,7 +18,7 @@ import pytest
 from leadscore.settings import PROJECT_ROOT, Settings
 from leadscore_assets.commands import hold_control_plane
 from leadscore_assets.commands.set_up_database import set_up
-from leadscore_assets.source.control_plane import LEASE_SECONDS, held
+from leadscore_assets.source.control_plane import held
 from standalone.state_dir import child_environment
 
 COMMAND = [sys.executable, "-m", "leadscore_assets.commands.hold_control_plane"]
@@ -125,12 +125,9 @@ def test_the_lease_of_a_server_that_was_killed_is_waited_for(database: Settings,
         server = int(said_until(process, "serving").split()[1])
         process.kill()
     os.killpg(server, signal.SIGKILL)  # as the end of its container would
-    with psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
-        connection.execute(
-            "UPDATE leadscore.control_plane SET heartbeat_at = clock_timestamp() - %s * interval '1 s'",
-            [LEASE_SECONDS - 8],
-        )
     with holding(environment, SERVE) as process:
         assert "has a control plane already" in said_until(process, "waits up to")
+        with psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
+            connection.execute("UPDATE leadscore.control_plane SET heartbeat_at = '2026-01-01'")  # as time would
         said_until(process, "serving")
         assert holder_of(database) == [(process.pid,)]
