@@ -1,6 +1,6 @@
 """The checks that show the gate on an evaluation, and one that shows whether the CRM still has the orgs.
 
-The gate's checks show it; the lock is `active_model`, which asks the gate too.
+The gate's checks only show its verdict; the asset `active_model` obeys it.
 
 `minimum_records` fails as an error and blocks the run, because the data does not suffice. `metrics_improve` only warns:
 a held candidate is an ordinary outcome, and its run succeeds.

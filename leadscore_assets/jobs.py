@@ -13,5 +13,5 @@ _OF_ALL_ORGS = dg.AssetCheckKey(conversion_records.key, CHECK)
 train_job = dg.define_asset_job(
     "train",
     selection=dg.AssetSelection.assets(*ALL) - dg.AssetSelection.checks(_OF_ALL_ORGS),
-    description="Extract an org's records, train a candidate, judge it, and activate it if it is better.",
+    description="Extracts an org's records, trains a candidate, judges it, and activates it when it is better.",
 )

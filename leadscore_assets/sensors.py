@@ -77,7 +77,7 @@ def _log(context: dg.SensorEvaluationContext, absent: AbsentOrgs, memory: Memory
 
 
 def _known(count: int) -> str:
-    return f"the {count} orgs of the CRM are known"
+    return f"the partitions already match the CRM's {count} orgs"
 
 
 def _requests(added: Sequence[str], removed: Sequence[str]) -> Requests:

@@ -77,14 +77,14 @@ def test_an_absent_org_goes_after_its_time_and_not_before(sensor: Sensor) -> Non
     sensor.instance.add_dynamic_partitions("orgs", ["gone"])
     first = sensor.tick()
     assert first.skip_message == (
-        "the 3 orgs of the CRM are known; 1 more has a partition and no lead (gone), the first since"
+        "the partitions already match the CRM's 3 orgs; 1 more has a partition and no lead (gone), the first since"
         " 2026-06-01 00:00 UTC; a partition goes after 7 days"
     )
     sensor.tick(days=6.9)
     assert "gone" in sensor.partitions
     sensor.tick(days=7)
     assert sensor.partitions == {"sound", "small", "one-class"}
-    assert sensor.tick(days=8).skip_message == "the 3 orgs of the CRM are known"
+    assert sensor.tick(days=8).skip_message == "the partitions already match the CRM's 3 orgs"
 
 
 def test_an_org_that_comes_back_counts_anew(sensor: Sensor, crm_settings: Settings) -> None:
@@ -141,7 +141,7 @@ def test_the_pooled_models_partition_goes_with_its_setting(sensor: Sensor) -> No
 
 def test_a_cursor_of_another_release_is_begun_anew(sensor: Sensor) -> None:
     sensor.cursor = "no document"
-    assert sensor.tick().skip_message == "the 3 orgs of the CRM are known"
+    assert sensor.tick().skip_message == "the partitions already match the CRM's 3 orgs"
 
 
 @pytest.mark.parametrize(

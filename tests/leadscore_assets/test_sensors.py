@@ -72,7 +72,7 @@ def test_the_pool_is_a_partition_while_the_setting_is_on(
     pooled_settings: Settings, instance: dg.DagsterInstance
 ) -> None:
     """It comes and goes as an org does; what was stored of it stays."""
-    assert evaluate_sensor(pooled_settings, instance).skip_message == "the 4 orgs of the CRM are known"
+    assert evaluate_sensor(pooled_settings, instance).skip_message == "the partitions already match the CRM's 4 orgs"
 
     [gone] = evaluate_sensor(replace(pooled_settings, pooled_model=False), instance).dynamic_partitions_requests
     assert isinstance(gone, dg.DeleteDynamicPartitionsRequest)
@@ -93,7 +93,7 @@ def test_an_org_of_the_crm_that_has_the_pools_id_is_left_out(
     pooled_settings: Settings, instance: dg.DagsterInstance, is_on: bool
 ) -> None:
     """Such an org is no partition, is not pooled, and is never taken for the pool."""
-    chosen = replace(pooled_settings, pooled_model=is_on)
+    chosen = replace(pooled_settings, pooled_model=is_on, org_absent_days=0)
     take_the_id(chosen)
     instance.delete_dynamic_partition("orgs", POOLED)
     added = [request.partition_keys for request in evaluate_sensor(chosen, instance).dynamic_partitions_requests]

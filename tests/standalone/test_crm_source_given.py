@@ -146,7 +146,7 @@ def test_run_with_a_given_database_leaves_the_crm_as_it_found_it(
     run = Run(database, {"DB_HOST": database.db_host}, Console(quiet=True))
     with ExitStack() as stack:
         if with_tables:
-            assert "shows no lead" in run._prepare_crm(stack)
+            assert "finds no lead" in run._prepare_crm(stack)
         else:
             with pytest.raises(CannotRun, match="Nothing was created"):
                 run._prepare_crm(stack)
