@@ -173,14 +173,14 @@ class Settings:
     row_security: str = _setting(
         "OFF",
         _one_of("OFF", "ON"),
-        "OFF: rows that a policy of row-level security hides are an error; ON: they are left out in silence, which is"
-        " right only where the policy shows the role every row",
+        "OFF: rows that a row-level security policy hides are an error; ON: they are left out silently, so use ON only"
+        " where the policy shows the role every row",
     )
     org_absent_days: float = _setting(
-        7.0, _number(0, 365, "days"), "an org without leads keeps its partition for so long"
+        7.0, _number(0, 365, "days"), "days that an org without leads keeps its partition"
     )
     max_orgs_removed_share: float = _setting(
-        0.2, SHARE, "when more than this share of the orgs would lose their partitions at once, none does"
+        0.2, SHARE, "largest share of the orgs that may lose their partitions at once; above it, none does"
     )
 
     # the registry

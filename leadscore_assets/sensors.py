@@ -36,7 +36,7 @@ class Memory(msgspec.Struct, frozen=True):
     " orgs_have_leads fails. With POOLED_MODEL the pooled model has a partition, too.",
 )
 def follow_orgs(context: dg.SensorEvaluationContext, crm: dg.ResourceParam[Crm]) -> dg.SensorResult:
-    """Add and remove partitions; org ids that cannot be keys are named in the log and left out."""
+    """Add and remove partitions; leave out org ids that cannot be partition keys, and log how many there are."""
     memory, settings = _memory(context.cursor), crm.settings
     partitions = set(context.instance.get_dynamic_partitions(orgs.name or ""))
     with_leads = set(valid_org_ids(crm.orgs(), context.log))

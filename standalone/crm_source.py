@@ -21,15 +21,15 @@ from standalone.simulator import Tables, into_database, simulate
 SIMULATED = "the simulation"
 SEED = 1
 READ_REMEDY = "A CRM with other tables needs views of these names."
-# which of the CRM's tables are read when RECORDS_SQL stands in for the query that reads them all
+# the CRM's tables that are read even when RECORDS_SQL replaces the query that reads them all
 READ_IN_ANY_CASE = ("dossier", "dossier_status_history")
 
 
 def given_crm(settings: Settings) -> str:
     """Return in words whose leads are in the database that DB_HOST names, without changing it.
 
-    A CRM may have no lead yet. Raises CannotRun when CRM_DATA is given, too, or a table that we read is not to be
-    found or not to be read; SourceMismatch when a policy hides rows of it; DatabaseUnavailable.
+    A CRM may have no lead yet. Raises CannotRun when CRM_DATA is set, too, or a table is missing or may not be read;
+    SourceMismatch when a policy hides rows of it; DatabaseUnavailable.
     """
     if settings.crm_data:
         raise CannotRun(

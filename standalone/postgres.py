@@ -48,12 +48,12 @@ def program(name: str) -> Path:
 
 
 def without_client_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return `environment` without what it says to PostgreSQL's clients (PGSSLMODE, PGHOSTADDR, PGOPTIONS ...)."""
+    """Return `environment` without the variables for PostgreSQL's clients (PGSSLMODE, PGHOSTADDR, PGOPTIONS ...)."""
     return {name: value for name, value in environment.items() if not name.startswith("PG")}
 
 
 def forget_client_settings() -> None:
-    """Take these out of this process's environment: some of them no parameter of a connection overrules."""
+    """Remove these variables from this process; a connection's parameters do not override all of them."""
     for name in os.environ.keys() - without_client_settings(os.environ).keys():
         del os.environ[name]
 
@@ -61,9 +61,9 @@ def forget_client_settings() -> None:
 class EmbeddedPostgres:
     """One PostgreSQL cluster in `data_dir`, listening on 127.0.0.1 at `port` for the user `postgres` with `password`.
 
-    The cluster is made by the first `start`. The server's output goes to `<data_dir>.log`. Start it from a thread that
-    lives as long as the server shall: when that thread ends, also by SIGKILL, the server stops. What the environment
-    says to PostgreSQL's clients is meant for another server: the process forgets it at the start.
+    The first `start` creates the cluster. The server's output goes to `<data_dir>.log`. The server stops when the
+    thread that started it ends, also by SIGKILL, so start it from a thread that lives long enough. Variables for
+    PostgreSQL's clients are meant for another server, so `start` removes them from this process's environment.
     """
 
     name = "embedded PostgreSQL"

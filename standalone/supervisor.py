@@ -72,9 +72,9 @@ class Run:
     def stay(self) -> None:
         """Start everything, and watch it until an error or a signal.
 
-        Raises LeadscoreError, having said why, when a part cannot start, when the HTTP server dies, without which
-        nothing is scored, or when another control plane takes the database over. Every other part that dies later is
-        started again.
+        Raises LeadscoreError, after printing it, when a part cannot start, when another control plane takes the
+        database, or when the HTTP server dies, because leads are not scored without it. Every other part that dies
+        later is started again.
         """
         with ExitStack() as stack:
             try:
