@@ -37,7 +37,7 @@ RULES = {
     ),
     "how many leads converted": (r'\["converted"\]\.sum\(\)', "leadscore_assets/dataset.py", PACKAGES),
     "the call of outcome_counts": (r"SELECT leadscore\.outcome_counts", "leadscore/outcome_forecast.py", PACKAGES),
-    "a database session's settings": (r'f"SET LOCAL \{', "leadscore/settings.py", PACKAGES),
+    "a database session's settings": (r'"statement_timeout"', "leadscore/settings.py", PACKAGES),
     "an evenly spread sample": (r"np\.linspace\(", "leadscore/arrays.py", PACKAGES),
 }
 
