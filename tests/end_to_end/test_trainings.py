@@ -33,8 +33,8 @@ def test_a_first_start_trains_every_org_that_can_be_trained(system: Any) -> None
     for org_id in ("default", "sound"):
         assert f"Org {org_id}: activated {system.registry.active(org_id).version}" in said
     assert "Org small: not trained: 37 of 100 records" in said
-    assert "Org one-class: insufficient data: None of " in said
-    assert "a model needs leads of both outcomes" in said
+    assert "Org one-class: insufficient data: The org is not ready for a training." in said
+    assert "no lead converted" in said
 
 
 def test_training_again_with_nothing_new_is_held(system: Any) -> None:
@@ -66,7 +66,8 @@ def test_an_org_with_one_class_is_insufficient_data(system: Any) -> None:
     answer = system.ask("POST", f"{TRAIN}?wait=120", {"org_id": "one-class"})
 
     assert answer.status == 422
-    assert "a model needs leads of both outcomes" in answer.body["message"]
+    assert "no lead converted" in answer.body["message"]
+    assert "run_id" not in answer.body
 
 
 def test_an_org_that_trains_already_is_told_so(system: Any) -> None:
@@ -97,30 +98,38 @@ def test_two_callers_at_once_start_one_run(system: Any) -> None:
     assert ended(system, started.headers["Location"]).status == 200
 
 
-def launched_as_from_the_ui(system: Any, org_id: str) -> str:
-    """Launch the first asset of the org in the way of the UI's Materialize, and return the run's id."""
+FIRST_ASSET = 'jobName: "__ASSET_JOB", assetSelection: [{path: ["conversion_records"]}]'
+WHOLE_TRAINING = 'jobName: "train"'
+
+
+def launched_as_from_the_ui(system: Any, org_id: str, what: str) -> str:
+    """Launch what is selected, for the org, in the way of the UI's Materialize, and return the run's id."""
     launched = system.query_dagster(
         f"""mutation {{launchRun(executionParams: {{
-            selector: {{repositoryLocationName: "leadscore", repositoryName: "__repository__", jobName: "__ASSET_JOB",
-                assetSelection: [{{path: ["conversion_records"]}}]}},
+            selector: {{repositoryLocationName: "leadscore", repositoryName: "__repository__", {what}}},
             executionMetadata: {{tags: [{{key: "dagster/partition", value: "{org_id}"}}]}}
         }}) {{__typename ... on LaunchRunSuccess {{run {{runId}}}}}}}}"""
     )["launchRun"]
     return str(launched["run"]["runId"])
 
 
+def wait_for_status(system: Any, run_id: str, expected: str) -> None:
+    """Wait until Dagster gives the run this status."""
+    deadline = time.monotonic() + ENDED_SECONDS
+    query = f'{{runOrError(runId: "{run_id}") {{... on Run {{status}}}}}}'
+    while (status := system.query_dagster(query)["runOrError"]["status"]) != expected:
+        assert time.monotonic() < deadline, status
+        time.sleep(0.5)
+
+
 def test_a_run_of_the_org_that_was_started_in_the_ui_is_told_of(system: Any) -> None:
     """It would let a training wait, so the caller gets 409 with its id, and no address, which would answer 404."""
-    run_id = launched_as_from_the_ui(system, "sound")
+    run_id = launched_as_from_the_ui(system, "sound", FIRST_ASSET)
     answer = system.ask("POST", f"{TRAIN}?wait=0", {"org_id": "sound"})
 
     assert (answer.status, answer.body["run_id"]) == (409, run_id)
     assert "Location" not in answer.headers
-    deadline = time.monotonic() + ENDED_SECONDS
-    status = f'{{runOrError(runId: "{run_id}") {{... on Run {{status}}}}}}'
-    while system.query_dagster(status)["runOrError"]["status"] != "SUCCESS":
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    wait_for_status(system, run_id, "SUCCESS")
 
 
 def test_a_training_that_fails_says_what_kind_of_thing_is_wrong(system: Any) -> None:
@@ -156,7 +165,7 @@ def test_without_dagster_training_is_unavailable_and_scoring_goes_on(away: Setti
 
 def test_dagster_shows_the_org_its_version_and_its_checks(system: Any) -> None:
     """The partition's materialization carries the version, and both checks are recorded for the org."""
-    system.ask("POST", f"{TRAIN}?wait=120", {"org_id": "small"})
+    wait_for_status(system, launched_as_from_the_ui(system, "small", WHOLE_TRAINING), "FAILURE")
 
     found = system.query_dagster(
         """{assetNodeOrError(assetKey: {path: ["evaluation"]}) {... on AssetNode {
