@@ -71,5 +71,7 @@ def test_what_another_release_stored_is_refused_with_what_to_do(
         document["counts"] = "many"
     if lost == "a field":
         del document["counts"]
-    with pytest.raises(SourceMismatch, match=r"another release stored lead_features .*; materialize lead_features again"):
+    with pytest.raises(
+        SourceMismatch, match=r"another release stored lead_features .*; materialize lead_features again"
+    ):
         from_stored(FeatureRows, document, rows, "lead_features")

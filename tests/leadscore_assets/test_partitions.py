@@ -16,7 +16,7 @@ def test_ids_that_may_be_keys_keep_their_order_and_the_others_are_counted_with_t
     given = ["b", "../etc", "a.eu", POOLED, "", "c"]
     assert valid_org_ids(given, logging.getLogger("a.test")) == ["b", "a.eu", "c"]
     [record] = caplog.records
-    assert record.getMessage().startswith("3 orgs left out: an org id is 1 to 80 characters")
+    assert record.getMessage().startswith("left out 3 orgs whose ids are not valid: ")
     assert "etc" not in caplog.text
 
 
