@@ -3,7 +3,8 @@
 LeadscoreError
 ├── InvalidInput            change the request
 │   ├── InvalidId           an org id or a version id is not well-formed
-│   └── InvalidFeatures     features break the contract; carries every fault
+│   ├── InvalidFeatures     features break the contract; carries every fault
+│   └── InvalidToken        a token cannot be made or revoked as requested
 ├── InvalidSettings         change the environment
 ├── NotFound                ask for something that exists
 │   ├── NoActiveModel       the org has no active version
@@ -23,6 +24,7 @@ LeadscoreError
 │       └── UnsupportedFormat  written by a newer release
 ├── RegistryUnavailable     the registry's folder cannot be written
 ├── RegistryBusy            another change of the org's versions is under way; ask again later
+├── TokensUnavailable       the file of tokens cannot be read or written
 ├── DatabaseUnavailable     PostgreSQL cannot be reached, refuses the user, or takes too long
 ├── DagsterUnavailable      Dagster cannot be reached, or does not answer as expected
 ├── SourceMismatch          the CRM's tables or the records' SQL do not fit the contract
@@ -113,6 +115,12 @@ class InvalidSettings(LeadscoreError):
 
     code = "invalid_settings"
     in_training = "a setting is invalid"
+
+
+class InvalidToken(InvalidInput):
+    """A token cannot be made or revoked as requested; the text says what was expected and never the secret."""
+
+    code = "invalid_token"
 
 
 class NotFound(LeadscoreError):
@@ -261,6 +269,14 @@ class RegistryBusy(LeadscoreError):
     status = 503
     meaning = "Another change of the org's versions is under way."
     in_training = "another change of the org's versions took too long"
+
+
+class TokensUnavailable(LeadscoreError):
+    """The file of tokens is damaged, gone or out of reach; every request is refused."""
+
+    code = "tokens_unavailable"
+    status = 503
+    meaning = "The file of tokens cannot be read; tokens cannot be checked."
 
 
 class DatabaseUnavailable(LeadscoreError):

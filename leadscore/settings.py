@@ -133,6 +133,9 @@ class Settings:
     port: int = _setting(5000, PORT, "port of the HTTP server")
     host: str = _setting("127.0.0.1", TEXT, "address that the HTTP server listens on")
     server_url: str | None = _setting(None, _optional(URL), "URL of the HTTP server in links, as browsers reach it")
+    tokens_file: Path | None = _setting(
+        None, _optional(PATH), "file of the access tokens; when empty, tokens.json in STATE_DIR"
+    )
     server_workers: int = _setting(2, _whole(1, 64), "number of HTTP server processes; one per processor is best")
     server_threads: int = _setting(8, _whole(2, 256), "requests that each process answers at a time")
     max_body_bytes: int = _setting(2_000_000, _whole(1_000, 1_000_000_000, "bytes"), "largest request body, in bytes")
@@ -256,6 +259,11 @@ class Settings:
     crm_data: Path | None = _setting(
         None, _optional(PATH), "folder of gzipped CSV files to load instead of a simulated CRM"
     )
+
+    @property
+    def tokens_path(self) -> Path:
+        """The file of the access tokens, the same for every process."""
+        return self.tokens_file or self.state_dir / "tokens.json"
 
     @property
     def local_host(self) -> str:

@@ -1,0 +1,292 @@
+"""Tokens: what a caller shows to be let in. `python -m leadscore.tokens` makes, lists and revokes them.
+
+A token reads `lsk_<id>_<secret>`. The id may be shown and logged. The secret is shown once: the file of tokens holds
+its SHA-256 alone, which is enough for a secret of 192 random bits. A process reads the file again when it changed. A
+file that cannot be read, or that is gone, lets nobody in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import msgspec
+
+from leadscore.errors import Damaged, InvalidId, InvalidToken, LeadscoreError, TokensUnavailable
+from leadscore.formats import UNDECODABLE
+from leadscore.registry.durable_files import read_if_there, replace_durably
+from leadscore.registry.ids import check_org_id
+from leadscore.settings import parse_time, read_settings
+
+Scope = Literal["score", "read", "train", "activate", "metrics", "operate"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+EVERY_ORG = "*"
+
+_TEXT = re.compile(r"lsk_([0-9a-f]{10})_([0-9a-f]{48})")
+_ID_BYTES, _SECRET_BYTES = 5, 24
+_NOTE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,200}")
+# what an id that no token has is compared with, so that it takes as long as one that a token has
+_NO_SHA256 = "0" * 64
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may do what: `scopes`, for `orgs` or for every one (`*`), until it expires. It does not hold the secret."""
+
+    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{10}$(?!\n)")]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+    scopes: Annotated[tuple[Scope, ...], msgspec.Meta(min_length=1)]
+    orgs: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    created_at: Moment
+    expires_at: Moment | None = None
+    note: str = ""
+
+    def may(self, scope: str) -> bool:
+        """Return whether the holder may do what `scope` names."""
+        return scope in self.scopes
+
+    def sees(self, org_id: str) -> bool:
+        """Return whether the holder may know of the org. The pooled model is every org's: `*` sees it."""
+        return org_id in self.orgs or EVERY_ORG in self.orgs
+
+    def is_expired(self, now: datetime) -> bool:
+        """Return whether the token's time is over."""
+        return self.expires_at is not None and self.expires_at <= now
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file. A field that this release does not know could narrow a token, so the file is refused with it."""
+
+    tokens: tuple[Token, ...]
+
+
+Stamp = tuple[int, int, int]
+
+
+class Tokens:
+    """The tokens in one file; None for a process that asks nobody who they are."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._name = str(path)
+        # of which file, and what it held: swapped as one, since threads ask at the same time
+        self._read: tuple[Stamp | None, dict[str, Token]] = (None, {})
+
+    @property
+    def are_configured(self) -> bool:
+        """Whether there is a file of tokens, or was one since this process began: one that vanishes opens no door."""
+        if self._read[0] is not None:
+            return True
+        return self.path is not None and self._stamp() is not None
+
+    def find(self, text: str) -> Token | None:
+        """Return the token that `text` is; None when it is malformed, unknown, revoked or expired.
+
+        Raises TokensUnavailable when the file cannot be read.
+        """
+        known = self._tokens()
+        parts = _TEXT.fullmatch(text)
+        if parts is None:
+            return None
+        token = known.get(parts[1])
+        expected = _NO_SHA256 if token is None else token.sha256
+        if not hmac.compare_digest(_sha256_of(parts[2]), expected) or token is None:
+            return None
+        return None if token.is_expired(datetime.now(UTC)) else token
+
+    def listed(self) -> tuple[Token, ...]:
+        """Return all tokens, oldest first, the expired ones too. Raises TokensUnavailable."""
+        return tuple(self._tokens().values()) if self.are_configured else ()
+
+    def new(
+        self,
+        *,
+        scopes: Sequence[str],
+        orgs: Sequence[str],
+        expires_at: datetime | None = None,
+        note: str = "",
+    ) -> tuple[str, Token]:
+        """Add a token; return its text, which is kept nowhere, and what is kept. Raises InvalidToken."""
+        now = datetime.now(UTC)
+        allowed, seen = _checked_scopes(scopes), _checked_orgs(orgs)
+        if expires_at is not None and expires_at <= now:
+            raise InvalidToken(f"the token would expire at {expires_at:%Y-%m-%d %H:%M} UTC; name a time to come")
+        if not _NOTE.fullmatch(note):
+            raise InvalidToken("a note is one line of at most 200 characters")
+        with self._exclusive() as tokens:
+            token_id, secret = _unused_id(tokens), secrets.token_hex(_SECRET_BYTES)
+            token = Token(token_id, _sha256_of(secret), allowed, seen, now, expires_at, note)
+            self._write([*tokens, token])
+        return f"lsk_{token_id}_{secret}", token
+
+    def revoke(self, token_id: str) -> Token:
+        """Remove a token and return it; it is refused from the next request on. Raises InvalidToken."""
+        with self._exclusive() as tokens:
+            revoked = next((token for token in tokens if token.id == token_id), None)
+            if revoked is None:
+                raise InvalidToken("there is no token with that id; `list` shows the ids that there are")
+            self._write([token for token in tokens if token is not revoked])
+        return revoked
+
+    def _tokens(self) -> dict[str, Token]:
+        """Return the tokens by id, read again when the file is another than before."""
+        stamp = self._stamp()
+        read_of, tokens = self._read
+        if stamp is None:
+            raise TokensUnavailable("the file that TOKENS_FILE names is gone; restore it, or make a new token")
+        if stamp != read_of:
+            tokens = {token.id: token for token in self._load()}
+            self._read = (stamp, tokens)
+        return tokens
+
+    def _stamp(self) -> Stamp | None:
+        """Return what changes whenever the file is replaced, at the cost of one `stat`; None without a file."""
+        try:
+            status = os.stat(self._name)  # noqa: PTH116 (a Path takes longer than the call)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise TokensUnavailable(f"the file of tokens cannot be reached ({error.strerror})") from error
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def _load(self) -> tuple[Token, ...]:
+        remedy = "restore it, or move it away and make new tokens"
+        try:
+            content = read_if_there(Path(self._name))
+            document = msgspec.json.decode(content or b"", type=_Document)
+            for token in document.tokens:
+                _checked_orgs(token.orgs)
+        except Damaged as error:
+            raise TokensUnavailable(f"the file of tokens cannot be used: {error.message}") from error
+        except (*UNDECODABLE, InvalidToken) as error:
+            raise TokensUnavailable(f"the file of tokens is not what this release writes; {remedy}") from error
+        if len({token.id for token in document.tokens}) < len(document.tokens):
+            raise TokensUnavailable(f"the file of tokens has an id twice; {remedy}")
+        return document.tokens
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[tuple[Token, ...]]:
+        """Yield the tokens, while no other process may change them: the lock of the folder says so."""
+        if self.path is None:
+            raise InvalidToken("this process has no file of tokens; set TOKENS_FILE")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX)
+                yield () if self._stamp() is None else self._load()
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise TokensUnavailable(
+                f"the file of tokens cannot be written ({error.strerror or type(error).__name__});"
+                " make the folder of TOKENS_FILE writable"
+            ) from error
+
+    def _write(self, tokens: Sequence[Token]) -> None:
+        content = msgspec.json.format(msgspec.json.encode(_Document(tuple(tokens))), indent=2) + b"\n"
+        replace_durably({Path(self._name): content})
+
+
+def _sha256_of(secret: str) -> str:
+    return hashlib.sha256(secret.encode("ascii")).hexdigest()
+
+
+def _unused_id(tokens: Sequence[Token]) -> str:
+    taken = {token.id for token in tokens}
+    while (token_id := secrets.token_hex(_ID_BYTES)) in taken:
+        pass
+    return token_id
+
+
+def _checked_scopes(scopes: Sequence[str]) -> tuple[Scope, ...]:
+    if not scopes or set(scopes) - set(SCOPES):
+        raise InvalidToken(f"a token has one or more scopes of {', '.join(SCOPES)}; name each with --scope")
+    return tuple(scope for scope in SCOPES if scope in scopes)
+
+
+def _checked_orgs(orgs: Sequence[str]) -> tuple[str, ...]:
+    if EVERY_ORG in orgs and len(orgs) == 1:
+        return (EVERY_ORG,)
+    try:
+        bound = tuple(dict.fromkeys(map(check_org_id, orgs)))
+    except InvalidId as error:
+        raise InvalidToken(f"a token is bound to orgs by their ids, or to '*' alone: {error.message}") from error
+    if not bound:
+        raise InvalidToken("a token is bound to orgs; name each with --org, or every one with --org '*'")
+    return bound
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for; return the exit code."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        tokens = Tokens(read_settings().tokens_path)
+        command = {"new": _make, "list": _list, "revoke": _revoke}[chosen.command]
+        command(tokens, chosen)
+    except LeadscoreError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m leadscore.tokens", description="Make, list and revoke tokens.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    new = commands.add_parser("new", help="make a token; it is shown once, on standard output")
+    new.add_argument("--org", action="append", required=True, help="an org that it is for, or '*'; may be repeated")
+    new.add_argument("--scope", action="append", required=True, choices=SCOPES, help="may be repeated")
+    new.add_argument("--expires", metavar="DATE", help="ISO 8601, UTC; a date ends as it begins (default: never)")
+    new.add_argument("--note", default="", help="who holds it, or what for")
+    new.add_argument("--if-none", action="store_true", help="do nothing when there is a file of tokens already")
+    commands.add_parser("list", help="list the tokens, without their secrets")
+    revoke = commands.add_parser("revoke", help="remove a token; it is refused from then on")
+    revoke.add_argument("id", help="what stands between lsk_ and the secret")
+    return parser
+
+
+def _make(tokens: Tokens, chosen: argparse.Namespace) -> None:
+    if chosen.if_none and tokens.are_configured:
+        print(f"There is a file of tokens at {tokens.path}; none was made.", file=sys.stderr)
+        return
+    text, token = tokens.new(scopes=chosen.scope, orgs=chosen.org, expires_at=_moment(chosen.expires), note=chosen.note)
+    print(text)
+    print(f"Token {token.id} is in {tokens.path}. Its secret is shown this once.", file=sys.stderr)
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return parse_time(text) if text else None
+    except (ValueError, OverflowError):
+        raise InvalidToken("--expires is no date or time in ISO 8601, such as 2027-03-15") from None
+
+
+def _list(tokens: Tokens, _: argparse.Namespace) -> None:
+    now = datetime.now(UTC)
+    for token in tokens.listed():
+        until = f"{token.expires_at:%Y-%m-%d %H:%M}" if token.expires_at else "never"
+        state = " (expired)" if token.is_expired(now) else ""
+        print(
+            f"{token.id}  made {token.created_at:%Y-%m-%d %H:%M}  expires {until}{state}"
+            f"  scopes {','.join(token.scopes)}  orgs {','.join(token.orgs)}  {token.note}".rstrip()
+        )
+
+
+def _revoke(tokens: Tokens, chosen: argparse.Namespace) -> None:
+    print(f"Token {tokens.revoke(chosen.id).id} is revoked.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
