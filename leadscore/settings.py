@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -117,6 +118,11 @@ LANDMARKS = _list_of(
     lambda days: list(days) == sorted(set(days)) and days[0] >= 0 and days[-1] <= MAX_LANDMARK_DAYS,
 )
 STATUSES = _list_of(str, "one or more statuses separated by commas, such as WON", all)
+HOSTS = _list_of(
+    str,
+    "host names separated by commas, without ports, such as scores.example,10.0.0.7",
+    lambda names: all(re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", name) for name in names),
+)
 CRON = Rule(_parse_cron, "a cron line of five fields: minute, hour, day of month, month, day of week, in numbers")
 
 
@@ -133,6 +139,17 @@ class Settings:
     port: int = _setting(5000, PORT, "port of the HTTP server")
     host: str = _setting("127.0.0.1", TEXT, "address that the HTTP server listens on")
     server_url: str | None = _setting(None, _optional(URL), "URL of the HTTP server in links, as browsers reach it")
+    auth: str = _setting(
+        "AUTO",
+        _one_of("AUTO", "OFF"),
+        "AUTO asks for a token when there are any, and always when HOST is not loopback; OFF never asks",
+    )
+    allowed_hosts: tuple[str, ...] | None = _setting(
+        None,
+        _optional(HOSTS),
+        "names that the header Host may have besides localhost, HOST and SERVER_URL's; when empty, any name unless HOST"
+        " is loopback",
+    )
     tokens_file: Path | None = _setting(
         None, _optional(PATH), "file of the access tokens; when empty, tokens.json in STATE_DIR"
     )
@@ -259,6 +276,14 @@ class Settings:
     crm_data: Path | None = _setting(
         None, _optional(PATH), "folder of gzipped CSV files to load instead of a simulated CRM"
     )
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether the HTTP server listens where only this machine reaches it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     @property
     def tokens_path(self) -> Path:

@@ -8,6 +8,8 @@ from pathlib import Path
 from flask import Flask
 
 from leadscore.settings import Settings
+from leadscore.tokens import Tokens
+from serving.api.access import ACCESS, Access
 from serving.api.docs import routes as docs_routes
 from serving.api.health import routes as health_routes
 from serving.api.problems import answer_errors
@@ -40,6 +42,7 @@ def create_app(settings: Settings, *, folder: Path | None = None, is_stopping: t
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     # `//health` is not another way to write `/health`: one address per thing
     app.url_map.merge_slashes = False
+    app.extensions[ACCESS] = Access(settings, Tokens(settings.tokens_path))
     answer_errors(app)
     for routes in ROUTES:
         app.register_blueprint(routes)

@@ -25,14 +25,14 @@ def words(text: str) -> Markup:
 
 
 @routes.get("/openapi.json")
-@endpoint({200: "application/json"})
+@endpoint({200: "application/json"}, scope="read")
 def openapi(_services: Services) -> Response:
     """Return this description as JSON."""
     return Response(_document(_app()), content_type="application/json")
 
 
 @routes.get("/docs")
-@endpoint({200: PAGE_TYPE})
+@endpoint({200: PAGE_TYPE}, scope="read")
 def docs(_services: Services) -> Response:
     """Show this description as a page."""
     return page(_page(_app()))

@@ -1,4 +1,4 @@
-"""Endpoint: a view that declares its request and its answers. It parses the request before the view runs.
+"""Endpoint: a view that declares its scope, its request and its answers. It checks and parses before the view runs.
 
 OpenAPI is made from these declarations. This module also has the answers of a view: encoded JSON, or a page.
 """
@@ -9,16 +9,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache, cached_property, update_wrapper
 from http import HTTPStatus
+from time import monotonic
 from typing import Any
 
 import msgspec
 from flask import Response, current_app, request
 from werkzeug.datastructures import Headers
 
+from leadscore.tokens import EVERY_ORG, Scope, Token
+from serving.api.access import ACCESS, ANYBODY, CALLER, Access, check_org
 from serving.api.problems import CODES, Refusal
 from serving.api.request_parsing import JSON_TYPE, read_body, read_query
 from serving.api.schema import Answer, OrgRequest, Request
-from serving.services import EXTENSION
+from serving.services import EXTENSION, Services
 from serving.telemetry.request_context import CONTEXT
 
 View = Callable[..., Response]
@@ -33,6 +36,9 @@ PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; f
 class Endpoint:
     """A view with its query and body types, its answers by status, and the codes of its refusals by status.
 
+    `scope` is what the caller's token must allow; None asks for no token. The org that the request names must be one
+    of the token's. A route that `shows_all_orgs` needs a token for all orgs.
+
     `is_computing` marks a view that waits for nothing but a version's first load. `is_quick` marks such a view that is
     answered in the event loop, without a thread. The view is called with the app's services, with `query` and `body` if
     they are declared, and with the path's parameters.
@@ -42,17 +48,21 @@ class Endpoint:
     query: type[Request] | None
     body: type[OrgRequest] | None
     answers: dict[int, type[Answer] | str]
+    scope: Scope | None
     refusals: dict[int, tuple[str, ...]] = field(default_factory=dict)
     is_quick: bool = False
     is_computing: bool = False
+    shows_all_orgs: bool = False
 
     def __post_init__(self) -> None:
         update_wrapper(self, self.view)
 
     def __call__(self, **arguments: Any) -> Response:
-        """Check the request's headers, parse it, and run the view."""
+        """Check the caller and the request's headers, parse it, and run the view."""
         asked: Any = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (Flask documents it)
-        environ, services = asked.environ, current_app.extensions[EXTENSION]
+        environ, parts = asked.environ, current_app.extensions
+        services: Services = parts[EXTENSION]
+        caller = environ[CALLER] = self._admitted(environ, parts[ACCESS])
         if self.answers_json and environ.get("HTTP_ACCEPT", EVERYTHING) not in (EVERYTHING, JSON_TYPE):
             _check_accepted()
         query = read_query(self.query or Request, environ, services.settings)
@@ -60,11 +70,37 @@ class Endpoint:
             arguments["query"] = query
         if self.body is not None:
             arguments["body"] = read_body(self.body, environ, services.settings)
+        if caller is not ANYBODY:
+            self._check_org(caller, arguments)
         response = self.view(services, **arguments)
         version = response.version if type(response) is JsonResponse else response.headers.get(VERSION_HEADER)
         if version is not None:
             environ[CONTEXT]["version"] = version
         return response
+
+    def _admitted(self, environ: dict[str, Any], access: Access) -> Token:
+        """Return who asks. Raises Refusal when they may not.
+
+        What can be known without asking is: it takes half a microsecond in place of four, and no file.
+        """
+        if self.scope is None:
+            return ANYBODY
+        is_remembered = environ.get("HTTP_HOST") in access.open_to and "HTTP_ORIGIN" not in environ
+        if is_remembered and monotonic() < access.open_until_seconds:
+            return ANYBODY
+        return access.admit(environ, self.scope)
+
+    def _check_org(self, caller: Token, arguments: dict[str, Any]) -> None:
+        """Raise Refusal when the org that the request names is not the caller's; before anything is looked up."""
+        named = arguments["query"] if self._is_org_in_query else arguments.get("body")
+        if self.shows_all_orgs:
+            check_org(caller, EVERY_ORG)
+        elif named is not None:
+            check_org(caller, named.org_id)
+
+    @cached_property
+    def _is_org_in_query(self) -> bool:
+        return self.query is not None and issubclass(self.query, OrgRequest)
 
     @cached_property
     def answers_json(self) -> bool:
@@ -80,14 +116,18 @@ def _check_accepted() -> None:
 def endpoint(
     answers: dict[int, type[Answer] | str],
     *,
+    scope: Scope | None,
     query: type[Request] | None = None,
     body: type[OrgRequest] | None = None,
     refusals: dict[int, tuple[str, ...]] | None = None,
     is_quick: bool = False,
     is_computing: bool = False,
+    shows_all_orgs: bool = False,
 ) -> Callable[[View], Endpoint]:
     """Make a view an Endpoint."""
-    return lambda view: Endpoint(view, query, body, answers, refusals or {}, is_quick, is_computing)
+    return lambda view: Endpoint(
+        view, query, body, answers, scope, refusals or {}, is_quick, is_computing, shows_all_orgs
+    )
 
 
 class JsonResponse(Response):

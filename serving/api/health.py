@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import os
 from datetime import UTC, datetime
+from typing import Literal
 
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from leadscore.errors import Damaged, NoActiveModel
 from leadscore.pooling import Scope
+from serving.api.access import may_read
 from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.problems import CODES, Refusal
 from serving.api.schema import HealthAnswer, OrgQuery, StatusAnswer
@@ -25,15 +27,19 @@ _log = logging.getLogger(__name__)
 
 
 @routes.get("/health")
-@endpoint({200: HealthAnswer}, query=OrgQuery)
+@endpoint({200: HealthAnswer}, scope=None, query=OrgQuery)
 def health(services: Services, query: OrgQuery) -> JsonResponse:
-    """Return the state of the server, the database, Dagster and the registry, and the version that scores the org."""
+    """Return the state of the server, the database, Dagster and the registry, and the version that scores the org.
+
+    A caller without a token to read the org gets the status alone.
+    """
     dependencies = _dependencies(services)
+    if not may_read(query.org_id):
+        return answer(HealthAnswer(status=_status(_is_registry_readable(services), dependencies)))
     version, scope, is_registry_up = _scoring_version(services, query.org_id)
-    is_healthy = is_registry_up and all(dependencies.values())
     return answer(
         HealthAnswer(
-            status="healthy" if is_healthy else "degraded",
+            status=_status(is_registry_up, dependencies),
             timestamp=datetime.now(UTC).isoformat(timespec="milliseconds"),
             model_version=version,
             model_scope=scope,
@@ -46,14 +52,14 @@ def health(services: Services, query: OrgQuery) -> JsonResponse:
 
 
 @routes.get("/health/live")
-@endpoint({200: StatusAnswer}, is_quick=True)
+@endpoint({200: StatusAnswer}, scope=None, is_quick=True)
 def live(_services: Services) -> JsonResponse:
     """Return 200 while the process answers; nothing else is checked."""
     return answer(StatusAnswer(status="live"))
 
 
 @routes.get("/health/ready")
-@endpoint({200: StatusAnswer}, refusals={503: ("not_ready",)})
+@endpoint({200: StatusAnswer}, scope=None, refusals={503: ("not_ready",)})
 def ready(services: Services) -> JsonResponse:
     """Return 200 while the server can take requests: it can read the registry, and is not stopping."""
     if services.is_stopping.is_set() or not _is_registry_readable(services):
@@ -62,13 +68,17 @@ def ready(services: Services) -> JsonResponse:
 
 
 @routes.get("/metrics")
-@endpoint({200: CONTENT_TYPE_LATEST})
+@endpoint({200: CONTENT_TYPE_LATEST}, scope="metrics", shows_all_orgs=True)
 def metrics(services: Services) -> Response:
     """Return the metrics in Prometheus' text format."""
     for name, is_up in _dependencies(services).items():
         services.metrics.dependency_up.labels(name).set(is_up)
     services.recorder.write()
     return Response(services.metrics.text(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _status(is_registry_up: bool, dependencies: dict[str, bool]) -> Literal["healthy", "degraded"]:
+    return "healthy" if is_registry_up and all(dependencies.values()) else "degraded"
 
 
 def _dependencies(services: Services) -> dict[str, bool]:

@@ -31,9 +31,22 @@ Schema = dict[str, Any]
 _REF = "#/components/schemas/{name}"
 _METHODS = ("GET", "POST")
 
+# how a token is sent; OpenAPI calls a scope a role
+_SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "a token, as `python -m leadscore.tokens` makes it"},
+    "basic": {"type": "http", "scheme": "basic", "description": "the same token as the password, with any user name"},
+}
+
 # what any operation may answer, depending on its request
 _ALWAYS = {400: ("invalid_query", "invalid_id"), 406: ("not_acceptable",)}
+_WITH_SCOPE = {
+    401: ("unauthorized",),
+    403: ("forbidden",),
+    421: ("unknown_host",),
+    503: ("tokens_unavailable",),
+}
 _WITH_BODY = {
+    403: ("foreign_origin",),
     400: ("invalid_json", "invalid_query", "invalid_id"),
     408: ("request_timeout",),
     411: ("length_required",),
@@ -70,7 +83,7 @@ def openapi_document(app: Flask, contract: Contract = CONTRACT) -> Schema:
             " X-Request-ID. When a JSON object repeats a name, the last value counts.",
         },
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": _SECURITY_SCHEMES},
     }
 
 
@@ -135,6 +148,8 @@ def _described(path: str, view: Endpoint, schemas: Schema) -> Schema:
         "parameters": [*_path_parameters(path), *_query_parameters(view, schemas)],
         "responses": {str(status): content for status, content in sorted(_responses(view).items())},
     }
+    roles = [] if view.scope is None else [view.scope]
+    described["security"] = [{scheme: roles} for scheme in _SECURITY_SCHEMES] if roles else []
     if rest.strip():
         described["description"] = " ".join(rest.split())
     if view.body is not None:
@@ -170,8 +185,8 @@ def _responses(view: Endpoint) -> dict[int, Schema]:
 
 def _refusals(view: Endpoint) -> dict[int, tuple[str, ...]]:
     found: dict[int, tuple[str, ...]] = {}
-    always = (_ALWAYS if view.answers_json else {400: ("invalid_query",)}, _WITH_BODY if view.body else {})
-    for group in (*always, view.refusals):
+    always = _ALWAYS if view.answers_json else {400: ("invalid_query",)}
+    for group in (always, _WITH_SCOPE if view.scope else {}, _WITH_BODY if view.body else {}, view.refusals):
         for status, codes in group.items():
             found[status] = tuple(dict.fromkeys((*found.get(status, ()), *codes)))
     return found

@@ -43,6 +43,10 @@ _OF_STATUS: dict[int, tuple[str, str]] = {
 _OF_ROUTES: dict[str, tuple[int, str]] = {
     "invalid_json": (400, "The body is not one JSON object in UTF-8."),
     "invalid_query": (400, "A query parameter is unknown, repeated or out of its range."),
+    "unauthorized": (401, "The request has no valid token; send one in the header Authorization."),
+    "forbidden": (403, "The token does not have the scope, or is not for the org."),
+    "foreign_origin": (403, "A page of another site may not change anything here."),
+    "unknown_host": (421, "The header Host does not name this server; see the setting ALLOWED_HOSTS."),
     "report_not_found": (404, "The version has no report: it is not judged yet, or an earlier release judged it."),
     "damaged": (409, "The version's files are missing or damaged."),  # of the version that a rollback names
     "invalid_request": (422, "The body has unknown, missing or invalid fields."),

@@ -16,6 +16,7 @@ routes = Blueprint("readiness", __name__, url_prefix="/api/v1/model")
 @routes.get("/readiness")
 @endpoint(
     {200: ReadinessAnswer},
+    scope="read",
     query=OrgQuery,
     refusals={503: ("database_unavailable", "model_unavailable", "registry_unavailable")},
 )

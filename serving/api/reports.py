@@ -18,6 +18,7 @@ routes = Blueprint("report", __name__, url_prefix="/api/v1/model")
 @routes.get("/report")
 @endpoint(
     {200: PAGE_TYPE},
+    scope="read",
     query=VersionQuery,
     refusals={
         400: ("invalid_id",),

@@ -331,16 +331,19 @@ class ReadinessAnswer(Answer, frozen=True, kw_only=True):
 
 
 class HealthAnswer(Answer, frozen=True, kw_only=True):
-    """The state of the server. `degraded` means that the database, Dagster or the registry is down."""
+    """The state of the server. `degraded` means that the database, Dagster or the registry is down.
+
+    A caller without a token to read the org gets `status` alone.
+    """
 
     status: Literal["healthy", "degraded"]
-    timestamp: str
-    model_version: VersionId | None
-    model_scope: ModelScope | None
-    database: Literal["up", "down"]
-    dagster: Literal["up", "down"]
-    registry: Literal["up", "down"]
-    models_loaded: int
+    timestamp: str | msgspec.UnsetType = msgspec.UNSET
+    model_version: VersionId | msgspec.UnsetType | None = msgspec.UNSET
+    model_scope: ModelScope | msgspec.UnsetType | None = msgspec.UNSET
+    database: Literal["up", "down"] | msgspec.UnsetType = msgspec.UNSET
+    dagster: Literal["up", "down"] | msgspec.UnsetType = msgspec.UNSET
+    registry: Literal["up", "down"] | msgspec.UnsetType = msgspec.UNSET
+    models_loaded: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class StatusAnswer(Answer, frozen=True, kw_only=True):

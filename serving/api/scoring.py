@@ -38,6 +38,7 @@ _REFUSALS = {
 @routes.post("/api/v1/predict")
 @endpoint(
     {200: PredictAnswer},
+    scope="score",
     query=ScoringQuery,
     body=PredictRequest,
     refusals=_REFUSALS,
@@ -69,6 +70,7 @@ def predict(services: Services, query: ScoringQuery, body: PredictRequest) -> Js
 @routes.post("/api/v1/predict/batch")
 @endpoint(
     {200: BatchAnswer},
+    scope="score",
     query=ScoringQuery,
     body=BatchRequest,
     refusals={

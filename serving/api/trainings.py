@@ -12,6 +12,7 @@ from flask import Blueprint
 
 from leadscore.errors import AlreadyTraining, DagsterUnavailable, DatabaseUnavailable, LeadscoreError, TooManyTrainings
 from leadscore.pooling import POOLED
+from serving.api.access import caller
 from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.problems import PROBLEM_TYPE, Refusal, problem_of, refusal_of
 from serving.api.readiness import readiness_answer
@@ -41,7 +42,13 @@ _log = logging.getLogger(__name__)
 
 
 @routes.post("")
-@endpoint(_ANSWERS, query=TrainQuery, body=TrainRequest, refusals={**_REFUSALS, 409: ("already_training",)})
+@endpoint(
+    _ANSWERS,
+    scope="train",
+    query=TrainQuery,
+    body=TrainRequest,
+    refusals={**_REFUSALS, 409: ("already_training",)},
+)
 def train(services: Services, query: TrainQuery, body: TrainRequest) -> JsonResponse:
     """Train a new version for the org, judge it, and activate it when it is better; answer when the run has ended.
 
@@ -62,7 +69,7 @@ def train(services: Services, query: TrainQuery, body: TrainRequest) -> JsonResp
 
 
 @routes.get("/<run_id>")
-@endpoint(_ANSWERS, refusals={**_REFUSALS, 404: ("run_not_found",)})
+@endpoint(_ANSWERS, scope="train", refusals={**_REFUSALS, 404: ("run_not_found",)})
 def training(services: Services, run_id: str) -> JsonResponse:
     """Return the outcome of a training that was started earlier, or 202 while it runs."""
     if not _RUN_ID.fullmatch(run_id):
@@ -71,7 +78,8 @@ def training(services: Services, run_id: str) -> JsonResponse:
             "invalid_id",
             "a run id must be a UUID in lower case; use the run_id of the answer that started the training",
         )
-    return _answer(services, services.trainings.slot(), lambda: services.trainings.outcome(run_id))
+    may_see = caller().sees
+    return _answer(services, services.trainings.slot(), lambda: services.trainings.outcome(run_id, may_see))
 
 
 def _refused_before_a_run(services: Services, org_id: str) -> Insufficient | None:
@@ -94,7 +102,7 @@ def _refused_before_a_run(services: Services, org_id: str) -> Insufficient | Non
 
 def _start(services: Services, org_id: str) -> str:
     try:
-        return services.trainings.start(org_id, request_id())
+        return services.trainings.start(org_id, request_id(), caller().id)
     except AlreadyTraining as error:
         headers = {"Location": _address(error.run_id)} if error.run_id and error.is_followable else {}
         raise refusal_of(error, headers=headers, run_id=error.run_id) from error

@@ -11,6 +11,7 @@ from leadscore.gate import Judgement
 from leadscore.registry.activation import roll_back
 from leadscore.registry.store import REPORT_FILE, Pointer
 from leadscore.registry.version import Manifest
+from serving.api.access import caller
 from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.problems import Refusal, invalid
 from serving.api.schema import (
@@ -41,6 +42,7 @@ _log = logging.getLogger(__name__)
 @routes.get("/info")
 @endpoint(
     {200: InfoAnswer},
+    scope="read",
     query=VersionQuery,
     refusals={404: ("no_active_model", "version_not_found"), 503: ("model_unavailable", "registry_unavailable")},
 )
@@ -57,6 +59,7 @@ def info(services: Services, query: VersionQuery) -> JsonResponse:
 @routes.get("/feature-importance")
 @endpoint(
     {200: ImportanceAnswer},
+    scope="read",
     query=OrgQuery,
     refusals={404: ("no_active_model",), 503: ("model_unavailable", "registry_unavailable")},
 )
@@ -74,7 +77,12 @@ def feature_importance(services: Services, query: OrgQuery) -> JsonResponse:
 
 
 @routes.get("/versions")
-@endpoint({200: VersionsAnswer}, query=VersionsQuery, refusals={503: ("model_unavailable", "registry_unavailable")})
+@endpoint(
+    {200: VersionsAnswer},
+    scope="read",
+    query=VersionsQuery,
+    refusals={503: ("model_unavailable", "registry_unavailable")},
+)
 def versions(services: Services, query: VersionsQuery) -> JsonResponse:
     """List the org's versions, newest first, including held and refused ones.
 
@@ -91,6 +99,7 @@ def versions(services: Services, query: VersionsQuery) -> JsonResponse:
 @routes.post("/rollback")
 @endpoint(
     {200: RollbackAnswer},
+    scope="activate",
     body=RollbackRequest,
     refusals={
         404: ("version_not_found",),
@@ -109,7 +118,7 @@ def rollback(services: Services, body: RollbackRequest) -> JsonResponse:
             services.registry,
             body.org_id,
             body.version,
-            by=f"api request {request_id()}",
+            by=_asker(),
             reason=body.reason.strip() or DEFAULT_REASON,
             expected_active=body.expected_active,
             is_forced=body.force,
@@ -126,6 +135,12 @@ def rollback(services: Services, body: RollbackRequest) -> JsonResponse:
         ),
         version=pointer.version,
     )
+
+
+def _asker() -> str:
+    """Return who asked, as it stands in the history: the token's id, when one was asked for, and the request's."""
+    asked_by = f"api request {request_id()}"
+    return f"token {caller().id}, {asked_by}" if caller().id else asked_by
 
 
 def _info(services: Services, manifest: Manifest, judgement: Judgement | None, active: Pointer | None) -> InfoAnswer:

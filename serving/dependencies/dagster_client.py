@@ -31,6 +31,7 @@ PARTITIONS = "orgs"
 JOB = "train"
 PARTITION_TAG = "dagster/partition"
 REQUEST_TAG = "leadscore/request_id"
+TOKEN_TAG = "leadscore/token"  # noqa: S105 (the id, not the secret)
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 10.0
@@ -150,10 +151,11 @@ class DagsterClient:
         if result.get("__typename") not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
             raise _unexpected(result)
 
-    def launch(self, org_id: str, request_id: str) -> str:
-        """Launch a training of the org and return the run's id."""
+    def launch(self, org_id: str, request_id: str, token_id: str) -> str:
+        """Launch a training of the org and return the run's id; who asked for it is in the run's tags."""
         selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "jobName": JOB}
-        tags = [{"key": PARTITION_TAG, "value": org_id}, {"key": REQUEST_TAG, "value": request_id}]
+        values = {PARTITION_TAG: org_id, REQUEST_TAG: request_id, **({TOKEN_TAG: token_id} if token_id else {})}
+        tags = [{"key": key, "value": value} for key, value in values.items()]
         params = {"selector": selector, "mode": "default", "runConfigData": {}, "executionMetadata": {"tags": tags}}
         result = _take(self._ask(LAUNCH, {"params": params}, LAUNCH_SECONDS), dict[str, Any], "launchRun")
         if result.get("__typename") != "LaunchRunSuccess":

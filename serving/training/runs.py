@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -107,8 +107,8 @@ class Trainings:
         with _taken(self._waiting_slots), _taken(self._slots):
             yield
 
-    def start(self, org_id: str, request_id: str) -> str:
-        """Launch a training and return its run id.
+    def start(self, org_id: str, request_id: str, token_id: str = "") -> str:
+        """Launch a training, tagged with the request and the token, and return its run id.
 
         Raises AlreadyTraining, TooManyTrainings when `max_queued` runs wait for their turn, or DagsterUnavailable.
         """
@@ -120,7 +120,7 @@ class Trainings:
             if self._dagster.queued_runs(self._max_queued) >= self._max_queued:
                 raise TooManyTrainings
             self._dagster.add_partition(org_id)
-            run_id = self._dagster.launch(org_id, request_id)
+            run_id = self._dagster.launch(org_id, request_id, token_id)
         self._claims.remember(run_id)
         return run_id
 
@@ -145,10 +145,13 @@ class Trainings:
             if self._is_stopping.wait(min(POLL_SECONDS * 2**failed_polls, left_seconds)):
                 return outcome
 
-    def outcome(self, run_id: str) -> Outcome:
-        """Return the run's outcome, or Running. Raises RunNotFound or DagsterUnavailable."""
+    def outcome(self, run_id: str, may_see: Callable[[str], bool] = lambda _: True) -> Outcome:
+        """Return the run's outcome, or Running. Raises RunNotFound or DagsterUnavailable.
+
+        A run of an org that the caller may not see is not found, and takes as long as one that does not exist.
+        """
         run = self._dagster.run(run_id)
-        if run is None or run.job_name != JOB or run.org_id is None:
+        if run is None or run.job_name != JOB or run.org_id is None or not may_see(run.org_id):
             raise RunNotFound("no training run has this id; start a training, and use the run_id of its answer")
         org_id = check_org_id(run.org_id)
         if run.status not in _ENDED:
