@@ -33,6 +33,8 @@ Scope = Literal["score", "read", "train", "activate", "metrics", "operate"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 EVERY_ORG = "*"
 
+# in a text that may hold one; the id may be shown
+TOKEN_TEXT = re.compile(rb"(lsk_[0-9a-f]{10}_)[0-9a-f]{48}")
 _TEXT = re.compile(r"lsk_([0-9a-f]{10})_([0-9a-f]{48})")
 _ID_BYTES, _SECRET_BYTES = 5, 24
 _NOTE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,200}")

@@ -1,4 +1,7 @@
-"""The app for a WSGI server of your own, such as `gunicorn serving.wsgi:app`. Settings come from the environment."""
+"""The app for a WSGI server of your own, such as `gunicorn serving.wsgi:app`. Settings come from the environment.
+
+Set HOST to the address that your server listens on: by it the app knows whether others can reach it without a token.
+"""
 
 from leadscore.settings import read_settings
 from serving.app import create_app

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import current_app, request
 
@@ -53,7 +52,7 @@ class Access:
         self._hosts = _known_hosts(settings)
         self.open_to: set[str | None] = set()
         self.open_until_seconds = 0.0
-        self._own_origin = urlsplit(settings.server_url).netloc.lower() if settings.server_url else None
+        self._own_origin = _authority_of(settings.server_url or "")
         # clients name the same few hosts again and again
         self._is_known = lru_cache(MOST_HOSTS)(self._is_known_host)
 
@@ -105,11 +104,10 @@ class Access:
         """Return whether the host is one of ours; a browser always sends the header."""
         if header is None or self._hosts is None:
             return True
-        found = _HOST.fullmatch(header.lower())
-        return found is not None and found[1] in self._hosts
+        return _name_in(header.lower()) in self._hosts
 
     def _check_origin(self, environ: Environ) -> None:
-        origin = urlsplit(environ["HTTP_ORIGIN"].lower()).netloc
+        origin = _authority_of(environ["HTTP_ORIGIN"])
         if not origin or origin not in (environ.get("HTTP_HOST", "").lower(), self._own_origin):
             raise Refusal(403, "foreign_origin", CODES["foreign_origin"])
 
@@ -140,9 +138,18 @@ def _known_hosts(settings: Settings) -> frozenset[str] | None:
     if not settings.is_on_loopback and settings.allowed_hosts is None:
         return None
     own = f"[{settings.host}]" if ":" in settings.host else settings.host
-    linked = urlsplit(settings.server_url or "").hostname or own
-    named = (own, f"[{linked}]" if ":" in linked else linked, *(settings.allowed_hosts or ()))
-    return LOOPBACK_NAMES.union(name.lower() for name in named)
+    linked = _name_in(_authority_of(settings.server_url or "")) or own
+    return LOOPBACK_NAMES.union(name.lower() for name in (own, linked, *(settings.allowed_hosts or ())))
+
+
+def _authority_of(url: str) -> str:
+    """Return the host and the port that a URL names, nothing for one that names none."""
+    return url.lower().partition("://")[2].partition("/")[0]
+
+
+def _name_in(authority: str) -> str | None:
+    found = _HOST.fullmatch(authority)
+    return found[1] if found else None
 
 
 def _password_in(credentials: str) -> str:

@@ -1,4 +1,8 @@
-"""Logging: one JSON object per line on stdout, without a lead's data, secrets, or paths that a caller chose."""
+"""Logging: one JSON object per line on stdout, without a lead's data, secrets, or paths that a caller chose.
+
+The server never logs a token. A caller may send one where it does not belong, such as in place of an org's id, so
+every line is searched for tokens.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from typing import IO, Any, NamedTuple
 
 import msgspec
 
+from leadscore.tokens import TOKEN_TEXT
 from serving.telemetry.log_writer import Spool
 from serving.telemetry.request_context import request_context_if_any
 
@@ -107,4 +112,4 @@ def _encoded(line: Line, level: str, logger: str) -> bytes:
     created_seconds, message, fields = line
     at = datetime.fromtimestamp(created_seconds, UTC).isoformat(timespec="milliseconds")
     text = _ENCODER.encode({"timestamp": at, "level": level, "message": message, **fields, "logger": logger})
-    return text + b"\n"
+    return TOKEN_TEXT.sub(rb"\1[secret]", text) + b"\n"

@@ -156,6 +156,7 @@ def settings(tmp_path: Path) -> Settings:
     """Give settings under which nothing but the registry can be reached."""
     return Settings(
         model_path=tmp_path / "models",
+        state_dir=tmp_path / "state",
         db_host="127.0.0.1",
         db_port=DEAD_PORT,
         db_password="canary-password",
