@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import urllib3
 
 from leadscore.errors import CannotRun
+from leadscore.settings import Settings
+from leadscore.tokens import EVERY_ORG, Tokens
 
 OK = 200
 AT_A_TIME = 2
@@ -34,10 +38,11 @@ class Answer:
 
 
 class Api:
-    """The server at `address`, such as http://127.0.0.1:5000."""
+    """The server at `address`, such as http://127.0.0.1:5000, asked with `token` where it asks for one."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, address: str, token: str | None = None) -> None:
+        self.address, self.is_guarded = address, token is not None
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._pool = urllib3.PoolManager(retries=False, timeout=TIMEOUT_SECONDS)
 
     def get(self, path: str) -> Answer:
@@ -57,12 +62,27 @@ class Api:
 
     def _ask(self, method: str, path: str, **content: Any) -> Answer:
         try:
-            response = self._pool.request(method, self.address + path, **content)
+            response = self._pool.request(method, self.address + path, headers=self._headers, **content)
             return Answer(response.status, json.loads(response.data))
         except (urllib3.exceptions.HTTPError, ValueError) as error:
             raise CannotRun(
                 f"The HTTP server at {self.address} did not answer {method} {path}: {error}. Read its log."
             ) from None
+
+
+@contextmanager
+def token_of_a_start(settings: Settings) -> Iterator[str | None]:
+    """Yield a token for the calls of a start, which ends with it; None for a server that asks for none."""
+    tokens = Tokens(settings.tokens_path)
+    if settings.auth == "OFF" or not tokens.are_configured:
+        yield None
+        return
+    tomorrow = datetime.now(UTC) + timedelta(days=1)  # for a start that is killed
+    text, token = tokens.new(scopes=("score", "train"), orgs=(EVERY_ORG,), expires_at=tomorrow, note="a start")
+    try:
+        yield text
+    finally:
+        tokens.revoke(token.id)
 
 
 class Training:

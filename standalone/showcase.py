@@ -65,8 +65,9 @@ def print_lead(console: Console, api: Api, lead: ScoredLead) -> None:
     console.print(table)
     request = json.dumps({"org_id": lead.org_id, "features": lead.features})
     console.print("Score this lead again:", style="bold")
+    authorization = ' -H "Authorization: Bearer $TOKEN"' if api.is_guarded else ""
     console.print(
-        f"curl -s {api.address}{PATH} -H 'Content-Type: application/json' -d '{request}'",
+        f"curl -s {api.address}{PATH}{authorization} -H 'Content-Type: application/json' -d '{request}'",
         soft_wrap=True,
         highlight=False,
         markup=False,

@@ -159,6 +159,7 @@ def child_environment(settings: Settings, environment: Mapping[str, str]) -> dic
         "DB_PASSWORD": settings.db_password,
         "MODEL_PATH": str(settings.model_path),
         "STATE_DIR": str(settings.state_dir),
+        "TOKENS_FILE": str(settings.tokens_path.resolve()),
         RUN_MARK: str(settings.state_dir),
         "DAGSTER_HOME": str(dagster_home(settings)),
         "DAGSTER_URL": f"http://{HOST}:{settings.dagster_port}",

@@ -22,7 +22,8 @@ from leadscore_assets.due_orgs import training_needs
 from leadscore_assets.source.control_plane import Lease, held
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import check_sql
-from standalone.api import Api, train_orgs
+from serving.server.startup import check_tokens
+from standalone.api import Api, token_of_a_start, train_orgs
 from standalone.crm_source import create_source_table, fill_crm, given_crm
 from standalone.first_trainings import first_lead, in_one_line, split_by_need
 from standalone.postgres import HOST, EmbeddedPostgres
@@ -91,6 +92,7 @@ class Run:
                     self.console.print("Stopping ...")
 
     def _bring_up(self, stack: ExitStack) -> None:
+        check_tokens(self.settings)  # before anything is started for a server that refuses to
         stack.enter_context(locked(self.settings.state_dir))
         orphans = end_orphans(self.settings.state_dir)
         if orphans:
@@ -99,8 +101,10 @@ class Run:
         with self._step("CRM") as note:
             note(self._prepare_crm(stack))
         self._start_servers(stack)
-        self._train()
-        self._show()
+        with token_of_a_start(self.settings) as token:
+            self.api = Api(self.settings.local_address, token)
+            self._train()
+            self._show()
 
     def _start_database(self, stack: ExitStack) -> None:
         settings = self.settings

@@ -25,11 +25,11 @@ def exchange(port: int, request: bytes) -> tuple[int, bytes]:
 
 
 def get(target: bytes, headers: bytes = b"") -> bytes:
-    return b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + headers + b"\r\n"
+    return b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + headers + b"\r\n"
 
 
 def post(target: bytes, headers: bytes = b"") -> bytes:
-    head = b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+    head = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
     return b"POST " + target + head + headers + b"\r\n{}"
 
 

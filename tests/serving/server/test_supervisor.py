@@ -18,7 +18,7 @@ import urllib3
 from serving.server.bodies import BODY_SECONDS
 from serving.server.supervisor import PARTING_SECONDS
 
-PREDICT = b"POST /api/v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+PREDICT = b"POST /api/v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BATCH = PREDICT.replace(b"predict", b"predict/batch")
 
 
@@ -73,7 +73,7 @@ def test_what_is_no_http_is_refused_without_a_word_and_the_connection_closed(liv
 
 
 def test_a_second_request_hidden_behind_a_refused_one_is_not_answered(live):
-    hidden = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+    hidden = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
     _, _, body = exchange(live.port, CHUNKED + b"\r\n0\r\n\r\n" + hidden)
     assert b"HTTP/1.1" not in body
 
@@ -104,7 +104,7 @@ def test_a_client_that_sends_on_after_the_refusal_is_cut_off(live):
 
 
 def test_two_request_ids_are_none(live):
-    sent = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-ID: a\r\nX-Request-ID: b\r\nConnection: close\r\n\r\n"
+    sent = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: a\r\nX-Request-ID: b\r\nConnection: close\r\n\r\n"
     status, headers, _ = exchange(live.port, sent)
     assert status == 200
     assert len(headers["x-request-id"]) == 36
@@ -138,7 +138,7 @@ def test_a_body_that_does_not_come_is_refused(live):
 
 
 def test_a_header_that_would_pass_for_another_is_ignored(live):
-    sent = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX_Request_ID: mine\r\nConnection: close\r\n\r\n"
+    sent = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX_Request_ID: mine\r\nConnection: close\r\n\r\n"
     assert exchange(live.port, sent)[1]["x-request-id"] != "mine"
 
 
@@ -213,7 +213,7 @@ def test_a_stop_finishes_what_is_under_way_and_exits_with_0(start, free_port, sh
     process = start(PORT=port, MODEL_PATH=shelf.registry.root, MAX_BATCH_SIZE=20_000, MAX_BODY_BYTES=8_000_000)
     until_listening(process)
     body = json.dumps({"batch": [features] * 20_000}).encode()
-    head = b"POST /api/v1/predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = b"POST /api/v1/predict/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         with urllib3.HTTPConnectionPool("127.0.0.1", port) as http:
