@@ -32,6 +32,7 @@ from leadscore.settings import parse_time, read_settings
 Scope = Literal["score", "read", "train", "activate", "metrics", "operate"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 EVERY_ORG = "*"
+OWNER_AND_GROUP = 0o640
 
 # in a text that may hold one; the id may be shown
 TOKEN_TEXT = re.compile(rb"(lsk_[0-9a-f]{10}_)[0-9a-f]{48}")
@@ -253,6 +254,7 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--expires", metavar="DATE", help="ISO 8601, UTC; a date ends as it begins (default: never)")
     new.add_argument("--note", default="", help="who holds it, or what for")
     new.add_argument("--if-none", action="store_true", help="do nothing when there is a file of tokens already")
+    new.add_argument("--into", type=Path, metavar="FILE", help="write it there, unless the one there is still valid")
     commands.add_parser("list", help="list the tokens, without their secrets")
     revoke = commands.add_parser("revoke", help="remove a token; it is refused from then on")
     revoke.add_argument("id", help="what stands between lsk_ and the secret")
@@ -263,9 +265,32 @@ def _make(tokens: Tokens, chosen: argparse.Namespace) -> None:
     if chosen.if_none and tokens.are_configured:
         print(f"There is a file of tokens at {tokens.path}; none was made.", file=sys.stderr)
         return
+    if chosen.into and _is_valid_in(chosen.into, tokens):
+        print(f"The token in {chosen.into} is valid; none was made.", file=sys.stderr)
+        return
     text, token = tokens.new(scopes=chosen.scope, orgs=chosen.org, expires_at=_moment(chosen.expires), note=chosen.note)
-    print(text)
-    print(f"Token {token.id} is in {tokens.path}. Its secret is shown this once.", file=sys.stderr)
+    if chosen.into:
+        _keep(text, chosen.into)
+    else:
+        print(text)
+    where = f"in {chosen.into}" if chosen.into else "shown this once"
+    print(f"Token {token.id} is in {tokens.path}. Its secret is {where}.", file=sys.stderr)
+
+
+def _is_valid_in(path: Path, tokens: Tokens) -> bool:
+    kept = (read_if_there(path) or b"").decode("ascii", "replace").strip()
+    return tokens.are_configured and tokens.find(kept) is not None
+
+
+def _keep(text: str, path: Path) -> None:
+    """Write a token where its holder reads it; the group may, because a holder may be another user."""
+    try:
+        replace_durably({path: text.encode() + b"\n"})
+        path.chmod(OWNER_AND_GROUP)
+    except OSError as error:
+        raise InvalidToken(
+            f"{path} cannot be written ({error.strerror}); revoke the new token, and name another file"
+        ) from error
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -26,7 +26,18 @@ COMPOSE_TEXT = (PROJECT_ROOT / "docker-compose.yml").read_text()
 ENV_EXAMPLE = (PROJECT_ROOT / ".env.example").read_text()
 SERVICE_KEYS = {
     *("build", "cap_drop", "command", "depends_on", "env_file", "environment", "healthcheck", "image", "init"),
-    *("logging", "ports", "read_only", "restart", "security_opt", "shm_size", "stop_grace_period", "tmpfs", "volumes"),
+    *(
+        "group_add",
+        "logging",
+        "ports",
+        "read_only",
+        "restart",
+        "security_opt",
+        "shm_size",
+        "stop_grace_period",
+        "tmpfs",
+        "volumes",
+    ),
 }
 HEALTHCHECK_KEYS = {"disable", "interval", "retries", "start_period", "test", "timeout"}
 POSTGRES_NAMES = {"POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER"}

@@ -316,6 +316,25 @@ def test_the_first_token_is_made_once(tokens: Tokens, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.usefixtures("_file")
+def test_a_token_is_kept_in_a_file_and_made_again_only_when_that_one_ended(
+    tokens: Tokens, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "kept"
+    into = ["new", "--into", str(kept), "--org", "*", "--scope", "metrics"]
+    assert main(into) == main(into) == 0
+    assert "lsk_" not in capsys.readouterr().out
+    first = tokens.find(kept.read_text().strip())
+    assert first is not None
+    assert tokens.listed() == (first,)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o640
+    tokens.revoke(first.id)
+    assert main(into) == 0
+    assert tokens.find(kept.read_text().strip()) not in (None, first)
+    assert main(["new", "--into", str(tmp_path / "no" / "kept"), "--org", "*", "--scope", "metrics"]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_file")
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
