@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,10 +19,11 @@ from flask.testing import FlaskClient
 
 from leadscore.errors import CannotRun, TokensUnavailable
 from leadscore.pooling import POOLED
-from leadscore.settings import Settings
+from leadscore.settings import PROJECT_ROOT, Settings
 from leadscore.tokens import EVERY_ORG, SCOPES, Tokens
 from serving.api.access import ACCESS
 from serving.api.endpoint import Endpoint
+from serving.api.openapi import openapi_document
 from serving.app import create_app
 from serving.dependencies.dagster_client import JOB, PARTITION_TAG, TOKEN_TAG, Run, _Tag
 from serving.server.startup import check_tokens
@@ -527,3 +529,25 @@ def test_a_server_with_a_damaged_file_of_tokens_does_not_start(settings: Setting
 def test_beyond_loopback_a_token_is_asked_for_also_when_the_file_is_gone(settings: Settings, tokens: Tokens) -> None:
     app = create_app(replace(settings, host="0.0.0.0", tokens_file=tokens.path))
     assert app.test_client().get("/docs").status_code == 401
+
+
+# the documents
+
+
+def test_the_page_on_access_has_every_route_with_its_scope() -> None:
+    page = (PROJECT_ROOT / "docs/access.md").read_text().split("## What each route asks for")[1].split("## ")[0]
+    rows = re.findall(r"^\| `(\w+) (\S+)` \| (?:`(\w+)`|none)", page, flags=re.MULTILINE)
+    assert {(method, route): scope or None for method, route, scope in rows} == {
+        route: scope for route, (scope, _) in ROUTES.items()
+    }
+
+
+def test_the_description_says_which_scope_a_route_asks_for(guarded: Flask, tokens: Tokens) -> None:
+    document = openapi_document(guarded)
+    for (method, route), (scope, _) in ROUTES.items():
+        described = document["paths"][route.replace("<run_id>", "{run_id}")][method.lower()]
+        assert described["security"] == ([{"bearer": [scope]}, {"basic": [scope]}] if scope else [])
+        assert ("401" in described["responses"]) == (scope is not None)
+    text, _ = tokens.new(scopes=["read"], orgs=[OWN])
+    page = guarded.test_client().get("/docs", headers={"Authorization": f"Bearer {text}"}).get_data(as_text=True)
+    assert page.count("Scope: <code>") == sum(scope is not None for scope, _ in ROUTES.values())

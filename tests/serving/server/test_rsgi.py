@@ -29,8 +29,8 @@ def get(target: bytes, headers: bytes = b"") -> bytes:
 
 
 def post(target: bytes, headers: bytes = b"") -> bytes:
-    head = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
-    return b"POST " + target + head + headers + b"\r\n{}"
+    head = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    return b"POST " + target + head + b"Content-Type: application/json\r\nContent-Length: 2\r\n" + headers + b"\r\n{}"
 
 
 def test_a_byte_that_is_not_ascii_in_a_query_string_is_never_a_defect(live: Any) -> None:
