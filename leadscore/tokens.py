@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
-import hmac
 import os
 import re
 import secrets
@@ -18,6 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hmac import compare_digest
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -103,11 +103,13 @@ class Tokens:
         parts = _TEXT.fullmatch(text)
         if parts is None:
             return None
-        token = known.get(parts[1])
+        token_id, secret = parts.groups()
+        token = known.get(token_id)
         expected = _NO_SHA256 if token is None else token.sha256
-        if not hmac.compare_digest(_sha256_of(parts[2]), expected) or token is None:
+        if not compare_digest(_sha256_of(secret), expected) or token is None:
             return None
-        return None if token.is_expired(datetime.now(UTC)) else token
+        is_over = token.expires_at is not None and token.is_expired(datetime.now(UTC))
+        return None if is_over else token
 
     def listed(self) -> tuple[Token, ...]:
         """Return all tokens, oldest first, the expired ones too. Raises TokensUnavailable."""
@@ -204,7 +206,7 @@ class Tokens:
 
 
 def _sha256_of(secret: str) -> str:
-    return hashlib.sha256(secret.encode("ascii")).hexdigest()
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _unused_id(tokens: Sequence[Token]) -> str:

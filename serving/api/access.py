@@ -96,9 +96,9 @@ class Access:
     def _caller(self, environ: Environ) -> Token | None:
         scheme, _, credentials = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         scheme = scheme.lower()
-        if scheme == "bearer":
-            return self._tokens.find(credentials)
-        return self._tokens.find(_password_in(credentials)) if scheme == "basic" else None
+        if scheme == "basic":
+            credentials = _password_in(credentials)
+        return self._tokens.find(credentials) if scheme in ("bearer", "basic") else None
 
     def _is_known_host(self, header: str | None) -> bool:
         """Return whether the host is one of ours; a browser always sends the header."""
