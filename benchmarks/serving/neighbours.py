@@ -159,7 +159,7 @@ def batch_ms(port: int, path: str, body: bytes) -> float:
 @contextlib.contextmanager
 def stalled_senders(port: int) -> Iterator[None]:
     """Keep connections that have sent a part of the largest body, as far as the server takes it, and send no more."""
-    head = f"POST {BATCH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+    head = f"POST {BATCH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
     part = f"{head}{Settings().max_body_bytes}\r\n\r\n".encode() + b" " * STALLED_BYTES
     with contextlib.ExitStack() as stack:
         unsent = {}
