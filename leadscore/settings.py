@@ -123,6 +123,7 @@ HOSTS = _list_of(
     "host names separated by commas, without ports, such as scores.example,10.0.0.7",
     lambda names: all(re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", name) for name in names),
 )
+SECRET = _matching(r"[\x21-\x7e]{16,}", "16 or more characters of ASCII without spaces")
 CRON = Rule(_parse_cron, "a cron line of five fields: minute, hour, day of month, month, day of week, in numbers")
 
 
@@ -213,6 +214,12 @@ class Settings:
     )
     retrain_schedule: str = _setting(
         "0 2 1 * *", CRON, "cron schedule, in UTC, on which the orgs that are due are trained again"
+    )
+    dagster_token: str | None = _setting(
+        None,
+        _optional(SECRET),
+        "secret by which Dagster's webserver knows the HTTP server; `make run` makes one",
+        secret=True,
     )
 
     # training data

@@ -55,7 +55,7 @@ def build_services(
     metrics, registry = Metrics(), Registry(settings.model_path)
     files = MappedFiles(lambda: shared() / "copies")
     models = ModelCache(registry, settings.model_cache_bytes, metrics, files, is_pooling=settings.pooled_model)
-    dagster = DagsterClient(settings.dagster_url)
+    dagster = DagsterClient(settings.dagster_url, settings.dagster_token)
     database = Probe("database", lambda: is_database_up(settings), PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS)
     # of the threads a quarter is left to scoring, and another to those who only ask how a training stands
     at_a_time, waiting = settings.server_threads * 3 // 4, settings.server_threads // 2

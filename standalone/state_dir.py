@@ -163,6 +163,7 @@ def child_environment(settings: Settings, environment: Mapping[str, str]) -> dic
         RUN_MARK: str(settings.state_dir),
         "DAGSTER_HOME": str(dagster_home(settings)),
         "DAGSTER_URL": f"http://{HOST}:{settings.dagster_port}",
+        "DAGSTER_TOKEN": settings.dagster_token or secrets.token_urlsafe(32),
         "DAGSTER_CODE_SERVER_HOST": HOST,
         "DAGSTER_CODE_SERVER_PORT": str(settings.code_server_port),
         "PYTHONUNBUFFERED": "1",

@@ -161,7 +161,7 @@ class Run:
             with self._interrupted_runs_ended(environment):
                 start("code server", *CODE_SERVER, port=settings.code_server_port, again_by=(RUN_ENDER, "-m"))
             start("Dagster daemon", "dagster._daemon", "run", *workspace)
-            start("Dagster webserver", "dagster_webserver", *workspace, port=settings.dagster_port)
+            start("Dagster webserver", "leadscore_assets.webserver", *workspace, port=settings.dagster_port)
             note(environment["DAGSTER_URL"])
         with self._step("HTTP server") as note:
             self._wait_until(self.api.is_ready, "HTTP server")

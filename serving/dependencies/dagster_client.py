@@ -120,8 +120,11 @@ Expected = TypeVar("Expected")
 class DagsterClient:
     """Speaks to one Dagster webserver. Safe for many threads; keeps no state but idle connections."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str | None = None) -> None:
         self._url = url.rstrip("/") + "/graphql"
+        self._headers = {"Content-Type": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
         self._http = urllib3.PoolManager(maxsize=4, retries=False)
 
     def is_up(self) -> bool:
@@ -200,10 +203,15 @@ class DagsterClient:
         deadline = time.monotonic() + answer_seconds
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, total=answer_seconds)
         body = msgspec.json.encode({"query": query, "variables": variables})
-        headers = {"Content-Type": "application/json"}
         try:
             response = self._http.request(
-                "POST", self._url, body=body, headers=headers, timeout=timeout, preload_content=False, redirect=False
+                "POST",
+                self._url,
+                body=body,
+                headers=self._headers,
+                timeout=timeout,
+                preload_content=False,
+                redirect=False,
             )
             with response:
                 content = _content(response, deadline)

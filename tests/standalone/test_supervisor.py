@@ -150,7 +150,11 @@ def test_run_comes_up_stops_at_ctrl_c_and_comes_up_again_as_a_run_that_only_its_
             (run,) = dagster.get_runs()
             assert (run.run_id, run.status) == (interrupted.run_id, dg.DagsterRunStatus.FAILURE)
             begun = create_run_for_test(dagster, job_name="train", status=dg.DagsterRunStatus.STARTED)
-        dagsters = {"Dagster webserver": "dagster_webserver", "Dagster daemon": "_daemon", "code server": "api grpc"}
+        dagsters = {
+            "Dagster webserver": "leadscore_assets.webserver",
+            "Dagster daemon": "_daemon",
+            "code server": "api grpc",
+        }
         for words in dagsters.values():
             os.kill(part_of(process, environment, words), signal.SIGKILL)
         said = output_until(process, *(f"The {name} is running again." for name in dagsters))

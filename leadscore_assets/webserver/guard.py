@@ -1,0 +1,292 @@
+"""The guard in front of Dagster's webserver, which by itself obeys whoever reaches it, and any page in their browser.
+
+It looks at the head of each request and WebSocket, and either refuses it in one sentence or hands it on. It speaks
+ASGI and knows nothing of Dagster but three paths.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import logging
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from leadscore.errors import TokensUnavailable
+from leadscore.tokens import EVERY_ORG, Token, Tokens
+from leadscore_assets.webserver.sessions import SESSION_SECONDS, Sessions
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+GRAPHQL = "/graphql"
+HEALTH = "/server_info"
+EVENTS = "/report_asset_"
+COOKIE = "leadscore_dagster"
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+POLICY_VIOLATION = 1008
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(:\d{1,5})?")
+_OURS_ALONE: Headers = ((b"x-frame-options", b"SAMEORIGIN"),)
+_CHALLENGE: Headers = ((b"www-authenticate", b'Basic realm="Leadscore: any name, and a token as the password"'),)
+_log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """The request goes no further; the text says why and what to do."""
+
+    def __init__(self, status: int, words: str, headers: Headers = ()) -> None:
+        super().__init__(words)
+        self.status = status
+        self.words = words
+        self.headers = headers
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names under which people and programs may reach the webserver."""
+
+    hosts: frozenset[str]
+    public_origin: str | None
+
+    @classmethod
+    def of(cls, allowed_hosts: tuple[str, ...], *addresses: str | None, public_url: str | None) -> Names:
+        """Return loopback's names, the allowed ones, and those of the addresses. `public_url` is a proxy's."""
+        given = (_HOST.fullmatch(urlsplit(address).netloc.lower()) for address in (*addresses, public_url) if address)
+        hosts = (*LOOPBACK, *(host.lower() for host in allowed_hosts), *(found["name"] for found in given if found))
+        return cls(frozenset(hosts), _origin(public_url) if public_url else None)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+class Request:
+    """The head of an HTTP request, or of a WebSocket's handshake."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.is_websocket = scope["type"] == "websocket"
+        self.method: str = scope.get("method", "GET")
+        self.path: str = scope["path"]
+        self.is_encrypted = scope.get("scheme") in ("https", "wss")
+        self._headers: list[tuple[bytes, bytes]] = list(scope["headers"])
+
+    def header(self, name: str) -> str:
+        """Return the header's value, empty when it is absent. Refuses a header that is there twice."""
+        found = [value for key, value in self._headers if key == name.encode()]
+        if len(found) > 1:
+            raise Refused(400, f"The header {name} is there {len(found)} times. Send it once.")
+        return found[0].decode("latin-1").strip() if found else ""
+
+    @property
+    def host(self) -> str:
+        """The host and port that the client believes to speak to."""
+        return self.header("host").lower()
+
+    @property
+    def media_type(self) -> str:
+        """The body's type, without its parameters."""
+        return self.header("content-type").partition(";")[0].strip().lower()
+
+    @property
+    def bearer(self) -> str:
+        """What `Authorization: Bearer` carries: no browser sends that by itself."""
+        kind, _, value = self.header("authorization").partition(" ")
+        return value.strip() if kind.lower() == "bearer" else ""
+
+    @property
+    def password(self) -> str:
+        """The password of `Authorization: Basic`."""
+        kind, _, value = self.header("authorization").partition(" ")
+        if kind.lower() != "basic":
+            return ""
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+
+    @property
+    def session(self) -> str:
+        """The value of our cookie."""
+        pairs = (part.strip().partition("=") for part in self.header("cookie").split(";"))
+        return next((value for name, _, value in pairs if name == COOKIE), "")
+
+
+class Guard:
+    """Admits a request to Dagster's webserver, to its read-only twin, or refuses it.
+
+    Who passes the rules against other sites' pages is admitted unless `asks` returns True. Then a browser is asked for
+    a token as the password of Basic, and goes on by a cookie. `internal_token` is our HTTP server's own, for GraphQL.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        read_only_app: App,
+        *,
+        names: Names,
+        tokens: Tokens,
+        asks: Callable[[], bool],
+        internal_token: str | None = None,
+        sessions: Sessions | None = None,
+    ) -> None:
+        self._app, self._read_only_app = app, read_only_app
+        self._names, self._tokens, self._asks = names, tokens, asks
+        self._internal_token = internal_token
+        self._sessions = sessions or Sessions()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection, as ASGI has it."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        try:
+            app, headers = self._admit(request)
+        except (Refused, TokensUnavailable) as error:
+            refused = error if isinstance(error, Refused) else Refused(error.status, error.message)
+            _log.warning("refused %r %r: %s", request.method, request.path, refused.words)
+            await _answer(refused, request, receive, send)
+        else:
+            await app(scope, receive, _adding(headers, send))
+
+    def _admit(self, request: Request) -> tuple[App, Headers]:
+        _check_path(request)
+        self._check_host(request)
+        self._check_origin(request)
+        _check_method(request)
+        if request.path == HEALTH and not request.is_websocket:
+            return self._app, _OURS_ALONE  # orchestrators ask it, and it says the releases only
+        if request.path.startswith(EVENTS):
+            return self._for_events(request), _OURS_ALONE
+        if self._is_internal(request):
+            return self._app, _OURS_ALONE
+        if not self._asks():
+            return self._app, _OURS_ALONE
+        return self._by_token(request)
+
+    def _check_host(self, request: Request) -> None:
+        found = _HOST.fullmatch(request.host)
+        if not found or found["name"] not in self._names.hosts:
+            raise Refused(
+                421,
+                "This is not the webserver of the host that the request names. Use localhost, or add the name to"
+                " ALLOWED_HOSTS.",
+            )
+
+    def _check_origin(self, request: Request) -> None:
+        origin = request.header("origin").lower()
+        is_own = origin in (f"http://{request.host}", f"https://{request.host}", self._names.public_origin)
+        # a browser names no origin when a page loads a picture or a script; a link that somebody follows is welcome
+        is_embedded = request.header("sec-fetch-site") in ("cross-site", "same-site") and (
+            request.header("sec-fetch-mode") != "navigate"
+        )
+        if (origin and not is_own) or is_embedded:
+            raise Refused(
+                403,
+                "The request comes from a page of another origin. Open Dagster's own pages; behind a proxy, set"
+                " DAGSTER_PUBLIC_URL to the address that browsers use.",
+            )
+
+    def _for_events(self, request: Request) -> App:
+        token = self._tokens.find(request.bearer) if request.bearer and self._tokens.are_configured else None
+        if token is None:
+            raise Refused(
+                401,
+                "Events of assets are accepted with `Authorization: Bearer` and a token with the scope operate only.",
+                ((b"www-authenticate", b"Bearer"),),
+            )
+        if self._app_of(token) is not self._app:
+            raise Refused(403, "The token lacks the scope operate.")
+        return self._app
+
+    def _is_internal(self, request: Request) -> bool:
+        if not self._internal_token or request.is_websocket or request.path != GRAPHQL:
+            return False
+        return hmac.compare_digest(request.bearer.encode(), self._internal_token.encode())
+
+    def _by_token(self, request: Request) -> tuple[App, Headers]:
+        if known := self._sessions.token(request.session):
+            token = self._tokens.find(known)  # a token that was revoked or expired ends its sessions
+            if token is not None:
+                return self._app_of(token), _OURS_ALONE
+        text = request.bearer or request.password
+        token = self._tokens.find(text) if text else None
+        if token is None:
+            raise Refused(401, "Dagster is shown to who has a token with the scope operate or read.", _CHALLENGE)
+        try:
+            app = self._app_of(token)
+        except Refused as refused:
+            # a browser keeps a password that was not answered by 401, and would never ask for another one
+            raise Refused(401, refused.words, _CHALLENGE) if request.password else refused from None
+        return app, (*_OURS_ALONE, *(self._new_session(request, text) if request.password else ()))
+
+    def _app_of(self, token: Token) -> App:
+        if EVERY_ORG not in token.orgs:
+            raise Refused(403, "The token is bound to orgs, and Dagster shows all of them. Use one that is bound to *.")
+        if token.may("operate"):
+            return self._app
+        if token.may("read"):
+            return self._read_only_app
+        raise Refused(403, "The token has neither the scope operate nor the scope read.")
+
+    def _new_session(self, request: Request, token: str) -> Headers:
+        is_public = self._names.public_origin == f"https://{request.host}"
+        secure = "; Secure" if request.is_encrypted or is_public else ""
+        value = self._sessions.start(token)
+        cookie = f"{COOKIE}={value}; Path=/; Max-Age={SESSION_SECONDS}; HttpOnly; SameSite=Strict{secure}"
+        return ((b"set-cookie", cookie.encode()),)
+
+
+def _check_path(request: Request) -> None:
+    # Starlette's routes end in "$", which also matches before a line feed: "/graphql\n" would be GraphQL by GET
+    if not request.path.isprintable():
+        raise Refused(400, "The path has characters that no address of this server has.")
+
+
+def _check_method(request: Request) -> None:
+    if request.is_websocket:
+        if request.path != GRAPHQL:
+            raise Refused(403, f"A WebSocket is opened at {GRAPHQL} only.")
+    elif request.path == GRAPHQL:
+        if request.method != "POST":
+            raise Refused(405, f"{request.path} is asked by POST only.", ((b"allow", b"POST"),))
+        # any page may send a form, or text, to any site: a type that only a page of ours can send keeps those out
+        if request.media_type != "application/json":
+            raise Refused(415, "GraphQL is asked with Content-Type: application/json.")
+    elif not request.path.startswith(EVENTS) and request.method not in ("GET", "HEAD"):
+        raise Refused(405, "Only /graphql takes anything but GET.", ((b"allow", b"GET, HEAD"),))
+
+
+async def _answer(refused: Refused, request: Request, receive: Receive, send: Send) -> None:
+    if request.is_websocket:
+        await receive()
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refused.words})
+        return
+    body = f"{HTTPStatus(refused.status).phrase}: {refused.words}\n".encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *refused.headers,
+    ]
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+
+
+def _adding(headers: Headers, send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *headers]
+        await send(message)
+
+    return send_with_headers
