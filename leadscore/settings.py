@@ -221,6 +221,9 @@ class Settings:
         "secret by which Dagster's webserver knows the HTTP server; `make run` makes one",
         secret=True,
     )
+    dagster_token_file: Path | None = _setting(
+        None, _optional(PATH), "file that holds DAGSTER_TOKEN where that is not set, as in the containers"
+    )
 
     # training data
     as_of: datetime | None = _setting(None, _optional(TIME), "time as of which to train; when empty, now")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from leadscore.registry.store import Registry
 from leadscore.scoring import ActionPolicy, action_policy_from
+from leadscore.secret_file import dagster_token
 from leadscore.settings import Settings
 from serving.dependencies.crm_database import ReadinessSource
 from serving.dependencies.dagster_client import DagsterClient
@@ -55,7 +56,7 @@ def build_services(
     metrics, registry = Metrics(), Registry(settings.model_path)
     files = MappedFiles(lambda: shared() / "copies")
     models = ModelCache(registry, settings.model_cache_bytes, metrics, files, is_pooling=settings.pooled_model)
-    dagster = DagsterClient(settings.dagster_url, settings.dagster_token)
+    dagster = DagsterClient(settings.dagster_url, dagster_token(settings))
     database = Probe("database", lambda: is_database_up(settings), PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS)
     # of the threads a quarter is left to scoring, and another to those who only ask how a training stands
     at_a_time, waiting = settings.server_threads * 3 // 4, settings.server_threads // 2

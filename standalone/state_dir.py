@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from leadscore.errors import CannotRun
+from leadscore.secret_file import kept_secret
 from leadscore.settings import PROJECT_ROOT, Settings
 from standalone.postgres import HOST, SUPERUSER, forget_client_settings, without_client_settings
 
@@ -95,14 +96,7 @@ def accepts_connections(host: str, port: int) -> bool:
 
 def kept_password(state_dir: Path) -> str:
     """Return the embedded server's password, which is created once and readable only by its owner."""
-    path = state_dir / PASSWORD_FILE
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(16))
-    return path.read_text()
+    return kept_secret(state_dir / PASSWORD_FILE)
 
 
 def is_given(environment: Mapping[str, str], name: str) -> bool:

@@ -25,6 +25,7 @@ from graphene import Schema
 from starlette.requests import HTTPConnection
 
 from leadscore.errors import CannotRun, LeadscoreError
+from leadscore.secret_file import dagster_token
 from leadscore.settings import Settings, read_settings
 from leadscore.tokens import Tokens
 from leadscore_assets.webserver.guard import Guard, Names
@@ -65,7 +66,7 @@ def guarded(context: WorkspaceProcessContext, settings: Settings) -> Guard:
         names=names,
         tokens=tokens,
         asks=asks,
-        internal_token=settings.dagster_token,
+        internal_token=dagster_token(settings),
     )
 
 

@@ -6,6 +6,7 @@ import logging
 
 from leadscore.engine.native import kernels
 from leadscore.errors import CannotRun
+from leadscore.secret_file import dagster_token
 from leadscore.settings import Settings
 from leadscore.tokens import Tokens
 
@@ -18,6 +19,7 @@ def prepare(settings: Settings) -> None:
     Raises CannotRun, also when others can reach the server and there are no tokens, or TokensUnavailable.
     """
     check_tokens(settings)
+    dagster_token(settings)  # now, because each process would be refused it
     try:
         settings.model_path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

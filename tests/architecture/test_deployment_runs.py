@@ -30,7 +30,7 @@ from standalone.processes import Child
 from standalone.state_dir import child_environment
 
 UP_SECONDS = 120.0
-ONCE = ("first-token", "metrics-token", "setup")
+ONCE = ("first-token", "metrics-token", "dagster-token", "setup")
 OURS = (*ONCE, "code-server", "dagster-webserver", "dagster-daemon", "serving")
 
 Here = Callable[[str], str]
@@ -40,7 +40,9 @@ Here = Callable[[str], str]
 def here(tmp_path: Path, free_port: Callable[[], int]) -> Here:
     """Give a function that turns a container's host name, port or folder, within a text, into one of this test's."""
     ports = {port: str(free_port()) for port in ("3000", "4000", "5000")}
-    folders = {f"/{name}": str(tmp_path / name) for name in ("models", "dagster", "tokens/tokens.json")}
+    folders = {
+        f"/{name}": str(tmp_path / name) for name in ("models", "dagster", "tokens/tokens.json", "tokens/dagster_token")
+    }
     folders |= {"/app": str(PROJECT_ROOT), "--into=/metrics-token/token": f"--into={tmp_path / 'metrics-token'}"}
 
     def translate(text: str) -> str:
@@ -151,6 +153,9 @@ def test_everything_comes_up_in_composes_order_and_every_health_check_passes(
         operator = {"Authorization": f"Bearer {token}"}
         health = urllib3.request("GET", f"{address}/health", headers=operator, retries=False).json()
         assert (health["database"], health["dagster"]) == ("up", "up")
+        pages = f"{containers['serving'].environment['DAGSTER_URL']}/runs"
+        assert urllib3.request("GET", pages, retries=False).status == 401
+        assert urllib3.request("GET", pages, headers=operator, retries=False).status == 200
         prometheus = {"Authorization": f"Bearer {(tmp_path / 'metrics-token').read_text().strip()}"}
         assert urllib3.request("GET", f"{address}/metrics", headers=prometheus, retries=False).status == 200
         assert urllib3.request("GET", f"{address}/docs", headers=prometheus, retries=False).status == 403

@@ -64,7 +64,7 @@ def test_every_taken_port_is_named_by_its_setting(free_port: Callable[[], int]) 
 
 def test_password_is_kept_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     password = kept_password(tmp_path)
-    assert len(password) == 32
+    assert len(password) == 48
     assert kept_password(tmp_path) == password
     (path,) = tmp_path.iterdir()
     assert path.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,61 @@
+"""A secret in a file of its own: made once, by whoever needs it first, and readable by its owner alone.
+
+`python -m leadscore.secret_file FILE` makes it, for containers that share the file.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from leadscore.errors import CannotRun, LeadscoreError
+from leadscore.settings import Settings
+
+_BYTES = 24
+
+
+def kept_secret(path: Path) -> str:
+    """Return the secret in the file, which is made when it is missing. Raises CannotRun."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text()
+    except OSError as error:
+        raise CannotRun(
+            f"{path} cannot be written ({error.strerror}); name a folder that this user may write"
+        ) from error
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(_BYTES))
+    return path.read_text()
+
+
+def dagster_token(settings: Settings) -> str | None:
+    """Return DAGSTER_TOKEN, or else what the file that DAGSTER_TOKEN_FILE names holds. Raises CannotRun."""
+    if settings.dagster_token or not settings.dagster_token_file:
+        return settings.dagster_token
+    try:
+        return settings.dagster_token_file.read_text().strip() or None
+    except OSError as error:
+        raise CannotRun(
+            f"DAGSTER_TOKEN_FILE is {settings.dagster_token_file}, which cannot be read ({error.strerror}); make it"
+            " with python -m leadscore.secret_file, or unset the setting"
+        ) from error
+
+
+def main(paths: list[str]) -> int:
+    """Make the secret in the file that the arguments name; return the exit code."""
+    if len(paths) != 1:
+        print("usage: python -m leadscore.secret_file FILE", file=sys.stderr)
+        return 2
+    try:
+        kept_secret(Path(paths[0]))
+    except LeadscoreError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
