@@ -110,6 +110,11 @@ def test_every_volume_is_declared_and_used_and_every_mounted_file_exists(
 
 def test_nothing_is_published_beyond_this_machine_until_somebody_says_so(services: Services) -> None:
     ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert {name for name, service in services.items() if "ports" in service} == {
+        "serving",
+        "dagster-webserver",
+        "prometheus",
+    }
     assert len(ports) == 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
