@@ -59,7 +59,7 @@ def guarded(context: WorkspaceProcessContext, settings: Settings) -> Guard:
     full, read_only = (kind(context, "", POLL_MILLISECONDS) for kind in (Webserver, ReadOnlyWebserver))
     names = Names.of(settings.allowed_hosts or (), settings.dagster_url, public_url=settings.dagster_public_url)
     tokens = Tokens(settings.tokens_path)
-    asks = partial(_asks_for_tokens, settings, tokens)
+    asks = partial(asks_for_tokens, settings, tokens)
     return Guard(
         full.create_asgi_app(),
         read_only.create_asgi_app(),
@@ -91,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _asks_for_tokens(settings: Settings, tokens: Tokens) -> bool:
+def asks_for_tokens(settings: Settings, tokens: Tokens) -> bool:
+    """Return whether a token is asked for: beyond loopback always, on loopback once there are any."""
     return settings.auth != "OFF" and (not settings.is_on_loopback or tokens.are_configured)
 
 

@@ -40,7 +40,7 @@ _CHALLENGE: Headers = ((b"www-authenticate", b'Basic realm="Leadscore: any name,
 _log = logging.getLogger(__name__)
 
 
-class Refused(Exception):
+class Refusal(Exception):
     """The request goes no further; the text says why and what to do."""
 
     def __init__(self, status: int, words: str, headers: Headers = ()) -> None:
@@ -84,7 +84,7 @@ class Request:
         """Return the header's value, empty when it is absent. Refuses a header that is there twice."""
         found = [value for key, value in self._headers if key == name.encode()]
         if len(found) > 1:
-            raise Refused(400, f"The header {name} is there {len(found)} times. Send it once.")
+            raise Refusal(400, f"The header {name} is there {len(found)} times. Send it once.")
         return found[0].decode("latin-1").strip() if found else ""
 
     @property
@@ -152,10 +152,10 @@ class Guard:
         request = Request(scope)
         try:
             app, headers = self._admit(request)
-        except (Refused, TokensUnavailable) as error:
-            refused = error if isinstance(error, Refused) else Refused(error.status, error.message)
-            _log.warning("refused %r %r: %s", request.method, request.path, refused.words)
-            await _answer(refused, request, receive, send)
+        except (Refusal, TokensUnavailable) as error:
+            refusal = error if isinstance(error, Refusal) else Refusal(error.status, error.message)
+            _log.warning("refused %r %r: %s", request.method, request.path, refusal.words)
+            await _answer(refusal, request, receive, send)
         else:
             await app(scope, receive, _adding(headers, send))
 
@@ -177,7 +177,7 @@ class Guard:
     def _check_host(self, request: Request) -> None:
         found = _HOST.fullmatch(request.host)
         if not found or found["name"] not in self._names.hosts:
-            raise Refused(
+            raise Refusal(
                 421,
                 "This is not the webserver of the host that the request names. Use localhost, or add the name to"
                 " ALLOWED_HOSTS.",
@@ -191,7 +191,7 @@ class Guard:
             request.header("sec-fetch-mode") != "navigate"
         )
         if (origin and not is_own) or is_embedded:
-            raise Refused(
+            raise Refusal(
                 403,
                 "The request comes from a page of another origin. Open Dagster's own pages; behind a proxy, set"
                 " DAGSTER_PUBLIC_URL to the address that browsers use.",
@@ -200,13 +200,13 @@ class Guard:
     def _for_events(self, request: Request) -> App:
         token = self._tokens.find(request.bearer) if request.bearer and self._tokens.are_configured else None
         if token is None:
-            raise Refused(
+            raise Refusal(
                 401,
                 "Events of assets are accepted with `Authorization: Bearer` and a token with the scope operate only.",
                 ((b"www-authenticate", b"Bearer"),),
             )
         if self._app_of(token) is not self._app:
-            raise Refused(403, "The token lacks the scope operate.")
+            raise Refusal(403, "The token lacks the scope operate.")
         return self._app
 
     def _is_internal(self, request: Request) -> bool:
@@ -222,22 +222,22 @@ class Guard:
         text = request.bearer or request.password
         token = self._tokens.find(text) if text else None
         if token is None:
-            raise Refused(401, "Dagster is shown to who has a token with the scope operate or read.", _CHALLENGE)
+            raise Refusal(401, "Dagster is shown to who has a token with the scope operate or read.", _CHALLENGE)
         try:
             app = self._app_of(token)
-        except Refused as refused:
+        except Refusal as refusal:
             # a browser keeps a password that was not answered by 401, and would never ask for another one
-            raise Refused(401, refused.words, _CHALLENGE) if request.password else refused from None
+            raise Refusal(401, refusal.words, _CHALLENGE) if request.password else refusal from None
         return app, (*_OURS_ALONE, *(self._new_session(request, text) if request.password else ()))
 
     def _app_of(self, token: Token) -> App:
         if EVERY_ORG not in token.orgs:
-            raise Refused(403, "The token is bound to orgs, and Dagster shows all of them. Use one that is bound to *.")
+            raise Refusal(403, "The token is bound to orgs, and Dagster shows all of them. Use one that is bound to *.")
         if token.may("operate"):
             return self._app
         if token.may("read"):
             return self._read_only_app
-        raise Refused(403, "The token has neither the scope operate nor the scope read.")
+        raise Refusal(403, "The token has neither the scope operate nor the scope read.")
 
     def _new_session(self, request: Request, token: str) -> Headers:
         is_public = self._names.public_origin == f"https://{request.host}"
@@ -250,36 +250,36 @@ class Guard:
 def _check_path(request: Request) -> None:
     # Starlette's routes end in "$", which also matches before a line feed: "/graphql\n" would be GraphQL by GET
     if not request.path.isprintable():
-        raise Refused(400, "The path has characters that no address of this server has.")
+        raise Refusal(400, "The path has characters that no address of this server has.")
 
 
 def _check_method(request: Request) -> None:
     if request.is_websocket:
         if request.path != GRAPHQL:
-            raise Refused(403, f"A WebSocket is opened at {GRAPHQL} only.")
+            raise Refusal(403, f"A WebSocket is opened at {GRAPHQL} only.")
     elif request.path == GRAPHQL:
         if request.method != "POST":
-            raise Refused(405, f"{request.path} is asked by POST only.", ((b"allow", b"POST"),))
+            raise Refusal(405, f"{request.path} is asked by POST only.", ((b"allow", b"POST"),))
         # any page may send a form, or text, to any site: a type that only a page of ours can send keeps those out
         if request.media_type != "application/json":
-            raise Refused(415, "GraphQL is asked with Content-Type: application/json.")
+            raise Refusal(415, "GraphQL is asked with Content-Type: application/json.")
     elif not request.path.startswith(EVENTS) and request.method not in ("GET", "HEAD"):
-        raise Refused(405, "Only /graphql takes anything but GET.", ((b"allow", b"GET, HEAD"),))
+        raise Refusal(405, "Only /graphql takes anything but GET.", ((b"allow", b"GET, HEAD"),))
 
 
-async def _answer(refused: Refused, request: Request, receive: Receive, send: Send) -> None:
+async def _answer(refusal: Refusal, request: Request, receive: Receive, send: Send) -> None:
     if request.is_websocket:
         await receive()
-        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refused.words})
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refusal.words})
         return
-    body = f"{HTTPStatus(refused.status).phrase}: {refused.words}\n".encode()
+    body = f"{HTTPStatus(refusal.status).phrase}: {refusal.words}\n".encode()
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
-        *refused.headers,
+        *refusal.headers,
     ]
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
 
 
