@@ -276,6 +276,7 @@ def test_a_token_reaches_what_its_scope_and_its_orgs_allow(
         method, path, headers = request
         answer = front.ask(method, path, {**headers, **bearer(token)})
         assert answer.app == app
+        assert "set-cookie" not in answer.headers  # a program has no use for a session
         assert answer.status == ((101 if method == "WS" else 200) if app else 403)
     answer = front.ask("GET", "/", basic(token))
     assert answer.app == app
