@@ -169,7 +169,7 @@ def test_run_comes_up_stops_at_ctrl_c_and_comes_up_again_as_a_run_that_only_its_
         assert after.status is dg.DagsterRunStatus.FAILURE
 
         os.kill(int((state / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
-        output_until(process, "The embedded PostgreSQL was ended by signal 9; ")
+        output_until(process, "The embedded PostgreSQL was ended by signal 9. ")
         assert answer_of(environment, "/health/live")[0] == 200
         output_until(process, "The embedded PostgreSQL is running again.")
         wait_until_healthy(environment)

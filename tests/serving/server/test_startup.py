@@ -24,5 +24,5 @@ def test_the_registrys_folder_is_made_and_the_engine_compiled_before_the_first_r
 
 def test_a_registry_that_cannot_be_a_folder_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotRun, match=r"MODEL_PATH cannot be made a folder \(.*\); name one that this user may read"):
+    with pytest.raises(CannotRun, match=r"MODEL_PATH cannot be created as a folder \(.*\); set it to a folder that"):
         prepare(Settings(model_path=tmp_path / "file" / "models"))
