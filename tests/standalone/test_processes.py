@@ -56,7 +56,7 @@ def test_work_that_failed_is_told_with_the_end_of_the_log(start: Start) -> None:
 
 def test_work_that_takes_too_long_names_its_log(start: Start) -> None:
     child = start(SLEEPS)
-    with pytest.raises(CannotRun, match=r"The part took longer than 0\.1 seconds\. Look into .*part\.log"):
+    with pytest.raises(CannotRun, match=r"The part took longer than 0\.1 seconds\. Read .*part\.log"):
         child.wait_for_success(0.1)
     assert child.ending() is None
     child.raise_if_ended()
@@ -78,5 +78,5 @@ def test_what_a_child_started_is_stopped_with_it(start: Start) -> None:
 def test_a_wait_ends_with_the_first_part_that_dies_or_with_its_time(start: Start) -> None:
     with pytest.raises(CannotRun, match="out of luck"):
         wait_until(lambda: False, [start(SLEEPS), start(ENDS_BADLY)], "webserver", 30)
-    with pytest.raises(CannotRun, match=r"The webserver did not answer within 0\.1 seconds\. Look into .*part\.log"):
+    with pytest.raises(CannotRun, match=r"The webserver did not answer within 0\.1 seconds\. Read .*part\.log"):
         wait_until(lambda: False, [start(SLEEPS)], "webserver", 0.1)
