@@ -73,7 +73,9 @@ def test_the_largest_body_of_a_shape_takes_little_time_and_memory_and_judges_no_
 
 
 def test_senders_that_stall_within_a_large_body_do_not_delay_a_batch(served: Live, features: dict[str, Any]) -> None:
-    head = f"POST {BATCH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
+    head = (
+        f"POST {BATCH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
+    )
     with contextlib.ExitStack() as stack:
         for _ in range(STALLED):
             stalled = stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=10))

@@ -104,7 +104,8 @@ def test_a_client_that_sends_on_after_the_refusal_is_cut_off(live):
 
 
 def test_two_request_ids_are_none(live):
-    sent = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: a\r\nX-Request-ID: b\r\nConnection: close\r\n\r\n"
+    head = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    sent = head + b"X-Request-ID: a\r\nX-Request-ID: b\r\n\r\n"
     status, headers, _ = exchange(live.port, sent)
     assert status == 200
     assert len(headers["x-request-id"]) == 36
