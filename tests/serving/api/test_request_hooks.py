@@ -50,6 +50,29 @@ def test_an_after_request_hook_changes_every_answer(app: Flask, shelf: Any, feat
         assert answer.json
 
 
+def test_a_hook_for_one_request_changes_its_answer(app: Flask, shelf: Any, features: dict[str, Any]) -> None:
+    shelf.activated()
+
+    def ask_for_header() -> None:
+        flask.after_this_request(with_header)
+
+    app.before_request(ask_for_header)
+    answer = app.test_client().post(PREDICT, json={"features": features})
+    assert (answer.status_code, answer.headers["X-Hook"]) == (200, "ran")
+
+
+def test_a_session_of_ones_own_is_saved(app: Flask, shelf: Any, features: dict[str, Any]) -> None:
+    shelf.activated()
+    app.secret_key, app.session_interface = "secret", flask.sessions.SecureCookieSessionInterface()
+
+    def remember() -> None:
+        flask.session["seen"] = True
+
+    app.before_request(remember)
+    answer = app.test_client().post(PREDICT, json={"features": features})
+    assert (answer.status_code, "session=" in answer.headers["Set-Cookie"]) == (200, True)
+
+
 @pytest.mark.parametrize("register", [Flask.teardown_request, Flask.teardown_appcontext])
 def test_a_teardown_hook_runs_after_each_request(
     register: Callable[..., Any], app: Flask, shelf: Any, features: dict[str, Any]
