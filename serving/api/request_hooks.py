@@ -95,7 +95,7 @@ class App(Flask):
         return super().preprocess_request() if self.before_request_funcs or self.url_value_preprocessors else None
 
     def make_response(self, rv: Any) -> Any:
-        """Return the response of a view as it is; anything else is made into one. This and process_response save 5 %."""
+        """Return a response as it is, and make one of anything else. This and process_response save 5 %."""
         return rv if isinstance(rv, Response) else super().make_response(rv)
 
     def process_response(self, response: Any) -> Any:
