@@ -34,6 +34,7 @@ def ours(models: Path, name: str = "ours", workers: int = WORKERS, folder: Path 
     """
     environment = {
         "MODEL_PATH": str(models),
+        "TOKENS_FILE": str(models.parent / "tokens.json"),  # there is none, so the user's own tokens do not matter
         "MAX_BATCH_SIZE": str(LARGEST_BATCH),
         "MAX_BODY_BYTES": str(LARGEST_BODY_BYTES),
         "MODEL_CACHE_BYTES": str(CACHE_BYTES),
