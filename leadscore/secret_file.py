@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from leadscore.errors import CannotRun, LeadscoreError
@@ -19,16 +21,26 @@ _BYTES = 24
 def kept_secret(path: Path) -> str:
     """Return the secret in the file, which is made when it is missing. Raises CannotRun."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text()
+        if not path.exists():
+            _make(path)
+        secret = path.read_text()
     except OSError as error:
         raise CannotRun(
-            f"{path} cannot be written ({error.strerror}); name a folder that this user may write"
+            f"{path} cannot be read or written ({error.strerror}); name a folder that this user may write"
         ) from error
-    with os.fdopen(descriptor, "w") as file:
+    if not secret:
+        raise CannotRun(f"{path} is empty, where a secret was expected; delete it, and a new one is made")
+    return secret
+
+
+def _make(path: Path) -> None:
+    """Make the file, complete from the moment that it has its name; one that another process made stays."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-") as file:
         file.write(secrets.token_hex(_BYTES))
-    return path.read_text()
+        file.flush()
+        os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(file.name, path)
 
 
 def dagster_token(settings: Settings) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,11 +24,21 @@ def test_a_secret_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -
     assert kept_secret(tmp_path / "another") != secret
 
 
+def test_a_secret_of_another_process_stays_and_an_empty_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(kept_secret, [path] * 64))) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["secret"]
+    path.write_text("")
+    with pytest.raises(CannotRun, match=r"secret is empty, .*delete it"):
+        kept_secret(path)
+
+
 def test_a_folder_that_is_not_there_is_refused_with_its_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(tmp_path / "gone" / "secret")]) == 1
-    assert "gone/secret cannot be written (No such file or directory); name a folder" in capsys.readouterr().err
+    assert "gone/secret cannot be read or written (No such file or directory); name a folder" in capsys.readouterr().err
     assert main([]) == 2
 
 
