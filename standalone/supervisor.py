@@ -254,15 +254,27 @@ class Run:
 def run(settings: Settings, environment: Mapping[str, str]) -> int:
     """Run the whole system until Ctrl-C or SIGTERM; return the exit code, 1 when a part could not start or died."""
     console = Console()
-    _set_signals(_raise_stop)
+    with _signals_kept():
+        _set_signals(_raise_stop)
+        try:
+            Run(settings, environment, console).stay()
+        except _Stop:
+            console.print("Stopped.")
+            return 0
+        except LeadscoreError:
+            return 1  # the run has printed why
+        raise AssertionError("a run ends by a signal or an error only")
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Restore the handlers of the stop signals: a process started while they are ignored ignores them, too."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:
-        Run(settings, environment, console).stay()
-    except _Stop:
-        console.print("Stopped.")
-        return 0
-    except LeadscoreError:
-        return 1  # the run has printed why
-    raise AssertionError("a run ends by a signal or an error only")
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _raise_stop(_number: int, _frame: FrameType | None) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg import sql
@@ -14,6 +16,21 @@ from psycopg import sql
 from leadscore.settings import Settings
 from standalone import throwaway
 from standalone.postgres import EmbeddedPostgres
+
+
+@pytest.fixture(autouse=True)
+def signals_stay() -> Iterator[None]:
+    """Refuse a test that leaves a signal handled otherwise: a child of a later test would inherit an ignored one."""
+    before = _handlers()
+    yield
+    after = _handlers()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert after == before
+
+
+def _handlers() -> dict[signal.Signals, Any]:
+    return {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
 
 @pytest.fixture(scope="session")

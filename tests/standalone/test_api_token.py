@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from leadscore.errors import CannotRun
 from leadscore.settings import Settings
 from leadscore.tokens import Tokens
 from standalone.api import Api, token_of_a_start
 from standalone.showcase import ScoredLead, print_lead
 from standalone.state_dir import child_environment
-from standalone.supervisor import Run
+from standalone.supervisor import run
 
 SCORE = {
     "model_version": "20260601020000",
@@ -59,12 +58,14 @@ def test_children_find_the_file_of_tokens_wherever_they_are_started(settings: Se
     assert child_environment(elsewhere, {})["TOKENS_FILE"] == str(Path.cwd() / "tokens.json")
 
 
-def test_a_start_that_others_could_reach_is_refused_before_anything_is_started(settings: Settings) -> None:
-    said = StringIO()
-    with pytest.raises(CannotRun, match="has no tokens"):
-        Run(replace(settings, host="0.0.0.0"), {}, Console(file=said)).stay()
+def test_a_start_that_others_could_reach_is_refused_before_anything_is_started(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(replace(settings, host="0.0.0.0"), {}) == 1
     assert list(settings.state_dir.iterdir()) == []
-    assert "python -m leadscore.tokens new" in said.getvalue()
+    said = capsys.readouterr().out
+    assert "has no tokens" in said
+    assert "python -m leadscore.tokens new" in said
 
 
 @pytest.mark.parametrize(("token", "is_named"), [(None, False), ("lsk_x", True)])
