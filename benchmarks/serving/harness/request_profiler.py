@@ -29,10 +29,13 @@ WARM_UP_CALLS = 500
 FLASK = "Flask: routing, contexts, request, response"
 PARSE, FIND, SCORE = "parse and validate", "find the model", "score and explain"
 BUILD, ENCODE, METRICS, LOG = "build the answer", "encode it as JSON", "metrics", "log line"
-IDENTIFY = "request id, headers"
-PARTS = (FLASK, PARSE, FIND, SCORE, BUILD, ENCODE, METRICS, LOG, IDENTIFY)
+IDENTIFY, ADMIT = "request id, headers", "check the caller"
+PARTS = (FLASK, ADMIT, PARSE, FIND, SCORE, BUILD, ENCODE, METRICS, LOG, IDENTIFY)
 # the longest module name that fits decides; a function that is named so decides before its module
 PART_OF_MODULE = {
+    "flask": FLASK,
+    "werkzeug": FLASK,
+    "serving.api.access": ADMIT,
     "serving.api.request_parsing": PARSE,
     "serving.api.endpoint": PARSE,
     "serving.api.lead_parsing": PARSE,
@@ -43,6 +46,7 @@ PART_OF_MODULE = {
     "serving.telemetry.metrics": METRICS,
     "serving.api.request_hooks": IDENTIFY,
     "serving.telemetry.json_logging": LOG,
+    "leadscore.tokens": ADMIT,
     "leadscore.features": PARSE,
     "leadscore.registry": FIND,
     "leadscore.engine": SCORE,
@@ -51,7 +55,12 @@ PART_OF_MODULE = {
     "serving.telemetry.recorder": LOG,
     "logging": LOG,
 }
-PART_OF_FUNCTION = {"serving.api.endpoint.answer": ENCODE, "serving.api.endpoint.__init__": ENCODE}
+PART_OF_FUNCTION = {
+    "serving.api.endpoint.answer": ENCODE,
+    "serving.api.endpoint.__init__": ENCODE,
+    "serving.api.endpoint._admitted": ADMIT,
+    "serving.api.endpoint._check_org": ADMIT,
+}
 
 
 @dataclass(frozen=True)
