@@ -35,6 +35,7 @@ EVERY_ORG = "*"
 OWNER_AND_GROUP = 0o640
 
 # in a text that may hold one; the id may be shown
+TOKEN_START = b"lsk_"
 TOKEN_TEXT = re.compile(rb"(lsk_[0-9a-f]{10}_)[0-9a-f]{48}")
 _TEXT = re.compile(r"lsk_([0-9a-f]{10})_([0-9a-f]{48})")
 _ID_BYTES, _SECRET_BYTES = 5, 24

@@ -12,7 +12,6 @@ import io
 import logging
 import sys
 import threading
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from serving.api.problems import Refusal, defect_response
 from serving.api.request_parsing import SMALL_BODY_BYTES
 from serving.server.bodies import LARGE_AT_A_TIME, Bodies, Unread
 from serving.telemetry.json_logging import flush_lines
+from serving.telemetry.request_context import new_request_id
 
 if TYPE_CHECKING:
     # it imports prometheus_client, which must not be imported before a process knows where its figures go
@@ -174,7 +174,7 @@ def _paths_of(app: Flask, mark: str) -> frozenset[str]:
 
 def _answer_to_defect(error: Exception) -> Response:
     """Return the answer to a request that never came to the app, or whose answer could not be sent."""
-    request_id = str(uuid.uuid4())
+    request_id = new_request_id()
     _log.exception("defect: %s", type(error).__name__, extra={"request_id": request_id})
     response = defect_response(request_id)
     headers = [*response.headers.items(), ("X-Request-ID", request_id), ("Cache-Control", "no-store")]

@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 
 import msgspec
 
-from leadscore.tokens import TOKEN_TEXT
+from leadscore.tokens import TOKEN_START, TOKEN_TEXT
 from serving.telemetry.log_writer import Spool
 from serving.telemetry.request_context import request_context_if_any
 
@@ -112,4 +112,6 @@ def _encoded(line: Line, level: str, logger: str) -> bytes:
     created_seconds, message, fields = line
     at = datetime.fromtimestamp(created_seconds, UTC).isoformat(timespec="milliseconds")
     text = _ENCODER.encode({"timestamp": at, "level": level, "message": message, **fields, "logger": logger})
-    return TOKEN_TEXT.sub(rb"\1[secret]", text) + b"\n"
+    if TOKEN_START in text:  # to look for it first takes a third of the time
+        text = TOKEN_TEXT.sub(rb"\1[secret]", text)
+    return text + b"\n"

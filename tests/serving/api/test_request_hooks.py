@@ -163,4 +163,4 @@ def test_a_callers_request_id_is_kept(client, given):
 def test_a_request_id_that_is_none_is_replaced(client, given):
     answered = client.get("/health/live", headers={"X-Request-ID": given}).headers["X-Request-ID"]
     assert answered != given
-    assert len(answered) == 36
+    assert len(answered) == 32
