@@ -13,7 +13,8 @@ from leadscore.secret_file import dagster_token
 from leadscore.settings import Settings
 from serving.dependencies.crm_database import ReadinessSource
 from serving.dependencies.dagster_client import DagsterClient
-from serving.dependencies.probes import Probe, is_database_up
+from serving.dependencies.dagster_state import DagsterState
+from serving.dependencies.probes import Probe, State, database_state
 from serving.models.cache import ModelCache
 from serving.models.mapped_files import MappedFiles
 from serving.shared_folder import private_folder
@@ -36,8 +37,8 @@ class Services:
     models: ModelCache
     policy: ActionPolicy
     trainings: Trainings
-    database: Probe
-    dagster: Probe
+    database: Probe[State]
+    dagster: Probe[DagsterState]
     readiness: ReadinessSource
     metrics: Metrics
     recorder: Recorder
@@ -57,7 +58,8 @@ def build_services(
     files = MappedFiles(lambda: shared() / "copies")
     models = ModelCache(registry, settings.model_cache_bytes, metrics, files, is_pooling=settings.pooled_model)
     dagster = DagsterClient(settings.dagster_url, dagster_token(settings))
-    database = Probe("database", lambda: is_database_up(settings), PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS)
+    times = {"fresh_seconds": PROBE_FRESH_SECONDS, "wait_seconds": PROBE_WAIT_SECONDS}
+    database: Probe[State] = Probe("database", lambda: database_state(settings), "down", **times)
     # of the threads a quarter is left to scoring, and another to those who only ask how a training stands
     at_a_time, waiting = settings.server_threads * 3 // 4, settings.server_threads // 2
     return Services(
@@ -76,7 +78,7 @@ def build_services(
             max_queued=settings.max_queued_trainings,
         ),
         database=database,
-        dagster=Probe("dagster", dagster.is_up, PROBE_FRESH_SECONDS, PROBE_WAIT_SECONDS),
+        dagster=Probe("dagster", dagster.state, DagsterState("down"), **times),
         readiness=ReadinessSource(settings, database, most_at_a_time=settings.server_threads // 8),
         metrics=metrics,
         recorder=Recorder(metrics, models.take_hits),

@@ -1,27 +1,44 @@
 """Health for people (/health), for restarts (/health/live) and for load balancers (/health/ready), and the metrics.
 
-Only /health shows that the database or Dagster is down, because leads are scored without them.
+Only /health shows that the database or a part of Dagster is down, because leads are scored without them.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from leadscore.errors import Damaged, NoActiveModel
+from leadscore.errors import LeadscoreError, NoActiveModel
 from leadscore.pooling import Scope
 from serving.api.access import may_read
 from serving.api.endpoint import JsonResponse, answer, endpoint
-from serving.api.problems import CODES, Refusal
+from serving.api.problems import CODES, Refusal, refusal_of
 from serving.api.schema import HealthAnswer, OrgQuery, StatusAnswer
+from serving.dependencies.probes import State
 from serving.services import Services
 
 routes = Blueprint("health", __name__)
+
+DEPENDENCIES = ("database", "dagster", "code_server", "daemon")
+ABSENT_ORGS = (
+    "Many orgs have no leads any more, so none of their partitions is removed. Look whether the CRM's table of leads is"
+    " whole; the check orgs_have_leads in Dagster names the orgs."
+)
+UNREADABLE = "The org's leads are not scored: its files cannot be read. Give the server's user the right to read them."
+_IF_DOWN = {
+    "database": "The CRM's database does not answer: no org is trained. Start it, or correct the DB_* settings.",
+    "dagster": "Dagster's webserver does not answer: no training can be requested. Start it, or correct DAGSTER_URL.",
+    "code_server": "Dagster's code server does not answer: no org is trained. Start it; its log says why it ended.",
+    "daemon": "Dagster's daemon has been silent for 2 minutes: schedules and queued trainings wait. Start it.",
+    "registry": "The folder of MODEL_PATH cannot be read: only versions in memory score leads. Restore or correct it.",
+}
+_AS_NUMBER = {"up": 1.0, "down": 0.0, "unknown": math.nan}
 
 _log = logging.getLogger(__name__)
 
@@ -29,24 +46,26 @@ _log = logging.getLogger(__name__)
 @routes.get("/health")
 @endpoint({200: HealthAnswer}, scope=None, query=OrgQuery)
 def health(services: Services, query: OrgQuery) -> JsonResponse:
-    """Return the state of the server, the database, Dagster and the registry, and the version that scores the org.
+    """Return the state of the server, the database, Dagster and the registry, and of the model that scores the org.
 
-    A caller without a token to read the org gets the status alone.
+    The model's files are verified. A caller without a token to read the org gets the status alone.
     """
-    dependencies = _dependencies(services)
+    parts = _parts(services)
+    problems = _problems(services, parts)
     if not may_read(query.org_id):
-        return answer(HealthAnswer(status=_status(_is_registry_readable(services), dependencies)))
-    version, scope, is_registry_up = _scoring_version(services, query.org_id)
+        return answer(HealthAnswer(status=_status(problems)))
+    model = _model(services, query.org_id) if parts["registry"] == "up" else _Model()
+    if model.problem:
+        problems.append(model.problem)
     return answer(
         HealthAnswer(
-            status=_status(is_registry_up, dependencies),
+            status=_status(problems),
+            problems=problems,
             timestamp=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            model_version=version,
-            model_scope=scope,
-            database="up" if dependencies["database"] else "down",
-            dagster="up" if dependencies["dagster"] else "down",
-            registry="up" if is_registry_up else "down",
+            model_version=model.version,
+            model_scope=model.scope,
             models_loaded=len(services.models),
+            **parts,
         )
     )
 
@@ -62,7 +81,7 @@ def live(_services: Services) -> JsonResponse:
 @endpoint({200: StatusAnswer}, scope=None, refusals={503: ("not_ready",)})
 def ready(services: Services) -> JsonResponse:
     """Return 200 while the server can take requests: it can read the registry, and is not stopping."""
-    if services.is_stopping.is_set() or not _is_registry_readable(services):
+    if services.is_stopping.is_set() or _registry_state(services) != "up":
         raise Refusal(503, "not_ready", CODES["not_ready"])
     return answer(StatusAnswer(status="ready"))
 
@@ -71,35 +90,62 @@ def ready(services: Services) -> JsonResponse:
 @endpoint({200: CONTENT_TYPE_LATEST}, scope="metrics", shows_all_orgs=True)
 def metrics(services: Services) -> Response:
     """Return the metrics in Prometheus' text format."""
-    for name, is_up in _dependencies(services).items():
-        services.metrics.dependency_up.labels(name).set(is_up)
+    parts = _parts(services)
+    for name in DEPENDENCIES:
+        services.metrics.dependency_up.labels(name).set(_AS_NUMBER[parts[name]])
     services.recorder.write()
     return Response(services.metrics.text(), content_type=CONTENT_TYPE_LATEST)
 
 
-def _status(is_registry_up: bool, dependencies: dict[str, bool]) -> Literal["healthy", "degraded"]:
-    return "healthy" if is_registry_up and all(dependencies.values()) else "degraded"
+def _status(problems: list[str]) -> Literal["healthy", "degraded"]:
+    return "degraded" if problems else "healthy"
 
 
-def _dependencies(services: Services) -> dict[str, bool]:
-    """Return whether the database and Dagster are up; both are probed at the same time."""
+def _parts(services: Services) -> dict[str, Any]:
+    """Return the state of each part; the database and Dagster are probed at the same time."""
     services.database.start()
     services.dagster.start()
-    return {"database": services.database.is_up(), "dagster": services.dagster.is_up()}
+    dagster = services.dagster.answer()
+    return {
+        "database": services.database.answer(),
+        "dagster": dagster.webserver,
+        "code_server": dagster.code_server,
+        "daemon": dagster.daemon,
+        "registry": _registry_state(services),
+    }
 
 
-def _scoring_version(services: Services, org_id: str) -> tuple[str | None, Scope | None, bool]:
-    """Return the version that scores the org's leads, its scope, and whether the registry could be read."""
-    try:
-        model = services.models.active_model(org_id)
-    except NoActiveModel:
-        return None, None, _is_registry_readable(services)
-    except (Damaged, OSError) as error:
-        _log.warning("the registry cannot be read: %s", type(error).__name__)
-        return None, None, False
-    return model.pointer.version, model.scope, True
+def _problems(services: Services, parts: dict[str, Any]) -> list[str]:
+    """Return a sentence for each part that is down, and one when orgs are absent."""
+    problems = [text for name, text in _IF_DOWN.items() if parts[name] == "down"]
+    return [*problems, ABSENT_ORGS] if services.dagster.answer().has_absent_orgs else problems
 
 
-def _is_registry_readable(services: Services) -> bool:
+def _registry_state(services: Services) -> State:
     root = services.settings.model_path
-    return root.is_dir() and os.access(root, os.R_OK | os.X_OK)
+    return "up" if root.is_dir() and os.access(root, os.R_OK | os.X_OK) else "down"
+
+
+class _Model(NamedTuple):
+    """The version that scores an org's leads, and why it cannot."""
+
+    version: str | None = None
+    scope: Scope | None = None
+    problem: str | None = None
+
+
+def _model(services: Services, org_id: str) -> _Model:
+    """Return the org's model. It is loaded, if it is not yet: only that shows whether its files are whole."""
+    found = _Model()
+    try:
+        active = services.models.active_model(org_id)
+        found = _Model(active.pointer.version, active.scope)
+        services.models.active(org_id)
+    except NoActiveModel:
+        return found
+    except LeadscoreError as error:
+        return found._replace(problem=f"The org's leads are not scored: {refusal_of(error).detail}.")
+    except OSError as error:
+        _log.warning("an org's files cannot be read: %s", type(error).__name__, extra={"org_id": org_id})
+        return found._replace(problem=UNREADABLE)
+    return found

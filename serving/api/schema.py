@@ -331,17 +331,24 @@ class ReadinessAnswer(Answer, frozen=True, kw_only=True):
 
 
 class HealthAnswer(Answer, frozen=True, kw_only=True):
-    """The state of the server. `degraded` means that the database, Dagster or the registry is down.
+    """The state of the server, and of the model that scores the org. `degraded` means that `problems` names something.
 
-    A caller without a token to read the org gets `status` alone.
+    A caller without a token to read the org gets `status` alone. Without Dagster's webserver, or its database, the
+    state of its code server and daemon is `unknown`.
     """
 
     status: Literal["healthy", "degraded"]
+    problems: (
+        Annotated[list[str], msgspec.Meta(description="what is wrong, what that means, and what to do")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
     timestamp: str | msgspec.UnsetType = msgspec.UNSET
     model_version: VersionId | msgspec.UnsetType | None = msgspec.UNSET
     model_scope: ModelScope | msgspec.UnsetType | None = msgspec.UNSET
     database: Literal["up", "down"] | msgspec.UnsetType = msgspec.UNSET
     dagster: Literal["up", "down"] | msgspec.UnsetType = msgspec.UNSET
+    code_server: Literal["up", "down", "unknown"] | msgspec.UnsetType = msgspec.UNSET
+    daemon: Literal["up", "down", "unknown"] | msgspec.UnsetType = msgspec.UNSET
     registry: Literal["up", "down"] | msgspec.UnsetType = msgspec.UNSET
     models_loaded: int | msgspec.UnsetType = msgspec.UNSET
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,10 +23,11 @@ from serving.dependencies.dagster_queries import (
     MATERIALIZATIONS,
     QUEUED_RUNS,
     RUN,
+    STATE,
     VERSION,
 )
+from serving.dependencies.dagster_state import ASKED, LOCATION, DagsterState, state_from
 
-LOCATION = "leadscore"
 REPOSITORY = "__repository__"
 PARTITIONS = "orgs"
 JOB = "train"
@@ -127,10 +129,16 @@ class DagsterClient:
             self._headers["Authorization"] = f"Bearer {token}"
         self._http = urllib3.PoolManager(maxsize=4, retries=False)
 
-    def is_up(self) -> bool:
-        """Return whether Dagster answers within a second."""
+    def state(self) -> DagsterState:
+        """Return which parts of Dagster are up. Without its database, the webserver can only say that it is up."""
         try:
-            return "version" in self._ask(VERSION, {}, PROBE_SECONDS)
+            return state_from(_data(*self._send(STATE, ASKED, PROBE_SECONDS)), time.time())
+        except (DagsterUnavailable, msgspec.ValidationError):
+            return DagsterState("up" if self._is_up() else "down")
+
+    def _is_up(self) -> bool:
+        try:
+            return "version" in _data(*self._send(VERSION, {}, PROBE_SECONDS))
         except DagsterUnavailable:
             return False
 
@@ -138,21 +146,22 @@ class DagsterClient:
         """Return a run of the org, of whatever job, that is queued or running, or None."""
         # what is materialized in Dagster's UI runs as another job, and lets a training of the org wait all the same
         wanted = {"tags": [{"key": PARTITION_TAG, "value": org_id}], "statuses": _ACTIVE}
-        runs = _take(self._ask(ACTIVE_RUNS, {"filter": wanted}), list[ActiveRun], "runsOrError", "results")
+        path = ("runsOrError", "results")
+        runs = self._ask(ACTIVE_RUNS, {"filter": wanted}, lambda data: _take(data, list[ActiveRun], *path))
         return runs[0] if runs else None
 
     def queued_runs(self, most: int) -> int:
         """Return how many runs wait for their turn, counted up to `most`."""
         variables = {"filter": {"statuses": _QUEUED}, "limit": most}
-        return len(_take(self._ask(QUEUED_RUNS, variables), list[dict[str, Any]], "runsOrError", "results"))
+        path = ("runsOrError", "results")
+        return len(self._ask(QUEUED_RUNS, variables, lambda data: _take(data, list[dict[str, Any]], *path)))
 
     def add_partition(self, org_id: str) -> None:
         """See to it that the org is a partition."""
         repository = {"repositoryName": REPOSITORY, "repositoryLocationName": LOCATION}
         variables = {"repository": repository, "partitions": PARTITIONS, "key": org_id}
-        result = _take(self._ask(ADD_PARTITION, variables), dict[str, Any], "addDynamicPartition")
-        if result.get("__typename") not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
-            raise _unexpected(result)
+        expected = ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError")
+        self._ask(ADD_PARTITION, variables, lambda data: _typed(data, "addDynamicPartition", *expected))
 
     def launch(self, org_id: str, request_id: str, token_id: str) -> str:
         """Launch a training of the org and return the run's id; who asked for it is in the run's tags."""
@@ -160,19 +169,18 @@ class DagsterClient:
         values = {PARTITION_TAG: org_id, REQUEST_TAG: request_id, **({TOKEN_TAG: token_id} if token_id else {})}
         tags = [{"key": key, "value": value} for key, value in values.items()]
         params = {"selector": selector, "mode": "default", "runConfigData": {}, "executionMetadata": {"tags": tags}}
-        result = _take(self._ask(LAUNCH, {"params": params}, LAUNCH_SECONDS), dict[str, Any], "launchRun")
-        if result.get("__typename") != "LaunchRunSuccess":
-            raise _unexpected(result)
-        return _take(result, str, "run", "runId")
+        # once, whatever it says: it may have launched a run
+        data = _data(*self._send(LAUNCH, {"params": params}, LAUNCH_SECONDS))
+        return _take(_typed(data, "launchRun", "LaunchRunSuccess"), str, "run", "runId")
 
     def run(self, run_id: str) -> Run | None:
         """Return the run, or None when Dagster knows no such one."""
-        result = self._run_or_error(RUN, {"runId": run_id})
+        result = self._ask_of_run(RUN, {"runId": run_id})
         return None if result is None else _take(result, Run)
 
     def materializations(self, run_id: str) -> dict[str, dict[str, str]]:
         """Return, by asset name, the texts of the metadata that the run materialized it with."""
-        result = self._run_or_error(MATERIALIZATIONS, {"runId": run_id}) or {}
+        result = self._ask_of_run(MATERIALIZATIONS, {"runId": run_id}) or {}
         found = _take(result, list[_Materialization], "assetMaterializations")
         return {entry.asset_key.path[-1]: _texts(entry.metadata_entries) for entry in found}
 
@@ -181,7 +189,7 @@ class DagsterClient:
         failures: list[StepFailure] = []
         cursor: str | None = None
         for _ in range(MAX_EVENT_PAGES):
-            result = self._run_or_error(FAILURES, {"runId": run_id, "cursor": cursor, "limit": EVENTS_AT_A_TIME}) or {}
+            result = self._ask_of_run(FAILURES, {"runId": run_id, "cursor": cursor, "limit": EVENTS_AT_A_TIME}) or {}
             page = _take(result, _Events, "eventConnection")
             found = (event.failure_metadata for event in page.events if event.step_key)
             failures += [StepFailure(said.description or "", _texts(said.metadata_entries)) for said in found if said]
@@ -190,16 +198,24 @@ class DagsterClient:
             cursor = page.cursor
         return failures
 
-    def _run_or_error(self, query: str, variables: dict[str, Any]) -> dict[str, Any] | None:
-        result = _take(self._ask(query, variables), dict[str, Any], "runOrError")
-        if result.get("__typename") == "RunNotFoundError":
-            return None
-        if result.get("__typename") != "Run":
-            raise _unexpected(result)
-        return result
+    def _ask_of_run(self, query: str, variables: dict[str, Any]) -> dict[str, Any] | None:
+        found = self._ask(query, variables, lambda data: _typed(data, "runOrError", "Run", "RunNotFoundError"))
+        return found if found["__typename"] == "Run" else None
 
-    def _ask(self, query: str, variables: dict[str, Any], answer_seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-        """Return the `data` of GraphQL's answer."""
+    def _ask(self, query: str, variables: dict[str, Any], read: Callable[[dict[str, Any]], Expected]) -> Expected:
+        """Return what `read` makes of the answer. An error in answer is asked about once more.
+
+        When its database was restarted, Dagster's webserver finds its old connections broken, and works from then on.
+        """
+        answer = self._send(query, variables)
+        try:
+            return read(_data(*answer))
+        except DagsterUnavailable as error:
+            _log.info("Dagster is asked a second time: %s", error.message)
+        return read(_data(*self._send(query, variables)))
+
+    def _send(self, query: str, variables: dict[str, Any], answer_seconds: float = ANSWER_SECONDS) -> tuple[int, bytes]:
+        """Return the status and the content of the answer. Raises DagsterUnavailable when there is none in time."""
         deadline = time.monotonic() + answer_seconds
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, total=answer_seconds)
         body = msgspec.json.encode({"query": query, "variables": variables})
@@ -214,10 +230,9 @@ class DagsterClient:
                 redirect=False,
             )
             with response:
-                content = _content(response, deadline)
+                return response.status, _content(response, deadline)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise DagsterUnavailable(f"no answer: {type(error).__name__}") from error
-        return _data(response.status, content)
 
 
 def _content(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
@@ -254,9 +269,13 @@ def _take(data: Any, kind: type[Expected], *path: str) -> Expected:
         raise DagsterUnavailable(f"an answer of another shape at {'.'.join(path) or 'the top'}: {error}") from error
 
 
+def _typed(data: dict[str, Any], name: str, *expected: str) -> dict[str, Any]:
+    """Return a member of the answer that is of one of the `expected` types."""
+    found = _take(data, dict[str, Any], name)
+    if found.get("__typename") not in expected:
+        raise DagsterUnavailable(f"{found.get('__typename')}: {str(found.get('message'))[:500]}")
+    return found
+
+
 def _texts(entries: list[_Entry]) -> dict[str, str]:
     return {entry.label: entry.text for entry in entries if entry.text is not None}
-
-
-def _unexpected(result: dict[str, Any]) -> DagsterUnavailable:
-    return DagsterUnavailable(f"{result.get('__typename')}: {str(result.get('message'))[:500]}")

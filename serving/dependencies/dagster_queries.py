@@ -2,6 +2,14 @@
 
 VERSION = "query Version { version }"
 
+STATE = """
+query State($asset: AssetKeyInput!, $check: String!) {
+  version
+  instance { daemonHealth { allDaemonStatuses { required lastHeartbeatTime } } }
+  workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError { __typename } } } }
+  assetCheckExecutions(assetKey: $asset, checkName: $check, limit: 1) { evaluation { success } }
+}"""
+
 _METADATA = "metadataEntries { label ... on TextMetadataEntry { text } }"
 
 ACTIVE_RUNS = """

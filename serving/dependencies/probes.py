@@ -1,4 +1,4 @@
-"""Is the database up, is Dagster up: asked seldom, answered at once, with at most one thread per question."""
+"""Probes of the database and of Dagster: asked seldom, answered at once, with at most one thread per probe."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from typing import Generic, Literal, TypeVar
 
 import psycopg
 from psycopg.pq import ExecStatus
@@ -19,19 +20,27 @@ from leadscore.settings import Settings
 CONNECT_TIMEOUT_SECONDS = 2
 QUERY_SECONDS = 2.0
 
+State = Literal["up", "down", "unknown"]
+Found = TypeVar("Found")
+
 _log = logging.getLogger(__name__)
 
 
-class Probe:
-    """A question whose last answer is good for `fresh_seconds`; what takes longer than `wait_seconds` is down."""
+class Probe(Generic[Found]):
+    """A question whose last answer is good for `fresh_seconds`.
 
-    def __init__(self, name: str, ask: Callable[[], bool], fresh_seconds: float, wait_seconds: float) -> None:
-        self._name, self._ask = name, ask
+    The answer is `down` when the question raises, or takes longer than `wait_seconds`.
+    """
+
+    def __init__(
+        self, name: str, ask: Callable[[], Found], down: Found, *, fresh_seconds: float, wait_seconds: float
+    ) -> None:
+        self._name, self._ask, self._down = name, ask, down
         self._fresh_seconds, self._wait_seconds = fresh_seconds, wait_seconds
         self._lock = threading.Lock()
         self._answered = threading.Event()
         self._is_asking = False
-        self._is_up = False
+        self._found = down
         self._asked_at_seconds = float("-inf")
 
     def start(self) -> None:
@@ -44,33 +53,33 @@ class Probe:
             self._answered.clear()
         threading.Thread(target=self._run, name=f"probe-{self._name}", daemon=True).start()
 
-    def is_up(self) -> bool:
+    def answer(self) -> Found:
         """Return the answer, waiting for it at most `wait_seconds`."""
         self.start()
-        return self._answered.wait(self._wait_seconds) and self._is_up
+        return self._found if self._answered.wait(self._wait_seconds) else self._down
 
     def _run(self) -> None:
-        is_up = False
+        found = self._down
         try:
-            is_up = self._ask()
+            found = self._ask()
         except Exception:
             # the thread's error has nobody to catch it, and an unforeseen one means down as well
             _log.exception("the probe of %s failed", self._name)
         with self._lock:
-            if is_up != self._is_up:
-                _log.warning("%s is %s", self._name, "up" if is_up else "down")
-            self._is_up, self._is_asking, self._asked_at_seconds = is_up, False, time.monotonic()
+            if found != self._found:
+                _log.warning("%s is %s", self._name, found)
+            self._found, self._is_asking, self._asked_at_seconds = found, False, time.monotonic()
             self._answered.set()
 
 
-def is_database_up(settings: Settings) -> bool:
+def database_state(settings: Settings) -> State:
     """Return whether the CRM's database answers a query."""
     arguments = settings.database_arguments()
     try:
         with closing(psycopg.connect(**arguments, connect_timeout=CONNECT_TIMEOUT_SECONDS)) as connection:
-            return _answers(connection.pgconn)
+            return "up" if _answers(connection.pgconn) else "down"
     except psycopg.Error:
-        return False
+        return "down"
 
 
 def _answers(connection: PGconn) -> bool:

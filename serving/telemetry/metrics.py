@@ -75,7 +75,7 @@ class Metrics:
         )
         self.dependency_up = gauge(
             "leadscore_dependency_up",
-            "1 when the CRM's database or Dagster answered the last probe, else 0",
+            "1 while the CRM's database or a part of Dagster is up, 0 while it is down, NaN while that is unknown",
             ["dependency"],
             multiprocess_mode="livemostrecent",
         )

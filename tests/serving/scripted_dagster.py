@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,10 @@ class ScriptedDagster:
     failures: list[dict[str, Any]] = field(default_factory=list)
     active_runs: list[str] = field(default_factory=list)
     active_job: str = "train"
+    silent_seconds: float | None = 5.0
+    is_code_server_up: bool = True
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    failing_once: set[str] = field(default_factory=set)
     queued: int = 0
     failing_polls: int = 0
     byte_seconds: float = 0
@@ -54,11 +59,30 @@ class ScriptedDagster:
         """Return the data of a query, by its name."""
         [name] = re.findall(r"(?:query|mutation) (\w+)", query)
         self.asked.append(name)
+        if name in self.failing_once:
+            self.failing_once.remove(name)
+            return {}
         data: dict[str, Any] = getattr(self, f"_{name}")(variables)
         return data
 
     def _Version(self, _variables: Variables) -> Variables:  # noqa: N802 (named after the query)
         return {"version": "1.13"}
+
+    def _State(self, variables: Variables) -> Variables:  # noqa: N802
+        assert variables == {"asset": {"path": ["conversion_records"]}, "check": "orgs_have_leads"}
+        heartbeats = {"SENSOR": 5.0, "QUEUED_RUN_COORDINATOR": self.silent_seconds}
+        daemons = [
+            {"required": True, "lastHeartbeatTime": None if silent is None else time.time() - silent}
+            for silent in heartbeats.values()
+        ]
+        daemons.append({"required": False, "lastHeartbeatTime": None})
+        found = {"__typename": "RepositoryLocation" if self.is_code_server_up else "PythonError"}
+        return {
+            "version": "1.13",
+            "instance": {"daemonHealth": {"allDaemonStatuses": daemons}},
+            "workspaceOrError": {"locationEntries": [{"name": "leadscore", "locationOrLoadError": found}]},
+            "assetCheckExecutions": self.checks,
+        }
 
     def _ActiveRuns(self, variables: Variables) -> Variables:  # noqa: N802
         wanted = variables["filter"]

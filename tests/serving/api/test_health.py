@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -10,7 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from leadscore.registry.version import ENGINE_FILE
+from serving.api import health
 from serving.app import create_app
+
+MANIFEST = "{version}/manifest.json"
 
 
 @pytest.fixture
@@ -25,14 +30,17 @@ def test_health_names_what_is_down_and_the_active_version(client, shelf):
     body = client.get("/health?org_id=acme").json
     moment = datetime.fromisoformat(body.pop("timestamp"))
     assert abs(datetime.now(UTC) - moment) < timedelta(minutes=1)
+    assert [text.split(" does ")[0] for text in body.pop("problems")] == ["The CRM's database", "Dagster's webserver"]
     assert body == {
         "status": "degraded",
         "model_version": version,
         "model_scope": "own",
         "database": "down",
         "dagster": "down",
+        "code_server": "unknown",
+        "daemon": "unknown",
         "registry": "up",
-        "models_loaded": 0,
+        "models_loaded": 1,
     }
 
 
@@ -47,11 +55,64 @@ def test_health_counts_the_loaded_versions(client, shelf, features):
     assert client.get("/health").json["models_loaded"] == 1
 
 
-def test_a_pointer_that_cannot_be_read_degrades_health(client, shelf):
-    shelf.activated()
-    (shelf.registry.root / "default" / "active.json").write_text("harm")
-    answer = client.get("/health")
-    assert (answer.status_code, answer.json["status"], answer.json["registry"]) == (200, "degraded", "down")
+@pytest.mark.parametrize("what", ["the pointer", "the arrays", "the manifest", "the folder"])
+def test_damage_of_one_org_is_its_own_problem_and_not_the_registrys(client, shelf, what):
+    version = shelf.activated("acme")
+    shelf.activated("other")
+    folder = shelf.registry.root / "acme"
+    if what == "the folder":
+        shutil.rmtree(folder / version)
+    else:
+        files = {"the pointer": "active.json", "the arrays": f"{version}/{ENGINE_FILE}", "the manifest": MANIFEST}
+        (folder / files.get(what, what).format(version=version)).write_bytes(b"harm")
+    damaged, whole = (client.get(f"/health?org_id={org_id}").json for org_id in ("acme", "other"))
+    assert (damaged["status"], damaged["registry"]) == ("degraded", "up")
+    assert damaged["model_version"] == (None if what == "the pointer" else version)
+    found = [text for text in damaged["problems"] if text not in whole["problems"]]
+    assert len(found) == 1
+    assert found[0].startswith("The org's leads are not scored: ")
+    assert "roll back" in found[0]
+    assert found[0].endswith(".")
+
+
+def test_a_pointer_that_the_server_may_not_read_is_the_orgs_problem(client, shelf, monkeypatch):
+    shelf.activated("acme")
+
+    def refused(_org_id):
+        raise PermissionError
+
+    monkeypatch.setattr(shelf.registry.__class__, "active", lambda _self, org_id: refused(org_id))
+    body = client.get("/health?org_id=acme").json
+    assert (body["registry"], body["problems"][-1]) == ("up", health.UNREADABLE)
+
+
+DAGSTER_STATES = [
+    ({}, ("up", "up", None)),
+    ({"is_code_server_up": False}, ("down", "up", "Dagster's code server does not answer")),
+    ({"silent_seconds": 130}, ("up", "down", "Dagster's daemon has been silent for 2 minutes")),
+    ({"silent_seconds": None}, ("up", "down", "Dagster's daemon has been silent")),
+    ({"checks": [{"evaluation": {"success": False}}]}, ("up", "up", "Many orgs have no leads any more")),
+    ({"checks": [{"evaluation": {"success": True}}]}, ("up", "up", None)),
+    ({"checks": [{"evaluation": None}]}, ("up", "up", None)),
+    ({"failing_once": {"State"}}, ("unknown", "unknown", None)),
+]
+
+
+@pytest.mark.parametrize(("members", "expected"), DAGSTER_STATES)
+def test_health_says_which_part_of_dagster_is_down(app_with_dagster, dagster, monkeypatch, members, expected):
+    code_server, daemon, problem = expected
+    monkeypatch.setattr("serving.services.database_state", lambda _settings: "up")
+    for name, value in members.items():
+        setattr(dagster, name, value)
+    client = app_with_dagster.test_client()
+    body = client.get("/health").json
+    assert (body["dagster"], body["code_server"], body["daemon"]) == ("up", code_server, daemon)
+    assert body["status"] == ("degraded" if problem else "healthy")
+    assert [text[: len(problem or "")] for text in body["problems"]] == ([problem] if problem else [])
+    metrics = client.get("/metrics").text
+    for name, state in (("code_server", code_server), ("daemon", daemon)):
+        number = {"up": "1.0", "down": "0.0", "unknown": "NaN"}[state]
+        assert f'leadscore_dependency_up{{dependency="{name}"}} {number}' in metrics
 
 
 def test_a_healthy_database_shows_in_health(database, shelf):

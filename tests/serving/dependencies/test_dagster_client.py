@@ -10,6 +10,7 @@ from flask import Flask
 
 from serving.app import create_app
 from serving.dependencies import dagster_client
+from serving.dependencies.dagster_state import DagsterState
 from tests.serving.scripted_dagster import TRAIN, post
 
 
@@ -70,8 +71,22 @@ def test_an_answer_that_trickles_in_is_given_up_when_its_time_is_over(parts, dag
     monkeypatch.setattr(dagster_client, "PROBE_SECONDS", 0.2)
     dagster.byte_seconds = 0.05
     started = time.monotonic()
-    assert dagster_client.DagsterClient(parts.settings.dagster_url).is_up() is False
+    assert dagster_client.DagsterClient(parts.settings.dagster_url).state() == DagsterState("down")
     assert time.monotonic() - started < 1.5
+
+
+@pytest.mark.parametrize("name", ["ActiveRuns", "QueuedRuns", "AddPartition"])
+def test_one_error_before_the_launch_is_asked_about_again(client, dagster, name):
+    """As after a restart of Dagster's database, whose old connections are broken."""
+    dagster.failing_once, dagster.statuses = {name}, ["STARTED"]
+    assert post(client, "?wait=0").status_code == 202
+    assert (dagster.asked.count(name), dagster.asked.count("Launch")) == (2, 1)
+
+
+def test_a_launch_is_asked_for_once_whatever_its_answer(client, dagster):
+    dagster.failing_once = {"Launch"}
+    assert post(client, "?wait=0").status_code == 503
+    assert dagster.asked.count("Launch") == 1
 
 
 def test_a_dagster_that_cannot_be_reached_is_unavailable(settings, shelf):

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from serving.dependencies import probes
-from serving.dependencies.probes import Probe, is_database_up
+from serving.dependencies.probes import Probe, database_state
 
 
 class MutePostgres:
@@ -49,16 +49,16 @@ def mute_postgres(started_threads) -> Iterator[MutePostgres]:
 
 
 def test_a_real_database_is_up(database):
-    assert is_database_up(database) is True
-    assert is_database_up(replace(database, db_name="no_such_database")) is False
-    assert is_database_up(replace(database, db_password="wrong")) is False
+    assert database_state(database) == "up"
+    assert database_state(replace(database, db_name="no_such_database")) == "down"
+    assert database_state(replace(database, db_password="wrong")) == "down"
 
 
 def test_a_database_that_hangs_after_the_connection_is_down(settings, mute_postgres, monkeypatch):
     """As one that is frozen, or behind a connection that was cut without a word."""
     monkeypatch.setattr(probes, "QUERY_SECONDS", 0.2)
     started = time.monotonic()
-    assert is_database_up(replace(settings, db_port=mute_postgres.port)) is False
+    assert database_state(replace(settings, db_port=mute_postgres.port)) == "down"
     assert time.monotonic() - started < 2
     assert mute_postgres.queries == [b"SELECT 1\0"]
 
@@ -66,20 +66,21 @@ def test_a_database_that_hangs_after_the_connection_is_down(settings, mute_postg
 def test_a_probe_asks_in_one_thread_however_many_ask_it():
     asked, release = [], threading.Event()
 
-    def ask() -> bool:
+    def ask() -> str:
         asked.append(1)
-        return release.wait(10)
+        release.wait(10)
+        return "up"
 
-    probe = Probe("test", ask, fresh_seconds=60, wait_seconds=0.01)
-    assert [probe.is_up() for _ in range(5)] == [False] * 5
+    probe = Probe("test", ask, "down", fresh_seconds=60, wait_seconds=0.01)
+    assert [probe.answer() for _ in range(5)] == ["down"] * 5
     release.set()
     deadline = time.monotonic() + 10
-    while not probe.is_up() and time.monotonic() < deadline:
+    while probe.answer() == "down" and time.monotonic() < deadline:
         release.wait(0.01)
-    assert (probe.is_up(), asked) == (True, [1])
+    assert (probe.answer(), asked) == ("up", [1])
 
 
 def test_a_probe_that_fails_is_down(caplog):
-    probe = Probe("test", lambda: bool(1 / 0), fresh_seconds=60, wait_seconds=10)
-    assert probe.is_up() is False
+    probe = Probe("test", lambda: str(1 / 0), "down", fresh_seconds=60, wait_seconds=10)
+    assert probe.answer() == "down"
     assert "the probe of test failed" in caplog.text
