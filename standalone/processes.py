@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from leadscore.errors import CannotRun
 from leadscore.settings import PROJECT_ROOT
+from leadscore_assets.process_group import is_any_running, signal_group
 from standalone.child import dying_with_parent, how_it_ended, last_lines
 
-STOP_SECONDS = 15.0
+# a training run that is told to stop writes down that it did, which takes about 3 s
+STOP_SECONDS = 8.0
+QUIET_SECONDS = 1.0
 POLL_SECONDS = 0.1
 
 
@@ -63,17 +64,22 @@ class Child:
         code = self._process.poll()
         return None if code is None else how_it_ended(code)
 
+    def is_running(self) -> bool:
+        """Return whether the process, or something that it started, still runs."""
+        return self._process.poll() is None or is_any_running(self._process.pid)
+
+    def terminate(self) -> None:
+        """Ask the process, and everything that it started, to end."""
+        signal_group(self._process.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process, and everything that it started, at once."""
+        signal_group(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
     def stop(self) -> None:
         """End the process and everything that it started, forcibly when it takes longer than STOP_SECONDS."""
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        finally:
-            with suppress(ProcessLookupError):  # it left nothing behind
-                os.killpg(self._process.pid, signal.SIGKILL)
+        stop_all([self])
 
     def wait_for_success(self, seconds: float) -> None:
         """Return once the process has done its work. Raises CannotRun, with the end of the log, when it could not."""
@@ -88,6 +94,27 @@ class Child:
         """Raise CannotRun, with the end of the log, when the process does not run any more."""
         if how := self.ending():
             raise CannotRun(f"The {self.name} {how}. The end of {self.log_path}:\n{last_lines(self.log_path)}")
+
+
+def stop_all(children: Sequence[Child], say: Callable[[str], None] = lambda _: None) -> None:
+    """End the children at once, and everything that they started, forcibly when it takes longer than STOP_SECONDS.
+
+    After QUIET_SECONDS, `say` prints which of them are waited for.
+    """
+    for child in children:
+        child.terminate()
+    began, is_said = time.monotonic(), False
+    while running := [child for child in children if child.is_running()]:
+        seconds = time.monotonic() - began
+        if seconds > STOP_SECONDS:
+            break
+        if seconds > QUIET_SECONDS and not is_said:
+            names = ", ".join(child.name for child in running)
+            say(f"Waiting for: {names}. What has not ended after {STOP_SECONDS:g} s is killed.")
+            is_said = True
+        time.sleep(POLL_SECONDS)
+    for child in children:
+        child.kill()
 
 
 def wait_until(is_done: Callable[[], bool], parts: Sequence[Process], what: str, seconds: float) -> None:

@@ -48,10 +48,6 @@ class Restarted:
             self._is_awaited = False
             self._say(f"The {self.process.name} is running again.")
 
-    def stop(self) -> None:
-        """Stop the part as it runs now."""
-        self.process.stop()
-
     def _start(self) -> None:
         self._started_at = self._clock()
         try:

@@ -27,7 +27,7 @@ from standalone.api import Api, token_of_a_start, train_orgs
 from standalone.crm_source import create_source_table, fill_crm, given_crm
 from standalone.first_trainings import first_lead, in_one_line, split_by_need
 from standalone.postgres import HOST, EmbeddedPostgres
-from standalone.processes import Child, wait_until
+from standalone.processes import Child, stop_all, wait_until
 from standalone.restarts import Restarted
 from standalone.showcase import print_lead
 from standalone.state_dir import (
@@ -149,14 +149,12 @@ class Run:
             arguments = [*command, *(["-h", HOST, "-p", str(port)] if port else [])]
             answers = partial(accepts_connections, HOST, port) if port else None
             again = partial(self._child, name, environment, *again_by, *arguments)
-            part = Restarted(self._child(name, environment, *arguments), again, answers, self._say)
-            stack.callback(part.stop)
-            self.restarted.append(part)
+            self.restarted.append(Restarted(self._child(name, environment, *arguments), again, answers, self._say))
             if answers:
                 self._wait_until(answers, name)
 
+        stack.callback(self._stop_servers)
         self.server = self._child("HTTP server", environment, "serving")  # it needs nothing else to start
-        stack.callback(self.server.stop)
         with self._step("Dagster") as note:
             with self._interrupted_runs_ended(environment):
                 start("code server", *CODE_SERVER, port=settings.code_server_port, again_by=(RUN_ENDER, "-m"))
@@ -166,6 +164,11 @@ class Run:
         with self._step("HTTP server") as note:
             self._wait_until(self.api.is_ready, "HTTP server")
             note(self.api.address)
+
+    def _stop_servers(self) -> None:
+        """Stop the servers, and the training runs with them; the database goes on until they have ended."""
+        parts = (self.server, *(part.process for part in self.restarted))
+        stop_all([part for part in parts if isinstance(part, Child)], self._say)
 
     @contextmanager
     def _interrupted_runs_ended(self, environment: Mapping[str, str]) -> Iterator[None]:

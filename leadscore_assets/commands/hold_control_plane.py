@@ -7,14 +7,12 @@ lease knows that none of them is going on.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -23,6 +21,7 @@ import dagster as dg
 from leadscore.errors import LeadscoreError
 from leadscore.settings import read_settings
 from leadscore_assets.commands.end_interrupted_runs import end_interrupted_runs
+from leadscore_assets.process_group import is_any_running, signal_group
 from leadscore_assets.source.control_plane import LEASE_SECONDS, RENEWAL_SECONDS, Lease, held
 
 WATCH_SECONDS = 0.5
@@ -78,25 +77,13 @@ def _end_runs(server: subprocess.Popen[bytes]) -> None:
     A run that was told to stop writes down that it did.
     """
     deadline = time.monotonic() + RUNS_SECONDS
-    while _is_any_running(server.pid) and time.monotonic() < deadline:
+    while is_any_running(server.pid) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-    with suppress(ProcessLookupError):  # nothing is left
-        os.killpg(server.pid, signal.SIGKILL)
-
-
-def _is_any_running(group: int) -> bool:
-    """Return whether a process of the group runs; one that has ended and was not collected does not."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it ended just now
-            state, _, its_group = path.read_text().rpartition(")")[2].split()[:3]
-            if state != "Z" and int(its_group) == group:
-                return True
-    return False
+    signal_group(server.pid, signal.SIGKILL)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGTERM)
+    signal_group(server.pid, signal.SIGTERM)
 
 
 def _exit(number: int, _frame: FrameType | None) -> NoReturn:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from leadscore.errors import CannotRun
-from standalone.processes import Child, wait_until
+from standalone import processes
+from standalone.processes import Child, stop_all, wait_until
 
 SAYS = "print('all is well', flush=True)"
 ENDS_BADLY = "print('out of luck', flush=True); raise SystemExit(3)"
@@ -73,6 +74,37 @@ def test_what_a_child_started_is_stopped_with_it(start: Start) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     child.stop()
+
+
+def test_what_a_child_started_is_told_to_end_and_may_finish(start: Start, tmp_path: Path) -> None:
+    """As a training run of the code server does, which writes down that it was interrupted."""
+    done = tmp_path / "done"
+    finishes = f"""
+import pathlib, signal, sys, time
+def finish(*_):
+    time.sleep(0.5)
+    pathlib.Path({str(done)!r}).touch()
+    sys.exit()
+signal.signal(signal.SIGTERM, finish)
+print("ready", flush=True)
+time.sleep(60)"""
+    child = start(f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {finishes!r}]); {SLEEPS}")
+    wait_until(lambda: "ready" in child.log_path.read_text(), [child], "child", 30)
+    child.stop()
+    assert done.exists()
+
+
+def test_children_that_do_not_end_are_named_and_killed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.6)
+    monkeypatch.setattr(processes, "QUIET_SECONDS", 0.2)
+    stubborn = start(f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); {SLEEPS}")
+    wait_until(lambda: "on" in stubborn.log_path.read_text(), [stubborn], "child", 30)
+    said: list[str] = []
+    began = time.monotonic()
+    stop_all([stubborn, start(SLEEPS)], said.append)
+    assert time.monotonic() - began < 5
+    assert said == ["Waiting for: part. What has not ended after 0.6 s is killed."]
+    assert stubborn.ending() == "was ended by signal 9"
 
 
 def test_a_wait_ends_with_the_first_part_that_dies_or_with_its_time(start: Start) -> None:

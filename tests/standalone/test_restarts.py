@@ -149,11 +149,3 @@ def test_part_that_dies_before_it_is_back_is_never_said_to_be() -> None:
         world.die()
         world.seconds_until_started()
     assert all("ended with code 1" in line for line in world.said)
-
-
-def test_the_one_that_runs_now_is_stopped() -> None:
-    world = World()
-    world.die()
-    world.seconds_until_started()
-    world.restarted.stop()
-    assert world.parts[-1].is_stopped
