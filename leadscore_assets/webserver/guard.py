@@ -10,14 +10,13 @@ import base64
 import binascii
 import hmac
 import logging
-import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from leadscore.errors import TokensUnavailable
+from leadscore.hosts import host_name, is_own_origin, origin_of, own_names
 from leadscore.tokens import EVERY_ORG, Token, Tokens
 from leadscore_assets.webserver.sessions import SESSION_SECONDS, Sessions
 
@@ -32,9 +31,7 @@ GRAPHQL = "/graphql"
 HEALTH = "/server_info"
 EVENTS = "/report_asset_"
 COOKIE = "leadscore_dagster"
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 POLICY_VIOLATION = 1008
-_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(:\d{1,5})?")
 _OURS_ALONE: Headers = ((b"x-frame-options", b"SAMEORIGIN"),)
 _CHALLENGE: Headers = ((b"www-authenticate", b'Basic realm="Leadscore: any name, and a token as the password"'),)
 _log = logging.getLogger(__name__)
@@ -60,14 +57,8 @@ class Names:
     @classmethod
     def of(cls, allowed_hosts: tuple[str, ...], *addresses: str | None, public_url: str | None) -> Names:
         """Return loopback's names, the allowed ones, and those of the addresses. `public_url` is a proxy's."""
-        given = (_HOST.fullmatch(urlsplit(address).netloc.lower()) for address in (*addresses, public_url) if address)
-        hosts = (*LOOPBACK, *(host.lower() for host in allowed_hosts), *(found["name"] for found in given if found))
-        return cls(frozenset(hosts), _origin(public_url) if public_url else None)
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
+        public_origin = origin_of(public_url) if public_url else None
+        return cls(own_names(allowed_hosts, *addresses, public_url), public_origin)
 
 
 class Request:
@@ -175,8 +166,7 @@ class Guard:
         return self._by_token(request)
 
     def _check_host(self, request: Request) -> None:
-        found = _HOST.fullmatch(request.host)
-        if not found or found["name"] not in self._names.hosts:
+        if host_name(request.host) not in self._names.hosts:
             raise Refusal(
                 421,
                 "This is not the webserver of the host that the request names. Use localhost, or add the name to"
@@ -184,8 +174,8 @@ class Guard:
             )
 
     def _check_origin(self, request: Request) -> None:
-        origin = request.header("origin").lower()
-        is_own = origin in (f"http://{request.host}", f"https://{request.host}", self._names.public_origin)
+        origin = request.header("origin")
+        is_own = is_own_origin(origin, request.host, self._names.public_origin)
         # a browser names no origin when a page loads a picture or a script; a link that somebody follows is welcome
         is_embedded = request.header("sec-fetch-site") in ("cross-site", "same-site") and (
             request.header("sec-fetch-mode") != "navigate"

@@ -7,7 +7,6 @@ of and one that does not exist are answered alike, and as fast.
 from __future__ import annotations
 
 import binascii
-import re
 from base64 import b64decode
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from typing import Any
 from flask import current_app, request
 
 from leadscore.errors import LeadscoreError
+from leadscore.hosts import host_name, is_own_origin, origin_of, own_names
 from leadscore.settings import Settings
 from leadscore.tokens import EVERY_ORG, SCOPES, Token, Tokens
 from serving.api.problems import CODES, Refusal
@@ -30,10 +30,8 @@ Environ = Mapping[str, Any]
 
 # whoever asks a server that asks nobody for a token
 ANYBODY = Token("", "", SCOPES, (EVERY_ORG,), datetime(1970, 1, 1, tzinfo=UTC))
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 MOST_HOSTS = 1_024
 OPEN_SECONDS = 1.0
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::[0-9]*)?")
 # the first one is what a browser asks its user for; the token is the password, with any user name
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="leadscore", charset="UTF-8", Bearer realm="leadscore"'}
 
@@ -52,7 +50,7 @@ class Access:
         self._hosts = _known_hosts(settings)
         self.open_to: set[str | None] = set()
         self.open_until_seconds = 0.0
-        self._own_origin = _authority_of(settings.server_url or "")
+        self._public_origin = origin_of(settings.server_url) if settings.server_url else None
         # clients name the same few hosts again and again
         self._is_known = lru_cache(MOST_HOSTS)(self._is_known_host)
 
@@ -104,11 +102,10 @@ class Access:
         """Return whether the host is one of ours; a browser always sends the header."""
         if header is None or self._hosts is None:
             return True
-        return _name_in(header.lower()) in self._hosts
+        return host_name(header) in self._hosts
 
     def _check_origin(self, environ: Environ) -> None:
-        origin = _authority_of(environ["HTTP_ORIGIN"])
-        if not origin or origin not in (environ.get("HTTP_HOST", "").lower(), self._own_origin):
+        if not is_own_origin(environ["HTTP_ORIGIN"], environ.get("HTTP_HOST", ""), self._public_origin):
             raise Refusal(403, "foreign_origin", CODES["foreign_origin"])
 
 
@@ -138,18 +135,7 @@ def _known_hosts(settings: Settings) -> frozenset[str] | None:
     if not settings.is_on_loopback and settings.allowed_hosts is None:
         return None
     own = f"[{settings.host}]" if ":" in settings.host else settings.host
-    linked = _name_in(_authority_of(settings.server_url or "")) or own
-    return LOOPBACK_NAMES.union(name.lower() for name in (own, linked, *(settings.allowed_hosts or ())))
-
-
-def _authority_of(url: str) -> str:
-    """Return the host and the port that a URL names, nothing for one that names none."""
-    return url.lower().partition("://")[2].partition("/")[0]
-
-
-def _name_in(authority: str) -> str | None:
-    found = _HOST.fullmatch(authority)
-    return found[1] if found else None
+    return own_names((own, *(settings.allowed_hosts or ())), settings.server_url)
 
 
 def _password_in(credentials: str) -> str:

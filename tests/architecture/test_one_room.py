@@ -38,6 +38,7 @@ RULES = {
     "how many leads converted": (r'\["converted"\]\.sum\(\)', "leadscore_assets/dataset.py", PACKAGES),
     "the call of outcome_counts": (r"SELECT leadscore\.outcome_counts", "leadscore/outcome_forecast.py", PACKAGES),
     "a database session's settings": (r'"statement_timeout"', "leadscore/settings.py", PACKAGES),
+    "the names of loopback": (r'"\[::1\]"', "leadscore/hosts.py", PACKAGES),
     "an evenly spread sample": (r"np\.linspace\(", "leadscore/arrays.py", PACKAGES),
 }
 
