@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -269,6 +270,7 @@ def _make(tokens: Tokens, chosen: argparse.Namespace) -> None:
         print(f"There is a file of tokens at {tokens.path}; none was made.", file=sys.stderr)
         return
     if chosen.into and _is_valid_in(chosen.into, tokens):
+        _repair_mode(chosen.into)
         print(f"The token in {chosen.into} is valid; none was made.", file=sys.stderr)
         return
     text, token = tokens.new(scopes=chosen.scope, orgs=chosen.org, expires_at=_moment(chosen.expires), note=chosen.note)
@@ -288,11 +290,23 @@ def _is_valid_in(path: Path, tokens: Tokens) -> bool:
 def _keep(text: str, path: Path) -> None:
     """Write a token where its holder reads it; the group may, because a holder may be another user."""
     try:
-        replace_durably({path: text.encode() + b"\n"})
-        path.chmod(OWNER_AND_GROUP)
+        replace_durably({path: text.encode() + b"\n"}, OWNER_AND_GROUP)
     except OSError as error:
         raise InvalidToken(
             f"{path} cannot be written ({error.strerror}); revoke the new token, and name another file"
+        ) from error
+
+
+def _repair_mode(path: Path) -> None:
+    """Set the mode of a file that is ours; one made by hand, or by an older build, may keep its group out."""
+    try:
+        status = path.stat()
+        if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) != OWNER_AND_GROUP:
+            path.chmod(OWNER_AND_GROUP)
+    except OSError as error:
+        raise InvalidToken(
+            f"the mode of {path} cannot be set to {OWNER_AND_GROUP:04o} ({error.strerror}), so its group may be unable"
+            " to read the token; set it, or name another file"
         ) from error
 
 

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from leadscore.errors import Damaged
 
 PARTIAL_PREFIX = ".partial-"
+OWNER_ONLY = 0o600
 
 
 def sha256_of(content: bytes | memoryview) -> str:
@@ -77,22 +78,24 @@ def read_if_there(path: Path) -> bytes | None:
         ) from error
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Create the file, which must not exist yet, and return once its content is on the disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def write_durably(path: Path, content: bytes, mode: int = OWNER_ONLY) -> None:
+    """Create the file, which must not exist yet, and return once its content and its mode are on the disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, OWNER_ONLY)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        if mode != OWNER_ONLY:
+            os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
 
 
-def replace_durably(contents: Mapping[Path, bytes]) -> None:
+def replace_durably(contents: Mapping[Path, bytes], mode: int = OWNER_ONLY) -> None:
     """Replace the files in order; all are in one folder. A full disk fails before the first is replaced."""
     mark = secrets.token_hex(4)
     beside = {path: path.with_name(f"{PARTIAL_PREFIX}{path.name}-{mark}") for path in contents}
     try:
         for path, content in contents.items():
-            write_durably(beside[path], content)
+            write_durably(beside[path], content, mode)
         for path, partial in beside.items():
             partial.replace(path)
     finally:

@@ -10,6 +10,7 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -332,6 +333,81 @@ def test_a_token_is_kept_in_a_file_and_made_again_only_when_that_one_ended(
     assert tokens.find(kept.read_text().strip()) not in (None, first)
     assert main(["new", "--into", str(tmp_path / "no" / "kept"), "--org", "*", "--scope", "metrics"]) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+INTO = ["new", "--org", "*", "--scope", "metrics", "--into"]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.usefixtures("_file")
+@pytest.mark.parametrize(("owner", "step"), [(os, "open"), (os, "fchmod"), (os, "fsync"), (Path, "replace")])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_kept_token_has_its_name_only_with_its_mode(  # noqa: PLR0917 (each step, with and without an old file)
+    tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, step: str, is_there: bool
+) -> None:
+    """A process that is killed before any step leaves the file as it was, or none, and the next start makes it."""
+    kept = tmp_path / "kept"
+    if is_there:
+        assert main([*INTO, str(kept)]) == 0
+        tokens.revoke(tokens.listed()[0].id)
+    before = kept.read_bytes() if is_there else None
+    do = getattr(owner, step)
+
+    def killed(target: Any, *arguments: Any, **options: Any) -> Any:
+        path = Path(f"/proc/self/fd/{target}").readlink() if isinstance(target, int) else Path(target)
+        if path.name.startswith(".partial-kept"):
+            raise Killed
+        return do(target, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, step, killed)
+        with pytest.raises(Killed):
+            main([*INTO, str(kept)])
+    assert (kept.read_bytes() if kept.exists() else None) == before
+    assert not is_there or mode_of(kept) == 0o640
+    assert main([*INTO, str(kept)]) == 0
+    assert tokens.find(kept.read_text().strip()) is not None
+    assert mode_of(kept) == 0o640
+
+
+@pytest.mark.usefixtures("_file")
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o644])
+def test_a_later_start_repairs_the_mode_of_a_kept_token(tokens: Tokens, tmp_path: Path, mode: int) -> None:
+    kept = tmp_path / "kept"
+    assert main([*INTO, str(kept)]) == 0
+    text = kept.read_text()
+    kept.chmod(mode)
+    assert main([*INTO, str(kept)]) == 0
+    assert (kept.read_text(), mode_of(kept)) == (text, 0o640)
+    assert len(tokens.listed()) == 1
+
+
+@pytest.mark.usefixtures("_file")
+def test_the_mode_of_another_users_file_stays_and_one_that_cannot_be_set_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "kept"
+    assert main([*INTO, str(kept)]) == 0
+    kept.chmod(0o600)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: kept.stat().st_uid + 1)
+        assert main([*INTO, str(kept)]) == 0
+    assert mode_of(kept) == 0o600
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    capsys.readouterr()
+    monkeypatch.setattr(Path, "chmod", refused)
+    assert main([*INTO, str(kept)]) == 1
+    assert "cannot be set to 0640 (Operation not permitted)" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,16 @@ def test_a_file_that_exists_is_never_written_over(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         write_durably(tmp_path / "file", b"second")
     assert (tmp_path / "file").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_file_has_the_mode_that_was_asked_for_whatever_the_umask(tmp_path: Path, mode: int) -> None:
+    before = os.umask(0o077)
+    try:
+        replace_durably({tmp_path / "file": b"written"}, mode)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
 
 
 @pytest.mark.parametrize("put", [None, os.mkfifo, os.mkdir, _link], ids=["nothing", "pipe", "folder", "link"])
