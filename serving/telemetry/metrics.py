@@ -50,60 +50,69 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        counter = partial(Counter, registry=self.registry)
-        gauge = partial(Gauge, registry=self.registry)
-        seconds = partial(Distribution, registry=self.registry, buckets=_FAST_SECONDS)
-        self._predictions = counter(
+        self._counter = partial(Counter, registry=self.registry)
+        self._gauge = partial(Gauge, registry=self.registry)
+        self._seconds = partial(Distribution, registry=self.registry, buckets=_FAST_SECONDS)
+        self._declare_scoring()
+        self._declare_requests()
+        self._declare_cache()
+        self._lock = threading.Lock()
+        self._of_version: dict[str, Counter] = {}
+        self._of_request: dict[tuple[str, str, int], tuple[Counter, Distribution]] = {}
+
+    def _declare_scoring(self) -> None:
+        self._predictions = self._counter(
             "ml_predictions", "Leads scored, by version; from the 101st version on, `other`", ["model_version"]
         )
-        self.prediction_latency_seconds = seconds(
+        self.prediction_latency_seconds = self._seconds(
             "ml_prediction_latency_seconds", "Seconds to score the leads of a request"
-        )
-        self.model_training = counter(
-            "ml_model_training", "Trainings requested over HTTP that ended, by outcome", ["status"]
         )
         self.scores = Distribution(
             "leadscore_score", "Conversion probabilities of the scored leads", buckets=_SHARES, registry=self.registry
         )
-        self.invalid_items = counter("leadscore_invalid_leads", "Leads of batches that could not be scored")
-        self._requests = counter("leadscore_http_requests", "Requests answered", ["method", "route", "status"])
-        self._request_seconds = seconds(
+        self.invalid_items = self._counter("leadscore_invalid_leads", "Leads of batches that could not be scored")
+        self.model_training = self._counter(
+            "ml_model_training", "Trainings requested over HTTP that ended, by outcome", ["status"]
+        )
+
+    def _declare_requests(self) -> None:
+        self._requests = self._counter("leadscore_http_requests", "Requests answered", ["method", "route", "status"])
+        self._request_seconds = self._seconds(
             "leadscore_http_request_duration_seconds", "Seconds to answer a request", ["route"]
         )
-        self.requests_in_progress = gauge(
+        self.requests_in_progress = self._gauge(
             "leadscore_http_requests_in_progress", "Requests in progress", multiprocess_mode="livesum"
         )
-        self.dependency_up = gauge(
+        self.dependency_up = self._gauge(
             "leadscore_dependency_up",
             "1 while the CRM's database or a part of Dagster is up, 0 while it is down, NaN while that is unknown",
             ["dependency"],
             multiprocess_mode="livemostrecent",
         )
-        self.cache_hits = counter(
+        self.log_lines_dropped = self._counter(
+            "leadscore_log_lines_dropped",
+            "Log lines that were dropped because their reader stalled or they could not be written",
+        )
+
+    def _declare_cache(self) -> None:
+        self.cache_hits = self._counter(
             "leadscore_model_cache_hits",
             "Look-ups that found a loaded version; an org that the pooled model serves needs two",
         )
-        self.cache_loads = counter("leadscore_model_cache_loads", "Versions loaded")
-        self.cache_evictions = counter(
+        self.cache_loads = self._counter("leadscore_model_cache_loads", "Versions loaded")
+        self.cache_evictions = self._counter(
             "leadscore_model_cache_evictions", "Loaded versions that were removed to free memory"
         )
         # processes map the same pages, so that a sum would count them twice
-        most = partial(gauge, multiprocess_mode="livemax")
+        most = partial(self._gauge, multiprocess_mode="livemax")
         self.cache_bytes = most("leadscore_model_cache_bytes", "Bytes of loaded versions, in the process that has most")
         self.cache_entries = most(
             "leadscore_model_cache_entries", "Number of loaded versions, in the process that has most"
         )
-        self.load_seconds = seconds("leadscore_model_load_seconds", "Seconds to load and verify a version")
-        self.load_failures = counter(
+        self.load_seconds = self._seconds("leadscore_model_load_seconds", "Seconds to load and verify a version")
+        self.load_failures = self._counter(
             "leadscore_model_load_failures", "Versions that could not be loaded and verified, by code", ["code"]
         )
-        self.log_lines_dropped = counter(
-            "leadscore_log_lines_dropped",
-            "Log lines that were dropped because their reader stalled or they could not be written",
-        )
-        self._lock = threading.Lock()
-        self._of_version: dict[str, Counter] = {}
-        self._of_request: dict[tuple[str, str, int], tuple[Counter, Distribution]] = {}
 
     def count_scored(self, scored: Sequence[Scored]) -> None:
         """Count the leads of some requests, with their probabilities and scoring times."""
