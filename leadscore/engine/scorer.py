@@ -163,10 +163,6 @@ class Scorer:
             return contributions_by_numpy(self.boxes, table) / self.trees
         return compiled.contributions(self._model_address, table)
 
-    def tree_probabilities(self, rows: npt.ArrayLike) -> Floats:
-        """Return each tree's probability, shape (rows, trees), for `rows` of shape (rows, features)."""
-        return tree_values(self.nodes, self._table(rows))
-
     @cached_property
     def leaf_values(self) -> Floats:
         """The leaves' values, shape (leaves,): those with a path, in blocks filled up with 0, then the lone roots'."""

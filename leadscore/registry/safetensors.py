@@ -7,7 +7,6 @@ array), then the arrays' bytes.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,7 +15,6 @@ import numpy.typing as npt
 
 from leadscore.errors import Damaged
 from leadscore.formats import FORMAT, UNDECODABLE
-from leadscore.registry.durable_files import read_verified
 
 _TYPES = {
     "BOOL": np.bool_,
@@ -51,14 +49,6 @@ def encode_arrays(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
     text = msgspec.json.encode(header)
     text += b" " * (-len(text) % _ALIGNMENT)
     return len(text).to_bytes(_LENGTH_BYTES, "little") + text + b"".join(parts)
-
-
-def read_arrays(path: Path, expected_sha256: str) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays stored at `path`, read-only.
-
-    Raises Damaged when the file is missing, has another hash, or is not in the safetensors layout.
-    """
-    return decode_arrays(read_verified(path, expected_sha256), path.name)
 
 
 def decode_arrays(content: bytes | memoryview, name: str) -> dict[str, npt.NDArray[Any]]:

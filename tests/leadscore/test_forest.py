@@ -166,7 +166,7 @@ def test_a_batch_longer_than_one_walk_takes_is_the_same_as_its_rows() -> None:
 
 def test_no_rows_give_no_scores(make_forest: Callable[..., Forest]) -> None:
     nothing = np.empty((0, FEATURES))
-    assert make_forest().scorer.tree_probabilities(nothing).shape == (0, 1)
+    assert make_forest().probabilities(nothing).shape == (0,)
     assert make_forest().contributions(nothing).shape == (0, FEATURES)
 
 

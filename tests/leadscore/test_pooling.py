@@ -12,6 +12,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from leadscore.arrays import Floats
+from leadscore.engine.by_numpy import tree_values
 from leadscore.engine.scorer import Scorer
 from leadscore.evaluation import roc_auc_of
 from leadscore.forest import Forest
@@ -77,7 +78,7 @@ def test_each_tree_ranks_as_before_and_their_mean_nearly_so(scorer: Scorer, base
     """The mean of moved trees is not the moved mean, so the ranking between leads is kept approximately only."""
     rows, outcome = _data(seed=3)
     moved = shift_to_base_value(scorer, base_value)
-    before, after = scorer.tree_probabilities(rows), moved.tree_probabilities(rows)
+    before, after = (tree_values(each.nodes, rows.astype(np.float32)) for each in (scorer, moved))
     in_order = np.argsort(before, axis=0, kind="stable")
     assert (np.diff(np.take_along_axis(after, in_order, axis=0), axis=0) >= 0).all()
     aucs = [roc_auc_of(tree_scores.mean(axis=1), outcome.astype(bool)) for tree_scores in (before, after)]
@@ -101,11 +102,13 @@ def _with_leaves_of(scorer: Scorer) -> RandomForestClassifier:
     """Return an estimator as the fixture's, whose leaves have the values of `scorer`; inner nodes get their mean."""
     rows, outcome = _data()
     copied = RandomForestClassifier(30, max_depth=8, min_samples_leaf=3, random_state=1).fit(rows, outcome)
+    table = rows.astype(np.float32)
+    by_tree = tree_values(scorer.nodes, table)
     for number, member in enumerate(copied.estimators_):
         tree = member.tree_
         is_leaf = tree.children_left == tree.children_right
         values = np.zeros(tree.node_count)
-        values[member.apply(rows.astype(np.float32))] = scorer.tree_probabilities(rows)[:, number]
+        values[member.apply(table)] = by_tree[:, number]
         for node in np.flatnonzero(~is_leaf)[::-1]:
             children = [tree.children_left[node], tree.children_right[node]]
             values[node] = np.average(values[children], weights=tree.weighted_n_node_samples[children])

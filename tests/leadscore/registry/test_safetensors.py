@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 
 from leadscore.errors import Damaged
-from leadscore.registry.safetensors import encode_arrays, read_arrays
+from leadscore.registry.durable_files import read_verified
+from leadscore.registry.safetensors import decode_arrays, encode_arrays
 from tests.leadscore.registry.stored_files import Boom, flipped, stored
+
+
+def _read(path: Path, expected_sha256: str) -> dict[str, Any]:
+    return decode_arrays(read_verified(path, expected_sha256), path.name)
 
 
 def _in_layout(header: object) -> bytes:
@@ -21,7 +26,7 @@ def _in_layout(header: object) -> bytes:
 
 
 def test_arrays_read_back_as_they_were_and_cannot_be_written(tmp_path: Path, arrays: dict[str, Any]) -> None:
-    found = read_arrays(*stored(tmp_path, encode_arrays(arrays)))
+    found = _read(*stored(tmp_path, encode_arrays(arrays)))
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         assert (found[name].dtype, found[name].tolist()) == (array.dtype, array.tolist())
@@ -53,13 +58,13 @@ def test_every_changed_byte_of_the_forest_is_noticed(tmp_path: Path, arrays: dic
     path, recorded = stored(tmp_path, content)
     for index in range(len(content)):
         with flipped(path, index, 0x01), pytest.raises(Damaged, match="its SHA-256 is not the recorded one"):
-            read_arrays(path, recorded)
+            _read(path, recorded)
 
 
 def test_a_pickle_with_the_right_hash_is_refused_and_not_executed(tmp_path: Path) -> None:
     evidence, content = tmp_path / "executed", pickle.dumps(Boom(tmp_path / "executed"))
     with pytest.raises(Damaged, match="is not in the layout of format"):
-        read_arrays(*stored(tmp_path, content))
+        _read(*stored(tmp_path, content))
     assert not evidence.exists()
     pickle.loads(content)
     assert evidence.exists()
@@ -90,4 +95,4 @@ def test_a_pickle_with_the_right_hash_is_refused_and_not_executed(tmp_path: Path
 )
 def test_whatever_is_not_in_the_layout_is_damaged_even_with_the_right_hash(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(Damaged):
-        read_arrays(*stored(tmp_path, content))
+        _read(*stored(tmp_path, content))
