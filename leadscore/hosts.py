@@ -1,6 +1,6 @@
-"""Which hosts and which origins are our own: a page of any site can point its name here, and send requests here.
+"""Which hosts and origins are our own. Pages of other sites can point their host name here, and send requests here.
 
-The HTTP server and the guard of Dagster's webserver both decide by these rules.
+The HTTP server and the guard of Dagster's webserver both use these rules.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A secret in a file of its own: made once, by whoever needs it first, and readable by its owner alone.
+"""A secret in a file: the first process that needs it makes it, and only the file's owner can read it.
 
-`python -m leadscore.secret_file FILE` makes it, for containers that share the file.
+`python -m leadscore.secret_file FILE` makes the secret, for containers that share the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BYTES = 24
 
 
 def kept_secret(path: Path) -> str:
-    """Return the secret in the file, which is made when it is missing. Raises CannotRun."""
+    """Return the secret in the file; make it when it is missing. Raises CannotRun."""
     try:
         if not path.exists():
             _make(path)
@@ -29,12 +29,12 @@ def kept_secret(path: Path) -> str:
             f"{path} cannot be read or written ({error.strerror}); name a folder that this user may write"
         ) from error
     if not secret:
-        raise CannotRun(f"{path} is empty, where a secret was expected; delete it, and a new one is made")
+        raise CannotRun(f"{path} is empty, but must hold a secret; delete it, and the next start makes a new one")
     return secret
 
 
 def _make(path: Path) -> None:
-    """Make the file, complete from the moment that it has its name; one that another process made stays."""
+    """Make the file, which gets its name only once it is complete; keep one that another process has made."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-") as file:
         file.write(secrets.token_hex(_BYTES))
         file.flush()
@@ -44,7 +44,7 @@ def _make(path: Path) -> None:
 
 
 def dagster_token(settings: Settings) -> str | None:
-    """Return DAGSTER_TOKEN, or else what the file that DAGSTER_TOKEN_FILE names holds. Raises CannotRun."""
+    """Return DAGSTER_TOKEN, or else the content of DAGSTER_TOKEN_FILE. Raises CannotRun."""
     if settings.dagster_token or not settings.dagster_token_file:
         return settings.dagster_token
     try:
@@ -57,7 +57,7 @@ def dagster_token(settings: Settings) -> str | None:
 
 
 def main(paths: list[str]) -> int:
-    """Make the secret in the file that the arguments name; return the exit code."""
+    """Make the secret in the one file of `paths`; return the exit code."""
     if len(paths) != 1:
         print("usage: python -m leadscore.secret_file FILE", file=sys.stderr)
         return 2

@@ -1,8 +1,8 @@
-"""Tokens: what a caller shows to be let in. `python -m leadscore.tokens` makes, lists and revokes them.
+"""Access tokens, by which callers authenticate. `python -m leadscore.tokens` makes, lists and revokes them.
 
 A token reads `lsk_<id>_<secret>`. The id may be shown and logged. The secret is shown once: the file of tokens holds
-its SHA-256 alone, which is enough for a secret of 192 random bits. A process reads the file again when it changed. A
-file that cannot be read, or that is gone, lets nobody in.
+only its SHA-256, which is enough for a secret of 192 random bits. A process reads the file again when it has changed.
+While the file is unreadable or gone, no token is valid.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 EVERY_ORG = "*"
 OWNER_AND_GROUP = 0o640
 
-# in a text that may hold one; the id may be shown
+# to hide the secrets in a text; the id may be shown
 TOKEN_START = b"lsk_"
 TOKEN_TEXT = re.compile(rb"(lsk_[0-9a-f]{10}_)[0-9a-f]{48}")
 _TEXT = re.compile(r"lsk_([0-9a-f]{10})_([0-9a-f]{48})")
 _ID_BYTES, _SECRET_BYTES = 5, 24
 _NOTE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,200}")
-# what an id that no token has is compared with, so that it takes as long as one that a token has
+# stands for the hash of an unknown id, so that refusing it takes as long as refusing a wrong secret
 _NO_SHA256 = "0" * 64
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who may do what: `scopes`, for `orgs` or for every one (`*`), until it expires. It does not hold the secret."""
+    """A token's rights: its scopes, for its orgs or for all (`*`), until it expires. It does not hold the secret."""
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{10}$(?!\n)")]
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
@@ -59,20 +59,20 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
     def may(self, scope: str) -> bool:
-        """Return whether the holder may do what `scope` names."""
+        """Return whether the token has the scope."""
         return scope in self.scopes
 
     def sees(self, org_id: str) -> bool:
-        """Return whether the holder may know of the org. The pooled model is every org's: `*` sees it."""
+        """Return whether the token is for the org. One for `*` also sees the pooled model."""
         return org_id in self.orgs or EVERY_ORG in self.orgs
 
     def is_expired(self, now: datetime) -> bool:
-        """Return whether the token's time is over."""
+        """Return whether the token has expired."""
         return self.expires_at is not None and self.expires_at <= now
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file. A field that this release does not know could narrow a token, so the file is refused with it."""
+    """The file's content. A field that is unknown here could narrow a token's rights, so the file is refused."""
 
     tokens: tuple[Token, ...]
 
@@ -81,23 +81,23 @@ Stamp = tuple[int, int, int]
 
 
 class Tokens:
-    """The tokens in one file; None for a process that asks nobody who they are."""
+    """The tokens in one file. `path` is None in a process that requires none."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._name = str(path)
-        # of which file, and what it held: swapped as one, since threads ask at the same time
+        # the file's stamp and its tokens, replaced together because several threads read them
         self._read: tuple[Stamp | None, dict[str, Token]] = (None, {})
 
     @property
     def are_configured(self) -> bool:
-        """Whether there is a file of tokens, or was one since this process began: one that vanishes opens no door."""
+        """Whether there is a file of tokens, or this process has read one: deleting it must not open the server."""
         if self._read[0] is not None:
             return True
         return self.path is not None and self._stamp() is not None
 
     def find(self, text: str) -> Token | None:
-        """Return the token that `text` is; None when it is malformed, unknown, revoked or expired.
+        """Return the token with this text; None when it is malformed, unknown, revoked or expired.
 
         Raises TokensUnavailable when the file cannot be read.
         """
@@ -114,7 +114,7 @@ class Tokens:
         return None if is_over else token
 
     def listed(self) -> tuple[Token, ...]:
-        """Return all tokens, oldest first, the expired ones too. Raises TokensUnavailable."""
+        """Return all tokens, oldest first, including expired ones. Raises TokensUnavailable."""
         return tuple(self._tokens().values()) if self.are_configured else ()
 
     def new(
@@ -125,11 +125,13 @@ class Tokens:
         expires_at: datetime | None = None,
         note: str = "",
     ) -> tuple[str, Token]:
-        """Add a token; return its text, which is kept nowhere, and what is kept. Raises InvalidToken."""
+        """Add a token; return its text, which is not stored, and the stored entry. Raises InvalidToken."""
         now = datetime.now(UTC)
         allowed, seen = _checked_scopes(scopes), _checked_orgs(orgs)
         if expires_at is not None and expires_at <= now:
-            raise InvalidToken(f"the token would expire at {expires_at:%Y-%m-%d %H:%M} UTC; name a time to come")
+            raise InvalidToken(
+                f"the token would expire at {expires_at:%Y-%m-%d %H:%M} UTC, in the past; name a later time"
+            )
         if not _NOTE.fullmatch(note):
             raise InvalidToken("a note is one line of at most 200 characters")
         with self._exclusive() as tokens:
@@ -143,12 +145,12 @@ class Tokens:
         with self._exclusive() as tokens:
             revoked = next((token for token in tokens if token.id == token_id), None)
             if revoked is None:
-                raise InvalidToken("there is no token with that id; `list` shows the ids that there are")
+                raise InvalidToken("no token has this id; `list` shows all ids")
             self._write([token for token in tokens if token is not revoked])
         return revoked
 
     def _tokens(self) -> dict[str, Token]:
-        """Return the tokens by id, read again when the file is another than before."""
+        """Return the tokens by id; read the file again when it has changed."""
         stamp = self._stamp()
         read_of, tokens = self._read
         if stamp is None:
@@ -159,13 +161,15 @@ class Tokens:
         return tokens
 
     def _stamp(self) -> Stamp | None:
-        """Return what changes whenever the file is replaced, at the cost of one `stat`; None without a file."""
+        """Return a value that changes whenever the file is replaced, for one `stat`; None without a file."""
         try:
             status = os.stat(self._name)  # noqa: PTH116 (a Path takes longer than the call)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise TokensUnavailable(f"the file of tokens cannot be reached ({error.strerror})") from error
+            raise TokensUnavailable(
+                f"the file of tokens cannot be reached ({error.strerror}); let this user read it"
+            ) from error
         return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _load(self) -> tuple[Token, ...]:
@@ -178,14 +182,14 @@ class Tokens:
         except Damaged as error:
             raise TokensUnavailable(f"the file of tokens cannot be used: {error.message}") from error
         except (*UNDECODABLE, InvalidToken) as error:
-            raise TokensUnavailable(f"the file of tokens is not what this release writes; {remedy}") from error
+            raise TokensUnavailable(f"the file of tokens is damaged, or of a newer release; {remedy}") from error
         if len({token.id for token in document.tokens}) < len(document.tokens):
             raise TokensUnavailable(f"the file of tokens has an id twice; {remedy}")
         return document.tokens
 
     @contextmanager
     def _exclusive(self) -> Iterator[tuple[Token, ...]]:
-        """Yield the tokens, while no other process may change them: the lock of the folder says so."""
+        """Yield the tokens, while a lock on the folder keeps other processes from changing them."""
         if self.path is None:
             raise InvalidToken("this process has no file of tokens; set TOKENS_FILE")
         try:
@@ -220,7 +224,7 @@ def _unused_id(tokens: Sequence[Token]) -> str:
 
 def _checked_scopes(scopes: Sequence[str]) -> tuple[Scope, ...]:
     if not scopes or set(scopes) - set(SCOPES):
-        raise InvalidToken(f"a token has one or more scopes of {', '.join(SCOPES)}; name each with --scope")
+        raise InvalidToken(f"a token needs one or more scopes of {', '.join(SCOPES)}; name each with --scope")
     return tuple(scope for scope in SCOPES if scope in scopes)
 
 
@@ -232,12 +236,12 @@ def _checked_orgs(orgs: Sequence[str]) -> tuple[str, ...]:
     except InvalidId as error:
         raise InvalidToken(f"a token is bound to orgs by their ids, or to '*' alone: {error.message}") from error
     if not bound:
-        raise InvalidToken("a token is bound to orgs; name each with --org, or every one with --org '*'")
+        raise InvalidToken("a token must be bound to orgs; name each with --org, or all with --org '*'")
     return bound
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks for; return the exit code."""
+    """Run the command that the arguments name; return the exit code."""
     chosen = _parser().parse_args(arguments)
     try:
         tokens = Tokens(read_settings().tokens_path)
@@ -253,32 +257,32 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m leadscore.tokens", description="Make, list and revoke tokens.")
     commands = parser.add_subparsers(dest="command", required=True)
     new = commands.add_parser("new", help="make a token; it is shown once, on standard output")
-    new.add_argument("--org", action="append", required=True, help="an org that it is for, or '*'; may be repeated")
+    new.add_argument("--org", action="append", required=True, help="id of an org, or '*' for all; may be repeated")
     new.add_argument("--scope", action="append", required=True, choices=SCOPES, help="may be repeated")
-    new.add_argument("--expires", metavar="DATE", help="ISO 8601, UTC; a date ends as it begins (default: never)")
-    new.add_argument("--note", default="", help="who holds it, or what for")
+    new.add_argument("--expires", metavar="DATE", help="ISO 8601, UTC; a date means 00:00 (default: never)")
+    new.add_argument("--note", default="", help="who holds the token, or its purpose")
     new.add_argument("--if-none", action="store_true", help="do nothing when there is a file of tokens already")
-    new.add_argument("--into", type=Path, metavar="FILE", help="write it there, unless the one there is still valid")
+    new.add_argument("--into", type=Path, metavar="FILE", help="write the token there, unless it holds a valid one")
     commands.add_parser("list", help="list the tokens, without their secrets")
     revoke = commands.add_parser("revoke", help="remove a token; it is refused from then on")
-    revoke.add_argument("id", help="what stands between lsk_ and the secret")
+    revoke.add_argument("id", help="the part between lsk_ and the secret")
     return parser
 
 
 def _make(tokens: Tokens, chosen: argparse.Namespace) -> None:
     if chosen.if_none and tokens.are_configured:
-        print(f"There is a file of tokens at {tokens.path}; none was made.", file=sys.stderr)
+        print(f"There is a file of tokens at {tokens.path}; no token was made.", file=sys.stderr)
         return
     if chosen.into and _is_valid_in(chosen.into, tokens):
         _repair_mode(chosen.into)
-        print(f"The token in {chosen.into} is valid; none was made.", file=sys.stderr)
+        print(f"The token in {chosen.into} is valid; no other was made.", file=sys.stderr)
         return
     text, token = tokens.new(scopes=chosen.scope, orgs=chosen.org, expires_at=_moment(chosen.expires), note=chosen.note)
     if chosen.into:
         _keep(text, chosen.into)
     else:
         print(text)
-    where = f"in {chosen.into}" if chosen.into else "shown this once"
+    where = f"in {chosen.into}" if chosen.into else "shown only this once"
     print(f"Token {token.id} is in {tokens.path}. Its secret is {where}.", file=sys.stderr)
 
 
@@ -288,7 +292,7 @@ def _is_valid_in(path: Path, tokens: Tokens) -> bool:
 
 
 def _keep(text: str, path: Path) -> None:
-    """Write a token where its holder reads it; the group may, because a holder may be another user."""
+    """Write a token to its holder's file; the group may read it, because the holder may be another user."""
     try:
         replace_durably({path: text.encode() + b"\n"}, OWNER_AND_GROUP)
     except OSError as error:
@@ -314,7 +318,7 @@ def _moment(text: str | None) -> datetime | None:
     try:
         return parse_time(text) if text else None
     except (ValueError, OverflowError):
-        raise InvalidToken("--expires is no date or time in ISO 8601, such as 2027-03-15") from None
+        raise InvalidToken("--expires is not a date or time in ISO 8601; write it like 2027-03-15") from None
 
 
 def _list(tokens: Tokens, _: argparse.Namespace) -> None:

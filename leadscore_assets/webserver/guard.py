@@ -1,7 +1,7 @@
-"""The guard in front of Dagster's webserver, which by itself obeys whoever reaches it, and any page in their browser.
+"""The guard in front of Dagster's webserver, which itself asks for no password and accepts requests of any site's page.
 
-It looks at the head of each request and WebSocket, and either refuses it in one sentence or hands it on. It speaks
-ASGI and knows nothing of Dagster but three paths.
+It checks the head of each request and WebSocket, and refuses it with a short text or passes it on. It is an ASGI app,
+and knows only three of Dagster's paths.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class Refusal(Exception):
-    """The request goes no further; the text says why and what to do."""
+    """A refused request; the text says why, and what to do."""
 
     def __init__(self, status: int, words: str, headers: Headers = ()) -> None:
         super().__init__(words)
@@ -49,14 +49,14 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Names:
-    """The names under which people and programs may reach the webserver."""
+    """The names and the public origin by which clients may reach the webserver."""
 
     hosts: frozenset[str]
     public_origin: str | None
 
     @classmethod
     def of(cls, allowed_hosts: tuple[str, ...], *addresses: str | None, public_url: str | None) -> Names:
-        """Return loopback's names, the allowed ones, and those of the addresses. `public_url` is a proxy's."""
+        """Return loopback's names, the allowed ones, and those in the addresses. `public_url` is a proxy's address."""
         public_origin = origin_of(public_url) if public_url else None
         return cls(own_names(allowed_hosts, *addresses, public_url), public_origin)
 
@@ -72,25 +72,25 @@ class Request:
         self._headers: list[tuple[bytes, bytes]] = list(scope["headers"])
 
     def header(self, name: str) -> str:
-        """Return the header's value, empty when it is absent. Refuses a header that is there twice."""
+        """Return the header's value, empty when it is absent. Raises Refusal when it occurs more than once."""
         found = [value for key, value in self._headers if key == name.encode()]
         if len(found) > 1:
-            raise Refusal(400, f"The header {name} is there {len(found)} times. Send it once.")
+            raise Refusal(400, f"The header {name} occurs {len(found)} times. Send it once.")
         return found[0].decode("latin-1").strip() if found else ""
 
     @property
     def host(self) -> str:
-        """The host and port that the client believes to speak to."""
+        """The host and the port to which the client addressed the request."""
         return self.header("host").lower()
 
     @property
     def media_type(self) -> str:
-        """The body's type, without its parameters."""
+        """The body's media type, without its parameters."""
         return self.header("content-type").partition(";")[0].strip().lower()
 
     @property
     def bearer(self) -> str:
-        """What `Authorization: Bearer` carries: no browser sends that by itself."""
+        """The token of `Authorization: Bearer`, which no browser sends by itself."""
         kind, _, value = self.header("authorization").partition(" ")
         return value.strip() if kind.lower() == "bearer" else ""
 
@@ -107,16 +107,16 @@ class Request:
 
     @property
     def session(self) -> str:
-        """The value of our cookie."""
+        """The value of the session cookie."""
         pairs = (part.strip().partition("=") for part in self.header("cookie").split(";"))
         return next((value for name, _, value in pairs if name == COOKIE), "")
 
 
 class Guard:
-    """Admits a request to Dagster's webserver, to its read-only twin, or refuses it.
+    """Passes a request to Dagster's webserver or to its read-only twin, or refuses it.
 
-    Who passes the rules against other sites' pages is admitted unless `asks` returns True. Then a browser is asked for
-    a token as the password of Basic, and goes on by a cookie. `internal_token` is our HTTP server's own, for GraphQL.
+    Requests of other sites' pages are always refused; the others need a token while `asks` returns True. A browser
+    sends it once, as the password of Basic, and then a cookie. `internal_token` is our HTTP server's, for GraphQL only.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Guard:
         self._sessions = sessions or Sessions()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one connection, as ASGI has it."""
+        """Handle one ASGI connection."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -156,7 +156,7 @@ class Guard:
         self._check_origin(request)
         _check_method(request)
         if request.path == HEALTH and not request.is_websocket:
-            return self._app, _OURS_ALONE  # orchestrators ask it, and it says the releases only
+            return self._app, _OURS_ALONE  # for health checks; it shows only the releases
         if request.path.startswith(EVENTS):
             return self._for_events(request), _OURS_ALONE
         if self._is_internal(request):
@@ -169,14 +169,13 @@ class Guard:
         if host_name(request.host) not in self._names.hosts:
             raise Refusal(
                 421,
-                "This is not the webserver of the host that the request names. Use localhost, or add the name to"
-                " ALLOWED_HOSTS.",
+                "The header Host does not name this webserver. Use localhost, or add the name to ALLOWED_HOSTS.",
             )
 
     def _check_origin(self, request: Request) -> None:
         origin = request.header("origin")
         is_own = is_own_origin(origin, request.host, self._names.public_origin)
-        # a browser names no origin when a page loads a picture or a script; a link that somebody follows is welcome
+        # a browser sends no Origin when a page loads an image or a script; following a link is allowed
         is_embedded = request.header("sec-fetch-site") in ("cross-site", "same-site") and (
             request.header("sec-fetch-mode") != "navigate"
         )
@@ -192,11 +191,11 @@ class Guard:
         if token is None:
             raise Refusal(
                 401,
-                "Events of assets are accepted with `Authorization: Bearer` and a token with the scope operate only.",
+                "To report an asset event, send `Authorization: Bearer` with a token that has the scope operate.",
                 ((b"www-authenticate", b"Bearer"),),
             )
         if self._app_of(token) is not self._app:
-            raise Refusal(403, "The token lacks the scope operate.")
+            raise Refusal(403, "The token does not have the scope operate, which is required to report events.")
         return self._app
 
     def _is_internal(self, request: Request) -> bool:
@@ -206,28 +205,28 @@ class Guard:
 
     def _by_token(self, request: Request) -> tuple[App, Headers]:
         if known := self._sessions.token(request.session):
-            token = self._tokens.find(known)  # a token that was revoked or expired ends its sessions
+            token = self._tokens.find(known)  # a session ends when its token expires or is revoked
             if token is not None:
                 return self._app_of(token), _OURS_ALONE
         text = request.bearer or request.password
         token = self._tokens.find(text) if text else None
         if token is None:
-            raise Refusal(401, "Dagster is shown to who has a token with the scope operate or read.", _CHALLENGE)
+            raise Refusal(401, "Dagster's pages require a token with the scope operate or read.", _CHALLENGE)
         try:
             app = self._app_of(token)
         except Refusal as refusal:
-            # a browser keeps a password that was not answered by 401, and would never ask for another one
+            # a browser asks for another password only after a 401
             raise Refusal(401, refusal.words, _CHALLENGE) if request.password else refusal from None
         return app, (*_OURS_ALONE, *(self._new_session(request, text) if request.password else ()))
 
     def _app_of(self, token: Token) -> App:
         if EVERY_ORG not in token.orgs:
-            raise Refusal(403, "The token is bound to orgs, and Dagster shows all of them. Use one that is bound to *.")
+            raise Refusal(403, "The token is bound to orgs, but Dagster shows all orgs. Use a token for all orgs (*).")
         if token.may("operate"):
             return self._app
         if token.may("read"):
             return self._read_only_app
-        raise Refusal(403, "The token has neither the scope operate nor the scope read.")
+        raise Refusal(403, "The token has neither the scope operate nor the scope read. Use one that has.")
 
     def _new_session(self, request: Request, token: str) -> Headers:
         is_public = self._names.public_origin == f"https://{request.host}"
@@ -238,23 +237,23 @@ class Guard:
 
 
 def _check_path(request: Request) -> None:
-    # Starlette's routes end in "$", which also matches before a line feed: "/graphql\n" would be GraphQL by GET
+    # Starlette's routes end in "$", which also matches before a line feed: "/graphql\n" would reach GraphQL by GET
     if not request.path.isprintable():
-        raise Refusal(400, "The path has characters that no address of this server has.")
+        raise Refusal(400, "The path contains characters that cannot be printed. Remove them.")
 
 
 def _check_method(request: Request) -> None:
     if request.is_websocket:
         if request.path != GRAPHQL:
-            raise Refusal(403, f"A WebSocket is opened at {GRAPHQL} only.")
+            raise Refusal(403, f"WebSockets are accepted only at {GRAPHQL}.")
     elif request.path == GRAPHQL:
         if request.method != "POST":
-            raise Refusal(405, f"{request.path} is asked by POST only.", ((b"allow", b"POST"),))
-        # any page may send a form, or text, to any site: a type that only a page of ours can send keeps those out
+            raise Refusal(405, f"{request.path} accepts only POST.", ((b"allow", b"POST"),))
+        # a page can post forms and text to any site, but JSON only to its own
         if request.media_type != "application/json":
-            raise Refusal(415, "GraphQL is asked with Content-Type: application/json.")
+            raise Refusal(415, "GraphQL accepts only Content-Type: application/json.")
     elif not request.path.startswith(EVENTS) and request.method not in ("GET", "HEAD"):
-        raise Refusal(405, "Only /graphql takes anything but GET.", ((b"allow", b"GET, HEAD"),))
+        raise Refusal(405, "Paths other than /graphql accept only GET and HEAD.", ((b"allow", b"GET, HEAD"),))
 
 
 async def _answer(refusal: Refusal, request: Request, receive: Receive, send: Send) -> None:

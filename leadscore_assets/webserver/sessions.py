@@ -1,4 +1,4 @@
-"""What a browser shows after it has shown a token once: a random value, which stands for the token until it expires."""
+"""Browser sessions: a random value, sent as a cookie, stands for a token until the session expires."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_SESSIONS = 1_000
 
 
 class Sessions:
-    """The open sessions, kept in memory only: a restart ends them all. When there are too many, the oldest ends."""
+    """The open sessions, in memory only: a restart ends them. One more than MAX_SESSIONS ends the oldest."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -26,7 +26,7 @@ class Sessions:
         return value
 
     def token(self, value: str) -> str | None:
-        """Return the token that the value stands for; None when no session, or one that has expired, has this value."""
+        """Return the token of the session with this value; None when there is none, or it has expired."""
         token, ends_at = self._sessions.get(value, (None, 0.0))
         if token is None or self._clock() < ends_at:
             return token

@@ -1,7 +1,7 @@
-"""Who may ask for what: the host and the origin that a request names, its token, and the orgs of that token.
+"""Access control: checks a request's host, origin and token, and the orgs that the token is for.
 
-Nothing of an org is looked up before its org was compared with the token's, so that an org that the caller may not know
-of and one that does not exist are answered alike, and as fast.
+A request's org is compared with the token's before anything about it is looked up. So an org that the token is not for
+gets the same answer, in the same time, as one that does not exist.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ CALLER = "leadscore.caller"
 
 Environ = Mapping[str, Any]
 
-# whoever asks a server that asks nobody for a token
+# stands for every caller where no token is required
 ANYBODY = Token("", "", SCOPES, (EVERY_ORG,), datetime(1970, 1, 1, tzinfo=UTC))
 MOST_HOSTS = 1_024
 OPEN_SECONDS = 1.0
-# the first one is what a browser asks its user for; the token is the password, with any user name
+# browsers use the first scheme: the token is the password, with any user name
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="leadscore", charset="UTF-8", Bearer realm="leadscore"'}
 
 
 class Access:
     """The rules of one server, made from its settings.
 
-    Where no token is asked for, `open_to` holds the hosts that requests named, and until `open_until_seconds` (of the
-    monotonic clock) another request of theirs need not be looked at; so the first token is asked for a second after it
-    was made.
+    Where no token is required, `open_to` holds the hosts of admitted requests. Until `open_until_seconds` (monotonic
+    clock), further requests to these hosts are admitted unchecked. So tokens are required at most OPEN_SECONDS after
+    the first one was made.
     """
 
     def __init__(self, settings: Settings, tokens: Tokens) -> None:
@@ -51,20 +51,20 @@ class Access:
         self.open_to: set[str | None] = set()
         self.open_until_seconds = 0.0
         self._public_origin = origin_of(settings.server_url) if settings.server_url else None
-        # clients name the same few hosts again and again
+        # most requests name one of a few hosts
         self._is_known = lru_cache(MOST_HOSTS)(self._is_known_host)
 
     def admit(self, environ: Environ, scope: str) -> Token:
-        """Return who asks, when they may do what `scope` names. Raises Refusal 401, 403 or 421, or TokensUnavailable.
+        """Return the caller's token if it has the scope. Raises Refusal 401, 403 or 421, or TokensUnavailable.
 
-        Raises them for a page of another site, too: one whose name was made to point here, or that posts a form here.
+        Also refuses pages of other sites: one whose host name was pointed at this server, or one that posts here.
         """
         host = environ.get("HTTP_HOST")
         if self._hosts is not None and not self._is_known(host):
             raise Refusal(421, "unknown_host", CODES["unknown_host"])
         if "HTTP_ORIGIN" in environ and environ["REQUEST_METHOD"] == "POST":
             self._check_origin(environ)
-        if not self._is_asked():
+        if not self._is_token_required():
             self._stay_open(host)
             return ANYBODY
         caller = self._caller(environ)
@@ -72,15 +72,15 @@ class Access:
             raise Refusal(401, "unauthorized", CODES["unauthorized"], headers=_CHALLENGE)
         environ[CONTEXT]["token"] = caller.id
         if scope not in caller.scopes:
-            raise Refusal(403, "forbidden", f"the token has not the scope {scope}, which this route asks for")
+            raise Refusal(403, "forbidden", f"the token does not have the scope {scope}, which this route requires")
         return caller
 
-    def _is_asked(self) -> bool:
-        """Whether a token is asked for: beyond loopback always, on loopback once there are any, never with AUTH=off."""
+    def _is_token_required(self) -> bool:
+        """Whether a token is required: beyond loopback always, on loopback once there are any, never with AUTH=OFF."""
         return not self._is_off and (self._is_required or self._tokens.are_configured)
 
     def may_read(self, environ: Environ, org_id: str) -> bool:
-        """Return whether the caller may read what concerns the org. Refuses nothing."""
+        """Return whether the caller may read about the org. Raises no Refusal."""
         try:
             return self.admit(environ, "read").sees(org_id)
         except (Refusal, LeadscoreError):
@@ -99,7 +99,7 @@ class Access:
         return self._tokens.find(credentials) if scheme in ("bearer", "basic") else None
 
     def _is_known_host(self, header: str | None) -> bool:
-        """Return whether the host is one of ours; a browser always sends the header."""
+        """Return whether Host names this server. Without the header it is true, because every browser sends it."""
         if header is None or self._hosts is None:
             return True
         return host_name(header) in self._hosts
@@ -110,27 +110,27 @@ class Access:
 
 
 def check_org(caller: Token, org_id: str) -> None:
-    """Raise Refusal 403 when the caller may not know of the org, whether there is such an org or not."""
+    """Raise Refusal 403 when the token is not for the org, whether the org exists or not."""
     if not caller.sees(org_id):
         raise Refusal(403, "forbidden", "the token is not for this org")
 
 
 def caller() -> Token:
-    """Return who asked for what is being answered."""
+    """Return the token of the current request's caller."""
     token: Token = request.environ[CALLER]
     return token
 
 
 def may_read(org_id: str) -> bool:
-    """Return whether who asked may read what concerns the org."""
+    """Return whether the current request's caller may read about the org."""
     access: Access = current_app.extensions[ACCESS]
     return access.may_read(request.environ, org_id)
 
 
 def _known_hosts(settings: Settings) -> frozenset[str] | None:
-    """Return the host names that a request may name; None where any will do.
+    """Return the names that the header Host may have; None where any name is accepted.
 
-    On loopback they are checked, because a page of any site can make its own name point to this machine.
+    On loopback the header is checked, because a page of any site can point its own host name at this machine.
     """
     if not settings.is_on_loopback and settings.allowed_hosts is None:
         return None

@@ -244,7 +244,7 @@ def test_tokens_made_at_the_same_time_are_all_kept(tokens: Tokens, path: Path) -
         ({"orgs": []}, "bound to orgs"),
         ({"orgs": ["*", "acme"]}, "'\\*' alone"),
         ({"orgs": ["a/b"]}, "by their ids"),
-        ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, "a time to come"),
+        ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, "name a later time"),
         ({"note": "two\nlines"}, "one line"),
         ({"note": "x" * 201}, "200 characters"),
     ],
@@ -415,9 +415,9 @@ def test_the_mode_of_another_users_file_stays_and_one_that_cannot_be_set_is_an_e
     ("arguments", "says"),
     [
         (["new", "--org", "a b", "--scope", "read"], "by their ids"),
-        (["new", "--org", "acme", "--scope", "read", "--expires", "soon"], "--expires is no date"),
-        (["new", "--org", "acme", "--scope", "read", "--expires", "2020-01-01"], "a time to come"),
-        (["revoke", "0123456789"], "no token with that id"),
+        (["new", "--org", "acme", "--scope", "read", "--expires", "soon"], "--expires is not a date"),
+        (["new", "--org", "acme", "--scope", "read", "--expires", "2020-01-01"], "name a later time"),
+        (["revoke", "0123456789"], "no token has this id"),
     ],
 )
 def test_the_command_says_in_words_what_is_wrong(
