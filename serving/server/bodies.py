@@ -1,6 +1,6 @@
-"""The bodies of requests on their way: how long each may take, how much all may hold, and whose turn it is.
+"""Request bodies: the time limit of each, the memory limit of all, and the queue of the large ones.
 
-A body holds nothing but its bytes while it comes. Only one that is whole waits for its turn to be computed with.
+A body that is still arriving takes memory, but no place in the queue: it joins once it is complete.
 """
 
 from __future__ import annotations
@@ -17,40 +17,39 @@ from granian.rsgi import HTTPProtocol, ProtocolClosed  # type: ignore[attr-defin
 from leadscore.errors import ServerBusy
 from serving.api.problems import CODES, Refusal, refusal_of
 
-# how long a body may take from its first byte to its last
+# time limit of a body, from its first byte to its last
 BODY_SECONDS = 10.0
-# how much all large bodies of a process hold together, those that come and those that wait; one that alone may hold
-# more (MAX_BODY_BYTES) may do so
+# memory limit of a process's large bodies, arriving and queued; a larger MAX_BODY_BYTES raises it
 MAX_HELD_BYTES = 128_000_000
-# so many large bodies are computed with at a time: one is scored without Python's lock while the other's JSON is read
-# or written, and more would only push each other's data out of the processor's caches
+# large bodies that are processed at a time: one is scored without Python's lock while the other's JSON is read or
+# written; more would only evict each other's data from the processor's caches
 LARGE_AT_A_TIME = 2
-# how long a whole body waits for its turn, and how many wait
+# how long a complete body may wait in the queue, and how many bodies may
 TURN_SECONDS = 10.0
 MAX_WAITING = 100
-# what a client is asked to wait before it tries again: by then those that wait now have had their turns
+# the `Retry-After` of a refusal: by then, every body that is queued now has had its turn
 BUSY_RETRY_SECONDS = 10
 
 Task = asyncio.Task[Any]
 
 
 class Bodies:
-    """The bodies that are on their way to one process, and the large ones that wait for their turn.
+    """The bodies that one process is receiving, and the queue of the large ones.
 
-    One look at all of them takes less than a timer for each.
+    One periodic check of all bodies costs less than a timer for each.
     """
 
     def __init__(self, max_body_bytes: int) -> None:
         self._max_held_bytes = max(MAX_HELD_BYTES, max_body_bytes)
-        # when each began, the oldest first
+        # when each body began to arrive, the oldest first
         self._began_seconds: dict[Task, float] = {}
-        # the large ones that come, and what they and those that wait hold together
+        # the large bodies that are arriving, and the bytes that they and the queued ones hold
         self._coming: dict[Task, _LargeBody] = {}
         self._held_bytes = 0
         self._turns, self._waiting = asyncio.Semaphore(LARGE_AT_A_TIME), 0
 
     async def receive(self, protocol: HTTPProtocol) -> Any:
-        """Return a body that is not large as a file; when it does not come, one whose reading is refused."""
+        """Return a small body as a file; if it is late, return a file whose `read` raises Refusal 408."""
         task: Any = asyncio.current_task()
         self._began_seconds[task] = time.monotonic()
         try:
@@ -63,9 +62,9 @@ class Bodies:
 
     @asynccontextmanager
     async def turn(self, protocol: HTTPProtocol, byte_count: int) -> AsyncIterator[Any]:
-        """Receive a large body, wait for its turn, and give it as a file; the turn ends with the context.
+        """Receive a large body, wait for its turn, and yield it as a file; the turn ends with the context.
 
-        Raises Refusal 408 when it does not come in time, 503 when the server is too busy for it.
+        Raises Refusal 408 when the body is late, 503 when the server is too busy for it.
         """
         body = _LargeBody()
         try:
@@ -73,7 +72,7 @@ class Bodies:
             content = body.whole()
             await self._take_turn()
         finally:
-            self._held_bytes -= body.let_go()
+            self._held_bytes -= body.discard()
         try:
             yield io.BytesIO(content)
         finally:
@@ -97,10 +96,10 @@ class Bodies:
             raise ProtocolClosed
 
     def _hold(self, body: _LargeBody, part: bytes) -> None:
-        """Add what came to a body. When all hold too much, the one that holds most of it is given up.
+        """Add a part to a body. While all bodies exceed the memory limit, give up the arriving one that holds most.
 
-        So a stalled body of millions of bytes goes before a batch of some hundred thousand. What still comes of it is
-        thrown away: a connection that is closed while its client sends loses the answer.
+        So a stalled body of millions of bytes is given up before a batch of some hundred thousand. Its further parts
+        are read and discarded: closing the connection while its client sends would lose the answer.
         """
         if body.is_given_up:
             return
@@ -109,10 +108,10 @@ class Bodies:
         while self._held_bytes > self._max_held_bytes:
             largest = max(self._coming.values(), key=_LargeBody.size)
             largest.is_given_up = True
-            self._held_bytes -= largest.let_go()
+            self._held_bytes -= largest.discard()
 
     async def _take_turn(self) -> None:
-        """Wait until a large body may be computed with. Raises Refusal 503."""
+        """Wait until another large body may be processed. Raises Refusal 503."""
         if self._waiting >= MAX_WAITING:
             raise _busy()
         self._waiting += 1
@@ -125,7 +124,7 @@ class Bodies:
             self._waiting -= 1
 
     def give_up_late(self) -> None:
-        """Stop waiting for the bodies that have had their time."""
+        """Stop receiving the bodies that have taken longer than BODY_SECONDS."""
         late_seconds = time.monotonic() - BODY_SECONDS
         for task, began_seconds in list(self._began_seconds.items()):
             if began_seconds > late_seconds:
@@ -134,14 +133,14 @@ class Bodies:
             task.cancel()
 
     def _take_back(self, task: Task) -> None:
-        """Let a task go on that was cancelled because its body is late. Raises CancelledError when it is to end."""
+        """Undo the cancellation of a task whose body is late. Raises CancelledError when it had another reason."""
         if task in self._began_seconds:
             raise asyncio.CancelledError
         task.uncancel()
 
 
 class _LargeBody:
-    """What came of a large body."""
+    """The part of a large body that has arrived."""
 
     def __init__(self) -> None:
         self.is_given_up = False
@@ -156,24 +155,24 @@ class _LargeBody:
         self._byte_count += len(part)
 
     def whole(self) -> bytes:
-        """Return all that came."""
+        """Return all bytes that have arrived."""
         self._parts = [b"".join(self._parts)]
         return self._parts[0]
 
-    def let_go(self) -> int:
-        """Forget what came, and return how many bytes that were."""
+    def discard(self) -> int:
+        """Discard the bytes that have arrived, and return their number."""
         byte_count, self._byte_count, self._parts = self._byte_count, 0, []
         return byte_count
 
 
 class Unread:
-    """A body that was not received."""
+    """Stands for a body that was not received."""
 
     def __init__(self, refusal: Refusal) -> None:
         self._refusal = refusal
 
     def read(self, _size: int = -1) -> bytes:
-        """Raise the refusal of the request."""
+        """Raise the refusal."""
         raise self._refusal
 
 
