@@ -1,8 +1,8 @@
-"""Which orgs have partitions and no leads, and which of these partitions may go.
+"""Which orgs have a partition but no leads, and which of these partitions to remove.
 
-That the CRM shows no lead of an org need not mean that the org is gone: a reload may have emptied the table for a
-moment, a view may hide it. So a partition goes only after ORG_ABSENT_DAYS, and when more than MAX_ORGS_REMOVED_SHARE
-of all would go at once, none goes before a person has looked.
+An org without leads in the CRM may still exist: a reload may have emptied the table for a moment, or a view may hide
+its leads. So a partition is removed only after ORG_ABSENT_DAYS. When more than MAX_ORGS_REMOVED_SHARE of all partitions
+are due at once, none is removed until an operator acts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SHOWN_IDS = 20
 
 @dataclass(frozen=True)
 class AbsentOrgs:
-    """The orgs without leads, since when each is so, and which of them lose their partitions now."""
+    """The orgs without leads, when each was first seen so, and those whose partitions are removed now."""
 
     since: dict[str, datetime]
     removed: list[str]
@@ -28,26 +28,26 @@ class AbsentOrgs:
 
     @property
     def is_too_many(self) -> bool:
-        """Whether so many are absent that they could not all go at once."""
+        """Whether more orgs are absent than partitions may be removed at once."""
         return len(self.since) > self.most_at_once
 
     @property
     def kept(self) -> dict[str, datetime]:
-        """Those that keep their partitions, and since when they are absent."""
+        """The orgs that keep their partitions, and when each was first seen without leads."""
         return {org_id: moment for org_id, moment in self.since.items() if org_id not in self.removed}
 
     def __str__(self) -> str:
         if not self.kept:
             return ""
-        has = "has a partition" if len(self.kept) == 1 else "have partitions"
-        said = f"{len(self.kept)} more {has} and no lead ({_ids(self.kept)}), the first since {_first(self.kept)}"
+        orgs = "org has a partition" if len(self.kept) == 1 else "orgs have partitions"
+        said = f"{len(self.kept)} {orgs} but no leads ({_ids(self.kept)}), the first since {_first(self.kept)}"
         if self.is_too_many:
             return (
-                f"{said}; no more than {self.most_at_once} may lose their partitions at once, and when more are due"
-                " none does. Look whether the CRM's table dossier is whole; if these orgs are gone, raise"
-                " MAX_ORGS_REMOVED_SHARE, or delete their partitions in Dagster"
+                f"{said}; at most {self.most_at_once} may be removed at once, and none is when more are due. Check that"
+                " the CRM's table dossier is complete; if these orgs are gone, raise MAX_ORGS_REMOVED_SHARE, or delete"
+                " their partitions in Dagster"
             )
-        return f"{said}; a partition goes after {self.absent_days:g} days"
+        return f"{said}; a partition is removed after {self.absent_days:g} days"
 
 
 def absent_orgs(
@@ -57,7 +57,7 @@ def absent_orgs(
     now: datetime,
     settings: Settings,
 ) -> AbsentOrgs:
-    """Return the orgs of `partitions` without leads; `since` says when those that are known already were first seen."""
+    """Return the orgs of `partitions` without leads; `since` says when an earlier call first saw each."""
     absent = {org_id: since.get(org_id, now) for org_id in sorted(set(partitions) - set(orgs_with_leads))}
     most_at_once = max(1, int(settings.max_orgs_removed_share * len(partitions)))
     limit = now - timedelta(days=settings.org_absent_days)

@@ -1,8 +1,8 @@
-"""`python -m leadscore_assets.commands.hold_control_plane ARGUMENTS`: serve as the control plane of the database.
+"""`python -m leadscore_assets.commands.hold_control_plane ARGUMENTS`: run the database's control plane.
 
-ARGUMENTS, which are Python's own, start the code server. It serves while this process holds the lease, and is stopped,
-with its runs, when the lease is lost. Runs that an earlier code server left behind are ended first: whoever holds the
-lease knows that none of them is going on.
+Python starts the code server with ARGUMENTS. The server and its runs are stopped when this process loses the lease.
+Runs that an earlier code server left unfinished are ended first: while this process holds the lease, none of them can
+be running.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ SIGNALLED = 128  # a shell's exit code for a process that a signal ended begins 
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Hold the lease while Python runs with `arguments`; return the exit code, 1 when the lease cannot be had."""
+    """Hold the lease while Python runs with `arguments`; return its exit code, 1 when the lease cannot be taken."""
     for number in SIGNALS:
         signal.signal(number, _exit)
     try:
         settings = read_settings()
-        # that of a code server that was killed runs out in the meantime
+        # the lease of a killed code server expires in the meantime
         with held(settings, wait_seconds=LEASE_SECONDS + RENEWAL_SECONDS) as lease:
             with dg.DagsterInstance.get() as instance:
                 count = end_interrupted_runs(instance)
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 def _serve(lease: Lease, command: Sequence[str]) -> int:
     """Run the code server until it ends by itself, by a signal to this process, or because the lease is lost.
 
-    It has a session of its own, so that a signal reaches it once, and its runs with it.
+    It has a session of its own, so that a signal reaches it and its runs once each.
     """
     server = subprocess.Popen(command, start_new_session=True)
     for number in SIGNALS:
@@ -72,9 +72,9 @@ def _serve(lease: Lease, command: Sequence[str]) -> int:
 
 
 def _end_runs(server: subprocess.Popen[bytes]) -> None:
-    """Return once everything that the server started has ended, forcibly when it takes longer than RUNS_SECONDS.
+    """Wait until all processes that the server started have ended; kill those left after RUNS_SECONDS.
 
-    A run that was told to stop writes down that it did.
+    A run that was stopped needs this time to record that it was.
     """
     deadline = time.monotonic() + RUNS_SECONDS
     while is_any_running(server.pid) and time.monotonic() < deadline:

@@ -1,8 +1,8 @@
-"""One control plane per database: a daemon, Dagster's storage and a registry, held together by a lease.
+"""One control plane per database: a lease binds a daemon, Dagster's storage and a registry together.
 
-The lease is a row of `leadscore.control_plane`. Who holds it renews its heartbeat, by the database's clock; a lease
-whose heartbeat is older than LEASE_SECONDS is a dead one's, and the next start takes it. A row and short transactions
-also work behind a connection pooler, where an advisory lock would belong to a session that others use.
+The lease is a row of `leadscore.control_plane`. Its holder renews the heartbeat, by the database's clock. A lease whose
+heartbeat is older than LEASE_SECONDS has expired, and the next start takes it. A row and short transactions also work
+behind a connection pooler, where an advisory lock would belong to a session that other clients use.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from leadscore_assets.source.preconditions import check_database
 LEASE_SECONDS = 30
 RENEWAL_SECONDS = 5.0
 RELEASE_SECONDS = 2.0
-REMEDY = "Let DB_USER's role own the schema leadscore with all that is in it."
+REMEDY = "Make DB_USER's role the owner of the schema leadscore and of everything in it."
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS leadscore.control_plane (
@@ -65,7 +65,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a database's control plane, and how long ago it was last heard."""
+    """The holder of a database's lease, and the time since its last heartbeat."""
 
     host: str
     process_id: int
@@ -76,7 +76,7 @@ class Holder:
 
     @property
     def left_seconds(self) -> int:
-        """The whole seconds until its lease runs out, 0 once it has."""
+        """The whole seconds until its lease expires, 0 once it has."""
         return max(0, round(LEASE_SECONDS - self.silent_seconds))
 
     def __str__(self) -> str:
@@ -95,13 +95,13 @@ class Lease:
 
     @property
     def is_lost(self) -> bool:
-        """Whether another control plane was seen to have taken over."""
+        """Whether a renewal found that another control plane has taken over."""
         return self._loss is not None
 
     def take(self, *, is_sole: bool = False) -> None:
-        """Take the lease when it is free or a dead one's. Raises ControlPlaneHeld, DatabaseUnavailable.
+        """Take the lease when it is free or has expired. Raises ControlPlaneHeld, DatabaseUnavailable.
 
-        `is_sole` says that no other holder can be alive, since the database server is this run's own.
+        `is_sole` states that no other holder can be alive, because the database server is this run's own.
         """
         registry = Registry(self.settings.model_path)
         parameters = {
@@ -119,15 +119,15 @@ class Lease:
                 raise _refusal(self.settings, _present(connection))
 
     def renew(self) -> None:
-        """Say that the holder lives. Raises ControlPlaneHeld when another one took over, DatabaseUnavailable."""
+        """Renew the heartbeat. Raises ControlPlaneHeld when another holder has taken over, DatabaseUnavailable."""
         with self._transaction("renewing the control plane's lease") as connection:
             if connection.execute(RENEW, [self._id]).fetchone() is None:
                 raise _refusal(self.settings, _present(connection))
 
     def release(self) -> None:
-        """Free the lease for the next one at once; do nothing when another one has it. Raises DatabaseUnavailable.
+        """Free the lease at once; do nothing when another holder has it. Raises DatabaseUnavailable.
 
-        A database that was away a moment ago is not asked: a stop shall not wait for it, and the lease runs out.
+        If the last renewal failed, the lease is left to expire, so that a stop does not wait for the database.
         """
         if self._is_away:
             return
@@ -135,12 +135,12 @@ class Lease:
             connection.execute(RELEASE, [self._id])
 
     def raise_if_lost(self) -> None:
-        """Raise ControlPlaneHeld when another control plane was seen to have taken over."""
+        """Raise ControlPlaneHeld when a renewal found that another control plane has taken over."""
         if self._loss:
             raise self._loss
 
     def keep(self, ended: threading.Event) -> None:
-        """Renew the lease until `ended`, or until it is lost. A database that is away is asked again."""
+        """Renew the lease until `ended` is set, or the lease is lost. Keep trying while the database is unavailable."""
         while not ended.wait(RENEWAL_SECONDS):
             try:
                 self.renew()
@@ -161,10 +161,10 @@ class Lease:
 
 @contextmanager
 def held(settings: Settings, *, is_sole: bool = False, wait_seconds: float = 0) -> Iterator[Lease]:
-    """Be the control plane of the database while the block runs; the caller looks for a loss (`raise_if_lost`).
+    """Hold the lease of the database while the block runs; the caller checks for its loss (`raise_if_lost`).
 
-    `is_sole` is that of `Lease.take`; `wait_seconds` is how long the lease of another one is waited for. Raises
-    ControlPlaneHeld when that one goes on, CannotRun when the database cannot carry us, DatabaseUnavailable.
+    `is_sole` is that of `Lease.take`; `wait_seconds` is how long to wait for another holder's lease. Raises
+    ControlPlaneHeld when that holder stays, CannotRun when the database fails our checks, DatabaseUnavailable.
     """
     check_database(settings)
     lease, ended = Lease(settings), threading.Event()
@@ -180,9 +180,9 @@ def held(settings: Settings, *, is_sole: bool = False, wait_seconds: float = 0) 
 
 
 def check_same_registry(settings: Settings, registry: Registry) -> None:
-    """Raise ControlPlaneHeld when the database has a living control plane with another registry than this one.
+    """Raise ControlPlaneHeld when the database's control plane is alive and has another registry than this one.
 
-    Without a control plane any registry will do. Also raises DatabaseUnavailable.
+    Without a control plane any registry is accepted. Also raises DatabaseUnavailable.
     """
     with (
         connect(settings, read_only=True) as connection,
@@ -212,10 +212,10 @@ def _present(connection: Connection) -> Holder | None:
 def _refusal(settings: Settings, holder: Holder | None) -> ControlPlaneHeld:
     where = f"The database {settings.db_name} at {settings.db_host}:{settings.db_port}"
     if holder is None:
-        return ControlPlaneHeld(f"{where} has lost the lease of this control plane. Start again.")
+        return ControlPlaneHeld(f"{where} no longer has the lease of this control plane. Start again.")
     return ControlPlaneHeld(
-        f"{where} has a control plane already: {holder}. Stop it; if it was killed, wait {holder.left_seconds} s until"
-        " its lease runs out."
+        f"{where} already has a control plane: {holder}. Stop it; if it was killed, wait {holder.left_seconds} s until"
+        " its lease expires."
     )
 
 
@@ -237,4 +237,4 @@ def _release(lease: Lease) -> None:
     try:
         lease.release()
     except LeadscoreError as error:
-        _log.warning("the control plane's lease was not freed, and runs out in %d s: %s", LEASE_SECONDS, error.message)
+        _log.warning("the control plane's lease was not freed, and expires in %d s: %s", LEASE_SECONDS, error.message)

@@ -22,7 +22,7 @@ HIDDEN_ROWS = (
 )
 MISSING_RIGHT = (
     "Let DB_USER's role read the CRM's tables (`GRANT USAGE ON SCHEMA … TO …`,"
-    " `GRANT SELECT ON ALL TABLES IN SCHEMA … TO …`) and own the schema leadscore with all that is in it."
+    " `GRANT SELECT ON ALL TABLES IN SCHEMA … TO …`) and own the schema leadscore and everything in it."
 )
 
 

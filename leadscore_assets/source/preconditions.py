@@ -1,6 +1,6 @@
-"""What a PostgreSQL must offer before anything of ours or of Dagster's is made in it, and what helps when it does not.
+"""Checks that a PostgreSQL can hold our tables and Dagster's, before any of them is made.
 
-Every refusal is one sentence for the operator, with the command that helps.
+Each refusal says what is wrong, and gives the operator the command that fixes it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from leadscore.errors import CannotRun
 from leadscore.settings import Settings
 from leadscore_assets.source.database import CONNECT_TIMEOUT_SECONDS, Connection, connect, explaining, first_line
 
-# the oldest release that PostgreSQL's makers maintain, and that the tests have run on
+# the oldest release that the PostgreSQL project maintains and that the tests have run on
 LOWEST_RELEASE = 15
 SCHEMAS = ("leadscore", "dagster")
-# how dagster.yaml asks for Dagster's own schema
+# the startup options by which dagster.yaml selects Dagster's schema
 DAGSTER_OPTIONS = "-c search_path=dagster"
 SHOWN_OBJECTS = 3
 
@@ -41,13 +41,13 @@ ORDER BY 1
 
 
 def check_database(settings: Settings) -> None:
-    """Raise CannotRun, with what helps, when the database cannot carry us. Nothing is changed.
+    """Raise CannotRun, with the remedy, when the database cannot be used. Nothing is changed.
 
     Also raises DatabaseUnavailable.
     """
     with (
         connect(settings, read_only=True) as connection,
-        explaining("looking at the database", "Use another role (DB_USER)."),
+        explaining("checking the database", "Use another role (DB_USER)."),
         connection.transaction(),
     ):
         _check_server(connection, settings)
@@ -61,8 +61,8 @@ def _check_server(connection: Connection, settings: Settings) -> None:
         raise CannotRun(f"{where} is release {release}; Leadscore needs PostgreSQL {LOWEST_RELEASE} or newer.")
     if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
         raise CannotRun(
-            f"{where} is a read replica, but Leadscore keeps tables of its own and Dagster's in the database. Point"
-            " DB_HOST and DB_PORT to the primary server."
+            f"{where} is a read replica, but Leadscore and Dagster write tables in the database. Point DB_HOST and"
+            " DB_PORT to the primary server."
         )
 
 
@@ -71,24 +71,24 @@ def _check_rights(connection: Connection) -> None:
     ((role, database, may_create, present, foreign),) = connection.execute(RIGHTS, parameters).fetchall()
     if not may_create and len(_names(present)) < len(SCHEMAS):
         raise CannotRun(
-            f"The role {role} may not make the schemas {' and '.join(SCHEMAS)} in {database}. Let it:"
+            f"The role {role} may not create the schemas {' and '.join(SCHEMAS)} in {database}. Allow it:"
             f" `GRANT CREATE ON DATABASE {database} TO {role}`."
         )
     if _names(foreign):
         commands = ", ".join(f"`ALTER SCHEMA {schema} OWNER TO {role}`" for schema in _names(foreign))
-        raise CannotRun(f"The role {role} does not own {' and '.join(_names(foreign))}. Hand over: {commands}.")
+        raise CannotRun(f"The role {role} does not own {' and '.join(_names(foreign))}. Change the owner: {commands}.")
     objects = [str(name) for (name,) in connection.execute(OBJECTS_OF_OTHERS, parameters)]
     if objects:
         commands = ", ".join(f"`ALTER {name} OWNER TO {role}`" for name in objects[:SHOWN_OBJECTS])
         more = f" and {len(objects) - SHOWN_OBJECTS} more" if len(objects) > SHOWN_OBJECTS else ""
         raise CannotRun(
-            f"The role {role} does not own all that is in {' and '.join(SCHEMAS)}. Set DB_USER to the role that made"
-            f" it, or hand over: {commands}{more}."
+            f"The role {role} does not own everything in {' and '.join(SCHEMAS)}. Set DB_USER to the role that does, or"
+            f" change the owner: {commands}{more}."
         )
 
 
 def _check_dagsters_schema(settings: Settings) -> None:
-    """Raise CannotRun when Dagster, which asks for its schema as it connects, would make its tables elsewhere."""
+    """Raise CannotRun when Dagster, which selects its schema as it connects, would make its tables in another one."""
     try:
         with closing(
             psycopg.connect(
@@ -100,15 +100,16 @@ def _check_dagsters_schema(settings: Settings) -> None:
     except psycopg.OperationalError as error:
         raise CannotRun(
             f"PostgreSQL at {settings.db_host}:{settings.db_port} refuses Dagster's startup options"
-            f" ({DAGSTER_OPTIONS}): {first_line(error)}. If a connection pooler is there, point DB_HOST and DB_PORT to"
+            f" ({DAGSTER_OPTIONS}): {first_line(error)}. If this is a connection pooler, point DB_HOST and DB_PORT to"
             " PostgreSQL itself."
         ) from None
     if str(search_path).split(",")[0].strip(' "') == "dagster":
         return
     raise CannotRun(
-        f"Dagster's tables would not be made in the schema dagster of {database}, but along {search_path}: a connection"
-        f" pooler at {settings.db_host}:{settings.db_port} drops Dagster's startup options ({DAGSTER_OPTIONS}). Point"
-        " DB_HOST and DB_PORT to PostgreSQL itself, or put dagster first on the role's own search_path:"
+        f"Dagster's tables would not be made in the schema dagster of {database}, but in the first schema of its search"
+        f" path, {search_path}: a connection pooler at {settings.db_host}:{settings.db_port} drops Dagster's startup"
+        f" options ({DAGSTER_OPTIONS}). Point DB_HOST and DB_PORT to PostgreSQL itself, or put dagster first on the"
+        " role's own search_path:"
         f" `ALTER ROLE {role} IN DATABASE {database} SET search_path = dagster, {search_path}`."
     )
 

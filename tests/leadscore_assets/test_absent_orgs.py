@@ -77,8 +77,8 @@ def test_an_absent_org_goes_after_its_time_and_not_before(sensor: Sensor) -> Non
     sensor.instance.add_dynamic_partitions("orgs", ["gone"])
     first = sensor.tick()
     assert first.skip_message == (
-        "the partitions already match the CRM's 3 orgs; 1 more has a partition and no lead (gone), the first since"
-        " 2026-06-01 00:00 UTC; a partition goes after 7 days"
+        "the partitions already match the CRM's 3 orgs; 1 org has a partition but no leads (gone), the first since"
+        " 2026-06-01 00:00 UTC; a partition is removed after 7 days"
     )
     sensor.tick(days=6.9)
     assert "gone" in sensor.partitions
@@ -105,7 +105,7 @@ def test_an_empty_crm_costs_no_partition_however_long_it_is_empty(sensor: Sensor
     delete_leads(crm_settings, "sound", "small", "one-class")
     ticks = [sensor.tick(days=days) for days in (1, 7, 30, 300)]
     assert sensor.partitions == {"sound", "small", "one-class"}
-    assert "no more than 1 may lose their partitions at once" in ticks[-1].skip_message
+    assert "at most 1 may be removed at once, and none is when more are due" in ticks[-1].skip_message
     assert "MAX_ORGS_REMOVED_SHARE" in ticks[-1].skip_message
 
 

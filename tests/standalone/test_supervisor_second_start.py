@@ -49,7 +49,7 @@ def test_second_run_with_another_folder_is_told_who_is_there_and_ends_no_run(
             timeout=120,
         )
     assert done.returncode == 1
-    assert f"has a control plane already: process {os.getpid()} on " in done.stdout
+    assert f"already has a control plane: process {os.getpid()} on " in done.stdout
     assert f"with the registry {given.model_path}" in done.stdout
     assert not (tmp_path / "second" / "dagster").exists()
     with psycopg.connect(**given.database_arguments()) as connection:

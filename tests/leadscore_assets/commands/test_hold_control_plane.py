@@ -114,7 +114,7 @@ def test_a_second_one_is_refused_and_starts_nothing(
         assert hold_control_plane.main(["-c", "print('serving')"]) == 1
     said, errors = capfd.readouterr()
     assert "serving" not in said
-    assert "has a control plane already" in errors
+    assert "already has a control plane" in errors
     with psycopg.connect(**database.database_arguments()) as connection:
         tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'dagster'").fetchone()
     assert tables == (0,)
@@ -126,7 +126,7 @@ def test_the_lease_of_a_server_that_was_killed_is_waited_for(database: Settings,
         process.kill()
     os.killpg(server, signal.SIGKILL)  # as the end of its container would
     with holding(environment, SERVE) as process:
-        assert "has a control plane already" in said_until(process, "waits up to")
+        assert "already has a control plane" in said_until(process, "waits up to")
         with psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
             connection.execute("UPDATE leadscore.control_plane SET heartbeat_at = '2026-01-01'")  # as time would
         said_until(process, "serving")

@@ -52,12 +52,12 @@ def test_a_second_one_is_told_who_holds_it_and_what_to_do(database: Settings, ot
         for second in (database, other):
             said = refusal(second)
             for words in (
-                f"The database {database.db_name} at {database.db_host}:{database.db_port} has a control plane already",
+                f"The database {database.db_name} at {database.db_host}:{database.db_port} already has a control plane",
                 f"process {os.getpid()} on {socket.gethostname()}",
                 time.strftime("since %Y-%m-%d", time.gmtime()),
                 f"with the registry {database.model_path}",
                 "Stop it",
-                "s until its lease runs out",
+                "s until its lease expires",
             ):
                 assert words in said
 
@@ -92,7 +92,7 @@ def test_a_holder_that_was_away_goes_on_when_nobody_took_over(
     lease.take()
     age(connection, 10 * control_plane.LEASE_SECONDS)
     lease.renew()
-    assert "has a control plane already" in refusal(database)
+    assert "already has a control plane" in refusal(database)
 
 
 def test_a_holder_that_lost_it_does_not_free_the_next_ones(database: Settings, connection: psycopg.Connection) -> None:
