@@ -535,7 +535,7 @@ def test_beyond_loopback_a_token_is_asked_for_also_when_the_file_is_gone(setting
 
 
 def test_the_page_on_access_has_every_route_with_its_scope() -> None:
-    page = (PROJECT_ROOT / "docs/access.md").read_text().split("## What each route asks for")[1].split("## ")[0]
+    page = (PROJECT_ROOT / "docs/access.md").read_text().split("## What each route requires")[1].split("## ")[0]
     rows = re.findall(r"^\| `(\w+) (\S+)` \| (?:`(\w+)`|none)", page, flags=re.MULTILINE)
     assert {(method, route): scope or None for method, route, scope in rows} == {
         route: scope for route, (scope, _) in ROUTES.items()
