@@ -18,6 +18,11 @@ from standalone.crm_source import simulate_into
 from standalone.orgs import DEMO_ORGS, Org, equal_orgs
 from standalone.simulator import into_folder, simulate
 
+TRAIN_NEXT = (
+    "start Leadscore on this database, if it does not run yet: `make run` with the same DB_* settings, which trains the"
+    " orgs, or `docker compose up --detach`. Then train an org at any time by POST /api/v1/model/train, or in Dagster."
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (the process's own unless given) name; return the exit code."""
@@ -74,6 +79,7 @@ def _simulate(chosen: argparse.Namespace) -> int:
             rows = simulate_into(connection, tables)
     for table, count in rows.items():
         print(f"{table:<24}{count:>12,}")
+    print(f"\nNext: {f'make run CRM_DATA={chosen.into_folder}' if chosen.into_folder else TRAIN_NEXT}")
     return 0
 
 

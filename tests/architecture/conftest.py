@@ -101,5 +101,5 @@ def services(compose: Callable[..., dict[str, Any]]) -> dict[str, dict[str, Any]
 @pytest.fixture(scope="session")
 def images() -> dict[str, Image]:
     """Give the images by the name that compose gives them."""
-    names = ("serving", "pipeline")
+    names = ("serving", "pipeline", "prometheus")
     return {f"leadscore-{name}": _image(PROJECT_ROOT / "deploy" / f"Dockerfile.{name}") for name in names}

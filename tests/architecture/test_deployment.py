@@ -19,6 +19,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from leadscore.settings import PROJECT_ROOT, Settings, read_settings
+from tests.architecture.conftest import exec_form
 
 Services = dict[str, dict[str, Any]]
 
@@ -30,6 +31,8 @@ SERVICE_KEYS = {
         "group_add",
         "logging",
         "ports",
+        "profiles",
+        "pull_policy",
         "read_only",
         "restart",
         "security_opt",
@@ -39,10 +42,11 @@ SERVICE_KEYS = {
         "volumes",
     ),
 }
-HEALTHCHECK_KEYS = {"disable", "interval", "retries", "start_period", "test", "timeout"}
+HEALTHCHECK_KEYS = {"disable", "interval", "retries", "start_interval", "start_period", "test", "timeout"}
 POSTGRES_NAMES = {"POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER"}
 OF_MAKE_RUN_ALONE = {"STATE_DIR", "DAGSTER_PORT", "CODE_SERVER_PORT", "EMBEDDED_DB_PORT", "CRM_DATA"}
 OF_COMPOSE_ALONE = {"PUBLISH_ADDRESS", "DAGSTER_PORT", "PROMETHEUS_PORT"}
+OUR_IMAGES = {"leadscore-serving", "leadscore-pipeline", "leadscore-prometheus"}
 LOCK_OF_IMAGE = {
     "leadscore-serving": ("requirements/serving.txt", {"leadscore", "serving"}),
     "leadscore-pipeline": ("requirements/pipeline.txt", {"leadscore", "leadscore_assets"}),
@@ -61,9 +65,14 @@ def environment_names_in(path: str) -> set[str]:
     return set(re.findall(r"\{env: (\w+)\}", (PROJECT_ROOT / path).read_text()))
 
 
+def needs_of(service: dict[str, Any]) -> set[str]:
+    """Return the services that this one waits for."""
+    return set(service.get("depends_on", {}))
+
+
 def needs(services: Services, name: str) -> set[str]:
     """Return all services that start before this one."""
-    direct = set(services[name].get("depends_on", {}))
+    direct = needs_of(services[name])
     return direct.union(*(needs(services, other) for other in direct))
 
 
@@ -88,16 +97,59 @@ def test_services_wait_only_for_what_can_happen(services: Services, images: dict
 
 
 def test_an_image_is_built_once_and_before_whoever_uses_it(services: Services) -> None:
-    for image in LOCK_OF_IMAGE:
+    for image in OUR_IMAGES:
         users = {name for name, service in services.items() if service["image"] == image}
         (builder,) = (name for name in users if "build" in services[name])
         assert (PROJECT_ROOT / services[builder]["build"]["dockerfile"]).is_file()
         assert all(builder in needs(services, name) for name in users - {builder})
 
 
-def test_images_of_others_are_pinned(services: Services) -> None:
-    others = {service["image"] for service in services.values()} - set(LOCK_OF_IMAGE)
+def test_no_registry_is_asked_for_an_image_of_ours(services: Services) -> None:
+    for service in services.values():
+        expected = None if service["image"] not in OUR_IMAGES else "build" if "build" in service else "never"
+        assert service.get("pull_policy") == expected
+
+
+def test_images_of_others_are_pinned(services: Services, images: dict[str, Any]) -> None:
+    others = {service["image"] for service in services.values()} - OUR_IMAGES
+    others |= set(images["leadscore-prometheus"].all("FROM"))
+    assert len(others) == 2
     assert all(re.fullmatch(r"[\w./-]+:v?\d[\w.]*", image) for image in others)
+
+
+def test_a_postgresql_is_started_only_where_none_is_named(services: Services) -> None:
+    profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
+    assert profiles == {"postgres": ["postgres"]}
+    assert re.findall(r"^COMPOSE_PROFILES=(.*)$", ENV_EXAMPLE, re.MULTILINE) == ["postgres"]
+    waiting = [service["depends_on"]["postgres"] for service in services.values() if "postgres" in needs_of(service)]
+    assert waiting == [{"condition": "service_healthy", "required": False}]
+
+
+def test_our_containers_write_to_volumes_and_bounded_memory_alone(services: Services) -> None:
+    for service in services.values():
+        if service["image"] in OUR_IMAGES - {"leadscore-prometheus"}:
+            assert service["read_only"] is True
+            assert all(re.fullmatch(r"/tmp:size=\dg", place) for place in service.get("tmpfs", []))
+            assert "no-new-privileges:true" in service["security_opt"]
+
+
+def test_a_check_is_asked_often_until_it_succeeds_once(services: Services, images: dict[str, Any]) -> None:
+    for service in services.values():
+        check = service.get("healthcheck", {})
+        assert "start_period" not in check or "start_interval" in check
+    for image in images.values():
+        assert all("--start-interval=" in check for check in image.all("HEALTHCHECK"))
+
+
+@pytest.mark.parametrize("name", LOCK_OF_IMAGE)
+def test_an_image_can_be_used_when_its_checkout_was_made_for_its_owner_alone(images: dict[str, Any], name: str) -> None:
+    order = [(instruction, text) for instruction, text in images[name].instructions if instruction in {"COPY", "RUN"}]
+    (opened,) = (place for place, (_, text) in enumerate(order) if "a+rX" in text)
+    copied = [place for place, (instruction, _) in enumerate(order) if instruction == "COPY"]
+    assert max(copied) < opened
+    targets = {text.split()[-1] for instruction, text in order if instruction == "COPY"}
+    outside = {target for target in targets if target.startswith("/")}
+    assert exec_form(order[opened][1]) == ["chmod", "--recursive", "a+rX", "/app", *outside]
 
 
 def test_every_volume_is_declared_and_used_and_every_mounted_file_exists(
@@ -164,7 +216,7 @@ def test_the_example_file_has_every_setting_with_its_meaning_and_default() -> No
     shown = {name: (says, value) for says, name, value in re.findall(r"^# (.*)\n#(\w+)=(.*)$", ENV_EXAMPLE, re.M)}
     settings = {setting.name.upper(): setting for setting in fields(Settings)}
     assert set(shown) == set(settings) - OF_MAKE_RUN_ALONE | OF_COMPOSE_ALONE
-    assert len(re.findall(r"^#?\w+=", ENV_EXAMPLE, re.MULTILINE)) == len(shown)
+    assert len(re.findall(r"^#\w+=", ENV_EXAMPLE, re.MULTILINE)) == len(shown)
     for name in set(shown) - OF_COMPOSE_ALONE:
         says, value = shown[name]
         assert says == settings[name].metadata["meaning"]
@@ -198,18 +250,21 @@ def test_an_image_copies_only_what_exists_and_is_not_hidden_from_the_builder(ima
 
 def test_nothing_reaches_the_builder_that_no_image_copies(images: dict[str, Any]) -> None:
     lines = [line for line in (PROJECT_ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
-    copied = {Path(line.split()[0]).parts[0] for image in images.values() for line in image.all("COPY")}
+    lines_of = [line.split() for image in images.values() for line in image.all("COPY")]
+    files = {word for words in lines_of for word in words[:-1] if not word.startswith("--")}
+    copied = {file if file.startswith("deploy/") else Path(file).parts[0] for file in files}
     assert lines[0] == "*"
     assert {line[1:] for line in lines if line.startswith("!")} == copied
 
 
 def test_images_share_one_python_that_we_support_and_one_user_that_is_not_root(images: dict[str, Any]) -> None:
-    (base,) = {image.all("FROM")[0] for image in images.values()}
-    (user,) = {image.all("USER")[-1] for image in images.values()}
+    ours = [images[name] for name in LOCK_OF_IMAGE]
+    (base,) = {image.all("FROM")[0] for image in ours}
+    (user,) = {image.all("USER")[-1] for image in ours}
     project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
     assert base.removeprefix("python:").removesuffix("-slim") in SpecifierSet(project["requires-python"])
     assert int(user) > 0
-    for image in images.values():
+    for image in ours:
         assert f"--uid {user} " in " ".join(image.all("RUN"))
 
 

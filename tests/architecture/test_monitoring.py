@@ -84,7 +84,9 @@ def test_no_two_alerts_have_one_name() -> None:
     assert len(NAMES) == len(set(NAMES)) > 5
 
 
-def test_prometheus_scrapes_the_server_where_compose_runs_it(services: dict[str, dict[str, Any]], app: Flask) -> None:
+def test_prometheus_scrapes_the_server_where_compose_runs_it(
+    services: dict[str, dict[str, Any]], images: dict[str, Any], app: Flask
+) -> None:
     config = yaml.safe_load((PROJECT_ROOT / "deploy" / "prometheus.yml").read_text())
     (job,) = config["scrape_configs"]
     ((target,),) = [static["targets"] for static in job["static_configs"]]
@@ -94,8 +96,7 @@ def test_prometheus_scrapes_the_server_where_compose_runs_it(services: dict[str,
     assert {
         value for rule in RULES for _, matchers in selectors(rule) for label, _, value in matchers if label == "job"
     } == {job["job_name"]}
-    mounted = [volume.split(":")[1] for volume in services["prometheus"]["volumes"]]
-    assert [f"/etc/prometheus/{name}" for name in config["rule_files"]] == [
-        name for name in mounted if "alerts" in name
-    ]
-    assert f"--config.file={mounted[0]}" in services["prometheus"]["command"]
+    _, *copied, folder = images["leadscore-prometheus"].all("COPY")[0].split()
+    inside = [name.replace("deploy/", folder) for name in copied]
+    assert inside[1:] == [f"/etc/prometheus/{name}" for name in config["rule_files"]]
+    assert f"--config.file={inside[0]}" in services["prometheus"]["command"]
