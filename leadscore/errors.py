@@ -16,7 +16,8 @@ LeadscoreError
 │   ├── NotActivatable      the version was held, refused or never judged
 │   ├── ActiveVersionMoved  the active version is not the one that the caller expected
 │   ├── AlreadyJudged       the version already has its evaluation
-│   └── AlreadyTraining     a run of the org is queued or running
+│   ├── AlreadyTraining     a run of the org is queued or running
+│   └── AnotherRegistry     the database's control plane uses another registry than this process
 ├── TooManyTrainings        ask again later
 ├── ServerBusy              ask again later
 ├── ModelUnavailable        go back to another version, or train again
@@ -207,6 +208,19 @@ class AlreadyTraining(Conflict):
     def __init__(self, run_id: str | None, *, is_followable: bool) -> None:
         super().__init__("a training or another run of this org is queued or running; wait for it, then decide again")
         self.run_id, self.is_followable = run_id, is_followable
+
+
+class AnotherRegistry(Conflict):
+    """The control plane of the CRM's database uses another registry than this process."""
+
+    code = "another_registry"
+    meaning = "The server's model registry is not the one that the pipeline on the CRM's database uses."
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this server's registry is not the one that trainings on the CRM's database publish to; set MODEL_PATH to"
+            " that one, and start the server again"
+        )
 
 
 class TooManyTrainings(LeadscoreError):

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+WATCH_SECONDS = 0.5
+STOP_SECONDS = 30.0
+# so long may what a server started go on after it: a run that was stopped needs this time to record that it was
+RUNS_SECONDS = 15.0
+POLL_SECONDS = 0.1
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALLED = 128  # a shell's exit code for a process that a signal ended begins here
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
@@ -25,3 +39,43 @@ def is_any_running(group: int) -> bool:
             if state != "Z" and int(its_group) == group:
                 return True
     return False
+
+
+def end_by_signals() -> None:
+    """Let SIGTERM and SIGINT end this process as an exception does, so that what it holds is freed."""
+    for number in SIGNALS:
+        signal.signal(number, _exit)
+
+
+def run_until(is_over: Callable[[], bool], command: Sequence[str]) -> int:
+    """Run a server until it ends, by itself or by a signal to this process, or `is_over`; return its exit code.
+
+    It has a session of its own, so that a signal reaches it and what it started once each. All of it has ended, or was
+    killed, when this returns.
+    """
+    server = subprocess.Popen(command, start_new_session=True)
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: signal_group(server.pid, signal.SIGTERM))
+    try:
+        while server.poll() is None and not is_over():
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(WATCH_SECONDS)
+        if server.poll() is None:
+            signal_group(server.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(STOP_SECONDS)
+    finally:
+        _end_group(server.pid)
+    code = server.wait()
+    return code if code >= 0 else SIGNALLED - code
+
+
+def _end_group(group: int) -> None:
+    deadline = time.monotonic() + RUNS_SECONDS
+    while is_any_running(group) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    signal_group(group, signal.SIGKILL)
+
+
+def _exit(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(SIGNALLED + number)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from leadscore.errors import AnotherRegistry
 from leadscore.registry.store import Registry
 from leadscore.scoring import ActionPolicy, action_policy_from
 from leadscore.secret_file import dagster_token
@@ -14,7 +15,7 @@ from leadscore.settings import Settings
 from serving.dependencies.crm_database import ReadinessSource
 from serving.dependencies.dagster_client import DagsterClient
 from serving.dependencies.dagster_state import DagsterState
-from serving.dependencies.probes import Probe, State, database_state
+from serving.dependencies.probes import DatabaseState, Probe, database_state
 from serving.models.cache import ModelCache
 from serving.models.mapped_files import MappedFiles
 from serving.shared_folder import private_folder
@@ -37,12 +38,21 @@ class Services:
     models: ModelCache
     policy: ActionPolicy
     trainings: Trainings
-    database: Probe[State]
+    database: Probe[DatabaseState]
     dagster: Probe[DagsterState]
     readiness: ReadinessSource
     metrics: Metrics
     recorder: Recorder
     is_stopping: threading.Event
+
+    def check_registry(self) -> None:
+        """Raise AnotherRegistry when the CRM's database has a control plane with another registry than this server's.
+
+        While the database does not answer, any registry will do: a rollback must not depend on it.
+        """
+        living = self.database.answer().registry_id
+        if living is not None and living != self.registry.registry_id():
+            raise AnotherRegistry
 
 
 def build_services(
@@ -59,7 +69,7 @@ def build_services(
     models = ModelCache(registry, settings.model_cache_bytes, metrics, files, is_pooling=settings.pooled_model)
     dagster = DagsterClient(settings.dagster_url, dagster_token(settings))
     times = {"fresh_seconds": PROBE_FRESH_SECONDS, "wait_seconds": PROBE_WAIT_SECONDS}
-    database: Probe[State] = Probe("database", lambda: database_state(settings), "down", **times)
+    database = Probe("database", lambda: database_state(settings), DatabaseState("down"), **times)
     # of the threads a quarter is left to scoring, and another to those who only ask how a training stands
     at_a_time, waiting = settings.server_threads * 3 // 4, settings.server_threads // 2
     return Services(

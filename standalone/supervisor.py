@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from leadscore.errors import CannotRun, LeadscoreError
+from leadscore.errors import CannotRun, ControlPlaneHeld, LeadscoreError
 from leadscore.records import window_from
 from leadscore.registry.store import Registry
 from leadscore.settings import PROJECT_ROOT, Settings
@@ -73,9 +73,9 @@ class Run:
     def stay(self) -> None:
         """Start everything, and watch it until an error or a signal.
 
-        Raises LeadscoreError, after printing it, when a part cannot start, when another control plane takes the
-        database, or when the HTTP server dies, because leads are not scored without it. Every other part that dies
-        later is started again.
+        Raises LeadscoreError, after printing it, when a part cannot start, or when the HTTP server dies, because leads
+        are not scored without it. Every other part that dies later is started again, and Dagster is stopped when
+        another control plane takes the database.
         """
         with ExitStack() as stack:
             try:
@@ -205,16 +205,24 @@ class Run:
         self._say(f"Logs         {self.settings.state_dir / 'logs'}\nCtrl-C stops everything.")
 
     def _watch(self) -> None:
-        """Look at every part once; one that died is started again.
-
-        Raises CannotRun when the HTTP server died, or another control plane took the database over.
-        """
-        if self.lease:
-            self.lease.raise_if_lost()
+        """Look at every part once; one that died is started again. Raises CannotRun when the HTTP server died."""
+        if self.lease and self.lease.is_lost:
+            self._step_down(self.lease)
         if self.server:
             self.server.raise_if_ended()
         for part in self.restarted:
             part.watch()
+
+    def _step_down(self, lease: Lease) -> None:
+        """Stop Dagster, because another control plane has its database now. Leads are scored as before."""
+        self.lease = None
+        children = [part.process for part in self.restarted if isinstance(part.process, Child)]
+        self.restarted = [part for part in self.restarted if not isinstance(part.process, Child)]
+        stop_all(children, self._say)
+        try:
+            lease.raise_if_lost()
+        except ControlPlaneHeld as loss:
+            self._say(f"Dagster was stopped here; leads are scored as before. {loss.message}")
 
     def _wait_until(self, is_done: Callable[[], bool], what: str) -> None:
         """Return once `is_done`. Raises CannotRun when a part ends before that."""

@@ -13,19 +13,20 @@ import secrets
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from leadscore.control_plane import LEASE_SECONDS
 from leadscore.errors import ControlPlaneHeld, LeadscoreError
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.source.database import TABLES_LOCK, Connection, connect, create_schema, explaining
 from leadscore_assets.source.preconditions import check_database
 
-LEASE_SECONDS = 30
 RENEWAL_SECONDS = 5.0
 RELEASE_SECONDS = 2.0
 REMEDY = "Make DB_USER's role the owner of the schema leadscore and of everything in it."
@@ -84,19 +85,49 @@ class Holder:
         return f"process {self.process_id} on {self.host}, since {since}, with the registry {self.registry_path}"
 
 
-class Lease:
-    """The claim of one process to be the control plane of the database."""
+class Claim(ABC):
+    """The claim of one process to work for the control plane; `keep` renews it and notes when it is lost."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._id = secrets.token_hex(16)
         self._loss: ControlPlaneHeld | None = None
         self._is_away = False
 
     @property
     def is_lost(self) -> bool:
-        """Whether a renewal found that another control plane has taken over."""
+        """Whether another control plane was seen to have taken over."""
         return self._loss is not None
+
+    @abstractmethod
+    def renew(self) -> None:
+        """Look whether the claim still holds. Raises ControlPlaneHeld when it is lost, DatabaseUnavailable."""
+
+    def raise_if_lost(self) -> None:
+        """Raise ControlPlaneHeld when a renewal found that another control plane has taken over."""
+        if self._loss:
+            raise self._loss
+
+    def keep(self, ended: threading.Event) -> None:
+        """Renew the lease until `ended` is set, or the lease is lost. Keep trying while the database is unavailable."""
+        while not ended.wait(RENEWAL_SECONDS):
+            try:
+                self.renew()
+                self._is_away = False
+            except ControlPlaneHeld as loss:
+                self._loss = loss
+                return
+            except LeadscoreError as error:
+                if not self._is_away:
+                    _log.warning("the control plane's lease could not be renewed: %s", error.message)
+                self._is_away = True
+
+
+class Lease(Claim):
+    """The claim of one process to be the control plane of the database."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._id = secrets.token_hex(16)
 
     def take(self, *, is_sole: bool = False) -> None:
         """Take the lease when it is free or has expired. Raises ControlPlaneHeld, DatabaseUnavailable.
@@ -134,29 +165,18 @@ class Lease:
         with self._transaction("freeing the control plane") as connection:
             connection.execute(RELEASE, [self._id])
 
-    def raise_if_lost(self) -> None:
-        """Raise ControlPlaneHeld when a renewal found that another control plane has taken over."""
-        if self._loss:
-            raise self._loss
-
-    def keep(self, ended: threading.Event) -> None:
-        """Renew the lease until `ended` is set, or the lease is lost. Keep trying while the database is unavailable."""
-        while not ended.wait(RENEWAL_SECONDS):
-            try:
-                self.renew()
-                self._is_away = False
-            except ControlPlaneHeld as loss:
-                self._loss = loss
-                return
-            except LeadscoreError as error:
-                if not self._is_away:
-                    _log.warning("the control plane's lease could not be renewed: %s", error.message)
-                self._is_away = True
-
     @contextmanager
     def _transaction(self, what: str) -> Iterator[Connection]:
         with connect(self.settings) as connection, explaining(what, REMEDY), connection.transaction():
             yield connection
+
+
+class Membership(Claim):
+    """The claim of a process that works for the control plane with its registry, and does not hold the lease."""
+
+    def renew(self) -> None:
+        """Look whether the claim still holds. Raises ControlPlaneHeld when it is lost, DatabaseUnavailable."""
+        check_same_registry(self.settings, Registry(self.settings.model_path))
 
 
 @contextmanager
@@ -167,16 +187,37 @@ def held(settings: Settings, *, is_sole: bool = False, wait_seconds: float = 0) 
     ControlPlaneHeld when that holder stays, CannotRun when the database fails our checks, DatabaseUnavailable.
     """
     check_database(settings)
-    lease, ended = Lease(settings), threading.Event()
+    lease = Lease(settings)
     _take(lease, is_sole=is_sole, wait_seconds=wait_seconds)
-    keeper = threading.Thread(target=lease.keep, args=(ended,), name="control-plane", daemon=True)
+    try:
+        with _kept(lease):
+            yield lease
+    finally:
+        _release(lease)
+
+
+@contextmanager
+def joined(settings: Settings) -> Iterator[Membership]:
+    """Work for the control plane while the block runs; the caller looks for a loss (`raise_if_lost`).
+
+    Raises ControlPlaneHeld when the control plane has another registry, DatabaseUnavailable.
+    """
+    membership = Membership(settings)
+    membership.renew()
+    with _kept(membership):
+        yield membership
+
+
+@contextmanager
+def _kept(claim: Claim) -> Iterator[None]:
+    ended = threading.Event()
+    keeper = threading.Thread(target=claim.keep, args=(ended,), name="control-plane", daemon=True)
     keeper.start()
     try:
-        yield lease
+        yield
     finally:
         ended.set()
         keeper.join(RELEASE_SECONDS)
-        _release(lease)
 
 
 def check_same_registry(settings: Settings, registry: Registry) -> None:

@@ -107,7 +107,7 @@ def _parts(services: Services) -> dict[str, Any]:
     services.dagster.start()
     dagster = services.dagster.answer()
     return {
-        "database": services.database.answer(),
+        "database": services.database.answer().state,
         "dagster": dagster.webserver,
         "code_server": dagster.code_server,
         "daemon": dagster.daemon,
@@ -118,7 +118,13 @@ def _parts(services: Services) -> dict[str, Any]:
 def _problems(services: Services, parts: dict[str, Any]) -> list[str]:
     """Return a sentence for each part that is down, and one when orgs are absent."""
     problems = [text for name, text in _IF_DOWN.items() if parts[name] == "down"]
-    return [*problems, ABSENT_ORGS] if services.dagster.answer().has_absent_orgs else problems
+    if services.dagster.answer().has_absent_orgs:
+        problems.append(ABSENT_ORGS)
+    try:
+        services.check_registry()
+    except LeadscoreError as error:
+        problems.append(f"Trainings and rollbacks are refused: {refusal_of(error).detail}.")
+    return problems
 
 
 def _registry_state(services: Services) -> State:

@@ -103,7 +103,7 @@ def versions(services: Services, query: VersionsQuery) -> JsonResponse:
     body=RollbackRequest,
     refusals={
         404: ("version_not_found",),
-        409: ("not_activatable", "damaged"),
+        409: ("not_activatable", "damaged", "another_registry"),
         412: ("active_version_moved",),
         422: ("invalid_request",),
         503: ("registry_unavailable", "registry_busy"),
@@ -113,6 +113,7 @@ def rollback(services: Services, body: RollbackRequest) -> JsonResponse:
     """Make another version active. A version that did not pass the gate needs `force` and a reason."""
     if body.force and not body.reason.strip():
         raise invalid((Fault("/reason", "missing", "required with force"),), 422, "invalid_request")
+    services.check_registry()
     try:
         pointer = roll_back(
             services.registry,

@@ -23,7 +23,7 @@ from leadscore.readiness import Readiness, assess
 from leadscore.records import Window, window_from
 from leadscore.registry.ids import check_crm_org_id
 from leadscore.settings import Settings
-from serving.dependencies.probes import CONNECT_TIMEOUT_SECONDS, QUERY_SECONDS, Probe, State, answer_in_time
+from serving.dependencies.probes import CONNECT_TIMEOUT_SECONDS, QUERY_SECONDS, DatabaseState, Probe, answer_in_time
 
 TURN_SECONDS = 0.5
 
@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 class ReadinessSource:
     """Asks the CRM's database how much data an org has, for at most `most_at_a_time` orgs at once."""
 
-    def __init__(self, settings: Settings, database: Probe[State], *, most_at_a_time: int) -> None:
+    def __init__(self, settings: Settings, database: Probe[DatabaseState], *, most_at_a_time: int) -> None:
         self._settings, self._database = settings, database
         self._turns = threading.BoundedSemaphore(max(1, most_at_a_time))
 
@@ -65,7 +65,7 @@ class ReadinessSource:
         if not self._turns.acquire(timeout=TURN_SECONDS):
             raise DatabaseUnavailable(BUSY)
         try:
-            if self._database.answer() != "up":
+            if self._database.answer().state != "up":
                 raise DatabaseUnavailable(AWAY)
             counts = outcome_counts(settings, org_id, window)
         finally:

@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import psycopg
-from psycopg.pq import ExecStatus
+from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
+from leadscore.control_plane import LIVING_REGISTRY
 from leadscore.settings import Settings
 
 # PostgreSQL's client library takes no shorter one
@@ -21,6 +22,8 @@ CONNECT_TIMEOUT_SECONDS = 2
 QUERY_SECONDS = 2.0
 
 State = Literal["up", "down", "unknown"]
+# the classes of SQLSTATE when a table or its schema does not exist, or may not be read
+_NO_LEASE_CLASSES = (b"42", b"3F")
 Found = TypeVar("Found")
 
 _log = logging.getLogger(__name__)
@@ -72,20 +75,34 @@ class Probe(Generic[Found]):
             self._answered.set()
 
 
-def database_state(settings: Settings) -> State:
-    """Return whether the CRM's database answers a query."""
+class DatabaseState(NamedTuple):
+    """Whether the CRM's database answers, and the id of the registry that its control plane uses, if there is one."""
+
+    state: State
+    registry_id: str | None = None
+
+    def __str__(self) -> str:
+        return self.state
+
+
+def database_state(settings: Settings) -> DatabaseState:
+    """Return whether the CRM's database answers a query, and which registry is trained into there."""
     arguments = settings.database_arguments()
     try:
         with closing(psycopg.connect(**arguments, connect_timeout=CONNECT_TIMEOUT_SECONDS)) as connection:
-            return "up" if _answers(connection.pgconn) else "down"
+            result = answer_in_time(connection.pgconn, LIVING_REGISTRY.encode(), QUERY_SECONDS)
     except psycopg.Error:
-        return "down"
+        return DatabaseState("down")
+    return DatabaseState("down") if result is None else _state_in(result)
 
 
-def _answers(connection: PGconn) -> bool:
-    """Return whether a query is answered in time."""
-    result = answer_in_time(connection, b"SELECT 1", QUERY_SECONDS)
-    return result is not None and result.status == ExecStatus.TUPLES_OK
+def _state_in(result: PGresult) -> DatabaseState:
+    """Return what the answer says. A database without the lease's table answers, too."""
+    if result.status == ExecStatus.TUPLES_OK:
+        value = result.get_value(0, 0) if result.ntuples else None
+        return DatabaseState("up", value.decode() if value else None)
+    problem = result.error_field(DiagnosticField.SQLSTATE) or b""
+    return DatabaseState("up" if problem[:2] in _NO_LEASE_CLASSES else "down")
 
 
 def answer_in_time(connection: PGconn, query: bytes, most_seconds: float) -> PGresult | None:

@@ -8,16 +8,18 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import psycopg
 import pytest
 from rich.console import Console
 
-from leadscore.errors import ControlPlaneHeld
 from leadscore.settings import PROJECT_ROOT, Settings
 from leadscore_assets.source.control_plane import held
 from standalone import crm
+from standalone.processes import Child
+from standalone.restarts import Restarted
 from standalone.supervisor import Run
 
 
@@ -57,18 +59,31 @@ def test_second_run_with_another_folder_is_told_who_is_there_and_ends_no_run(
         assert connection.execute(made).fetchall() == [("control_plane",)]
 
 
-def test_run_whose_lease_was_taken_over_ends_and_says_so(given: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_whose_lease_was_taken_over_stops_dagster_and_goes_on_scoring(
+    given: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("leadscore_assets.source.control_plane.RENEWAL_SECONDS", 0.02)
-    run = Run(given, {"DB_HOST": given.db_host}, Console(quiet=True))
+    given.state_dir.mkdir()
+    said = StringIO()
+    run = Run(given, {"DB_HOST": given.db_host}, Console(file=said, width=200))
     with ExitStack() as stack:
         run._prepare_crm(stack)
         assert run.lease is not None
+        server, daemon = (
+            Child(name, [sys.executable, "-c", "import time; time.sleep(60)"], os.environ, given.state_dir / "log")
+            for name in ("HTTP server", "Dagster daemon")
+        )
+        stack.callback(server.stop)
+        run.server, run.restarted = server, [Restarted(daemon, lambda: daemon, None, run._say)]
         with psycopg.connect(**given.database_arguments(), autocommit=True) as connection:
             connection.execute("UPDATE leadscore.control_plane SET holder = 'another', host = 'elsewhere'")
         while not run.lease.is_lost:
             pass
-        with pytest.raises(ControlPlaneHeld, match="on elsewhere"):
+        for _ in range(2):
             run._watch()
+        assert (server.is_running(), daemon.is_running()) == (True, False)
+    assert said.getvalue().count("Dagster was stopped here; leads are scored as before.") == 1
+    assert "on elsewhere" in said.getvalue()
 
 
 def test_first_run_may_start_again_with_another_registry_once_it_has_ended(given: Settings, tmp_path: Path) -> None:

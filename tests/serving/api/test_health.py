@@ -14,6 +14,7 @@ import pytest
 from leadscore.registry.version import ENGINE_FILE
 from serving.api import health
 from serving.app import create_app
+from serving.dependencies.probes import DatabaseState
 
 MANIFEST = "{version}/manifest.json"
 
@@ -101,7 +102,7 @@ DAGSTER_STATES = [
 @pytest.mark.parametrize(("members", "expected"), DAGSTER_STATES)
 def test_health_says_which_part_of_dagster_is_down(app_with_dagster, dagster, monkeypatch, members, expected):
     code_server, daemon, problem = expected
-    monkeypatch.setattr("serving.services.database_state", lambda _settings: "up")
+    monkeypatch.setattr("serving.services.database_state", lambda _settings: DatabaseState("up"))
     for name, value in members.items():
         setattr(dagster, name, value)
     client = app_with_dagster.test_client()
@@ -113,6 +114,32 @@ def test_health_says_which_part_of_dagster_is_down(app_with_dagster, dagster, mo
     for name, state in (("code_server", code_server), ("daemon", daemon)):
         number = {"up": "1.0", "down": "0.0", "unknown": "NaN"}[state]
         assert f'leadscore_dependency_up{{dependency="{name}"}} {number}' in metrics
+
+
+def test_a_server_with_another_registry_than_the_control_planes_says_so_and_changes_nothing(
+    app_with_dagster, dagster, shelf, monkeypatch
+):
+    monkeypatch.setattr("serving.services.database_state", lambda _settings: DatabaseState("up", "f" * 32))
+    old, active = shelf.activated(), shelf.activated()
+    client = app_with_dagster.test_client()
+    body = client.get("/health").json
+    assert (body["status"], body["model_version"], body["registry"]) == ("degraded", active, "up")
+    assert ["MODEL_PATH" in text for text in body["problems"]] == [True]
+    for path, sent in (("rollback", {"version": old}), ("train", {})):
+        answer = client.post(f"/api/v1/model/{path}", json=sent)
+        assert (answer.status_code, answer.json["code"]) == (409, "another_registry")
+    assert dagster.launched == []
+    assert shelf.registry.active("default").version == active
+
+
+@pytest.mark.parametrize("state", ["the same registry", "no control plane", "no database"])
+def test_a_rollback_needs_no_control_plane(settings, shelf, monkeypatch, state):
+    ids = {"the same registry": shelf.registry.registry_id()}
+    found = DatabaseState("down" if state == "no database" else "up", ids.get(state))
+    monkeypatch.setattr("serving.services.database_state", lambda _settings: found)
+    old, _ = shelf.activated(), shelf.activated()
+    client = create_app(settings).test_client()
+    assert client.post("/api/v1/model/rollback", json={"version": old}).status_code == 200
 
 
 def test_a_healthy_database_shows_in_health(database, shelf):

@@ -9,10 +9,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+import psycopg
 import pytest
 
+from leadscore.control_plane import LIVING_REGISTRY
+from leadscore.registry.store import Registry
+from leadscore_assets.source.control_plane import held
 from serving.dependencies import probes
-from serving.dependencies.probes import Probe, database_state
+from serving.dependencies.probes import DatabaseState, Probe, database_state
 
 
 class MutePostgres:
@@ -49,18 +53,35 @@ def mute_postgres(started_threads) -> Iterator[MutePostgres]:
 
 
 def test_a_real_database_is_up(database):
-    assert database_state(database) == "up"
-    assert database_state(replace(database, db_name="no_such_database")) == "down"
-    assert database_state(replace(database, db_password="wrong")) == "down"
+    assert database_state(database) == DatabaseState("up")
+    assert database_state(replace(database, db_name="no_such_database")).state == "down"
+    assert database_state(replace(database, db_password="wrong")).state == "down"
+
+
+def test_a_database_says_which_registry_its_living_control_plane_uses(database):
+    with held(database):
+        assert database_state(database) == DatabaseState("up", Registry(database.model_path).registry_id())
+        with psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
+            connection.execute("UPDATE leadscore.control_plane SET heartbeat_at = '2026-01-01'")
+        assert database_state(database) == DatabaseState("up")
+    assert database_state(database) == DatabaseState("up")
+
+
+def test_a_database_whose_lease_may_not_be_read_is_up(database):
+    with held(database), psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
+        role = f"reader_{connection.info.dbname}"
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
+        assert database_state(replace(database, db_user=role, db_password="x")) == DatabaseState("up")
+        connection.execute(f"DROP ROLE {role}")
 
 
 def test_a_database_that_hangs_after_the_connection_is_down(settings, mute_postgres, monkeypatch):
     """As one that is frozen, or behind a connection that was cut without a word."""
     monkeypatch.setattr(probes, "QUERY_SECONDS", 0.2)
     started = time.monotonic()
-    assert database_state(replace(settings, db_port=mute_postgres.port)) == "down"
+    assert database_state(replace(settings, db_port=mute_postgres.port)).state == "down"
     assert time.monotonic() - started < 2
-    assert mute_postgres.queries == [b"SELECT 1\0"]
+    assert mute_postgres.queries == [LIVING_REGISTRY.encode() + b"\0"]
 
 
 def test_a_probe_asks_in_one_thread_however_many_ask_it():
