@@ -34,6 +34,7 @@ VersionId = Annotated[
     msgspec.Meta(pattern=VERSION_ID_PATTERN, description="14 digits, YYYYMMDDHHMMSS", examples=["20260314150926"]),
 ]
 RunId = Annotated[str, msgspec.Meta(description="the id of a run in Dagster, a UUID")]
+RunState = Literal["kept", "gone", "unknown"]
 Origin = Annotated[str, msgspec.Meta(max_length=64, description="list only the versions that this made")]
 LeadId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(max_length=128)]
 Items = Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
@@ -199,7 +200,11 @@ class InfoAnswer(Answer, frozen=True, kw_only=True):
     created_at: str
     run_id: RunId | None
     report_url: Annotated[str | None, msgspec.Meta(description="URL of the version's report, an HTML page")]
-    run_url: Annotated[str | None, msgspec.Meta(description="URL of the run's page in Dagster")]
+    run_url: Annotated[str | None, msgspec.Meta(description="URL of the run's page in Dagster, null when it is gone")]
+    run_state: Annotated[
+        RunState | None,
+        msgspec.Meta(description="whether Dagster still has the run; `unknown` while it does not answer"),
+    ]
     records_fingerprint: Annotated[str, msgspec.Meta(description="SHA-256 of the rows that are kept with the version")]
     sql_sha256: Annotated[str, msgspec.Meta(description="SHA-256 of the SQL that read the records")]
     contract_fingerprint: str

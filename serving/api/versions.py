@@ -22,6 +22,7 @@ from serving.api.schema import (
     OrgQuery,
     RollbackAnswer,
     RollbackRequest,
+    RunState,
     VersionEntry,
     VersionQuery,
     VersionsAnswer,
@@ -145,6 +146,7 @@ def _asker() -> str:
 
 
 def _info(services: Services, manifest: Manifest, judgement: Judgement | None, active: Pointer | None) -> InfoAnswer:
+    run_state = _run_state(services, manifest.run_id)
     return InfoAnswer(
         org_id=manifest.org_id,
         version=manifest.version,
@@ -158,7 +160,8 @@ def _info(services: Services, manifest: Manifest, judgement: Judgement | None, a
         created_at=manifest.created_at,
         run_id=manifest.run_id,
         report_url=_report_url(services, manifest) if judgement and REPORT_FILE in judgement.files else None,
-        run_url=services.settings.run_link(manifest.run_id),
+        run_url=None if run_state == "gone" else services.settings.run_link(manifest.run_id),
+        run_state=run_state,
         records_fingerprint=manifest.counts.fingerprint,
         sql_sha256=manifest.counts.sql_sha256,
         contract_fingerprint=manifest.contract_fingerprint,
@@ -167,6 +170,15 @@ def _info(services: Services, manifest: Manifest, judgement: Judgement | None, a
         code_version=manifest.code_version,
         decision=_decision(judgement),
     )
+
+
+def _run_state(services: Services, run_id: str | None) -> RunState | None:
+    """Return whether Dagster still has the run: a registry that was restored alone names runs that are gone."""
+    if run_id is None:
+        return None
+    is_up = services.dagster.answer().webserver == "up"
+    has_run = services.trainings.has_run(run_id) if is_up else None
+    return "unknown" if has_run is None else "kept" if has_run else "gone"
 
 
 def _report_url(services: Services, manifest: Manifest) -> str:

@@ -178,6 +178,14 @@ class DagsterClient:
         result = self._ask_of_run(RUN, {"runId": run_id})
         return None if result is None else _take(result, Run)
 
+    def has_run(self, run_id: str) -> bool | None:
+        """Return whether Dagster still has the run, None when it does not say so within a second."""
+        try:
+            data = _data(*self._send(RUN, {"runId": run_id}, PROBE_SECONDS))
+            return bool(_typed(data, "runOrError", "Run", "RunNotFoundError")["__typename"] == "Run")
+        except DagsterUnavailable:
+            return None
+
     def materializations(self, run_id: str) -> dict[str, dict[str, str]]:
         """Return, by asset name, the texts of the metadata that the run materialized it with."""
         result = self._ask_of_run(MATERIALIZATIONS, {"runId": run_id}) or {}

@@ -145,6 +145,10 @@ class Trainings:
             if self._is_stopping.wait(min(POLL_SECONDS * 2**failed_polls, left_seconds)):
                 return outcome
 
+    def has_run(self, run_id: str) -> bool | None:
+        """Return whether Dagster still has the run, None while it cannot say."""
+        return self._dagster.has_run(run_id)
+
     def outcome(self, run_id: str, may_see: Callable[[str], bool] = lambda _: True) -> Outcome:
         """Return the run's outcome, or Running. Raises RunNotFound or DagsterUnavailable.
 

@@ -23,12 +23,28 @@ def test_info_tells_quality_and_origin_of_the_active_version(client, shelf):
     assert body["activated_at"] == shelf.registry.active("default").activated_at
     assert body["run_id"] == "9c2c8a3e-0000-4000-8000-000000000000"
     assert body["run_url"] == "http://127.0.0.1:9/runs/9c2c8a3e-0000-4000-8000-000000000000"
+    assert body["run_state"] == "unknown"
     assert (body["records_fingerprint"], body["sql_sha256"]) == ("f00d", "c0ffee")
     assert body["window"]["training_window_days"] == 183
     assert body["libraries"] == {"numpy": "2"}
     assert body["code_version"] == "abc"
     assert body["decision"]["verdict"] == "activate"
     assert body["decision"]["reasons"] == ["The reason to activate. A remedy."]
+
+
+def test_a_run_that_dagster_has_no_more_is_gone_and_has_no_page(app_with_dagster, shelf, dagster):
+    """As after a restore of the registry alone."""
+    shelf.activated()
+    client = app_with_dagster.test_client()
+    body = client.get(f"{MODEL}/info").json
+    assert (body["run_state"], body["run_url"]) == ("gone", None)
+    dagster.run_id = body["run_id"]
+    body = client.get(f"{MODEL}/info").json
+    assert body["run_state"] == "kept"
+    assert body["run_url"].endswith(f"/runs/{dagster.run_id}")
+    dagster.failing_once = {"Run"}
+    body = client.get(f"{MODEL}/info").json
+    assert (body["run_state"], body["run_url"] is None) == ("unknown", False)
 
 
 def test_info_can_be_asked_of_a_version_that_is_not_active(client, shelf):
