@@ -56,9 +56,11 @@ class Load:
     generator_us: float
 
 
-def post(path: str, body: bytes) -> bytes:
-    """Return a request with a JSON body."""
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+def post(path: str, body: bytes, token: str = "") -> bytes:
+    """Return a request with a JSON body, with the `token` if there is one."""
+    shown = f"\r\nAuthorization: Bearer {token}" if token else ""
+    length = f"Content-Length: {len(body)}"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json{shown}\r\n{length}"
     return head.encode() + HEAD_END + body
 
 

@@ -160,9 +160,9 @@ def body(row: Floats, org_id: str = ORG) -> bytes:
     return json.dumps({"org_id": org_id, "features": _features(row)}).encode()
 
 
-def predict_requests(rows: Floats, path: str = PREDICT) -> list[bytes]:
+def predict_requests(rows: Floats, path: str = PREDICT, token: str = "") -> list[bytes]:
     """Return a request for each row."""
-    return [post(path, body(row)) for row in rows]
+    return [post(path, body(row), token) for row in rows]
 
 
 def batch_request(rows: Floats, query: str = "") -> bytes:

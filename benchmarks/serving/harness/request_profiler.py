@@ -20,8 +20,9 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
+from benchmarks.serving.harness.services import TOKENS
 from serving.server.rsgi import OF_EVERY_REQUEST, TICK_SECONDS
 
 MEAN_INTERVAL_SECONDS = 0.001
@@ -72,10 +73,19 @@ class InProcess:
     samples: int
 
 
-def profiled(app_name: str, models: Path, path: str, bodies: Sequence[bytes], seconds: float) -> InProcess:
-    """Call the app named `ours` or `empty` with the bodies in turn, timed and then sampled for `seconds` each.
+class Requests(NamedTuple):
+    """What an app is called with: a path, JSON bodies, and a token if it requires one."""
 
-    To be run in a process of its own: it counts and logs as a server's process does, into a folder beside `models`.
+    path: str
+    bodies: Sequence[bytes]
+    token: str = ""
+
+
+def profiled(app_name: str, models: Path, requests: Requests, seconds: float) -> InProcess:
+    """Call the app named `ours` or `empty` with the requests in turn, timed and then sampled for `seconds` each.
+
+    When they have a token, it is in the file TOKENS beside `models`, and the app requires it. To be run in a process of
+    its own: it counts and logs as a server's process does, into a folder beside `models`.
     """
     folder = Path(tempfile.mkdtemp(prefix=f"alone-{app_name}-", dir=models.parent))
     metrics = folder / "metrics"
@@ -83,7 +93,7 @@ def profiled(app_name: str, models: Path, path: str, bodies: Sequence[bytes], se
     # read when prometheus_client is imported, so before anything of ours is
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
     with (folder / "log.jsonl").open("w") as log:
-        call = _caller(_app(app_name, models, folder, log), path, bodies)
+        call = _caller(_app(app_name, models, folder, log, is_guarded=bool(requests.token)), requests)
         for _ in range(WARM_UP_CALLS):
             call()
         call_us = _cpu_us(call, seconds)
@@ -102,7 +112,7 @@ def combined(profiles: Sequence[InProcess]) -> InProcess:
     )
 
 
-def _app(name: str, models: Path, folder: Path, log: io.TextIOBase) -> Any:
+def _app(name: str, models: Path, folder: Path, log: io.TextIOBase, *, is_guarded: bool) -> Any:
     from benchmarks.serving.harness.reference_apps import empty  # noqa: PLC0415  # see `profiled`
     from leadscore.engine.native import kernels  # noqa: PLC0415  # likewise
     from leadscore.settings import Settings  # noqa: PLC0415  # likewise
@@ -112,15 +122,17 @@ def _app(name: str, models: Path, folder: Path, log: io.TextIOBase) -> Any:
     kernels()
     with redirect_stdout(log):
         write_json_lines("INFO")
-    return empty() if name == "empty" else create_app(Settings(model_path=models), folder=folder)
+    tokens = models.parent / TOKENS if is_guarded else folder / "none.json"
+    return empty() if name == "empty" else create_app(Settings(model_path=models, tokens_file=tokens), folder=folder)
 
 
-def _caller(app: Any, path: str, bodies: Sequence[bytes]) -> Callable[[], None]:
+def _caller(app: Any, requests: Requests) -> Callable[[], None]:
     """Return a function that sends the next body to the app, as the server would, and lets it write its record.
 
     The body must be answered with 200.
     """
-    turns, recorder = itertools.cycle(bodies), getattr(app, "recorder", None)
+    path, turns, recorder = requests.path, itertools.cycle(requests.bodies), getattr(app, "recorder", None)
+    shown = {"HTTP_AUTHORIZATION": f"Bearer {requests.token}"} if requests.token else {}
     written = time.monotonic()
     if recorder:
         recorder.is_deferred = True
@@ -131,7 +143,7 @@ def _caller(app: Any, path: str, bodies: Sequence[bytes]) -> Callable[[], None]:
 
     def call() -> None:
         nonlocal written
-        parts = app.wsgi_app(_environ(path, next(turns)), start)
+        parts = app.wsgi_app(_environ(path, next(turns)) | shown, start)
         b"".join(parts)
         if hasattr(parts, "close"):
             parts.close()

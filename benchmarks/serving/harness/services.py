@@ -14,6 +14,7 @@ from standalone.throwaway import free_port
 
 WORKERS = 2
 LARGEST_BATCH, LARGEST_BODY_BYTES = 10_000, 8_000_000
+TOKENS = "tokens.json"
 CACHE_BYTES = 8_000_000_000  # everything that is asked for stays in memory
 PEERS = Path(__file__).with_name("peers.py")
 BENCH_BIN = PROJECT_ROOT / ".venv-bench" / "bin"
@@ -27,14 +28,21 @@ def require_bench_venv() -> None:
         sys.exit("What our server is compared with is not installed: run `make bench-serving-setup` first")
 
 
-def ours(models: Path, name: str = "ours", workers: int = WORKERS, folder: Path = PROJECT_ROOT) -> Service:
+def ours(
+    models: Path,
+    name: str = "ours",
+    workers: int = WORKERS,
+    folder: Path = PROJECT_ROOT,
+    tokens: str = "none.json",
+) -> Service:
     """Return our server over the registry in `models`; first requests are measured, so nothing is loaded before.
 
-    `folder` is the checkout whose code it runs.
+    `folder` is the checkout whose code it runs. `tokens` names the file of tokens beside `models`; without one, nobody
+    needs a token, and the user's own tokens do not matter.
     """
     environment = {
         "MODEL_PATH": str(models),
-        "TOKENS_FILE": str(models.parent / "tokens.json"),  # there is none, so the user's own tokens do not matter
+        "TOKENS_FILE": str(models.parent / tokens),
         "MAX_BATCH_SIZE": str(LARGEST_BATCH),
         "MAX_BODY_BYTES": str(LARGEST_BODY_BYTES),
         "MODEL_CACHE_BYTES": str(CACHE_BYTES),
