@@ -189,12 +189,7 @@ class Registry:
     def active(self, org_id: str) -> Pointer | None:
         """Return the org's pointer, or None when nothing was ever activated. Raises Damaged."""
         content = read_if_there(self._org_folder(org_id) / POINTER_FILE)
-        if content is None:
-            return None
-        pointer = decode_document(content, Pointer, POINTER_FILE, _POINTER_REMEDY)
-        if not is_version_id(pointer.version):
-            raise Damaged(f"{POINTER_FILE} does not name a version; {_POINTER_REMEDY}")
-        return pointer
+        return None if content is None else decode_pointer(content)
 
     def pointer_stamp(self, org_id: str) -> tuple[int, int, int] | None:
         """Return a stamp that changes whenever the pointer is swapped, by one `stat`; None without a pointer."""
@@ -357,6 +352,14 @@ class Registry:
         if content is None:
             raise Damaged(f"version {version} has no {MANIFEST_FILE}; roll back to another version or train again")
         return content
+
+
+def decode_pointer(content: bytes) -> Pointer:
+    """Return the pointer in the content of an org's `active.json`. Raises Damaged."""
+    pointer = decode_document(content, Pointer, POINTER_FILE, _POINTER_REMEDY)
+    if not is_version_id(pointer.version):
+        raise Damaged(f"{POINTER_FILE} does not name a version; {_POINTER_REMEDY}")
+    return pointer
 
 
 @contextmanager
