@@ -134,7 +134,8 @@ class Run:
         # a wrong database, or another run's, is refused before anything of ours is made in it
         given = None if is_own else given_crm(self.settings)
         self.lease = stack.enter_context(held(self.settings, is_sole=is_own))
-        set_up(self.settings)
+        if upgraded := set_up(self.settings):
+            self._say(upgraded)
         if given:
             return given
         with connect(self.settings) as connection:
