@@ -1,4 +1,4 @@
-"""The command line: `python -m standalone run`, `simulate` and `rebuild`."""
+"""The command line: `python -m standalone run`, `simulate`, `rebuild`, `backup` and `restore`."""
 
 from __future__ import annotations
 
@@ -59,6 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     again.set_defaults(command=_rebuild)
     again.add_argument("org", help="the org's id")
     again.add_argument("version", help="the version's id, 14 digits")
+    for name, does in (
+        ("backup", "save the registry, the tokens and the database into FILE, also while `run` goes on"),
+        ("restore", "restore FILE into a STATE_DIR without data, while `run` does not go on"),
+    ):
+        command = commands.add_parser(name, help=does, description=does)
+        command.set_defaults(command=_backup, name=name)
+        command.add_argument("file", metavar="FILE", help="the backup's file; - for standard output or input")
+        command.add_argument("--without-database", action="store_true", help="the registry and the tokens alone")
     return parser
 
 
@@ -89,6 +97,15 @@ def _rebuild(chosen: argparse.Namespace) -> int:
     from standalone.state_dir import reached_from_outside  # noqa: PLC0415  # as above
 
     return rebuild.main([chosen.org, chosen.version], reached_from_outside(read_settings(), os.environ))
+
+
+def _backup(chosen: argparse.Namespace) -> int:
+    """Save the system in STATE_DIR, or restore it."""
+    from standalone import backup  # noqa: PLC0415  # the simulator's users need not wait for it
+
+    does = {"backup": backup.save, "restore": backup.restore}[chosen.name]
+    does(read_settings(), os.environ, chosen.file, without_database=chosen.without_database)
+    return 0
 
 
 def _connect(settings: Settings) -> psycopg.Connection:

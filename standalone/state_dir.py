@@ -47,6 +47,15 @@ def locked(state_dir: Path) -> Iterator[None]:
         yield
 
 
+def is_locked(state_dir: Path) -> bool:
+    """Return whether another process holds the folder, as a run does."""
+    try:
+        with locked(state_dir):
+            return False
+    except CannotRun:
+        return True
+
+
 def end_orphans(state_dir: Path) -> int:
     """End the processes that a killed run of this folder left behind; return their number.
 

@@ -119,7 +119,7 @@ def test_images_of_others_are_pinned(services: Services, images: dict[str, Any])
 
 def test_a_postgresql_is_started_only_where_none_is_named(services: Services) -> None:
     profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
-    assert profiles == {"postgres": ["postgres"]}
+    assert profiles == {"postgres": ["postgres"], "backup": ["backup"]}
     assert re.findall(r"^COMPOSE_PROFILES=(.*)$", ENV_EXAMPLE, re.MULTILINE) == ["postgres"]
     waiting = [service["depends_on"]["postgres"] for service in services.values() if "postgres" in needs_of(service)]
     assert waiting == [{"condition": "service_healthy", "required": False}]
@@ -201,7 +201,7 @@ def test_containers_of_the_pipeline_have_every_variable_that_dagsters_files_read
 
 def test_containers_agree_on_the_database_the_registry_and_one_another(services: Services) -> None:
     read = {name: read_settings(service["environment"]) for name, service in services.items() if "init" in service}
-    assert len(read) == 5
+    assert len(read) == 6
     assert {settings.db_host for settings in read.values()} == {"postgres"}
     assert {settings.db_password for settings in read.values()} == {"p4ss"}
     assert {str(settings.model_path) for settings in read.values()} == {"/models"}

@@ -9,6 +9,7 @@ from leadscore.settings import PROJECT_ROOT
 
 README = PROJECT_ROOT / "README.md"
 API = PROJECT_ROOT / "docs/api.md"
+BACKUP = PROJECT_ROOT / "docs/backup.md"
 OPERATIONS = PROJECT_ROOT / "docs/operations.md"
 PROMISES = PROJECT_ROOT / "docs/promises.md"
 SETTINGS = PROJECT_ROOT / "docs/settings.md"
