@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterable
 from functools import cache, lru_cache
+from secrets import token_hex
 from typing import Any
 
 from flask import Flask, Request, Response, request, request_tearing_down
@@ -22,7 +23,7 @@ from serving.api.problems import defect_response
 from serving.services import EXTENSION, Services
 from serving.telemetry.events import Answered
 from serving.telemetry.metrics import OTHER
-from serving.telemetry.request_context import CONTEXT, ROUTE, new_request_id
+from serving.telemetry.request_context import CONTEXT, REQUEST_ID_BYTES, ROUTE
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 MAX_ADAPTERS = 64
@@ -133,7 +134,7 @@ class App(Flask):
 
 def request_id_from(header: str | None) -> str:
     """Return the caller's request id when it is well-formed, else a new one."""
-    return header if header and _REQUEST_ID.fullmatch(header) else new_request_id()
+    return header if header and _REQUEST_ID.fullmatch(header) else token_hex(REQUEST_ID_BYTES)
 
 
 def _completed(headers: list[tuple[str, str]], request_id: str) -> list[tuple[str, str]]:

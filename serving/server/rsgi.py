@@ -14,6 +14,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
@@ -28,7 +29,7 @@ from serving.api.problems import Refusal, defect_response
 from serving.api.request_parsing import SMALL_BODY_BYTES
 from serving.server.bodies import LARGE_AT_A_TIME, Bodies, Unread
 from serving.telemetry.json_logging import flush_lines
-from serving.telemetry.request_context import new_request_id
+from serving.telemetry.request_context import REQUEST_ID_BYTES
 
 if TYPE_CHECKING:
     # it imports prometheus_client, which must not be imported before a process knows where its figures go
@@ -174,7 +175,7 @@ def _paths_of(app: Flask, mark: str) -> frozenset[str]:
 
 def _answer_to_defect(error: Exception) -> Response:
     """Return the answer to a request that never came to the app, or whose answer could not be sent."""
-    request_id = new_request_id()
+    request_id = token_hex(REQUEST_ID_BYTES)
     _log.exception("defect: %s", type(error).__name__, extra={"request_id": request_id})
     response = defect_response(request_id)
     headers = [*response.headers.items(), ("X-Request-ID", request_id), ("Cache-Control", "no-store")]

@@ -5,13 +5,14 @@ It lies in the request's environment, where one look finds it, and beside it the
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from flask import has_request_context, request
 
 CONTEXT = "leadscore.request_context"
 ROUTE = "leadscore.route"
+# in hexadecimal digits, which take 2.6 µs less to make than a UUID in its usual form
+REQUEST_ID_BYTES = 16
 
 
 def request_context() -> dict[str, Any]:
@@ -29,8 +30,3 @@ def request_id() -> str:
     """Return the id of the request that is being answered."""
     found: str = request_context()["request_id"]
     return found
-
-
-def new_request_id() -> str:
-    """Return a random id, 32 hexadecimal digits. A UUID in its usual form takes 2.6 µs longer."""
-    return secrets.token_hex(16)

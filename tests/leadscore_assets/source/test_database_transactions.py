@@ -19,7 +19,7 @@ from leadscore_assets.source.extraction import extract
 from leadscore_assets.source.open_leads import open_leads
 from leadscore_assets.source.pooled import extract_pooled
 from serving.dependencies.crm_database import MAY_NOT_READ, outcome_counts
-from serving.dependencies.probes import is_database_up
+from serving.dependencies.probes import database_state
 from standalone.crm import TABLES
 from standalone.crm_source import given_crm
 from tests.leadscore_assets.source.hand_made_crm import ORG, Crm, day, window
@@ -97,7 +97,7 @@ def test_no_connection_of_ours_sends_startup_options(pooler: Pooler, own_crm: Cr
     assert CrmResource(settings).orgs() == [ORG]
     assert extract(settings, ORG, window()).counts.records == 1
     assert outcome_counts(settings, ORG, window()).records
-    assert is_database_up(settings)
+    assert database_state(settings).state == "up"
     assert given_crm(settings)
     assert len(pooler.startups) == 5
     assert {name for startup in pooler.startups for name in startup} <= {"user", "database", "application_name"}
