@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import sys
+import threading
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,6 +28,9 @@ MAX_HELD_BYTES = 128_000_000
 # large bodies that are processed at a time: one is scored without Python's lock while the other's JSON is read or
 # written; more would only evict each other's data from the processor's caches
 LARGE_AT_A_TIME = 2
+# of the threads that process them, so that small requests go first: beside large bodies, the slowest 1 % of the
+# predictions take 1.9 times as long as alone, in place of 2.3 times
+LARGE_NICENESS = 10
 # how long a complete body may wait in the queue, and how many bodies may
 TURN_SECONDS = 10.0
 MAX_WAITING = 100
@@ -137,6 +144,18 @@ class Bodies:
         if task in self._began_seconds:
             raise asyncio.CancelledError
         task.uncancel()
+
+
+def large_threads() -> ThreadPoolExecutor:
+    """Return the threads that process large bodies."""
+    return ThreadPoolExecutor(LARGE_AT_A_TIME, thread_name_prefix="large-request", initializer=_give_way)
+
+
+def _give_way() -> None:
+    """Lower the priority of the present thread. Only Linux has one for each thread."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(LARGE_NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 class _LargeBody:

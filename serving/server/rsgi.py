@@ -27,7 +27,7 @@ from granian.rsgi import (  # type: ignore[attr-defined]  # three are imported t
 
 from serving.api.problems import Refusal, defect_response
 from serving.api.request_parsing import SMALL_BODY_BYTES
-from serving.server.bodies import LARGE_AT_A_TIME, Bodies, Unread
+from serving.server.bodies import Bodies, Unread, large_threads
 from serving.telemetry.json_logging import flush_lines
 from serving.telemetry.request_context import REQUEST_ID_BYTES
 
@@ -80,7 +80,7 @@ class Bridge:
         self._recorder: Recorder | None = getattr(app, "recorder", None)
         self._quick, self._computing = _paths_of(app, "is_quick"), _paths_of(app, "is_computing")
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
-        self._large_threads = ThreadPoolExecutor(LARGE_AT_A_TIME, thread_name_prefix="large-request")
+        self._large_threads = large_threads()
         self._bodies = Bodies(max_body_bytes)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -164,3 +166,22 @@ def test_a_task_that_is_cancelled_for_another_reason_ends(receive: Callable[...,
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(cancel())
+
+
+@pytest.mark.parametrize("niceness", [0, 15])
+def test_large_bodies_are_processed_by_threads_that_give_way(monkeypatch: pytest.MonkeyPatch, niceness: int) -> None:
+    """In a server that has a lower priority itself, they keep that one: to raise it is not allowed."""
+    given: list[int] = []
+    monkeypatch.setattr(os, "getpriority", lambda *_: niceness)
+    monkeypatch.setattr(os, "setpriority", lambda _, thread, value: given.extend((thread, value)))
+    with bodies.large_threads() as threads:
+        thread = threads.submit(threading.get_native_id).result(10)
+    assert given == [thread, max(niceness, bodies.LARGE_NICENESS)]
+
+
+def test_the_threads_of_small_requests_keep_their_priority() -> None:
+    usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    with bodies.large_threads() as threads:
+        own = threads.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result(10)
+    assert own == max(usual, bodies.LARGE_NICENESS)
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == usual
