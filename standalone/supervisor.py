@@ -18,6 +18,7 @@ from leadscore.records import window_from
 from leadscore.registry.store import Registry
 from leadscore.settings import PROJECT_ROOT, Settings
 from leadscore_assets.commands.set_up_database import set_up
+from leadscore_assets.commands.upgrade_dagster import has_dagster_tables
 from leadscore_assets.due_orgs import training_needs
 from leadscore_assets.source.control_plane import Lease, held
 from leadscore_assets.source.database import connect
@@ -173,9 +174,17 @@ class Run:
 
     @contextmanager
     def _interrupted_runs_ended(self, environment: Mapping[str, str]) -> Iterator[None]:
-        """End the runs that an earlier code server left behind, while the block starts a new code server."""
+        """End the runs that an earlier code server left behind, while the block starts a new code server.
+
+        Whichever process of Dagster comes first makes its tables, and two that do so at once may fail. On a new
+        database the clean-up is therefore done before the block.
+        """
+        with connect(self.settings, read_only=True) as connection, connection.transaction():
+            is_new = not has_dagster_tables(connection)
         ending = self._child("clean-up of interrupted runs", environment, RUN_ENDER)
         try:
+            if is_new:
+                ending.wait_for_success(START_SECONDS)
             yield
             ending.wait_for_success(START_SECONDS)
         finally:

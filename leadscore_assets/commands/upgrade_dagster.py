@@ -48,6 +48,11 @@ def upgrade_dagster(settings: Settings, connection: Connection) -> str | None:
     return f"Dagster's tables were brought from revision {names} to Dagster {version('dagster')}."
 
 
+def has_dagster_tables(connection: Connection) -> bool:
+    """Return whether Dagster has made its tables, of which those of its schedules come last."""
+    return connection.execute("SELECT to_regclass('dagster.job_ticks')").fetchone() != (None,)
+
+
 def _installed_revisions() -> tuple[set[str], set[str]]:
     """Return the revisions that the installed Dagster knows, and the newest of them, which no other one follows."""
     dagster = find_spec("dagster")

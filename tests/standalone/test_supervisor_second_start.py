@@ -16,10 +16,12 @@ import pytest
 from rich.console import Console
 
 from leadscore.settings import PROJECT_ROOT, Settings
+from leadscore_assets.commands.upgrade_dagster import has_dagster_tables
 from leadscore_assets.source.control_plane import held
 from standalone import crm
 from standalone.processes import Child
 from standalone.restarts import Restarted
+from standalone.state_dir import child_environment
 from standalone.supervisor import Run
 
 
@@ -91,3 +93,17 @@ def test_first_run_may_start_again_with_another_registry_once_it_has_ended(given
         run = Run(replace(given, model_path=tmp_path / models), {"DB_HOST": given.db_host}, Console(quiet=True))
         with ExitStack() as stack:
             run._prepare_crm(stack)
+
+
+def test_first_process_of_dagster_makes_its_tables_before_another_one_starts(given: Settings) -> None:
+    """Two that make them at once fail now and then."""
+    given.state_dir.mkdir()
+    (given.state_dir / "logs").mkdir()
+    run = Run(given, {"DB_HOST": given.db_host}, Console(quiet=True))
+    with ExitStack() as stack:
+        run._prepare_crm(stack)
+        environment = child_environment(given, {**os.environ, "DB_HOST": given.db_host})
+        with psycopg.connect(**given.database_arguments(), autocommit=True) as connection:
+            assert not has_dagster_tables(connection)
+            with run._interrupted_runs_ended(environment):
+                assert has_dagster_tables(connection)
