@@ -35,8 +35,9 @@ def is_any_running(group: int) -> bool:
     """
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it ended just now
-            state, _, its_group = path.read_text().rpartition(")")[2].split()[:3]
-            if state != "Z" and int(its_group) == group:
+            # bytes: a long name of a process may be cut within a character
+            state, _, its_group = path.read_bytes().rpartition(b")")[2].split()[:3]
+            if state != b"Z" and int(its_group) == group:
                 return True
     return False
 
@@ -54,16 +55,22 @@ def run_until(is_over: Callable[[], bool], command: Sequence[str]) -> int:
     killed, when this returns.
     """
     server = subprocess.Popen(command, start_new_session=True)
+    told: list[int] = []
+
+    def tell_to_end(*_: object) -> None:
+        if not told:  # a second signal would interrupt the work of ending
+            told.append(server.pid)
+            signal_group(server.pid, signal.SIGTERM)
+
     for number in SIGNALS:
-        signal.signal(number, lambda *_: signal_group(server.pid, signal.SIGTERM))
+        signal.signal(number, tell_to_end)
     try:
         while server.poll() is None and not is_over():
             with suppress(subprocess.TimeoutExpired):
                 server.wait(WATCH_SECONDS)
-        if server.poll() is None:
-            signal_group(server.pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                server.wait(STOP_SECONDS)
+        tell_to_end()
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(STOP_SECONDS)
     finally:
         _end_group(server.pid)
     code = server.wait()

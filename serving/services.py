@@ -13,7 +13,7 @@ from leadscore.scoring import ActionPolicy, action_policy_from
 from leadscore.secret_file import dagster_token
 from leadscore.settings import Settings
 from serving.dependencies.crm_database import ReadinessSource
-from serving.dependencies.dagster_client import DagsterClient
+from serving.dependencies.dagster_client import PROBE_SECONDS, DagsterClient
 from serving.dependencies.dagster_state import DagsterState
 from serving.dependencies.probes import DatabaseState, Probe, database_state
 from serving.models.cache import ModelCache
@@ -25,8 +25,9 @@ from serving.training.run_claims import RunClaims
 from serving.training.runs import Trainings
 
 EXTENSION = "leadscore"
-PROBE_FRESH_SECONDS = 5.0
-PROBE_WAIT_SECONDS = 1.0
+FRESH_SECONDS = 5.0
+DATABASE_WAIT_SECONDS = 1.0
+DAGSTER_WAIT_SECONDS = 2 * PROBE_SECONDS + 0.2  # for its two questions
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Services:
         While the database does not answer, any registry will do: a rollback must not depend on it.
         """
         living = self.database.answer().registry_id
-        if living is not None and living != self.registry.registry_id():
+        if living is not None and living != self.registry.present_id():  # which a server never makes
             raise AnotherRegistry
 
 
@@ -68,8 +69,13 @@ def build_services(
     files = MappedFiles(lambda: shared() / "copies")
     models = ModelCache(registry, settings.model_cache_bytes, metrics, files, is_pooling=settings.pooled_model)
     dagster = DagsterClient(settings.dagster_url, dagster_token(settings))
-    times = {"fresh_seconds": PROBE_FRESH_SECONDS, "wait_seconds": PROBE_WAIT_SECONDS}
-    database = Probe("database", lambda: database_state(settings), DatabaseState("down"), **times)
+    database = Probe(
+        "database",
+        lambda: database_state(settings),
+        DatabaseState("down"),
+        fresh_seconds=FRESH_SECONDS,
+        wait_seconds=DATABASE_WAIT_SECONDS,
+    )
     # of the threads a quarter is left to scoring, and another to those who only ask how a training stands
     at_a_time, waiting = settings.server_threads * 3 // 4, settings.server_threads // 2
     return Services(
@@ -88,7 +94,13 @@ def build_services(
             max_queued=settings.max_queued_trainings,
         ),
         database=database,
-        dagster=Probe("dagster", dagster.state, DagsterState("down"), **times),
+        dagster=Probe(
+            "dagster",
+            dagster.state,
+            DagsterState("down"),
+            fresh_seconds=FRESH_SECONDS,
+            wait_seconds=DAGSTER_WAIT_SECONDS,
+        ),
         readiness=ReadinessSource(settings, database, most_at_a_time=settings.server_threads // 8),
         metrics=metrics,
         recorder=Recorder(metrics, models.take_hits),

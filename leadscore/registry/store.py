@@ -226,7 +226,13 @@ class Registry:
     def registry_id(self) -> str:
         """Return the id of this registry, made the first time. Raises Damaged, RegistryBusy, RegistryUnavailable."""
         with _unavailable_when_not_written():
-            content = read_if_there(self.root / ID_FILE) or self._make_id()
+            return self.present_id() or self._make_id()
+
+    def present_id(self) -> str | None:
+        """Return the id of this registry, None when it has none yet. Raises Damaged."""
+        content = read_if_there(self.root / ID_FILE)
+        if content is None:
+            return None
         text = content.decode(errors="replace").strip()
         if not re.fullmatch(r"[0-9a-f]{32}", text):
             raise Damaged(f"{ID_FILE} in {self.root} holds no id; restore it from a backup, or delete it for a new one")
@@ -297,13 +303,13 @@ class Registry:
             with self._locks.hold(folder):
                 yield folder
 
-    def _make_id(self) -> bytes:
+    def _make_id(self) -> str:
         """Put a new id into the folder, unless another process was quicker, and return the one that is there."""
         self.root.mkdir(parents=True, exist_ok=True)
         with self._locks.hold(self.root):
             if not (self.root / ID_FILE).exists():
                 replace_durably({self.root / ID_FILE: f"{secrets.token_hex(16)}\n".encode()})
-        return read_if_there(self.root / ID_FILE) or b""
+        return self.present_id() or ""
 
     def _sweep(self, folder: Path) -> None:
         """Remove the files that a killed writer left behind; the lock shows that no writer is at work."""

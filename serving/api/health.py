@@ -11,11 +11,13 @@ import os
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from leadscore.errors import LeadscoreError, NoActiveModel
 from leadscore.pooling import Scope
+from leadscore.tokens import EVERY_ORG
 from serving.api.access import may_read
 from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.problems import CODES, Refusal, refusal_of
@@ -48,7 +50,8 @@ _log = logging.getLogger(__name__)
 def health(services: Services, query: OrgQuery) -> JsonResponse:
     """Return the state of the server, the database, Dagster and the registry, and of the model that scores the org.
 
-    The model's files are verified. A caller without a token to read the org gets the status alone.
+    The model's files are verified. A caller without a token to read the org gets the status alone, and only one whose
+    token is for all orgs learns of what concerns others.
     """
     parts = _parts(services)
     problems = _problems(services, parts)
@@ -64,7 +67,7 @@ def health(services: Services, query: OrgQuery) -> JsonResponse:
             timestamp=datetime.now(UTC).isoformat(timespec="milliseconds"),
             model_version=model.version,
             model_scope=model.scope,
-            models_loaded=len(services.models),
+            models_loaded=len(services.models) if may_read(EVERY_ORG) else msgspec.UNSET,
             **parts,
         )
     )
@@ -118,7 +121,7 @@ def _parts(services: Services) -> dict[str, Any]:
 def _problems(services: Services, parts: dict[str, Any]) -> list[str]:
     """Return a sentence for each part that is down, and one when orgs are absent."""
     problems = [text for name, text in _IF_DOWN.items() if parts[name] == "down"]
-    if services.dagster.answer().has_absent_orgs:
+    if services.dagster.answer().has_absent_orgs and may_read(EVERY_ORG):
         problems.append(ABSENT_ORGS)
     try:
         services.check_registry()

@@ -176,8 +176,7 @@ def _run_state(services: Services, run_id: str | None) -> RunState | None:
     """Return whether Dagster still has the run: a registry that was restored alone names runs that are gone."""
     if run_id is None:
         return None
-    is_up = services.dagster.answer().webserver == "up"
-    has_run = services.trainings.has_run(run_id) if is_up else None
+    has_run = services.trainings.has_run(run_id)
     return "unknown" if has_run is None else "kept" if has_run else "gone"
 
 

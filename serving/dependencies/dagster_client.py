@@ -132,15 +132,13 @@ class DagsterClient:
     def state(self) -> DagsterState:
         """Return which parts of Dagster are up. Without its database, the webserver can only say that it is up."""
         try:
+            _data(*self._send(VERSION, {}, PROBE_SECONDS))
+        except DagsterUnavailable:
+            return DagsterState("down")
+        try:
             return state_from(_data(*self._send(STATE, ASKED, PROBE_SECONDS)), time.time())
         except (DagsterUnavailable, msgspec.ValidationError):
-            return DagsterState("up" if self._is_up() else "down")
-
-    def _is_up(self) -> bool:
-        try:
-            return "version" in _data(*self._send(VERSION, {}, PROBE_SECONDS))
-        except DagsterUnavailable:
-            return False
+            return DagsterState("up")
 
     def active_run(self, org_id: str) -> ActiveRun | None:
         """Return a run of the org, of whatever job, that is queued or running, or None."""

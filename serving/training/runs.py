@@ -24,6 +24,7 @@ from serving.training.run_claims import RunClaims
 
 POLL_SECONDS = 0.5
 MAX_FAILED_POLLS = 5
+MAX_QUESTIONS = 1
 
 _ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 _log = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class Trainings:
         self._claims, self._max_queued = claims, max_queued
         self._slots = threading.BoundedSemaphore(max(1, most_at_a_time))
         self._waiting_slots = threading.BoundedSemaphore(max(1, most_waiting))
+        self._questions = threading.BoundedSemaphore(MAX_QUESTIONS)
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -146,8 +148,16 @@ class Trainings:
                 return outcome
 
     def has_run(self, run_id: str) -> bool | None:
-        """Return whether Dagster still has the run, None while it cannot say."""
-        return self._dagster.has_run(run_id)
+        """Return whether Dagster still has the run, None while it cannot say, or is asked by others at the moment.
+
+        Whoever asks waits up to a second, so few may: the threads are for scoring.
+        """
+        if not self._questions.acquire(blocking=False):
+            return None
+        try:
+            return self._dagster.has_run(run_id)
+        finally:
+            self._questions.release()
 
     def outcome(self, run_id: str, may_see: Callable[[str], bool] = lambda _: True) -> Outcome:
         """Return the run's outcome, or Running. Raises RunNotFound or DagsterUnavailable.

@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from leadscore_assets.process_group import is_any_running, signal_group
+import pytest
+
+from leadscore_assets.process_group import RUNS_SECONDS, is_any_running, run_until, signal_group
 
 LEAVES_A_CHILD = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
 
@@ -32,3 +35,42 @@ def test_a_process_that_ended_and_was_not_collected_does_not_run() -> None:
         while is_any_running(ended.pid):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+NAMED = """
+import ctypes, sys, time
+ctypes.CDLL(None).prctl(15, "aaaaaaaaaaaaaa\u00e9".encode(), 0, 0, 0)
+print("on", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process has such a name on Linux alone")
+def test_a_name_that_the_kernel_cut_within_a_character_is_in_nobodys_way() -> None:
+    with subprocess.Popen([sys.executable, "-c", NAMED], start_new_session=True, stdout=subprocess.PIPE) as named:
+        assert named.stdout is not None
+        named.stdout.readline()
+        assert is_any_running(named.pid)
+        named.kill()
+
+
+def test_what_a_server_leaves_behind_is_told_to_end_and_may_finish(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    finishes = f"""
+import pathlib, signal, sys, time
+def finish(*_):
+    time.sleep(0.3)
+    pathlib.Path({str(done)!r}).touch()
+    sys.exit()
+signal.signal(signal.SIGTERM, finish)
+print("on", flush=True)
+time.sleep(60)"""
+    leaves = f"""
+import subprocess, sys
+left = subprocess.Popen([sys.executable, "-c", {finishes!r}], stdout=subprocess.PIPE)
+left.stdout.readline()
+sys.exit(5)"""
+    began = time.monotonic()
+    assert run_until(lambda: False, [sys.executable, "-c", leaves]) == 5
+    assert done.exists()
+    assert time.monotonic() - began < RUNS_SECONDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 from leadscore.registry.version import ENGINE_FILE
 from serving.api import health
 from serving.app import create_app
+from serving.dependencies import dagster_client
 from serving.dependencies.probes import DatabaseState
 
 MANIFEST = "{version}/manifest.json"
@@ -116,6 +118,15 @@ def test_health_says_which_part_of_dagster_is_down(app_with_dagster, dagster, mo
         assert f'leadscore_dependency_up{{dependency="{name}"}} {number}' in metrics
 
 
+def test_a_token_for_one_org_learns_nothing_of_others(app_with_dagster, dagster, monkeypatch):
+    monkeypatch.setattr("serving.services.database_state", lambda _settings: DatabaseState("up"))
+    monkeypatch.setattr(health, "may_read", lambda org_id: org_id == "acme")
+    dagster.checks = [{"evaluation": {"success": False}}]
+    body = app_with_dagster.test_client().get("/health?org_id=acme").json
+    assert (body["status"], body["problems"]) == ("healthy", [])
+    assert "models_loaded" not in body
+
+
 def test_a_server_with_another_registry_than_the_control_planes_says_so_and_changes_nothing(
     app_with_dagster, dagster, shelf, monkeypatch
 ):
@@ -130,6 +141,35 @@ def test_a_server_with_another_registry_than_the_control_planes_says_so_and_chan
         assert (answer.status_code, answer.json["code"]) == (409, "another_registry")
     assert dagster.launched == []
     assert shelf.registry.active("default").version == active
+
+
+def test_health_makes_no_registry_where_there_is_none(settings, shelf, monkeypatch):
+    """It would count as one that can be served from, and be in the way of a backup's restore."""
+    monkeypatch.setattr("serving.services.database_state", lambda _settings: DatabaseState("up", "f" * 32))
+    shelf.registry.root.rmdir()
+    client = create_app(settings).test_client()
+    body = client.get("/health").json
+    assert body["registry"] == "down"
+    assert client.post("/api/v1/model/train", json={}).json["code"] == "another_registry"
+    assert not shelf.registry.root.exists()
+    assert client.get("/health/ready").status_code == 503
+
+
+def test_a_dagster_whose_database_hangs_is_up_at_every_look(app_with_dagster, dagster, monkeypatch):
+    monkeypatch.setattr(dagster_client, "PROBE_SECONDS", 0.2)
+    release = threading.Event()
+
+    def hang(_variables):
+        release.wait(1)
+        return {}
+
+    monkeypatch.setattr(dagster, "_State", hang, raising=False)
+    monkeypatch.setattr("serving.services.FRESH_SECONDS", 0.0)
+    client = app_with_dagster.test_client()
+    for _ in range(2):
+        body = client.get("/health").json
+        assert (body["dagster"], body["code_server"], body["daemon"]) == ("up", "unknown", "unknown")
+    release.set()
 
 
 @pytest.mark.parametrize("state", ["the same registry", "no control plane", "no database"])

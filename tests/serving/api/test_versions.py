@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 MODEL = "/api/v1/model"
@@ -45,6 +49,27 @@ def test_a_run_that_dagster_has_no_more_is_gone_and_has_no_page(app_with_dagster
     dagster.failing_once = {"Run"}
     body = client.get(f"{MODEL}/info").json
     assert (body["run_state"], body["run_url"] is None) == ("unknown", False)
+
+
+def test_one_info_at_a_time_waits_for_dagster(app_with_dagster, shelf, dagster, monkeypatch):
+    shelf.activated()
+    release, is_asked = threading.Event(), threading.Event()
+
+    def hang(_variables):
+        is_asked.set()
+        release.wait(10)
+        return {}
+
+    monkeypatch.setattr(dagster, "_Run", hang, raising=False)
+    client = app_with_dagster.test_client()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(app_with_dagster.test_client().get, f"{MODEL}/info")
+        assert is_asked.wait(10)
+        started = time.monotonic()
+        body = client.get(f"{MODEL}/info").json
+        assert time.monotonic() - started < 0.5
+        release.set()
+        assert (body["run_state"], first.result(10).json["run_state"]) == ("unknown", "unknown")
 
 
 def test_info_can_be_asked_of_a_version_that_is_not_active(client, shelf):
