@@ -51,12 +51,17 @@ Scope = Literal["schemas", "whole"]
 
 
 class Description(msgspec.Struct, frozen=True):
-    """What an archive holds, and what made it. `database` is None when it is not in it, and so is `postgres`."""
+    """What an archive holds, and what made it.
+
+    `database` is None when it is not in it, and so are the releases of the server, `postgres`, and of `pg_dump`, which
+    the first archives do not name.
+    """
 
     created_at: datetime
     database: Scope | None
     postgres: int | None
     has_tokens: bool
+    pg_dump: int | None = None
     leadscore: str = VERSION
     format: int = BACKUP_FORMAT
 

@@ -24,7 +24,7 @@ from leadscore.registry.store import Registry
 from leadscore.settings import Settings, read_settings
 from leadscore_assets.backups import archive
 from leadscore_assets.backups.archive import Description
-from leadscore_assets.backups.database import Database
+from leadscore_assets.backups.database import Database, Releases
 
 STANDARD_STREAM = "-"
 ORGS_PER_LINE = 100
@@ -56,10 +56,16 @@ def save(settings: Settings, file: str, database: Database | None) -> None:
     started, copied = time.monotonic(), Copied()
     with _target(file) as target, tempfile.TemporaryFile(dir=_folder_of(file)) as dump:
         # before the registry, so that no version is missing that Dagster's history names
-        postgres = _save_database(database, dump) if database else None
+        releases = _save_database(database, dump) if database else None
         tokens = read_if_there(settings.tokens_path)
         scope = database.scope if database else None
-        description = Description(archive.now(), scope, postgres, has_tokens=tokens is not None)
+        description = Description(
+            archive.now(),
+            scope,
+            postgres=releases.server if releases else None,
+            has_tokens=tokens is not None,
+            pg_dump=releases.pg_dump if releases else None,
+        )
         with archive.written(target, description) as writer:
             _add_registry(writer, Registry(settings.model_path), copied)
             if tokens is not None:
@@ -87,7 +93,7 @@ def restore(settings: Settings, file: BinaryIO, description: Description, databa
     check_unused(settings, description)
     has_database = bool(database and description.database)
     if database and description.database and description.postgres:
-        database.check_restorable(description.database, description.postgres)
+        database.check_restorable(description.database, description.postgres, description.pg_dump)
     with _unpacked(file, root) as folder:
         models = folder / archive.MODELS_FOLDER
         models.mkdir(exist_ok=True)
@@ -169,12 +175,12 @@ def _folder_of(file: str) -> Path | None:
     return None if file == STANDARD_STREAM else Path(file).absolute().parent
 
 
-def _save_database(database: Database, dump: IO[bytes]) -> int:
-    """Write the database's dump into the file; return the server's major release."""
-    postgres = database.check_savable()
+def _save_database(database: Database, dump: IO[bytes]) -> Releases:
+    """Write the database's dump into the file; return the releases that it depends on."""
+    releases = database.check_savable()
     database.save(dump)
     _say(f"The database is saved: {_megabytes(dump.seek(0, os.SEEK_END))}.")
-    return postgres
+    return releases
 
 
 def _add_registry(writer: archive.Writer, registry: Registry, copied: Copied) -> None:

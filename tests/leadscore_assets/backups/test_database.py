@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import pytest
 
 from leadscore.errors import CannotRun, DatabaseUnavailable
 from leadscore.settings import Settings
-from leadscore_assets.backups.database import Database
+from leadscore_assets.backups.database import Database, copy_sql
 from leadscore_assets.commands.set_up_database import set_up
 from standalone.postgres import EmbeddedPostgres, program
 from standalone.throwaway import new_database
@@ -73,7 +74,7 @@ def test_our_schemas_come_back_without_the_lease_and_the_crm_is_not_touched(save
     target = Database(other, programs_path=PROGRAMS)
 
     with dump_of(saved) as dump:
-        target.check_restorable(saved.scope, saved.check_savable())
+        target.check_restorable(saved.scope, *saved.check_savable())
         target.restore(dump)
 
     assert tables(other) == tables(saved.settings)
@@ -173,7 +174,7 @@ def test_a_program_that_is_missing_or_too_old_is_said(saved: Database, other: Se
     with pytest.raises(CannotRun, match="pg_restore is not on PATH"):
         Database(other, programs_path=str(tmp_path)).check_restorable("schemas", 18)
     script(tmp_path, "pg_dump", "echo 'pg_dump (PostgreSQL) 15.4 (Debian 15.4-1)'")
-    with pytest.raises(CannotRun, match="pg_dump is of release 15, but PostgreSQL 18 needs its own or a newer one"):
+    with pytest.raises(CannotRun, match="pg_dump is of release 15, but 18 or newer is needed"):
         replace(saved, programs_path=str(tmp_path)).check_savable()
 
 
@@ -193,6 +194,50 @@ def test_the_password_is_in_the_programs_environment_alone_and_its_failure_is_on
     assert "s3cret" not in arguments
     assert r"dbname='a name=\'x\''" in arguments
     assert "PGPASSWORD" not in os.environ
+
+
+def test_a_dump_of_a_newer_pg_dump_is_refused_before_anything_is_made(other: Settings, tmp_path: Path) -> None:
+    for name in ("pg_restore", "psql"):
+        script(tmp_path, name, f"echo '{name} (PostgreSQL) 18.1'")
+    target = Database(other, programs_path=str(tmp_path))
+    target.check_restorable("schemas", 15, 18)
+    with pytest.raises(
+        CannotRun, match="pg_restore is of release 18, but 19 or newer is needed; install PostgreSQL 19"
+    ):
+        target.check_restorable("schemas", 15, 19)
+    script(tmp_path, "psql", "echo 'psql (PostgreSQL) 17.2'")
+    with pytest.raises(CannotRun, match="psql is of release 17, but 18 or newer is needed"):
+        target.check_restorable("schemas", 15, 18)
+
+
+def test_a_setting_that_older_servers_do_not_know_is_left_out_and_rows_stay() -> None:
+    setting = b"SET transaction_timeout = 0;\n"
+    head = b"\\restrict x\n--\n-- a dump\n--\n\nSET lock_timeout = 0;\n"
+    rest = b"SET row_security = off;\n\nCREATE TABLE x (y text);\nCOPY x (y) FROM stdin;\n" + setting + b"\\.\n"
+    copied = io.BytesIO()
+    copy_sql(io.BytesIO(head + setting + rest), copied)
+    assert copied.getvalue() == head + rest
+
+
+def test_psql_is_not_sent_what_older_servers_do_not_know(saved: Database, other: Settings, tmp_path: Path) -> None:
+    for name in ("pg_restore", "pg_dump"):
+        (tmp_path / name).symlink_to(program(name))
+    script(tmp_path, "psql", f'tee {tmp_path}/sent | {program("psql")} "$@"')
+    with dump_of(saved) as dump:
+        Database(other, programs_path=f"{tmp_path}:/usr/bin:/bin").restore(dump)
+    sent = (tmp_path / "sent").read_bytes()
+    assert b"transaction_timeout" not in sent
+    assert sent.startswith(b"BEGIN;\n")
+    assert sent.endswith(b"COMMIT;\n")
+    assert tables(other) == tables(saved.settings) - {"public.dossier"}
+
+
+def test_what_psql_says_of_a_failure_is_passed_on_and_nothing_is_restored(saved: Database, other: Settings) -> None:
+    with dump_of(saved) as dump, psycopg.connect(**other.database_arguments(), autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA dagster CREATE TABLE runs (id int)")
+        with pytest.raises(CannotRun, match=r'psql failed on the database.*ERROR:  relation "runs" already exists'):
+            Database(other, programs_path=PROGRAMS).restore(dump)
+    assert tables(other) == {"dagster.runs"}
 
 
 def test_a_database_that_is_away_is_said(database: Settings) -> None:
