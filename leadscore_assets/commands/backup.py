@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from leadscore.errors import CannotRun, Damaged, LeadscoreError
 from leadscore.registry.backup import Copied, check_copy, check_no_registry, put_in_place, saved_files
-from leadscore.registry.durable_files import PARTIAL_PREFIX, read_if_there, replace_durably
+from leadscore.registry.durable_files import PARTIAL_PREFIX, read_if_there, sync_folder, write_durably
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings, read_settings
 from leadscore_assets.backups import archive
@@ -99,12 +100,12 @@ def restore(settings: Settings, file: BinaryIO, description: Description, databa
         models.mkdir(exist_ok=True)
         copied = check_copy(Registry(models))
         _warn(copied)
-        if database and has_database:
-            with (folder / archive.DUMP_FILE).open("rb") as dump:
-                database.restore(dump)
-        put_in_place(models, root)
-        if description.has_tokens:
-            _put_tokens(settings.tokens_path, (folder / archive.TOKENS_FILE).read_bytes())
+        with _tokens_beside(settings.tokens_path, read_if_there(folder / archive.TOKENS_FILE)) as put_tokens:
+            if database and has_database:
+                with (folder / archive.DUMP_FILE).open("rb") as dump:
+                    database.restore(dump)
+            put_in_place(models, root)
+            put_tokens()
     if database and not has_database:
         _say("The backup was saved without the database, so none was restored.")
     what = _holds(description, copied, has_database=has_database)
@@ -114,7 +115,7 @@ def restore(settings: Settings, file: BinaryIO, description: Description, databa
 def check_unused(settings: Settings, description: Description) -> None:
     """Raise CannotRun when there is a registry or a file of tokens where the archive has one."""
     check_no_registry(Registry(settings.model_path))
-    if description.has_tokens and settings.tokens_path.exists():
+    if description.has_tokens and os.path.lexists(settings.tokens_path):
         raise CannotRun(
             f"there is a file of tokens at {settings.tokens_path} already, and the backup has another; move it away, or"
             " set TOKENS_FILE to another path"
@@ -192,9 +193,47 @@ def _add_registry(writer: archive.Writer, registry: Registry, copied: Copied) ->
             _say(f"{told:,} orgs are saved.")
 
 
-def _put_tokens(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_durably({path: content})
+@contextmanager
+def _tokens_beside(path: Path, content: bytes | None) -> Iterator[Callable[[], None]]:
+    """Write the tokens, if there are any, beside their place; yield what moves them there.
+
+    They can hardly fail to get there once all else is done. If they are not moved, nothing of them is left. Raises
+    CannotRun when they cannot be written.
+    """
+    if content is None:
+        yield lambda: None
+        return
+    partial = path.with_name(f"{PARTIAL_PREFIX}{path.name}-{secrets.token_hex(4)}")
+
+    def put() -> None:
+        with _tokens_explained(path):
+            partial.replace(path)
+            sync_folder(path.parent)
+
+    with ExitStack() as undone:
+        with _tokens_explained(path):
+            for folder in reversed([folder for folder in path.absolute().parents if not folder.exists()]):
+                folder.mkdir()
+                undone.callback(_remove_empty, folder)
+            undone.callback(partial.unlink, missing_ok=True)
+            write_durably(partial, content)
+        yield put
+
+
+@contextmanager
+def _tokens_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotRun(
+            f"the tokens cannot be written to {path} ({error}); set TOKENS_FILE to a path in a folder that this user"
+            " may write and that has free space"
+        ) from error
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # it holds something now
+        folder.rmdir()
 
 
 @contextmanager
@@ -215,8 +254,7 @@ def _unpacked(file: BinaryIO, root: Path) -> Iterator[Path]:
         raise CannotRun(f"the backup cannot be unpacked ({error}); {remedy}") from error
     finally:
         if is_new:
-            with suppress(OSError):  # it has a registry now
-                root.rmdir()
+            _remove_empty(root)
 
 
 def _existing(path: Path) -> Path:

@@ -208,6 +208,38 @@ def test_what_is_in_the_way_is_named_and_nothing_is_made(
     assert (contents(tmp_path / "new"), query(empty, b"SELECT count(*) FROM pg_class")) == before
 
 
+def test_tokens_that_cannot_be_written_are_named_and_nothing_is_made(
+    saved: Settings, empty: Settings, tmp_path: Path
+) -> None:
+    file = save(saved, tmp_path / "backup.tar.gz", database_of(saved))
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+
+    done = run(empty, "restore", str(file), tokens_file=plain / "of" / "tokens.json")
+
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, b"", 1)
+    assert b"the tokens cannot be written to" in done.stderr
+    assert b"TOKENS_FILE" in done.stderr
+    assert b"MODEL_PATH" not in done.stderr
+    assert has_nothing(empty)
+    assert plain.read_bytes() == b""
+
+
+def test_tokens_are_not_left_behind_when_the_database_is_not_restored(
+    saved: Settings, empty: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        assert list(empty.tokens_path.parent.iterdir())
+        raise CannotRun("no luck")
+
+    file = save(saved, tmp_path / "backup.tar.gz", database_of(saved))
+    monkeypatch.setattr(Database, "restore", refuse)
+    with pytest.raises(CannotRun, match="no luck"):
+        restore(empty, file, database_of(empty))
+    assert has_nothing(empty)
+    assert not empty.tokens_path.parent.exists()
+
+
 def harmed(file: Path, name: str, harm: Callable[[bytes], bytes]) -> Path:
     """Return an archive with the content of one member changed."""
     target = file.with_name("harmed.tar.gz")
@@ -282,11 +314,11 @@ def test_what_a_killed_restore_left_behind_does_not_stay(saved: Settings, empty:
 
 
 def run(
-    settings: Settings, *arguments: str, path: str = PROGRAMS, stdin: bytes = b""
+    settings: Settings, *arguments: str, path: str = PROGRAMS, stdin: bytes = b"", tokens_file: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         command(*arguments),
-        env=environment(settings, path),
+        env=environment(settings, path) | ({"TOKENS_FILE": str(tokens_file)} if tokens_file else {}),
         cwd=PROJECT_ROOT,
         input=stdin,
         capture_output=True,
