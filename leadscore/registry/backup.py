@@ -7,6 +7,7 @@ name, and is left out, as locks are.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -45,7 +46,8 @@ class Copied:
 def saved_files(registry: Registry, copied: Copied) -> Iterator[File]:
     """Yield the files of a registry in use: each one's name below its folder, and its content; count them in `copied`.
 
-    Raises Damaged when a pointer or an active version cannot be verified, because a restore would refuse it.
+    Raises Damaged when a pointer or an active version cannot be verified, because a restore would refuse it; CannotRun
+    when a folder of the registry cannot be read.
     """
     registry_id = read_if_there(registry.root / ID_FILE)
     if registry_id is not None:
@@ -102,8 +104,20 @@ def put_in_place(unpacked: Path, root: Path) -> None:
 
 
 def _orgs(registry: Registry) -> list[str]:
-    has_pooled = (registry.root / folder_name(POOLED)).is_dir()
-    return [*registry.orgs(), *([POOLED] if has_pooled else [])]
+    with _listing(registry.root):
+        has_pooled = (registry.root / folder_name(POOLED)).is_dir()
+        return [*registry.orgs(), *([POOLED] if has_pooled else [])]
+
+
+@contextmanager
+def _listing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotRun(
+            f"{error.filename or folder} cannot be read ({error.strerror or error}); let this user read MODEL_PATH and"
+            " every folder in it"
+        ) from error
 
 
 def _is_folder(name: str) -> bool:
@@ -118,12 +132,20 @@ def _org_files(registry: Registry, org_id: str, copied: Copied) -> Iterator[File
     for name, content in ((HISTORY_FILE, history), (POINTER_FILE, pointer)):
         if content is not None:
             yield name, content
-    versions = registry.versions(org_id)
+    with _listing(folder):
+        versions = registry.versions(org_id)
     if active and active.version not in versions:
         with _naming(org_id):
             raise Damaged(f"version {active.version} is gone")
     for version in versions:
-        files = _version_files(folder / version)
+        try:
+            files = _version_files(folder / version)
+        except Damaged as fault:
+            if _is_active(version, active):
+                with _naming(org_id):
+                    raise
+            copied.damaged.append(f"{_in_words(org_id, version, fault)}; it is left out")
+            continue
         if not files and not _is_active(version, active):
             continue  # it was removed just now
         _check_files(org_id, version, files, active, copied)
@@ -153,10 +175,15 @@ def _version_files(folder: Path) -> dict[str, bytes]:
             if name != EVALUATION_FILE and re.fullmatch(_FILE_NAME, name):
                 with open_plain(folder / name) as file:
                     files[name] = file.read()
-    except (Damaged, OSError):
-        if folder.is_dir():
-            raise
-        return {}
+    except (Damaged, OSError) as error:
+        if not os.path.isdir(folder):  # noqa: PTH112 (a Path raises what this takes for no)
+            return {}
+        if isinstance(error, OSError):
+            raise Damaged(
+                f"{error.filename or folder} cannot be read ({error.strerror or error}); let this user read it, or roll"
+                " back to another version or train again"
+            ) from error
+        raise
     return files
 
 

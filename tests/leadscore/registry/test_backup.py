@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -202,6 +203,82 @@ def test_another_version_that_is_damaged_is_named_and_kept(
     assert f"version {first} of org acme" in copied.damaged[0]
     assert len(checked.damaged) == 2
     assert contents(tmp_path / "copy") == contents(registry.root)
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def a_loop(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def refuse_to_list(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let a folder be one that this user may not list; root may list any."""
+    entries = Path.iterdir
+
+    def refuse(path: Path) -> Iterator[Path]:
+        if path == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return entries(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+
+
+@pytest.mark.parametrize("harm", [a_folder, a_loop, None])
+def test_another_version_that_cannot_be_read_is_named_and_left_out(
+    registry: Registry,
+    activate: Callable[[str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[Path], None] | None,
+) -> None:
+    first, second = activate("acme"), activate("acme")
+    if harm:
+        harm(registry.root / "acme" / first / EVALUATION_FILE)
+    else:
+        refuse_to_list(monkeypatch, registry.root / "acme" / first)
+
+    copied = copy_of(registry, tmp_path / "copy")
+
+    [said] = copied.damaged
+    assert said.startswith(f"version {first} of org acme: ")
+    assert "cannot be read" in said
+    assert said.endswith("it is left out")
+    assert (copied.orgs, copied.versions) == (1, 1)
+    assert Registry(tmp_path / "copy").versions("acme") == [second]
+    assert check_copy(Registry(tmp_path / "copy")).damaged == []
+
+
+@pytest.mark.parametrize("harm", [a_folder, a_loop, None])
+def test_an_active_version_that_cannot_be_read_is_named(
+    registry: Registry,
+    activate: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[Path], None] | None,
+) -> None:
+    folder = registry.root / "acme" / activate("acme")
+    if harm:
+        harm(folder / EVALUATION_FILE)
+    else:
+        refuse_to_list(monkeypatch, folder)
+
+    with pytest.raises(Damaged, match=r"the active version of org acme cannot be verified: .* cannot be read"):
+        dict(saved_files(registry, Copied()))
+
+
+@pytest.mark.parametrize("name", ["", "acme"])
+def test_a_folder_of_the_registry_that_cannot_be_listed_is_named(
+    registry: Registry, activate: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    activate("acme")
+    folder = registry.root / name
+    refuse_to_list(monkeypatch, folder)
+
+    with pytest.raises(CannotRun, match=rf"{folder} cannot be read \(Permission denied\); .*MODEL_PATH"):
+        dict(saved_files(registry, Copied()))
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
