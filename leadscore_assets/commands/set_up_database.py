@@ -21,7 +21,8 @@ def set_up(settings: Settings) -> str | None:
 
     What is there stays, but functions of the same names are replaced, and tables of an older Dagster are migrated: the
     text that is returned says so, None when they are not. Raises CannotRun before anything is made when the database
-    cannot carry them, or has tables of a newer Dagster; DatabaseUnavailable.
+    cannot carry them, has tables of a newer Dagster, or has older ones while another process holds the control plane;
+    DatabaseUnavailable.
     """
     check_database(settings)
     with connect(settings) as connection:

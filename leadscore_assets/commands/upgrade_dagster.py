@@ -18,7 +18,8 @@ from pathlib import Path
 
 from leadscore.errors import CannotRun
 from leadscore.settings import PROJECT_ROOT, Settings
-from leadscore_assets.source.database import Connection
+from leadscore_assets.source.control_plane import REMEDY, living_holder
+from leadscore_assets.source.database import Connection, explaining
 
 # any number of our own: whoever holds it changes Dagster's tables
 MIGRATION_LOCK = 7_013_002
@@ -32,7 +33,8 @@ PRESENT = "SELECT version_num FROM dagster.alembic_version"
 def upgrade_dagster(settings: Settings, connection: Connection) -> str | None:
     """Migrate Dagster's tables if they are older than the installed Dagster; return what was done, None for nothing.
 
-    No process of Dagster may run. Raises CannotRun when they are newer, or when Dagster cannot migrate them.
+    No process of Dagster may run. Raises CannotRun when they are newer, when another process holds the control plane,
+    under which Dagster runs, or when Dagster cannot migrate them.
     """
     if connection.execute("SELECT to_regclass('dagster.alembic_version')").fetchone() == (None,):
         return None  # Dagster makes its tables as it starts
@@ -43,6 +45,7 @@ def upgrade_dagster(settings: Settings, connection: Connection) -> str | None:
         if present == newest:
             return None
         _check_known(present, known)
+        _check_stopped(connection)
         _migrate(settings)
     names = " and ".join(sorted(present)) or "none"
     return f"Dagster's tables were brought from revision {names} to Dagster {version('dagster')}."
@@ -73,6 +76,17 @@ def _check_known(present: set[str], known: set[str]) -> None:
             f"Dagster's tables have the revision {unknown}, which the installed Dagster {version('dagster')} does not"
             " know, because a newer release made them. Start that release again, or restore the backup that was saved"
             " before the upgrade."
+        )
+
+
+def _check_stopped(connection: Connection) -> None:
+    with explaining("looking for the control plane", REMEDY):
+        holder = living_holder(connection)
+    if holder and not holder.is_this_process:
+        raise CannotRun(
+            f"Dagster's tables must be migrated to Dagster {version('dagster')}, but the control plane still runs:"
+            f" {holder}. Stop it, then start again; if it was killed, wait {holder.left_seconds} s until its lease"
+            " expires."
         )
 
 

@@ -80,6 +80,11 @@ class Holder:
         """The whole seconds until its lease expires, 0 once it has."""
         return max(0, round(LEASE_SECONDS - self.silent_seconds))
 
+    @property
+    def is_this_process(self) -> bool:
+        """Whether this very process holds it."""
+        return (self.host, self.process_id) == (socket.gethostname(), os.getpid())
+
     def __str__(self) -> str:
         since = f"{self.started_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         return f"process {self.process_id} on {self.host}, since {since}, with the registry {self.registry_path}"
@@ -230,13 +235,19 @@ def check_same_registry(settings: Settings, registry: Registry) -> None:
         explaining("looking for the control plane", REMEDY),
         connection.transaction(),
     ):
-        is_made = connection.execute("SELECT to_regclass('leadscore.control_plane')").fetchone() != (None,)
-        holder = _present(connection) if is_made else None
-    if holder and holder.left_seconds and holder.registry_id != registry.registry_id():
+        holder = living_holder(connection)
+    if holder and holder.registry_id != registry.registry_id():
         raise ControlPlaneHeld(
             f"The database {settings.db_name} has a control plane with another registry than"
             f" {registry.root.resolve()}: {holder}. Set MODEL_PATH to that registry, or stop that control plane."
         )
+
+
+def living_holder(connection: Connection) -> Holder | None:
+    """Return the holder of the database's lease; None when there is none, or when its lease has expired."""
+    is_made = connection.execute("SELECT to_regclass('leadscore.control_plane')").fetchone() != (None,)
+    holder = _present(connection) if is_made else None
+    return holder if holder and holder.left_seconds else None
 
 
 def _create_table(connection: Connection) -> None:

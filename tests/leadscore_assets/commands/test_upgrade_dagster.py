@@ -20,6 +20,7 @@ from leadscore.errors import CannotRun
 from leadscore.settings import Settings
 from leadscore_assets.commands import upgrade_dagster
 from leadscore_assets.commands.set_up_database import main, set_up
+from leadscore_assets.source.control_plane import held
 from standalone.state_dir import dagster_home
 
 # a revision after which this column was added
@@ -115,3 +116,35 @@ def test_what_dagster_says_of_a_failure_is_passed_on(database: Settings, instanc
         connection.execute(REFUSE)
     with pytest.raises(CannotRun, match=r"could not migrate its tables: .+ Start the earlier release"):
         set_up(database)
+
+
+def test_while_another_process_holds_the_control_plane_nothing_is_migrated(
+    database: Settings, instance: dg.DagsterInstance
+) -> None:
+    made_older(database)
+    with held(database), psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
+        connection.execute("UPDATE leadscore.control_plane SET process_id = 4711, host = 'elsewhere'")
+        with pytest.raises(CannotRun, match=r"control plane still runs: process 4711 on elsewhere, .*\. Stop it"):
+            set_up(database)
+        assert state(database) == ([(OLDER,)], False)
+        connection.execute("UPDATE leadscore.control_plane SET heartbeat_at = heartbeat_at - interval '31 s'")
+        assert set_up(database) == MIGRATED
+
+
+def test_the_control_plane_itself_migrates_as_it_starts(
+    database: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrated: list[Settings] = []
+    monkeypatch.setattr(upgrade_dagster, "_migrate", migrated.append)
+    made_older(database)
+    with held(database):
+        assert set_up(database) == MIGRATED
+    assert migrated == [database]
+
+
+def test_a_control_plane_that_runs_is_no_obstacle_when_nothing_is_to_be_migrated(
+    database: Settings, instance: dg.DagsterInstance
+) -> None:
+    with held(database), psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
+        connection.execute("UPDATE leadscore.control_plane SET process_id = 4711")
+        assert set_up(database) is None
