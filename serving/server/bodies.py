@@ -29,7 +29,7 @@ MAX_HELD_BYTES = 128_000_000
 # written; more would only evict each other's data from the processor's caches
 LARGE_AT_A_TIME = 2
 # of the threads that process them, so that small requests go first: beside large bodies, the slowest 1 % of the
-# predictions take 1.9 times as long as alone, in place of 2.6 times. A thread that holds Python's lock is not to starve:
+# predictions take 1.9 times as long as alone, in place of 2.6 times. A thread that holds Python's lock must not starve:
 # with 10, beside a busy process in the server's own scheduling group, a batch took 2 s in place of 0.3 s
 LARGE_NICENESS = 5
 # how long a complete body may wait in the queue, and how many bodies may
