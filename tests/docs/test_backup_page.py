@@ -94,7 +94,11 @@ def test_composes_service_reaches_the_registry_and_the_tokens_and_starts_only_wh
 def test_make_passes_the_file_on(name: str) -> None:
     assert [word for words in LINES for word in words if word == name and "make" in words]
     said = subprocess.run(
-        ["make", "--no-print-directory", "-n", name, "FILE=a b"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "-n", name, "FILE=a b"],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     last = shlex.split(said.stdout.splitlines()[-1])
     assert last[1:] == ["-m", "standalone", name, "a b"]
