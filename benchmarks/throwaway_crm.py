@@ -15,6 +15,7 @@ from leadscore.settings import Settings
 from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import extract
+from leadscore_assets.source.outcomes import create_functions
 from leadscore_assets.training.contract_check import check_rows
 from standalone.crm import create_tables, load_folder
 from standalone.orgs import Org
@@ -30,6 +31,7 @@ def simulated_crm(orgs: Sequence[Org], seed: int) -> Iterator[Settings]:
     with throwaway_server() as server:
         settings = new_database(server, "simulated")
         with connect(settings) as connection:
+            create_functions(connection)
             into_database(connection, simulate(orgs, seed=seed, now=SIMULATED_AT))
         yield settings
 
@@ -40,6 +42,7 @@ def loaded_crm(folder: Path) -> Iterator[Settings]:
     with tempfile.TemporaryDirectory() as models, throwaway_server() as server:
         settings = replace(new_database(server, "crm"), model_path=Path(models))
         with connect(settings) as connection:
+            create_functions(connection)
             create_tables(connection)
             load_folder(connection, folder)
         yield settings

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from leadscore.arrays import Flags, Floats
-from leadscore.records import HOLDOUT_SHARE, Window, crm_time
+from leadscore.records import HOLDOUT_SHARE, Window, outcome_parameters
 
 PACE_DAYS = 56
 SHORTEST_PACE_DAYS = 7  # for an org whose first lead came a moment ago
@@ -53,9 +53,7 @@ class OutcomeCounts(msgspec.Struct, frozen=True):
 
 def counts_query(org_id: str, window: Window) -> tuple[str, list[Any]]:
     """Return the query for one org's OutcomeCounts as JSON, and its arguments, as psycopg takes them."""
-    days = (window.training_window_days, window.conversion_window_days)
-    statuses, first_landmark_days = list(window.conversion_statuses), window.landmark_days[0]
-    arguments = [org_id, crm_time(window.as_of), *days, statuses, first_landmark_days, PACE_DAYS]
+    arguments = [org_id, *outcome_parameters(window).values(), PACE_DAYS]
     return f"SELECT leadscore.outcome_counts({', '.join(['%s'] * len(arguments))})", arguments
 
 

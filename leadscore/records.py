@@ -7,6 +7,7 @@ Both structures are stored in every version's manifest, so that a training can b
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -17,18 +18,25 @@ HOLDOUT_SHARE = 0.2  # of all leads, chosen by the hash of their id
 
 
 def crm_time(moment: datetime) -> datetime:
-    """Return `moment` as the CRM's tables write it: UTC, without a zone."""
+    """Return `moment` as our SQL takes it: UTC, without a zone."""
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 class Window(msgspec.Struct, frozen=True):
-    """Which leads are records, what converted means, and at which ages (days since creation) a row is taken."""
+    """Which leads are records, what converted means, and at which ages (days since creation) a row is taken.
+
+    What has a default was a rule of its own in earlier releases, whose manifests lack it.
+    """
 
     as_of: datetime
     training_window_days: int
     conversion_window_days: int
     conversion_statuses: tuple[str, ...]
     landmark_days: tuple[int, ...]
+    lost_statuses: tuple[str, ...] = ("LOST",)
+    conversion_is_final: bool = False
+    crm_time_zone: str = "UTC"
+    open_statuses: tuple[str, ...] = ()
 
     def share_seen_in(self, other: Window) -> float:
         """Return which share of this window's time lies in the window of `other` too: 0 when they do not meet.
@@ -40,11 +48,26 @@ class Window(msgspec.Struct, frozen=True):
         return max(0.0, seen_days / self.training_window_days)
 
 
+def outcome_parameters(window: Window) -> dict[str, Any]:
+    """Return the parameters of `leadscore.lead_outcomes` that a window gives, by name and in their order."""
+    return {
+        "as_of": crm_time(window.as_of),
+        "training_window_days": window.training_window_days,
+        "conversion_window_days": window.conversion_window_days,
+        "conversion_statuses": list(window.conversion_statuses),
+        "lost_statuses": list(window.lost_statuses),
+        "conversion_is_final": window.conversion_is_final,
+        "landmark_days": list(window.landmark_days),
+        "crm_time_zone": window.crm_time_zone,
+    }
+
+
 class RecordCounts(msgspec.Struct, frozen=True):
     """How many records and rows there are, and how many leads or rows were left out, by reason.
 
     `excluded` counts leads without a usable outcome, `set_aside` rows that break the feature contract, and
     `unreadable_orgs`, of the pooled model alone, the orgs whose records could not be read.
+    `unknown_statuses` counts the moves to statuses that no setting names, which leave a lead open.
     `sql_sha256` names the SQL that read them, `fingerprint` the rows themselves.
     """
 
@@ -56,6 +79,7 @@ class RecordCounts(msgspec.Struct, frozen=True):
     set_aside: dict[str, int] = {}
     fingerprint: str = ""
     unreadable_orgs: int = 0
+    unknown_statuses: dict[str, int] = {}
 
     @property
     def base_rate(self) -> float | None:
@@ -78,4 +102,8 @@ def window_from(settings: Settings, as_of: datetime | None = None, training_wind
         conversion_window_days=settings.conversion_window_days,
         conversion_statuses=settings.conversion_statuses,
         landmark_days=settings.landmark_days,
+        lost_statuses=settings.lost_statuses,
+        conversion_is_final=settings.conversion_is_final,
+        crm_time_zone=settings.crm_time_zone,
+        open_statuses=settings.open_statuses,
     )

@@ -118,6 +118,9 @@ LANDMARKS = _list_of(
     lambda days: list(days) == sorted(set(days)) and days[0] >= 0 and days[-1] <= MAX_LANDMARK_DAYS,
 )
 STATUSES = _list_of(str, "one or more statuses separated by commas, such as WON", all)
+TIME_ZONE = _matching(
+    r"UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+)+", "UTC, or a zone of the tz database with its area, such as Europe/Paris"
+)
 HOSTS = _list_of(
     str,
     "host names separated by commas, without ports, such as scores.example,10.0.0.7",
@@ -234,6 +237,20 @@ class Settings:
         90, _whole(1, 730, "days"), "days after its creation within which a lead must convert to count as converted"
     )
     conversion_statuses: tuple[str, ...] = _setting(("WON",), STATUSES, "statuses that count as a conversion")
+    lost_statuses: tuple[str, ...] = _setting(("LOST",), STATUSES, "statuses in which a lead is closed without one")
+    open_statuses: tuple[str, ...] = _setting(
+        ("DRAFT", "NEW", "QUALIFYING", "QUALIFIED", "APPOINTMENT"),
+        STATUSES,
+        "statuses in which a lead is open; any other leaves it open, too, and is counted as unknown",
+    )
+    conversion_is_final: bool = _setting(
+        False,
+        FLAG,
+        "true: the first conversion counts, whatever follows; false: what holds when the conversion window ends counts",
+    )
+    crm_time_zone: str = _setting(
+        "UTC", TIME_ZONE, "zone in which the CRM writes its times; columns with a zone of their own need none"
+    )
     landmark_days: tuple[int, ...] = _setting(
         (0, 1, 3, 7, 14, 30, 60),
         LANDMARKS,
@@ -379,10 +396,24 @@ def _fault(setting: Field[Any], text: str) -> str:
 
 
 def _faults_between(settings: Settings) -> list[str]:
-    if settings.landmark_days[-1] >= settings.conversion_window_days:
-        return [
-            f"LANDMARK_DAYS ends at {settings.landmark_days[-1]}, but a lead's outcome is known after"
-            f" CONVERSION_WINDOW_DAYS ({settings.conversion_window_days}). Remove the later landmarks, or raise"
-            " CONVERSION_WINDOW_DAYS."
-        ]
-    return []
+    return [*_landmark_faults(settings), *_status_faults(settings)]
+
+
+def _landmark_faults(settings: Settings) -> list[str]:
+    if settings.landmark_days[-1] < settings.conversion_window_days:
+        return []
+    return [
+        f"LANDMARK_DAYS ends at {settings.landmark_days[-1]}, but a lead's outcome is known after"
+        f" CONVERSION_WINDOW_DAYS ({settings.conversion_window_days}). Remove the later landmarks, or raise"
+        " CONVERSION_WINDOW_DAYS."
+    ]
+
+
+def _status_faults(settings: Settings) -> list[str]:
+    both = [status for status in settings.conversion_statuses if status in settings.lost_statuses]
+    if not both:
+        return []
+    return [
+        f"CONVERSION_STATUSES and LOST_STATUSES both have {', '.join(both)}. A status either is a conversion or closes"
+        " a lead without one; remove it from one of them."
+    ]

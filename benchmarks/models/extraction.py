@@ -16,6 +16,7 @@ from leadscore.records import window_from
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import extract
+from leadscore_assets.source.outcomes import create_functions
 from standalone.orgs import Org
 from standalone.postgres import EmbeddedPostgres
 from standalone.simulator import into_database, simulate
@@ -43,6 +44,7 @@ def _measure(server: EmbeddedPostgres, leads: int, seconds_before: float | None)
     org = Org("large", leads=leads, messages_per_lead=MESSAGES_PER_LEAD, history_days=Settings().training_window_days)
     started = time.perf_counter()
     with connect(settings) as connection:
+        create_functions(connection)
         loaded = into_database(connection, simulate([org], seed=1, now=SIMULATED_AT))
     load_seconds = time.perf_counter() - started
     window = window_from(settings, as_of=SIMULATED_AT)

@@ -25,6 +25,8 @@ MISSING_RIGHT = (
     " `GRANT SELECT ON ALL TABLES IN SCHEMA … TO …`) and own the schema leadscore and everything in it."
 )
 
+NOT_SET_UP = "Run `python -m leadscore_assets.commands.set_up_database`, which creates our functions, then try again."
+
 
 class Connection(psycopg.Connection[tuple[object, ...]]):
     """A connection in autocommit mode, each of whose transactions sets for itself what it needs."""
@@ -95,8 +97,14 @@ def explaining(what: str, remedy: str) -> Iterator[None]:
         raise DatabaseUnavailable(f"PostgreSQL failed while {what}: {first_line(error)}. Try again.") from None
     except psycopg.Error as error:
         raise SourceMismatch(
-            f"PostgreSQL refused the query while {what}: {first_line(error)}. {_remedy_of_rights(error) or remedy}"
+            f"PostgreSQL refused the query while {what}: {first_line(error)}."
+            f" {_remedy_of_rights(error) or _remedy_of_set_up(error) or remedy}"
         ) from None
+
+
+def _remedy_of_set_up(error: psycopg.Error) -> str | None:
+    lacks_something = isinstance(error, (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName))
+    return NOT_SET_UP if lacks_something and "leadscore" in str(error.diag.message_primary) else None
 
 
 def _remedy_of_rights(error: psycopg.Error) -> str | None:

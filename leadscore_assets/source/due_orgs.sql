@@ -5,14 +5,17 @@ SELECT
     outcome.org_id,
     count(*) AS records,
     count(*) FILTER (WHERE trained.as_of IS NULL OR outcome.known_at > trained.as_of) AS new_outcomes
-FROM leadscore.known_outcomes(
+FROM leadscore.lead_outcomes(
     %(as_of)s,
     %(training_window_days)s,
     %(conversion_window_days)s,
     %(conversion_statuses)s,
-    (%(landmark_days)s)[1]
+    %(lost_statuses)s,
+    %(conversion_is_final)s,
+    %(landmark_days)s,
+    %(crm_time_zone)s
 ) AS outcome
 LEFT JOIN unnest(%(trained_orgs)s::text[], %(trained_as_of)s::timestamp[]) AS trained (org_id, as_of)
     ON trained.org_id = outcome.org_id
-WHERE outcome.known_at <= %(as_of)s
+WHERE outcome.excluded_because IS NULL
 GROUP BY outcome.org_id

@@ -16,32 +16,33 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psycopg
 
 from leadscore.errors import SourceMismatch
 from leadscore.features import CONTRACT, Contract
-from leadscore.records import RecordCounts, Window, crm_time
+from leadscore.records import RecordCounts, Window, outcome_parameters
 from leadscore.settings import Settings
 from leadscore_assets.dataset import ConversionRecords, count_leads
+from leadscore_assets.source.crm_columns import COLUMNS, check_columns, check_time_zone
 from leadscore_assets.source.database import Connection, connect, explaining
+from leadscore_assets.source.outcomes import FUNCTIONS_SQL
+from leadscore_assets.source.returned_columns import KEY_COLUMNS, SQL_REMEDY, cast_query
 
 RECORDS_SQL = Path(__file__).with_name("conversion_records.sql")
-SQL_REMEDY = "Correct the SQL file, or unset RECORDS_SQL to use Leadscore's own."
 
 # An org that was loaded a moment ago has no statistics yet. Planned as if it were tiny, the joins would compare every
 # row with every other: minutes in place of a second. Hash and merge joins grow with the rows, whatever was believed.
 PLANNER = {"enable_nestloop": "off", "jit": "off", "work_mem": "'64MB'"}
 
-TEXT = ("text", "character varying")
-WHOLE = ("smallint", "integer", "bigint")
-NUMBER = ("double precision", "real", "numeric", *WHOLE)
-KEY_COLUMNS = {
-    "lead_id": TEXT,
-    "excluded_because": TEXT,
-    "created_on": ("date",),
-    "landmark_days": WHOLE,
-    "converted": WHOLE,
-}
+MOST_UNKNOWN_STATUSES = 20
+UNKNOWN_STATUSES = f"""
+SELECT to_status::text, count(*)
+FROM dossier_status_history
+WHERE org_id = %(org_id)s AND to_status::text <> ALL (%(known_statuses)s)
+    AND leadscore.crm_moment(transitioned_at, %(crm_time_zone)s) <= %(as_of)s
+    AND leadscore.crm_moment(transitioned_at, %(crm_time_zone)s)
+        > %(as_of)s - %(training_window_days)s * interval '1 day'
+GROUP BY to_status::text ORDER BY count(*) DESC, to_status::text LIMIT {MOST_UNKNOWN_STATUSES}
+"""  # noqa: S608 (a constant)
 
 
 @dataclass(frozen=True)
@@ -54,34 +55,53 @@ class RecordsReader:
     contract: Contract = CONTRACT
 
     def check(self) -> None:
-        """Raise SourceMismatch when the SQL cannot be read, or does not return the contract's columns."""
-        with self._reading(), self.connection.transaction():
-            _check_columns(_columns(self.connection, self._query, self._parameters("")), self.contract, self.path)
+        """Raise SourceMismatch when the SQL cannot be read, or does not return the contract's columns.
+
+        Also raises InvalidSettings for a time zone that PostgreSQL does not know.
+        """
+        if self._follows_our_rule:
+            check_time_zone(self.connection, self.window.crm_time_zone)
+            check_columns(self.connection, tuple(COLUMNS))
+        with self._reading():
+            self._statement  # noqa: B018 (it is checked as it is made)
 
     def read(self, org_id: str) -> ConversionRecords:
         """Return the org's records, as one consistent moment of the database shows them.
 
         Raises SourceMismatch when the SQL returns invalid rows, DatabaseUnavailable.
         """
+        parameters = self._parameters(org_id)
         with self._reading(), consistent_reading(self.connection):
-            table = _read_table(self.connection, self._query, self._parameters(org_id), self.contract)
-        return _records(table, self.window, self.contract, self.path, self.sql_sha256)
+            table = _read_table(self.connection, self._statement, parameters, self.contract)
+            unknown = self.connection.execute(UNKNOWN_STATUSES, parameters) if self._follows_our_rule else ()
+            unknown_statuses = {str(status): int(str(moves)) for status, moves in unknown}
+        return _records(table, self, unknown_statuses)
 
     @property
     def sql_sha256(self) -> str:
-        """The SHA-256 of the SQL file."""
+        """The SHA-256 of the SQL file and of our functions, which it may call."""
         return self._sql[1]
 
     @property
-    def _query(self) -> str:
-        return self._sql[0]
+    def _follows_our_rule(self) -> bool:
+        """Whether the SQL reads the CRM's own tables: ours does, and copies of it."""
+        return "leadscore.lead_outcomes" in self._sql[0]
+
+    @cached_property
+    def _statement(self) -> str:
+        """The SQL with its columns cast to their types. It is described without an org: no id suits every type."""
+        with self.connection.transaction():
+            parameters = self._parameters(None)
+            return cast_query(self.connection, self._sql[0], parameters, self.contract, self.path)
 
     @cached_property
     def _sql(self) -> tuple[str, str]:
         return _read_sql(self.path)
 
-    def _parameters(self, org_id: str) -> dict[str, Any]:
-        return query_parameters(self.window) | {"org_id": org_id}
+    def _parameters(self, org_id: str | None) -> dict[str, Any]:
+        statuses = (self.window.conversion_statuses, self.window.lost_statuses, self.window.open_statuses)
+        known_statuses = [status for group in statuses for status in group]
+        return outcome_parameters(self.window) | {"org_id": org_id, "known_statuses": known_statuses}
 
     def _reading(self) -> AbstractContextManager[None]:
         return explaining(f"reading the records by {self.path.name}", SQL_REMEDY)
@@ -118,52 +138,16 @@ def check_sql(settings: Settings) -> None:
     _read_sql(records_sql(settings))
 
 
-def query_parameters(window: Window) -> dict[str, Any]:
-    """Return the parameters of the SQL files that a window gives."""
-    return {
-        "as_of": crm_time(window.as_of),
-        "training_window_days": window.training_window_days,
-        "conversion_window_days": window.conversion_window_days,
-        "conversion_statuses": list(window.conversion_statuses),
-        "landmark_days": list(window.landmark_days),
-    }
-
-
 def _read_sql(path: Path) -> tuple[str, str]:
-    """Return the query in the file, without its closing semicolon, and the SHA-256 of the file."""
+    """Return the query in the file, without its closing semicolon, and the SHA-256 of the file and our functions."""
     try:
         content = path.read_bytes()
-        return content.decode().rstrip().rstrip(";"), hashlib.sha256(content).hexdigest()
+        sha256 = hashlib.sha256(content + FUNCTIONS_SQL.read_bytes()).hexdigest()
+        return content.decode().rstrip().rstrip(";"), sha256
     except (OSError, UnicodeDecodeError) as error:
         raise SourceMismatch(
             f"{path} cannot be read as UTF-8 text: {error}. Correct RECORDS_SQL, or unset it."
         ) from error
-
-
-def _columns(connection: Connection, query: str, parameters: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the name and the type of each column that the query returns, without running it."""
-    cursor = connection.execute(f"SELECT * FROM (\n{query}\n) AS records LIMIT 0", parameters)  # noqa: S608  # the query is a file that the operator chose
-    columns = cursor.description or []
-    known_types = psycopg.adapters.types
-    return [
-        (column.name, known.regtype if (known := known_types.get(column.type_code)) else column.type_display)
-        for column in columns
-    ]
-
-
-def _check_columns(columns: list[tuple[str, str]], contract: Contract, path: Path) -> None:
-    """Raise SourceMismatch that names every column that is missing, given twice or of a wrong type."""
-    expected = KEY_COLUMNS | dict.fromkeys(contract.names, NUMBER)
-    types, times = dict(columns), Counter(name for name, _ in columns)
-    faults = [f"{name} is missing (expected {kinds[0]})" for name, kinds in expected.items() if name not in types]
-    faults += [
-        f"{name} is {types[name]} (expected {kinds[0]})"
-        for name, kinds in expected.items()
-        if name in types and types[name] not in kinds
-    ]
-    faults += [f"{name} is returned {times[name]} times" for name in expected if times[name] > 1]
-    if faults:
-        raise SourceMismatch(f"{path.name} does not return the expected columns: {'; '.join(faults)}. {SQL_REMEDY}")
 
 
 def _read_table(connection: Connection, query: str, parameters: dict[str, Any], contract: Contract) -> pd.DataFrame:
@@ -175,7 +159,7 @@ def _read_table(connection: Connection, query: str, parameters: dict[str, Any], 
             content.write(block)
     content.seek(0)
     types = {"lead_id": "str", "excluded_because": "category", "created_on": "str"}
-    types |= {"landmark_days": "Int64", "converted": "Int64"}
+    types |= {"landmark_days": "float64", "converted": "float64"}
     return pd.read_csv(
         content,
         usecols=[*KEY_COLUMNS, *contract.names],
@@ -186,12 +170,12 @@ def _read_table(connection: Connection, query: str, parameters: dict[str, Any], 
     )
 
 
-def _records(table: pd.DataFrame, window: Window, contract: Contract, path: Path, sql_sha256: str) -> ConversionRecords:
+def _records(table: pd.DataFrame, reader: RecordsReader, unknown_statuses: dict[str, int]) -> ConversionRecords:
     is_excluded = table["excluded_because"].notna()
-    kept = table.loc[~is_excluded, [*ConversionRecords.KEYS, *contract.names]]
-    faults = [*_row_faults(kept, window)]
+    kept = table.loc[~is_excluded, [*ConversionRecords.KEYS, *reader.contract.names]]
+    faults = [*_row_faults(kept, reader.window)]
     if faults:
-        raise SourceMismatch(f"{path.name} returns invalid rows: {'; '.join(faults)}. {SQL_REMEDY}")
+        raise SourceMismatch(f"{reader.path.name} returns invalid rows: {'; '.join(faults)}. {SQL_REMEDY}")
     rows = kept.astype({"landmark_days": "int64", "converted": "int64"}).reset_index(drop=True)
     leads, converted_leads = count_leads(rows)
     reasons = Counter(table.loc[is_excluded, "excluded_because"])
@@ -200,9 +184,10 @@ def _records(table: pd.DataFrame, window: Window, contract: Contract, path: Path
         converted_records=converted_leads,
         rows=len(rows),
         excluded=dict(sorted(reasons.items())),
-        sql_sha256=sql_sha256,
+        sql_sha256=reader.sql_sha256,
+        unknown_statuses=unknown_statuses,
     )
-    return ConversionRecords(rows, counts, window)
+    return ConversionRecords(rows, counts, reader.window)
 
 
 def _row_faults(kept: pd.DataFrame, window: Window) -> Iterator[str]:

@@ -7,21 +7,18 @@ import math
 import msgspec
 
 from leadscore.features import CONTRACT
-from leadscore.records import Window, window_from
+from leadscore.records import Window, outcome_parameters, window_from
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect, explaining
-from leadscore_assets.source.extraction import consistent_reading, extract, query_parameters
-from leadscore_assets.source.outcomes import REMEDY
+from leadscore_assets.source.extraction import consistent_reading, extract
+from leadscore_assets.source.outcomes import LEAD_OUTCOMES, REMEDY
 
-# Which statuses close a lead, `known_outcomes` decides. Under a conversion window as long as the training window, the
-# outcome of a lead is known by `as_of` only when the lead has closed.
-OPEN_LEADS = """
+OPEN_LEADS = f"""
     SELECT lead_id
-    FROM leadscore.known_outcomes(
-        %(as_of)s, %(training_window_days)s, %(training_window_days)s, %(conversion_statuses)s, (%(landmark_days)s)[1]
-    )
-    WHERE org_id = %(org_id)s AND known_at > %(as_of)s
-"""
+    FROM {LEAD_OUTCOMES}
+    WHERE org_id = %(org_id)s AND open_during @> %(as_of)s::timestamp
+        AND (excluded_because = 'outcome_time_unknown') IS NOT TRUE
+"""  # noqa: S608 (a constant)
 
 Features = dict[str, float | None]
 
@@ -44,7 +41,7 @@ def open_leads(settings: Settings, org_id: str, limit: int) -> dict[str, Feature
 
 
 def _open_lead_ids(settings: Settings, org_id: str, window: Window) -> list[str]:
-    parameters = query_parameters(window) | {"org_id": org_id}
+    parameters = outcome_parameters(window) | {"org_id": org_id}
     with (
         connect(settings, read_only=True) as connection,
         explaining("listing the open leads", REMEDY),

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from leadscore.records import Window, crm_time
+from leadscore.records import Window, crm_time, outcome_parameters
 from leadscore_assets.source.database import Connection, explaining
-from leadscore_assets.source.extraction import query_parameters
 from leadscore_assets.source.outcomes import REMEDY
 
 DUE_ORGS_SQL = Path(__file__).with_name("due_orgs.sql")
@@ -58,7 +57,7 @@ def training_needs(
     `trained_as_of` gives the `as_of` of each org's last training; an org that is not in it was never trained.
     Raises SourceMismatch, DatabaseUnavailable.
     """
-    parameters = query_parameters(window) | {
+    parameters = outcome_parameters(window) | {
         "trained_orgs": list(trained_as_of),
         "trained_as_of": [crm_time(moment) for moment in trained_as_of.values()],
     }

@@ -1,64 +1,218 @@
--- Our functions over the CRM's leads: which of them are records, and how many of an org's are there or on their way.
+-- Our functions over the CRM's leads: when each was open, what became of it, and how many outcomes an org has.
 --
--- What a record is, is decided in conversion_records.sql; the same rules stand here, without the features. Other
--- processes call these functions by name. So a release that changes a function's columns or meaning gives it another
--- name: the release before can then go on with its own.
+-- The server, the schedule and the training call them by name. So a release that changes a function's columns or
+-- meaning gives it another name or other parameters: the release before can then go on with its own.
+--
+-- Inside, every time is UTC without a zone. They read columns of any type that PostgreSQL can cast: uuid, enum, citext.
 
--- One line per lead, created in the window that ends at `as_of`, that is or will be a record. `known_at` is when its
--- outcome became known; that of an open lead is known at the latest then, and lies after `as_of`.
+-- The moment that the CRM wrote: the only place that knows its time zone, and which times are possible. A time before
+-- 1990 or more than a day ahead of the present is none: infinity, year 1, zero of some clock, a slip of the keyboard.
+-- There is one function per type of column, because `AT TIME ZONE` does opposite things to the two kinds of timestamp.
+CREATE OR REPLACE FUNCTION leadscore.crm_moment(written timestamp, time_zone text)
+RETURNS timestamp
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+SELECT CASE
+    WHEN written < timestamp '1990-01-01' OR written > (now() AT TIME ZONE 'UTC') + interval '1 day' THEN NULL
+    WHEN time_zone = 'UTC' THEN written
+    ELSE written AT TIME ZONE time_zone AT TIME ZONE 'UTC'
+END
+$$;
+
+CREATE OR REPLACE FUNCTION leadscore.crm_moment(written timestamptz, time_zone text)
+RETURNS timestamp
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+SELECT CASE
+    WHEN written < timestamptz '1990-01-01 00:00+00' OR written > now() + interval '1 day' THEN NULL
+    ELSE written AT TIME ZONE 'UTC'
+END
+$$;
+
+CREATE OR REPLACE FUNCTION leadscore.crm_moment(written date, time_zone text)
+RETURNS timestamp
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+SELECT leadscore.crm_moment(CASE WHEN isfinite(written) THEN written::timestamp END, time_zone)
+$$;
+
+-- One line per org and day (UTC) on which leads were created by `as_of`. `begins_history` tells the days that an org's
+-- history can begin with: those that another lead followed in less than 30 days. A single lead of long before, such as
+-- a test or a slip, so does not set the history's length; nor does anything of more than 395 days before, see the callers.
+CREATE OR REPLACE FUNCTION leadscore.creation_days(as_of timestamp, crm_time_zone text)
+RETURNS TABLE (
+    org_id text,
+    day date,
+    new_leads bigint,
+    begins_history boolean
+)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+SELECT
+    org_id::text,
+    day,
+    new_leads,
+    new_leads > 1 OR coalesce(lead(day) OVER (PARTITION BY org_id ORDER BY day) - day < 30, false)
+FROM (
+    SELECT org_id, created_at::date AS day, count(*) AS new_leads
+    FROM (
+        SELECT org_id, leadscore.crm_moment(created_at, creation_days.crm_time_zone) AS created_at
+        FROM dossier
+    ) AS lead
+    WHERE created_at <= creation_days.as_of
+    GROUP BY org_id, created_at::date
+) AS org_day
+$$;
+
+-- One line per lead of the training window that ends at `as_of`: the one statement of what a record is.
+--
+-- A lead is open from its creation on, but not from a move to a conversion status or a lost one until its next move.
+-- Its outcome is what holds when the conversion window ends, or at `as_of` while that is still to come.
+--   open_during        the intervals in which the lead is open
+--   open_landmark_days the ages at which it was open, and so could be scored: a row each
+--   known_at           when the outcome came about; for a lead without one yet, when it is known at the latest
+--   excluded_because   why the lead is no record; null when it is one
+-- A lead without a possible creation time is in every window, so that it is counted.
+--
+-- The present status proves nothing as of an earlier time. It only tells that a closing was never written, or at an
+-- impossible time: then the lead is closed, but no move says so.
 --
 -- It is one query without options, so that PostgreSQL plans it as a part of whatever query calls it: a condition on
 -- org_id uses the index, and a column that nobody asks for is never computed.
-CREATE OR REPLACE FUNCTION leadscore.known_outcomes(
+CREATE OR REPLACE FUNCTION leadscore.lead_outcomes(
     as_of timestamp,
     training_window_days integer,
     conversion_window_days integer,
     conversion_statuses text[],
-    first_landmark_days integer
+    lost_statuses text[],
+    conversion_is_final boolean,
+    landmark_days integer[],
+    crm_time_zone text
 )
 RETURNS TABLE (
     org_id text,
     lead_id text,
     created_at timestamp,
-    known_at timestamp,
+    open_during tsmultirange,
+    open_landmark_days integer[],
     is_converted boolean,
+    known_at timestamp,
+    excluded_because text,
     is_held_out boolean
 )
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-SELECT
-    lead.org_id::text,
-    lead.id::text,
-    lead.created_at::timestamp,
-    least(lead.closed_at, lead.created_at + known_outcomes.conversion_window_days * interval '1 day')::timestamp,
-    coalesce(
-        lead.converted_at <= lead.created_at + known_outcomes.conversion_window_days * interval '1 day', false
-    ),
-    -- a fifth of all ids by their hash, as the training splits them: 2^64 / 5 as bytes
-    sha256(convert_to(lead.id::text, 'UTF8')) < '\x3333333333333400'::bytea
-FROM (
+WITH
+
+lead AS (
     SELECT
-        dossier.id,
         dossier.org_id,
-        dossier.created_at,
-        dossier.status,
-        min(closing.transitioned_at) FILTER (WHERE closing.transitioned_at <= known_outcomes.as_of) AS closed_at,
-        min(closing.transitioned_at) FILTER (
-            WHERE closing.transitioned_at <= known_outcomes.as_of
-                AND closing.to_status = ANY (known_outcomes.conversion_statuses)
-        ) AS converted_at,
-        count(closing.transitioned_at) > 0 AS has_closing_history
+        dossier.id,
+        CASE
+            WHEN dossier.status::text = ANY (lead_outcomes.conversion_statuses) THEN true
+            WHEN dossier.status::text = ANY (lead_outcomes.lost_statuses) THEN false
+        END AS present_outcome,
+        leadscore.crm_moment(dossier.created_at, lead_outcomes.crm_time_zone) AS created_at
     FROM dossier
-    LEFT JOIN dossier_status_history AS closing
-        ON closing.org_id = dossier.org_id
-        AND closing.dossier_id = dossier.id
-        AND closing.to_status = ANY (known_outcomes.conversion_statuses || ARRAY['WON', 'LOST'])
-    WHERE dossier.created_at > known_outcomes.as_of - known_outcomes.training_window_days * interval '1 day'
-        AND dossier.created_at <= known_outcomes.as_of
-    GROUP BY dossier.id, dossier.org_id, dossier.created_at, dossier.status
-) AS lead
-WHERE (lead.has_closing_history OR lead.status <> ALL (known_outcomes.conversion_statuses || ARRAY['WON', 'LOST']))
-    AND (lead.closed_at > lead.created_at + known_outcomes.first_landmark_days * interval '1 day') IS NOT FALSE
+),
+
+-- Each move with the time of the next. Its outcome is true (converted), false (lost) or null (open). What happened
+-- before a lead's creation, such as to a duplicate that was merged into it, does not close it.
+move AS (
+    SELECT
+        lead.org_id,
+        lead.id,
+        lead.created_at,
+        lead.present_outcome,
+        lead.created_at + lead_outcomes.conversion_window_days * interval '1 day' AS window_end,
+        move.moved_at,
+        move.outcome,
+        CASE
+            WHEN move.outcome AND lead_outcomes.conversion_is_final THEN NULL
+            ELSE lead(move.moved_at) OVER life
+        END AS next_moved_at,
+        move.outcome IS DISTINCT FROM lag(move.outcome) OVER life AS is_change,
+        lead_outcomes.conversion_is_final AND bool_or(move.outcome) OVER (
+            life ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS is_after_conversion
+    FROM lead
+    LEFT JOIN (
+        SELECT
+            org_id,
+            dossier_id,
+            id,
+            leadscore.crm_moment(transitioned_at, lead_outcomes.crm_time_zone) AS moved_at,
+            CASE
+                WHEN to_status::text = ANY (lead_outcomes.conversion_statuses) THEN true
+                WHEN to_status::text = ANY (lead_outcomes.lost_statuses) THEN false
+            END AS outcome
+        FROM dossier_status_history
+    ) AS move ON move.org_id = lead.org_id AND move.dossier_id = lead.id AND move.moved_at >= lead.created_at
+    WHERE lead.created_at IS NULL
+        OR (
+            lead.created_at > lead_outcomes.as_of - lead_outcomes.training_window_days * interval '1 day'
+            AND lead.created_at <= lead_outcomes.as_of
+        )
+    WINDOW life AS (PARTITION BY lead.org_id, lead.id ORDER BY move.moved_at, move.id)
+),
+
+life AS (
+    SELECT
+        org_id,
+        id,
+        created_at,
+        present_outcome,
+        window_end,
+        tsmultirange(tsrange(created_at, NULL)) - coalesce(
+            range_agg(tsrange(moved_at, next_moved_at)) FILTER (WHERE outcome IS NOT NULL), '{}'
+        ) AS open_during,
+        bool_or(outcome) FILTER (
+            WHERE moved_at <= least(window_end, lead_outcomes.as_of)
+                AND (next_moved_at > least(window_end, lead_outcomes.as_of)) IS NOT FALSE
+        ) AS outcome,
+        max(moved_at) FILTER (WHERE is_change AND moved_at <= least(window_end, lead_outcomes.as_of)) AS changed_at,
+        bool_or(outcome) FILTER (WHERE next_moved_at IS NULL) AS last_outcome
+    FROM move
+    WHERE is_after_conversion IS NOT TRUE
+    GROUP BY org_id, id, created_at, present_outcome, window_end
+),
+
+record AS (
+    SELECT life.*, landmark.open_landmark_days
+    FROM life
+    CROSS JOIN LATERAL (
+        SELECT coalesce(array_agg(days), '{}') AS open_landmark_days
+        FROM unnest(lead_outcomes.landmark_days) AS days
+        WHERE life.created_at + days * interval '1 day' <= lead_outcomes.as_of
+            AND life.open_during @> life.created_at + days * interval '1 day'
+    ) AS landmark
+)
+
+SELECT
+    org_id::text,
+    id::text,
+    created_at,
+    open_during,
+    open_landmark_days,
+    coalesce(outcome, false),
+    CASE WHEN outcome IS NULL THEN window_end ELSE changed_at END,
+    CASE
+        WHEN created_at IS NULL
+            THEN 'creation_time_unknown'
+        WHEN present_outcome IS NOT NULL
+            AND last_outcome IS DISTINCT FROM present_outcome
+            AND NOT (lead_outcomes.conversion_is_final AND last_outcome IS TRUE)
+            THEN 'outcome_time_unknown'
+        WHEN NOT open_during && tsrange(created_at, least(window_end, lead_outcomes.as_of), '[]')
+            THEN 'closed_at_creation'
+        WHEN outcome IS NULL AND window_end > lead_outcomes.as_of
+            THEN 'still_open'
+        WHEN open_landmark_days = '{}'
+            THEN 'open_at_no_landmark'
+    END,
+    -- a fifth of all ids by their hash, as the training splits them: 2^64 / 5 as bytes
+    sha256(convert_to(id::text, 'UTF8')) < '\x3333333333333400'::bytea
+FROM record
 $$;
 
 -- One org's leads in numbers, as the JSON document that `OutcomeCounts` in leadscore/outcome_forecast.py describes: its
@@ -73,7 +227,10 @@ CREATE OR REPLACE FUNCTION leadscore.outcome_counts(
     training_window_days integer,
     conversion_window_days integer,
     conversion_statuses text[],
-    first_landmark_days integer,
+    lost_statuses text[],
+    conversion_is_final boolean,
+    landmark_days integer[],
+    crm_time_zone text,
     pace_days integer
 )
 RETURNS text
@@ -90,16 +247,21 @@ lead AS (
         outcome.known_at,
         outcome.created_at + outcome_counts.training_window_days * interval '1 day' AS leaves_at,
         outcome.is_converted,
-        outcome.is_held_out
-    FROM leadscore.known_outcomes(
+        outcome.is_held_out,
+        outcome.excluded_because IS NULL AS is_record
+    FROM leadscore.lead_outcomes(
         outcome_counts.as_of,
         -- far enough back for every outcome of the last weeks, those of leads that are out of the window too
         greatest(outcome_counts.training_window_days, outcome_counts.conversion_window_days) + outcome_counts.pace_days,
         outcome_counts.conversion_window_days,
         outcome_counts.conversion_statuses,
-        outcome_counts.first_landmark_days
+        outcome_counts.lost_statuses,
+        outcome_counts.conversion_is_final,
+        outcome_counts.landmark_days,
+        outcome_counts.crm_time_zone
     ) AS outcome
     WHERE outcome.org_id = outcome_counts.org_id
+        AND (outcome.excluded_because IS NULL OR outcome.excluded_because = 'still_open')
 ),
 
 fact AS (
@@ -109,16 +271,15 @@ fact AS (
         is_converted,
         is_held_out
     FROM lead
-    WHERE known_at <= outcome_counts.as_of AND leaves_at > outcome_counts.as_of
+    WHERE is_record AND leaves_at > outcome_counts.as_of
     UNION ALL
     SELECT 'arrival', known_at::date - created_at::date, is_converted, is_held_out
     FROM lead
-    WHERE known_at <= outcome_counts.as_of
-        AND known_at > outcome_counts.as_of - outcome_counts.pace_days * interval '1 day'
+    WHERE is_record AND known_at > outcome_counts.as_of - outcome_counts.pace_days * interval '1 day'
     UNION ALL
     SELECT 'open', greatest(1, known_at::date - outcome_counts.as_of::date), is_converted, is_held_out
     FROM lead
-    WHERE known_at > outcome_counts.as_of
+    WHERE NOT is_record
 ),
 
 counted AS (
@@ -129,9 +290,13 @@ counted AS (
 
 SELECT json_build_object(
     'age_days', (
-        SELECT outcome_counts.as_of::date - min(dossier.created_at)::date
-        FROM dossier
-        WHERE dossier.org_id = outcome_counts.org_id AND dossier.created_at <= outcome_counts.as_of
+        SELECT outcome_counts.as_of::date - coalesce(
+            min(day) FILTER (WHERE begins_history AND day >= outcome_counts.as_of::date - 395),
+            min(day) FILTER (WHERE day >= outcome_counts.as_of::date - 395),
+            max(day)
+        )
+        FROM leadscore.creation_days(outcome_counts.as_of, outcome_counts.crm_time_zone) AS creation
+        WHERE creation.org_id = outcome_counts.org_id
     ),
     'records', coalesce(json_agg(counted) FILTER (WHERE counted.kind = 'record'), '[]'),
     'arrivals', coalesce(json_agg(counted) FILTER (WHERE counted.kind = 'arrival'), '[]'),

@@ -15,7 +15,8 @@ from leadscore.records import RecordCounts, Window
 from leadscore.settings import Settings
 from leadscore_assets.dataset import KEY_TYPES, ORG_COLUMN, ConversionRecords
 from leadscore_assets.source.database import connect
-from leadscore_assets.source.extraction import SQL_REMEDY, RecordsReader, records_sql
+from leadscore_assets.source.extraction import RecordsReader, records_sql
+from leadscore_assets.source.returned_columns import SQL_REMEDY
 
 ORGS_BETWEEN_LOG_LINES = 100
 

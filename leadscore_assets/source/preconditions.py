@@ -30,13 +30,13 @@ SELECT quote_ident(current_user), quote_ident(current_database()),
     )
 """
 OBJECTS_OF_OTHERS = """
-SELECT format('TABLE %%I.%%I', nspname, relname)
+SELECT format('TABLE %%I.%%I', nspname, relname) AS object, 1 AS place
 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE nspname = ANY (%(schemas)s) AND relkind IN ('r', 'p') AND NOT pg_has_role(relowner, 'USAGE')
 UNION ALL
-SELECT 'FUNCTION ' || oid::regprocedure::text
+SELECT 'FUNCTION ' || oid::regprocedure::text, 2
 FROM pg_proc WHERE pronamespace = to_regnamespace('leadscore') AND NOT pg_has_role(proowner, 'USAGE')
-ORDER BY 1
+ORDER BY place, object
 """
 
 
@@ -77,7 +77,7 @@ def _check_rights(connection: Connection) -> None:
     if _names(foreign):
         commands = ", ".join(f"`ALTER SCHEMA {schema} OWNER TO {role}`" for schema in _names(foreign))
         raise CannotRun(f"The role {role} does not own {' and '.join(_names(foreign))}. Change the owner: {commands}.")
-    objects = [str(name) for (name,) in connection.execute(OBJECTS_OF_OTHERS, parameters)]
+    objects = [str(name) for name, _ in connection.execute(OBJECTS_OF_OTHERS, parameters)]
     if objects:
         commands = ", ".join(f"`ALTER {name} OWNER TO {role}`" for name in objects[:SHOWN_OBJECTS])
         more = f" and {len(objects) - SHOWN_OBJECTS} more" if len(objects) > SHOWN_OBJECTS else ""

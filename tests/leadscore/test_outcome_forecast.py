@@ -20,7 +20,8 @@ def test_the_databases_time_is_utc_without_a_zone() -> None:
     elsewhere = AS_OF.astimezone(tz=datetime.strptime("+0500", "%z").tzinfo)
     query, arguments = counts_query("acme", Window(elsewhere, 183, 90, ("WON", "SOLD"), (7, 14)))
     assert query.count("%s") == len(arguments)
-    assert arguments == ["acme", datetime(2026, 6, 1), 183, 90, ["WON", "SOLD"], 7, PACE_DAYS]
+    rules = [["WON", "SOLD"], ["LOST"], False, [7, 14], "UTC"]
+    assert arguments == ["acme", datetime(2026, 6, 1), 183, 90, *rules, PACE_DAYS]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ FIXED_BY_DESIGN = {
     "training_window_days": 183,
     "conversion_window_days": 90,
     "conversion_statuses": ("WON",),
+    "lost_statuses": ("LOST",),
+    "conversion_is_final": False,
+    "crm_time_zone": "UTC",
     "landmark_days": (0, 1, 3, 7, 14, 30, 60),
     "min_records": 100,
     "retrain_schedule": "0 2 1 * *",
@@ -58,6 +61,12 @@ BAD_VALUES = [
     ("LANDMARK_DAYS", "0,366", "whole days from 0 to 365, increasing"),
     ("LANDMARK_DAYS", "0,,3", "whole days from 0 to 365, increasing"),
     ("CONVERSION_STATUSES", "WON,", "one or more statuses"),
+    ("LOST_STATUSES", ",", "one or more statuses"),
+    ("CONVERSION_IS_FINAL", "yes", "true or false"),
+    # an abbreviation hides whether it has a summer time, and PostgreSQL reads the sign of UTC+2 the other way round
+    ("CRM_TIME_ZONE", "CET", "UTC, or a zone of the tz database with its area, such as Europe/Paris"),
+    ("CRM_TIME_ZONE", "UTC+2", "UTC, or a zone of the tz database"),
+    ("CRM_TIME_ZONE", "+02:00", "UTC, or a zone of the tz database"),
     ("POOLED_MODEL", "yes", "true or false"),
     ("POOLED_MODEL", "1", "true or false"),
     ("MIN_PROBABILITY_BETTER", "1.01", "a number from 0 to 1"),
@@ -108,6 +117,16 @@ def test_a_landmark_after_the_outcome_is_known_is_refused() -> None:
     assert read_settings({"LANDMARK_DAYS": "0,89"}).landmark_days == (0, 89)
     with pytest.raises(InvalidSettings, match=r"LANDMARK_DAYS ends at 90, .* after CONVERSION_WINDOW_DAYS"):
         read_settings({"LANDMARK_DAYS": "0,90"})
+
+
+def test_a_status_that_is_both_a_conversion_and_lost_is_refused() -> None:
+    with pytest.raises(InvalidSettings, match="CONVERSION_STATUSES and LOST_STATUSES both have SOLD"):
+        read_settings({"CONVERSION_STATUSES": "WON,SOLD", "LOST_STATUSES": "SOLD,LOST"})
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Paris", "America/Argentina/Buenos_Aires", "America/Port-au-Prince"])
+def test_a_time_zone_is_taken_as_it_is(zone: str) -> None:
+    assert read_settings({"CRM_TIME_ZONE": zone}).crm_time_zone == zone
 
 
 def test_values_are_read_into_their_types() -> None:

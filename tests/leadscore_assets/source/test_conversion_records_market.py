@@ -40,7 +40,7 @@ def test_the_score_is_the_recent_rate_over_the_usual_rate(crm: Crm) -> None:
 
 
 def test_twice_the_usual_is_the_most(crm: Crm) -> None:
-    new_leads(crm, 200, 1)
+    new_leads(crm, 200, 2)
     new_leads(crm, 110, 9)
     assert scored(crm) == 100
 
@@ -52,12 +52,46 @@ def test_the_recent_days_are_the_thirty_before_the_landmarks_day(crm: Crm, age: 
     assert (scored(crm) > 0) == counts
 
 
-@pytest.mark.parametrize(("age", "expected"), [(465, 50 / 30 / (2 / 365)), (466, 100)])
-def test_the_usual_looks_back_a_year_at_most(crm: Crm, age: int, expected: float) -> None:
-    new_leads(crm, 600)
-    new_leads(crm, age)
+@pytest.mark.parametrize(("age", "past_leads"), [(465, 33), (466, 31)])
+def test_the_usual_looks_back_a_year_at_most(crm: Crm, age: int, past_leads: int) -> None:
+    new_leads(crm, 480, 2)
+    new_leads(crm, age, 2)
+    new_leads(crm, 300, 30)
     new_leads(crm, 110)
-    assert scored(crm) == pytest.approx(min(expected, 100))
+    assert scored(crm) == pytest.approx(50 / 30 / (past_leads / 365))
+
+
+@pytest.mark.parametrize(("age", "expected"), [(495, 50 / 30 / (3 / 365)), (496, 50 / 30 / (3 / 50))])
+def test_a_history_of_a_year_began_up_to_thirty_days_before_it(crm: Crm, age: int, expected: float) -> None:
+    """So an org with leads in every month has a whole year of history, and what is older has no say."""
+    new_leads(crm, age, 2)
+    new_leads(crm, 150, 2)
+    new_leads(crm, 110)
+    assert scored(crm) == pytest.approx(min(100, expected))
+
+
+def steady(crm: Crm) -> float:
+    """Make a lead every five days for 60 days before the one that is scored; return its score."""
+    for age in range(105, 165, 5):
+        new_leads(crm, age)
+    return scored(crm)
+
+
+@pytest.mark.parametrize("age", [350, 500, 9_000, 30_000])
+def test_one_early_lead_does_not_set_the_length_of_an_orgs_history(crm: Crm, age: int) -> None:
+    """Of 30 days with 6 leads, against 12 in 60 days; the early one counts where it is in the last year."""
+    new_leads(crm, age)
+    usual_leads = 13 if age < 465 else 12
+    assert steady(crm) == pytest.approx(50 * 6 / 30 / (usual_leads / 60))
+
+
+@pytest.mark.parametrize(("days_later", "expected"), [(29, 50 / 30 / (2 / 59)), (30, 50)])
+def test_a_history_begins_with_a_lead_that_another_follows_in_less_than_thirty_days(
+    crm: Crm, days_later: int, expected: float
+) -> None:
+    new_leads(crm, 159)
+    new_leads(crm, 159 - days_later)
+    assert scored(crm) == pytest.approx(expected)
 
 
 def test_an_org_that_was_silent_for_a_year_sees_the_usual(crm: Crm) -> None:

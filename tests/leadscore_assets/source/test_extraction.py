@@ -10,7 +10,9 @@ import pytest
 
 from leadscore.errors import SourceMismatch
 from leadscore.features import CONTRACT, Contract, Feature
+from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.extraction import RECORDS_SQL, extract
+from leadscore_assets.source.outcomes import FUNCTIONS_SQL
 from tests.leadscore_assets.source.hand_made_crm import ORG, Crm, day, window
 
 COLUMNS = {
@@ -45,8 +47,9 @@ def site(crm: Crm, tmp_path: Path) -> Site:
     return Site(crm, tmp_path / "site.sql")
 
 
-def test_the_supplied_sql_is_named_by_the_hash_of_its_file(crm: Crm) -> None:
-    assert crm.extract().counts.sql_sha256 == hashlib.sha256(RECORDS_SQL.read_bytes()).hexdigest()
+def test_the_supplied_sql_is_named_by_the_hash_of_its_file_and_of_our_functions(crm: Crm) -> None:
+    files = RECORDS_SQL.read_bytes() + FUNCTIONS_SQL.read_bytes()
+    assert crm.extract().counts.sql_sha256 == hashlib.sha256(files).hexdigest()
 
 
 def test_the_columns_are_the_keys_and_the_contract_in_order(crm: Crm) -> None:
@@ -89,15 +92,32 @@ def test_whole_and_exact_numbers_are_numbers_and_what_is_not_finite_stays_to_be_
 def test_a_refusal_names_every_column_that_does_not_fit_and_the_remedy(site: Site) -> None:
     with pytest.raises(SourceMismatch) as refusal:
         site.extract_columns(
-            lead_id="7", created_on="'2026'::text", converted="true", has_property=None, engagement_rate="'1'::text"
+            created_on="'2026'::text", converted="'1'::text", has_property=None, engagement_rate="'9'::money"
         )
     assert refusal.value.message == (
         "site.sql does not return the expected columns: has_property is missing (expected double precision);"
-        " lead_id is integer (expected text); created_on is text (expected date);"
-        " converted is boolean (expected smallint);"
-        " engagement_rate is text (expected double precision)."
+        " created_on is text (expected date); converted is text (expected double precision);"
+        " engagement_rate is money (expected double precision)."
         " Correct the SQL file, or unset RECORDS_SQL to use Leadscore's own."
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "value"),
+    [
+        ("lead_id", "7", "7"),
+        ("lead_id", "'8a1f0c1e-0000-4000-8000-00000000000a'::uuid", "8a1f0c1e-0000-4000-8000-00000000000a"),
+        ("created_on", "timestamp '2026-01-02 23:59'", "2026-01-02"),
+        ("created_on", "timestamptz '2026-01-02 23:59+00'", "2026-01-02"),
+        ("landmark_days", "7.0", 7),
+        ("converted", "true", 1),
+        ("converted", "false", 0),
+        ("has_property", "true", 1),
+        ("property_price", "7::bigint", 7),
+    ],
+)
+def test_a_type_that_postgresql_can_cast_is_cast(site: Site, column: str, text: str, value: object) -> None:
+    assert list(site.extract_columns(**{column: text}).rows[column]) == [value]
 
 
 def test_a_column_that_is_returned_twice_is_refused(site: Site) -> None:
@@ -113,6 +133,7 @@ def test_a_column_that_is_returned_twice_is_refused(site: Site) -> None:
         ("landmark_days", "5", "1 of 1 rows have a landmark_days that is not"),
         ("landmark_days", "NULL::int", "1 of 1 rows have a landmark_days that is not"),
         ("converted", "2", "1 of 1 rows have a converted that is neither 0 nor 1"),
+        ("converted", "0.5", "1 of 1 rows have a converted that is neither 0 nor 1"),
         ("converted", "NULL::int", "1 of 1 rows have a converted that is neither 0 nor 1"),
     ],
 )
@@ -163,8 +184,18 @@ def test_a_file_that_is_not_there_is_refused_with_the_settings_name(site: Site) 
 
 
 def test_tables_that_are_missing_are_named(database) -> None:
+    set_up(database)
     with pytest.raises(SourceMismatch, match='relation "dossier" does not exist'):
         extract(database, ORG, window())
+
+
+@pytest.mark.parametrize("missing", ["SCHEMA leadscore CASCADE", "FUNCTION leadscore.lead_outcomes"])
+def test_a_database_without_our_functions_is_told_the_command_that_creates_them(own_crm: Crm, missing: str) -> None:
+    own_crm.connection.execute(f"DROP {missing}")
+    with pytest.raises(
+        SourceMismatch, match=r"leadscore.* does not exist.*leadscore_assets\.commands\.set_up_database"
+    ):
+        own_crm.extract()
 
 
 def test_a_feature_that_the_sql_does_not_return_is_missing(crm: Crm) -> None:

@@ -111,8 +111,8 @@ def test_an_org_with_odd_data_is_left_out_named_and_counted(
 
 def test_sql_that_fits_no_org_is_refused(crm: Crm, tmp_path: Path) -> None:
     fill(crm)
-    with pytest.raises(SourceMismatch, match="lead_id is integer"):
-        pool(crm, path=changed_sql(tmp_path / "site.sql", lead_id="activity.id::int"))
+    with pytest.raises(SourceMismatch, match="lead_id is returned 2 times"):
+        pool(crm, path=changed_sql(tmp_path / "site.sql", lead_id="activity.id::text AS lead_id, activity.id::text"))
 
 
 def test_orgs_that_share_lead_ids_are_refused_with_the_remedy(crm: Crm, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from tests.serving.crm_of_leads import AS_OF, Crm
 
 READINESS = "/api/v1/model/readiness"
 
+OUTCOME_COUNTS = "outcome_counts(text, timestamp, int, int, text[], text[], boolean, int[], text, int)"
+
 
 def test_a_training_that_is_refused_would_be_asked_for_as_of_the_setting_or_now(settings: Settings) -> None:
     now = datetime.now(UTC)
@@ -46,10 +48,10 @@ def test_a_database_that_is_away_is_said_so(client: FlaskClient) -> None:
 def test_a_database_that_is_not_set_up_is_told_what_to_do(crm: Crm, missing: str) -> None:
     commands = {
         "the schema": "DROP SCHEMA leadscore CASCADE",
-        "the functions": "DROP FUNCTION leadscore.outcome_counts, leadscore.known_outcomes",
+        "the functions": "DROP FUNCTION leadscore.outcome_counts, leadscore.lead_outcomes",
         "the CRM's tables": "DROP TABLE dossier CASCADE",
         "the functions of this release": "DROP FUNCTION leadscore.outcome_counts; CREATE FUNCTION leadscore."
-        "outcome_counts(text, timestamp, int, int, text[], int, int) RETURNS text LANGUAGE sql AS $$ SELECT '{}' $$",
+        f"{OUTCOME_COUNTS} RETURNS text LANGUAGE sql AS $$ SELECT '{{}}' $$",
     }
     with connect(crm.settings) as connection:
         connection.execute(commands[missing])
@@ -108,7 +110,7 @@ def test_the_database_cannot_be_written_by_asking(crm: Crm) -> None:
     with connect(crm.settings) as connection:
         connection.execute(
             "DROP FUNCTION leadscore.outcome_counts; CREATE FUNCTION leadscore."
-            "outcome_counts(text, timestamp, int, int, text[], int, int) RETURNS text LANGUAGE plpgsql"
+            f"{OUTCOME_COUNTS} RETURNS text LANGUAGE plpgsql"
             " AS $$ BEGIN DELETE FROM dossier; RETURN '{}'; END $$"
         )
     assert refusal(crm.client()) == AWAY
