@@ -15,10 +15,11 @@ from leadscore.gate import Judgement
 from leadscore.pooling import POOLED
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore_assets import plausible_times
 from leadscore_assets.absent_orgs import CHECK, AbsentOrgs, absent_orgs
 from leadscore_assets.assets.conversion_records import conversion_records
 from leadscore_assets.assets.evaluation import evaluation
-from leadscore_assets.dataset import Candidate
+from leadscore_assets.dataset import Candidate, ConversionRecords
 from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata.readiness_plan import in_words, plan_for, plan_metadata
 from leadscore_assets.partitions import orgs, valid_org_ids
@@ -69,6 +70,26 @@ def metrics_improve(
 
 @dg.asset_check(
     asset=conversion_records,
+    name=plausible_times.CHECK,
+    partitions_def=orgs,
+    description="The CRM's times are in the zone of CRM_TIME_ZONE, as far as the times of the answers tell.",
+)
+def times_are_plausible(
+    context: dg.AssetCheckExecutionContext, crm: dg.ResourceParam[Crm], conversion_records: ConversionRecords
+) -> dg.AssetCheckResult:
+    """Warn when the first answers come before the leads' creation, or only some whole hours after it."""
+    window, org_id = conversion_records.window, context.partition_key
+    with clear_failures():
+        signs = [] if org_id == POOLED else plausible_times.zone_signs(crm.answer_lags(org_id, window))
+    remedy = (
+        f"Check CRM_TIME_ZONE, which is {window.crm_time_zone}, and whether all of the CRM's tables are in that zone"
+    )
+    said = f"{'; '.join(signs)}. {remedy}" if signs else "the first answers come when answers usually come"
+    return dg.AssetCheckResult(passed=not signs, severity=dg.AssetCheckSeverity.WARN, description=said)
+
+
+@dg.asset_check(
+    asset=conversion_records,
     name=CHECK,
     description="The CRM has leads of the orgs that have partitions.\n\nThe sensor follow_orgs says when this changes.",
 )
@@ -105,7 +126,7 @@ def _absence_metadata(absent: AbsentOrgs) -> dict[str, list[str]]:
 
 _IN_WORDS = {"activate": "better", "hold": "held", "refuse": "refused"}
 
-ALL = (minimum_records, metrics_improve, orgs_have_leads)
+ALL = (minimum_records, metrics_improve, orgs_have_leads, times_are_plausible)
 
 
 def _judgement(registry: Registry, org_id: str, candidate: Candidate) -> Judgement:

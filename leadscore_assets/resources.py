@@ -15,8 +15,9 @@ from leadscore.records import Window
 from leadscore.settings import Settings
 from leadscore_assets.dataset import ConversionRecords
 from leadscore_assets.partitions import valid_org_ids
+from leadscore_assets.source.answer_lags import answer_lags
 from leadscore_assets.source.database import connect
-from leadscore_assets.source.extraction import extract
+from leadscore_assets.source.extraction import extract, follows_our_rule, records_sql
 from leadscore_assets.source.orgs import orgs
 from leadscore_assets.source.pooled import extract_pooled
 
@@ -43,6 +44,16 @@ class Crm:
                 "the pooled model is trained only when POOLED_MODEL is true; set it to true, and restart"
             )
         return extract_pooled(self.settings, valid_org_ids(self.orgs(), log), window, contract, log)
+
+    def answer_lags(self, org_id: str, window: Window) -> dict[int, int]:
+        """Return when the org's leads were first answered; empty where RECORDS_SQL reads other tables.
+
+        Raises SourceMismatch, DatabaseUnavailable.
+        """
+        if not follows_our_rule(records_sql(self.settings)):
+            return {}
+        with connect(self.settings, read_only=True) as connection:
+            return answer_lags(connection, org_id, window)
 
     def orgs(self) -> list[str]:
         """Return the ids of all orgs that have leads."""

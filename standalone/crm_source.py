@@ -13,6 +13,7 @@ import psycopg
 
 from leadscore.errors import CannotRun, InvalidInput
 from leadscore.settings import Settings
+from leadscore_assets.source.crm_columns import check_columns, check_time_zone
 from leadscore_assets.source.database import connect, create_schema, explaining
 from standalone import crm
 from standalone.orgs import DEMO_ORGS
@@ -29,7 +30,8 @@ def given_crm(settings: Settings) -> str:
     """Return in words whose leads are in the database that DB_HOST names, without changing it.
 
     A CRM may have no lead yet. Raises CannotRun when CRM_DATA is set, too, or a table is missing or may not be read;
-    SourceMismatch when a policy hides rows of it; DatabaseUnavailable.
+    SourceMismatch when a policy hides rows of it, or a column has a type that cannot be read; InvalidSettings for an
+    unknown CRM_TIME_ZONE; DatabaseUnavailable.
     """
     if settings.crm_data:
         raise CannotRun(
@@ -45,6 +47,8 @@ def given_crm(settings: Settings) -> str:
         tables = READ_IN_ANY_CASE if settings.records_sql else crm.TABLES
         _check_tables(connection, settings, tables)
         _check_rights(connection, settings, tables)
+        check_columns(connection, tables)
+        check_time_zone(connection, settings.crm_time_zone)
         if crm.holds_leads(connection):
             return f"leads of {_recorded_source(connection) or 'the CRM'}, unchanged"
         return _no_lead_yet(connection, settings)

@@ -42,6 +42,13 @@ def conversion_records(
     with clear_failures():
         window = window_from(settings, _as_of(config), config.training_window_days)
         records = crm.conversion_records(context.partition_key, window, log=context.log)
+    if records.counts.unknown_statuses:
+        context.log.warning(
+            "%d moves lead to statuses that no setting names, and leave a lead open: %s; add them to"
+            " CONVERSION_STATUSES, LOST_STATUSES or OPEN_STATUSES",
+            sum(records.counts.unknown_statuses.values()),
+            ", ".join(f"{status} ({moves:,})" for status, moves in records.counts.unknown_statuses.items()),
+        )
     context.log.info("extracted %d records in %d rows", records.counts.records, records.counts.rows)
     return dg.MaterializeResult(
         value=records, metadata=records_metadata(settings, context.partition_key, records.counts, records.window)

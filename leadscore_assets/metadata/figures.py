@@ -68,6 +68,8 @@ def counts_metadata(counts: RecordCounts) -> Metadata:
         "excluded_leads": sum(counts.excluded.values()),
         "sql_sha256": counts.sql_sha256,
     }
+    if counts.unknown_statuses:
+        metadata["unknown_statuses"] = _count_table(counts.unknown_statuses, "moves")
     if counts.unreadable_orgs:
         metadata["unreadable_orgs"] = counts.unreadable_orgs
     if counts.base_rate is not None:
@@ -86,6 +88,9 @@ def window_metadata(window: Window) -> Metadata:
         "training_window_days": window.training_window_days,
         "conversion_window_days": window.conversion_window_days,
         "conversion_statuses": ", ".join(window.conversion_statuses),
+        "lost_statuses": ", ".join(window.lost_statuses),
+        "conversion_is_final": window.conversion_is_final,
+        "crm_time_zone": window.crm_time_zone,
         "landmark_days": ", ".join(map(str, window.landmark_days)),
     }
 

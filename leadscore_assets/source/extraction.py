@@ -82,10 +82,9 @@ class RecordsReader:
         """The SHA-256 of the SQL file and of our functions, which it may call."""
         return self._sql[1]
 
-    @property
+    @cached_property
     def _follows_our_rule(self) -> bool:
-        """Whether the SQL reads the CRM's own tables: ours does, and copies of it."""
-        return "leadscore.lead_outcomes" in self._sql[0]
+        return follows_our_rule(self.path)
 
     @cached_property
     def _statement(self) -> str:
@@ -131,6 +130,11 @@ def extract(settings: Settings, org_id: str, window: Window, contract: Contract 
 def records_sql(settings: Settings) -> Path:
     """Return the file of the SQL that reads the records."""
     return settings.records_sql or RECORDS_SQL
+
+
+def follows_our_rule(path: Path) -> bool:
+    """Return whether the SQL reads the CRM's own tables by our rule: our file does, and copies of it."""
+    return "leadscore.lead_outcomes" in _read_sql(path)[0]
 
 
 def check_sql(settings: Settings) -> None:

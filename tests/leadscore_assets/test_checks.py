@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import dagster as dg
 
 from leadscore.registry.store import Registry
+from leadscore.settings import Settings
+from leadscore_assets.source.database import connect
 from tests.leadscore_assets.run_results import check, materialized
 
 
@@ -35,6 +38,23 @@ def test_the_checks_guard_the_evaluation(defs: dg.Definitions) -> None:
         "minimum_records": True,
         "metrics_improve": False,
         "orgs_have_leads": False,
+        "plausible_times": False,
     }
     of_evaluation = {key.name for key in graph.asset_check_keys if key.asset_key == dg.AssetKey("evaluation")}
     assert of_evaluation == {"minimum_records", "metrics_improve"}
+
+
+def test_a_training_warns_when_the_messages_are_in_another_zone_than_the_setting_says(
+    train: Any, crm_settings: Settings
+) -> None:
+    """The version is trained all the same; the check says what it saw, and which setting to look at."""
+    assert check(train("sound"), "plausible_times").description == "the first answers come when answers usually come"
+    with connect(crm_settings) as connection:
+        connection.execute("UPDATE message SET timestamp = timestamp AT TIME ZONE 'UTC' AT TIME ZONE 'Europe/Paris'")
+    result = train("sound")
+    found = check(result, "plausible_times")
+    assert (result.success, found.passed, found.severity) == (True, False, dg.AssetCheckSeverity.WARN)
+    assert re.match(
+        r"\d of \d+ leads were answered in the first hour, and \d+ in the next.*\. Check CRM_TIME_ZONE, which is UTC,",
+        found.description,
+    )

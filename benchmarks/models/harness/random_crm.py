@@ -79,9 +79,9 @@ def load(connection: psycopg.Connection[Any], crm: PlainCrm) -> None:
 
 def _add_lead(crm: PlainCrm, chance: Random, lead_id: int) -> None:
     org_id = chance.choice(ORGS)
-    base = (AS_OF - chance.choice((chance.uniform(-3, 800), chance.uniform(0, 180), chance.uniform(0, 120), 100, 60)) * DAY).replace(
-        tzinfo=None
-    )
+    base = (
+        AS_OF - chance.choice((chance.uniform(-3, 800), chance.uniform(0, 180), chance.uniform(0, 120), 100, 60)) * DAY
+    ).replace(tzinfo=None)
     base = chance.choice(DST_NIGHTS) if chance.random() < 0.05 else base
     moves = [(chance.choice(STATUSES), _time(chance, base)) for _ in range(chance.choice((0, 1, 1, 2, 3, 5)))]
     # mostly as a CRM keeps it: the status is that of the last move
