@@ -9,6 +9,7 @@ from pathlib import Path
 
 from leadscore.records import Window, crm_time, outcome_parameters
 from leadscore_assets.source.database import Connection, explaining
+from leadscore_assets.source.extraction import consistent_reading
 from leadscore_assets.source.outcomes import REMEDY
 
 DUE_ORGS_SQL = Path(__file__).with_name("due_orgs.sql")
@@ -61,7 +62,7 @@ def training_needs(
         "trained_orgs": list(trained_as_of),
         "trained_as_of": [crm_time(moment) for moment in trained_as_of.values()],
     }
-    with explaining("counting the orgs' outcomes", REMEDY), connection.transaction():
+    with explaining("counting the orgs' outcomes", REMEDY), consistent_reading(connection):
         counted = connection.execute(DUE_ORGS_SQL.read_bytes(), parameters).fetchall()
     counts = {str(org_id): (int(str(records)), int(str(new))) for org_id, records, new in counted}
     return [

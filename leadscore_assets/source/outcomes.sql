@@ -48,20 +48,26 @@ RETURNS TABLE (
 )
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-SELECT
-    org_id::text,
-    day,
-    new_leads,
-    new_leads > 1 OR coalesce(lead(day) OVER (PARTITION BY org_id ORDER BY day) - day < 30, false)
-FROM (
-    SELECT org_id, created_at::date AS day, count(*) AS new_leads
-    FROM (
-        SELECT org_id, leadscore.crm_moment(created_at, creation_days.crm_time_zone) AS created_at
-        FROM dossier
-    ) AS lead
+WITH
+
+lead AS (
+    SELECT dossier.org_id, leadscore.crm_moment(dossier.created_at, creation_days.crm_time_zone) AS created_at
+    FROM dossier
+),
+
+org_day AS (
+    SELECT
+        org_id,
+        created_at::date AS day,
+        count(*) AS new_leads,
+        lead(created_at::date) OVER (PARTITION BY org_id ORDER BY created_at::date) AS next_day
+    FROM lead
     WHERE created_at <= creation_days.as_of
     GROUP BY org_id, created_at::date
-) AS org_day
+)
+
+SELECT org_id::text, day, new_leads, new_leads > 1 OR coalesce(next_day - day < 30, false)
+FROM org_day
 $$;
 
 -- One line per lead of the training window that ends at `as_of`: the one statement of what a record is.
@@ -153,7 +159,8 @@ move AS (
             lead.created_at > lead_outcomes.as_of - lead_outcomes.training_window_days * interval '1 day'
             AND lead.created_at <= lead_outcomes.as_of
         )
-    WINDOW life AS (PARTITION BY lead.org_id, lead.id ORDER BY move.moved_at, move.id)
+    -- the id first, because numbers are compared sooner than texts
+    WINDOW life AS (PARTITION BY lead.id, lead.org_id ORDER BY move.moved_at, move.id)
 ),
 
 life AS (
@@ -174,7 +181,7 @@ life AS (
         bool_or(outcome) FILTER (WHERE next_moved_at IS NULL) AS last_outcome
     FROM move
     WHERE is_after_conversion IS NOT TRUE
-    GROUP BY org_id, id, created_at, present_outcome, window_end
+    GROUP BY id, org_id, created_at, present_outcome, window_end
 ),
 
 record AS (
