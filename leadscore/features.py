@@ -81,20 +81,27 @@ class Feature(msgspec.Struct, frozen=True):
         return None
 
     def faults_in(self, column: Floats) -> dict[str, Flags]:
-        """Return, per code, which values of a column, NaN for unknown, have that fault; a value has one at most."""
+        """Return, per fault in words, which values of a column, NaN for unknown, have it; a value has one at most."""
         is_unknown, is_infinite = np.isnan(column), np.isinf(column)
         is_finite, is_outside = ~(is_unknown | is_infinite), self._is_outside(column)
         return {
-            "not_finite": is_infinite,
-            "out_of_range": is_finite & is_outside,
-            "null": is_unknown & (not self.nullable),
-            "not_whole": is_finite & ~is_outside & self._is_broken(column, np.floor),
+            "not finite": is_infinite,
+            f"below {self.minimum:.15g}": is_finite & self._is_below(column),
+            f"above {self.maximum:.15g}": is_finite & self._is_above(column),
+            "unknown": is_unknown & (not self.nullable),
+            "not a whole number": is_finite & ~is_outside & self._is_broken(column, np.floor),
         }
 
     # what a number must be, of one number and of a column alike; `value_type` says the same to msgspec
 
+    def _is_below(self, numbers: Any) -> Any:
+        return numbers < self.minimum
+
+    def _is_above(self, numbers: Any) -> Any:
+        return numbers > self.maximum
+
     def _is_outside(self, numbers: Any) -> Any:
-        return (numbers < self.minimum) | (numbers > self.maximum)
+        return self._is_below(numbers) | self._is_above(numbers)
 
     def _is_broken(self, numbers: Any, floor: Callable[[Any], Any]) -> Any:
         return self.kind != "number" and floor(numbers) != numbers
@@ -175,15 +182,15 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
                 yield Fault(where, *fault)
 
     def bad_rows(self, columns: Mapping[str, Floats]) -> dict[str, Flags]:
-        """Return, per reason `<feature>_<code>`, which rows, shape (rows,), break the contract.
+        """Return, per reason such as `property_price below 0`, which rows, shape (rows,), break the contract.
 
         `columns` holds one float64 array per feature, NaN for unknown. Reasons without rows are left out.
         """
         reasons = {}
         for feature in self.features:
-            for code, is_bad in feature.faults_in(columns[feature.name]).items():
+            for fault, is_bad in feature.faults_in(columns[feature.name]).items():
                 if is_bad.any():
-                    reasons[f"{feature.name}_{code}"] = is_bad
+                    reasons[f"{feature.name} {fault}"] = is_bad
         return reasons
 
 

@@ -68,7 +68,9 @@ class RecordCounts(msgspec.Struct, frozen=True):
     `excluded` counts leads without a usable outcome, `set_aside` rows that break the feature contract, and
     `unreadable_orgs`, of the pooled model alone, the orgs whose records could not be read.
     `unknown_statuses` counts the moves to statuses that no setting names, which leave a lead open.
-    `sql_sha256` names the SQL that read them, `fingerprint` the rows themselves.
+    `sql_sha256` names the SQL that read them, `fingerprint` the rows themselves. A row may be set aside for several
+    reasons: `set_aside_rows` counts such rows once, and `lost_records` the records of which no row is left. Both are 0
+    in what earlier releases stored.
     """
 
     records: int
@@ -80,6 +82,18 @@ class RecordCounts(msgspec.Struct, frozen=True):
     fingerprint: str = ""
     unreadable_orgs: int = 0
     unknown_statuses: dict[str, int] = {}
+    set_aside_rows: int = 0
+    lost_records: int = 0
+
+    @property
+    def read_rows(self) -> int:
+        """The number of rows before any was set aside; at least that, where an earlier release counted reasons only."""
+        return self.rows + max([self.set_aside_rows, *self.set_aside.values()])
+
+    @property
+    def read_records(self) -> int:
+        """The number of records before any row was set aside."""
+        return self.records + self.lost_records
 
     @property
     def base_rate(self) -> float | None:

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from leadscore.features import CONTRACT
+from leadscore.left_out import rows_in_words
 from leadscore.settings import Settings
 from leadscore_assets.assets.org_asset import org_asset
 from leadscore_assets.dataset import ConversionRecords, FeatureRows
@@ -21,8 +22,8 @@ def lead_features(
     Rows that break it are set aside and counted by reason, never repaired.
     """
     features = check_rows(conversion_records, CONTRACT)
-    for reason, count in features.counts.set_aside.items():
-        context.log.warning("%d rows set aside: %s", count, reason)
+    if features.counts.set_aside:
+        context.log.warning("%s; these rows were set aside", rows_in_words(features.counts))
     return dg.MaterializeResult(
         value=features,
         metadata=records_metadata(settings, context.partition_key, features.counts, features.window),

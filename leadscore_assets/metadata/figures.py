@@ -11,6 +11,7 @@ from leadscore.comparison import Comparison, Estimate
 from leadscore.evaluation import EvaluationReport
 from leadscore.features import Contract
 from leadscore.gate import Judgement
+from leadscore.left_out import largest_first
 from leadscore.records import RecordCounts, Window
 from leadscore.registry.version import Importance
 from leadscore.settings import Settings
@@ -59,12 +60,13 @@ def records_metadata(settings: Settings, org_id: str, counts: RecordCounts, wind
 
 
 def counts_metadata(counts: RecordCounts) -> Metadata:
-    """Return the counts of records and rows, the base rate, and the left-out leads by reason."""
+    """Return the counts of records and rows, the base rate, and the left-out leads and rows by reason."""
+    leads = counts.read_records + sum(counts.excluded.values())
     metadata: Metadata = {
         "dagster/row_count": counts.rows,
         "records": counts.records,
         "converted_records": counts.converted_records,
-        "excluded": _count_table(counts.excluded, "leads"),
+        "excluded": _count_table(counts.excluded, "leads", of=leads),
         "excluded_leads": sum(counts.excluded.values()),
         "sql_sha256": counts.sql_sha256,
     }
@@ -76,8 +78,9 @@ def counts_metadata(counts: RecordCounts) -> Metadata:
         metadata["base_rate"] = round(counts.base_rate, 4)
     if counts.fingerprint:
         metadata["fingerprint"] = counts.fingerprint
-        metadata["set_aside"] = _count_table(counts.set_aside, "rows")
-        metadata["set_aside_rows"] = sum(counts.set_aside.values())
+        metadata["set_aside"] = _count_table(counts.set_aside, "rows", of=counts.read_rows)
+        metadata["set_aside_rows"] = counts.set_aside_rows
+        metadata["lost_records"] = counts.lost_records
     return metadata
 
 
@@ -160,8 +163,10 @@ def history_metadata(versions: Sequence[PastVersion]) -> Metadata:
     return {"versions": _table(dict.fromkeys(columns, "string"), table_rows(versions))}
 
 
-def _count_table(counts: Mapping[str, int], unit: str) -> dg.MetadataValue:
-    return _table({"reason": "string", unit: "int"}, sorted(counts.items()))
+def _count_table(counts: Mapping[str, int], unit: str, *, of: int) -> dg.MetadataValue:
+    """Return the reasons, the largest first, each with its count and its share of all."""
+    rows = [(reason, count, f"{count / of:.1%}") for reason, count in largest_first(counts)]
+    return _table({"reason": "string", unit: "int", "share": "string"}, rows)
 
 
 def _metrics_table(report: EvaluationReport, champion: EvaluationReport | None) -> dg.MetadataValue:

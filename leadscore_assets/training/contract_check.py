@@ -32,7 +32,9 @@ def check_rows(records: ConversionRecords, contract: Contract) -> FeatureRows:
             records=leads,
             converted_records=converted_leads,
             rows=len(good),
-            set_aside=records.counts.set_aside | {reason: int(broken.sum()) for reason, broken in reasons.items()},
+            set_aside={reason: int(broken.sum()) for reason, broken in reasons.items()},
+            set_aside_rows=int(is_bad.sum()),
+            lost_records=records.counts.records - leads,
             fingerprint=sha256_of(snapshot_bytes(good, contract)),
         ),
     )

@@ -202,17 +202,34 @@ def test_columns_are_judged_as_their_values_are_one_by_one(values: list[float]) 
     bad_rows = CONTRACT.bad_rows(columns)
     for feature in CONTRACT.features:
         for row, value in enumerate(values):
-            codes = [code for code in _COLUMN_CODES if bad_rows.get(f"{feature.name}_{code}", _NONE)[row]]
-            assert codes == _expected_codes(feature, value)
+            reasons = [
+                reason for reason, is_bad in bad_rows.items() if is_bad[row] and reason.split()[0] == feature.name
+            ]
+            assert reasons == _expected_reasons(feature, value)
 
 
-_COLUMN_CODES = ("not_finite", "out_of_range", "null", "not_whole")
-_NONE = np.zeros(30, bool)
-
-
-def _expected_codes(feature: Feature, value: float) -> list[str]:
+def _expected_reasons(feature: Feature, value: float) -> list[str]:
     fault = feature.fault_in(None if math.isnan(value) else value)
-    return [] if fault is None else [{"wrong_type": "not_whole"}.get(fault[0], fault[0])]
+    side = f"below {feature.minimum:.15g}" if value < feature.minimum else f"above {feature.maximum:.15g}"
+    words = {"not_finite": "not finite", "out_of_range": side, "null": "unknown", "wrong_type": "not a whole number"}
+    return [] if fault is None else [f"{feature.name} {words[fault[0]]}"]
+
+
+def test_the_faults_of_rows_are_told_in_words() -> None:
+    columns = {name: np.full(6, float(value)) for name, value in LEAD.items()}
+    columns["property_price"][:3] = [-1, -0.01, 2e12]
+    columns["lead_source_score"][1:4] = [100.5, math.inf, math.nan]
+    columns["inbound_messages_count"][4] = 1.5
+    columns["response_time_minutes"][5] = math.nan
+    bad_rows = {reason: np.flatnonzero(is_bad).tolist() for reason, is_bad in CONTRACT.bad_rows(columns).items()}
+    assert bad_rows == {
+        "property_price below 0": [0, 1],
+        "property_price above 1000000000000": [2],
+        "lead_source_score above 100": [1],
+        "lead_source_score not finite": [2],
+        "lead_source_score unknown": [3],
+        "inbound_messages_count not a whole number": [4],
+    }
 
 
 def test_columns_without_a_fault_give_no_reasons() -> None:

@@ -44,6 +44,19 @@ def test_the_base_rate_of_nothing_is_unknown() -> None:
     assert RecordCounts(200, 50, 700, {}, "").base_rate == 0.25
 
 
+def test_rows_and_records_are_counted_as_they_were_read_and_as_they_are_left() -> None:
+    counts = RecordCounts(21, 9, 99, {}, "", {"a below 0": 1122, "b unknown": 5}, set_aside_rows=1124, lost_records=220)
+    assert (counts.read_rows, counts.read_records) == (1223, 241)
+
+
+def test_counts_of_an_earlier_release_have_no_records_lost_and_the_rows_of_their_largest_reason() -> None:
+    """It counted a row under each of its faults, so how many rows were set aside is not known."""
+    stored = {"records": 21, "converted_records": 9, "rows": 99, "excluded": {}, "sql_sha256": ""}
+    counts = msgspec.convert(stored | {"set_aside": {"a_out_of_range": 20, "b_null": 5}}, RecordCounts)
+    assert (counts.set_aside_rows, counts.lost_records) == (0, 0)
+    assert (counts.read_rows, counts.read_records) == (119, 21)
+
+
 @pytest.mark.parametrize(
     ("days_before", "window_days", "share"),
     [

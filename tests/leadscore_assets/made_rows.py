@@ -55,7 +55,8 @@ def checked(rows: pd.DataFrame) -> FeatureRows:
         rows=len(rows),
         excluded={"still_open": 17, "outcome_time_unknown": 2},
         sql_sha256="c0ffee",
-        set_aside={"property_price_out_of_range": 5},
+        set_aside={"property_price below 0": 5},
         fingerprint=f"rows of {len(rows)}",
+        set_aside_rows=5,
     )
     return FeatureRows(rows, counts, WINDOW, CONTRACT)

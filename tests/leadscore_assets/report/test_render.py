@@ -59,7 +59,7 @@ def test_the_data_are_told_with_what_was_left_out(page):
     assert "created from 2025-11-30 to 2026-06-01 (183 days)" in page.text
     [excluded, set_aside] = page.table("reason")
     assert excluded == {"outcome time unknown": ["2"], "still open": ["17"]}
-    assert set_aside == {"property price out of range": ["5"]}
+    assert set_aside == {"property price below 0": ["5"]}
 
 
 def test_orgs_that_could_not_be_read_are_told_apart_from_rows(first):

@@ -31,7 +31,8 @@ def test_a_row_that_breaks_two_rules_is_counted_under_both_and_left_out_once(
     rows.loc[4, ["property_price", "has_property"]] = [-1.0, 2.0]
     rows.loc[5, "property_price"] = -1.0
     checked = check_rows(ConversionRecords(rows, made.counts, made.window), CONTRACT)
-    assert checked.counts.set_aside == {"property_price_out_of_range": 2, "has_property_out_of_range": 1}
+    assert checked.counts.set_aside == {"property_price below 0": 2, "has_property above 1": 1}
+    assert (checked.counts.set_aside_rows, checked.counts.read_rows) == (2, len(rows))
     assert checked.counts.rows == len(checked.rows) == len(rows) - 2
     assert checked.rows["lead_id"].tolist() == rows["lead_id"].drop([4, 5]).tolist()
 
@@ -46,5 +47,7 @@ def test_records_are_counted_again_without_the_leads_of_which_no_row_is_left(
     before = check_rows(ConversionRecords(made.rows.drop(columns="is_held_out"), made.counts, made.window), CONTRACT)
     after = check_rows(ConversionRecords(rows, made.counts, made.window), CONTRACT)
     assert (after.counts.records, before.counts.records) == (28, 30)
+    assert (after.counts.lost_records, before.counts.lost_records) == (2, 0)
+    assert after.counts.set_aside_rows == int(lost.sum())
     assert after.counts.converted_records == before.counts.converted_records - 2
     assert after.counts.fingerprint != before.counts.fingerprint
