@@ -23,6 +23,7 @@ import msgspec
 from leadscore.comparison import BASE_RATE, Comparison, Difference
 from leadscore.evaluation import EvaluationReport
 from leadscore.formats import FORMAT
+from leadscore.left_out import Cause
 from leadscore.outcome_forecast import LeadFilter
 from leadscore.pooling import Scope
 from leadscore.requirements import (
@@ -137,11 +138,16 @@ def policy_from(settings: Settings) -> Policy:
 
 
 def decide(
-    candidate: EvaluationReport, comparison: Comparison | None, champion_problem: Unevaluable | None, policy: Policy
+    candidate: EvaluationReport,
+    comparison: Comparison | None,
+    champion_problem: Unevaluable | None,
+    policy: Policy,
+    causes: Sequence[Cause] = (),
 ) -> Decision:
     """Decide about `candidate`, which `comparison` compares with the champion or another baseline.
 
-    Raises ValueError when there is enough data to decide but no comparison.
+    `causes` say why there are not more records; a refusal names them, and its remedies follow from them. Raises
+    ValueError when there is enough data to decide but no comparison.
     """
     notes = _notes(candidate)
     counts = SplitCounts(
@@ -150,7 +156,7 @@ def decide(
         candidate.holdout_records,
         candidate.holdout_converted_records,
     )
-    refusals = _refusals(counts, policy.requirements)
+    refusals = _refusals(counts, policy.requirements, causes)
     if refusals:
         return Decision("refuse", refusals, notes)
     if comparison is None:
@@ -163,9 +169,15 @@ def decide(
 
 
 def refuse_unfittable(
-    records: int, converted_records: int, training_records: int, training_converted_records: int, policy: Policy
+    records: int,
+    converted_records: int,
+    training_records: int,
+    training_converted_records: int,
+    policy: Policy,
+    *,
+    causes: Sequence[Cause] = (),
 ) -> Decision | None:
-    """Return the refusal when no model can be fitted to the data, else None.
+    """Return the refusal when no model can be fitted to the data, else None; `causes` are those of `decide`.
 
     No model can be fitted without records of both outcomes outside the holdout.
     """
@@ -178,37 +190,52 @@ def refuse_unfittable(
     to_fit = [requirement for requirement in policy.requirements if requirement.leads.is_held_out is False]
     if all(requirement.is_met_by(counts) for requirement in to_fit):
         return None
-    return Decision("refuse", _refusals(counts, [requirement_of_records(policy.requirements), *to_fit]))
+    return Decision("refuse", _refusals(counts, [requirement_of_records(policy.requirements), *to_fit], causes))
 
 
-def _refusals(counts: SplitCounts, requirements: Sequence[Requirement]) -> tuple[Reason, ...]:
-    """Return a reason for each unmet requirement; the requirements outside the holdout share one reason."""
+def _refusals(counts: SplitCounts, requirements: Sequence[Requirement], causes: Sequence[Cause]) -> tuple[Reason, ...]:
+    """Return a reason for each unmet requirement, then the causes; requirements outside the holdout share one reason.
+
+    A requirement has no remedy of its own where the remedy of a cause may meet it.
+    """
     unmet = [requirement for requirement in requirements if not requirement.is_met_by(counts)]
-    too_few = [_too_few_records(requirement, counts) for requirement in unmet if requirement.leads == ALL_RECORDS]
+    if not unmet:
+        return ()
+    is_explained = any(cause.may_hide_an_outcome for cause in causes)
+    too_few = [
+        _too_few_records(requirement, counts, causes) for requirement in unmet if requirement.leads == ALL_RECORDS
+    ]
     has_one_class = counts.records and any(requirement.leads.is_held_out is False for requirement in unmet)
-    in_holdout = [_too_few_in_holdout(requirement, counts) for requirement in unmet if requirement.leads.is_held_out]
-    return (*too_few, *([_one_class(counts)] if has_one_class else []), *in_holdout)
+    one_class = [_one_class(counts, is_explained=is_explained)] if has_one_class else []
+    in_holdout = [
+        _too_few_in_holdout(requirement, counts, is_explained=is_explained)
+        for requirement in unmet
+        if requirement.leads.is_held_out
+    ]
+    return (*too_few, *one_class, *in_holdout, *map(_reason_of, causes))
 
 
-def _too_few_records(requirement: Requirement, counts: SplitCounts) -> Reason:
+def _reason_of(cause: Cause) -> Reason:
+    return Reason(cause.code, cause.message, cause.leads, 0, cause.remedy)
+
+
+def _too_few_records(requirement: Requirement, counts: SplitCounts, causes: Sequence[Cause]) -> Reason:
     needed, records = requirement.needed, counts.records
     missing = needed - records
-    return Reason(
-        "too_few_records",
-        f"{records} of {needed} {requirement.text}",
-        records,
-        needed,
-        f"Train again when {missing} more lead{'s have' if missing > 1 else ' has'} a known outcome"
-        + ("" if records else ", or check the org's id: none of its leads has a known outcome yet"),
-    )
+    remedy = f"Train again when {missing} more lead{'s have' if missing > 1 else ' has'} a known outcome"
+    if not records and not causes:
+        remedy += ", or check the org's id: none of its leads has a known outcome yet"
+    if sum(cause.leads for cause in causes if cause.remedy) >= missing:
+        remedy = ""
+    return Reason("too_few_records", f"{records} of {needed} {requirement.text}", records, needed, remedy)
 
 
-def _one_class(counts: SplitCounts) -> Reason:
+def _one_class(counts: SplitCounts, *, is_explained: bool) -> Reason:
     """Return the reason that all records, or all outside the holdout, have the same outcome."""
     if 0 < counts.converted_records < counts.records:
-        code, where, is_held_out = "one_class_in_training", " outside the holdout", False
+        code, where, is_held_out, other_remedy = "one_class_in_training", " outside the holdout", False, ""
     else:
-        code, where, is_held_out = "one_class", "", None
+        code, where, is_held_out, other_remedy = "one_class", "", None, ", or check CONVERSION_STATUSES"
     records = counts.of(LeadFilter(is_held_out=is_held_out))
     converted = counts.of(LeadFilter(is_converted=True, is_held_out=is_held_out))
     outcome, missing = ("None of", "converted") if converted == 0 else ("All", "not converted")
@@ -217,11 +244,11 @@ def _one_class(counts: SplitCounts) -> Reason:
         f"{outcome} {records} records{where} converted, but a model needs leads of both outcomes",
         converted,
         FEWEST_TO_LEARN_FROM,
-        f"Train again when some leads have {missing}, or check CONVERSION_STATUSES",
+        "" if is_explained else f"Train again when some leads have {missing}{other_remedy}",
     )
 
 
-def _too_few_in_holdout(requirement: Requirement, counts: SplitCounts) -> Reason:
+def _too_few_in_holdout(requirement: Requirement, counts: SplitCounts, *, is_explained: bool) -> Reason:
     leads = counts.of(requirement.leads)
     outcome = "converted" if requirement.leads.is_converted else "unconverted"
     return Reason(
@@ -230,7 +257,7 @@ def _too_few_in_holdout(requirement: Requirement, counts: SplitCounts) -> Reason
         f" {'is' if requirement.needed == 1 else 'are'} needed to judge a model",
         leads,
         requirement.needed,
-        f"Train again when more {outcome} leads are known",
+        "" if is_explained else f"Train again when more {outcome} leads are known",
     )
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from benchmarks.throwaway_crm import features_of, loaded_crm
 from leadscore.comparison import Estimate
 from leadscore.gate import Decision, Judgement, policy_from, refuse_unfittable
+from leadscore.left_out import causes_of
 from leadscore.records import RecordCounts
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings, parse_time
@@ -40,7 +41,9 @@ def pool_orgs(settings: Settings) -> None:
 def judged(settings: Settings, org_id: str, features: FeatureRows) -> Judgement | str:
     """Return how the org's candidate was judged, or the refusal in words."""
     counts, policy = features.counts, policy_from(settings)
-    refusal = refuse_unfittable(counts.records, counts.converted_records, *training_side(features), policy)
+    refusal = refuse_unfittable(
+        counts.records, counts.converted_records, *training_side(features), policy, causes=causes_of(counts)
+    )
     if refusal:
         return in_words(refusal)
     registry = Registry(settings.model_path)

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from leadscore.gate import policy_from, refuse_unfittable
+from leadscore.left_out import causes_of
 from leadscore.registry.store import Registry
 from leadscore.registry.version import Manifest
 from leadscore.settings import Settings
@@ -37,7 +38,11 @@ def trained_model(
         check_same_registry(settings, registry)
     counts = lead_features.counts
     refusal = refuse_unfittable(
-        counts.records, counts.converted_records, *training_side(lead_features), policy=policy_from(settings)
+        counts.records,
+        counts.converted_records,
+        *training_side(lead_features),
+        policy=policy_from(settings),
+        causes=causes_of(counts),
     )
     if refusal:
         raise refused(refusal, plan_for(settings, context.partition_key, lead_features.window, context.log))

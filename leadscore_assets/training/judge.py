@@ -17,6 +17,7 @@ from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
 from leadscore.errors import Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound
 from leadscore.evaluation import EvaluationReport, Holdout, evaluate, has_both_outcomes
 from leadscore.gate import Judgement, Policy, Unevaluable, decide
+from leadscore.left_out import causes_of
 from leadscore.records import Window
 from leadscore.registry.active_model import ActiveModel, active_model, as_served_to
 from leadscore.registry.store import Registry
@@ -74,7 +75,7 @@ def judge(
         report=candidate.report,
         champion=champion.report if champion else None,
         champion_problem=problem,
-        decision=decide(candidate.report, comparison, problem, policy),
+        decision=decide(candidate.report, comparison, problem, policy, causes_of(features.counts)),
         manifest_sha256=registry.manifest_sha256(org_id, version),
         judged_at=datetime.now(UTC).isoformat(timespec="seconds"),
         run_id=run_id,

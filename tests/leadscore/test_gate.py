@@ -20,6 +20,8 @@ from leadscore.gate import (
     probability_needed,
     refuse_unfittable,
 )
+from leadscore.left_out import causes_of
+from leadscore.records import RecordCounts
 from leadscore.settings import Settings
 
 Report = Callable[..., EvaluationReport]
@@ -214,6 +216,103 @@ def test_every_refusal_is_named_at_once(make_report: Report) -> None:
 def test_a_refusal_says_how_many_leads_are_missing(missing: int, words: str, make_report: Report) -> None:
     candidate = make_report(records=100 - missing, converted_records=40)
     assert words in decide(candidate, None, None, POLICY).text
+
+
+SET_ASIDE = RecordCounts(
+    21, 9, 99, {"still_open": 59}, "", {"property_price below 0": 1122}, set_aside_rows=1122, lost_records=220
+)
+SET_ASIDE_TEXT = (
+    "1,122 of 1,221 rows have property_price below 0; these rows were set aside, so 220 of 241 records were lost."
+    " Correct the values in the CRM, or treat them as unknown (docs/training.md#values-outside-the-contract)."
+)
+UNTIMED_TEXT = (
+    "223 closed leads have no usable time of closing in dossier_status_history (outcome_time_unknown)."
+    " Let the CRM write it."
+)
+
+
+def _refused(counts: RecordCounts, make_report: Report, **figures: int) -> str:
+    """Return the text of the refusal of a candidate whose records are counted so."""
+    report = make_report(records=counts.records, converted_records=counts.converted_records, **figures)
+    return decide(report, None, None, POLICY, causes_of(counts)).text
+
+
+def test_records_lost_with_rows_set_aside_are_told_with_the_values_to_correct(make_report: Report) -> None:
+    assert _refused(SET_ASIDE, make_report, holdout_records=6, holdout_converted_records=2) == (
+        "21 of 100 records with a known outcome. The holdout has 2 converted leads, but 3 are needed to judge a model. "
+        f"{SET_ASIDE_TEXT}"
+    )
+
+
+def test_a_refusal_before_the_fit_has_the_same_sentence() -> None:
+    counts = msgspec.structs.replace(SET_ASIDE, excluded={}, converted_records=0)
+    decision = refuse_unfittable(21, 0, 15, 0, POLICY, causes=causes_of(counts))
+    assert decision is not None
+    assert decision.text == (
+        "21 of 100 records with a known outcome. None of 21 records converted, but a model needs leads of both"
+        f" outcomes. {SET_ASIDE_TEXT}"
+    )
+    assert _codes(decision) == ["too_few_records", "one_class", "rows_set_aside"]
+    assert (decision.reasons[2].figure, decision.reasons[2].threshold) == (220, 0)
+
+
+def test_closed_leads_without_a_time_are_not_told_to_have_another_status() -> None:
+    counts = RecordCounts(18, 0, 120, {"outcome_time_unknown": 223}, "")
+    decision = refuse_unfittable(18, 0, 14, 0, POLICY, causes=causes_of(counts))
+    assert decision is not None
+    assert decision.text == (
+        "18 of 100 records with a known outcome. None of 18 records converted, but a model needs leads of both"
+        f" outcomes. {UNTIMED_TEXT}"
+    )
+
+
+def test_another_status_is_suggested_when_every_closed_lead_was_lost(make_report: Report) -> None:
+    counts = RecordCounts(400, 0, 2_000, {"still_open": 40, "closed_at_creation": 5}, "")
+    assert _refused(counts, make_report, holdout_records=80, holdout_converted_records=3) == (
+        "None of 400 records converted, but a model needs leads of both outcomes. Train again when some leads have"
+        " converted, or check CONVERSION_STATUSES. 5 leads were closed when they were created (closed_at_creation)."
+        " Correct the times of creation and closing; an import often sets both to its own time."
+    )
+
+
+def test_conversions_in_the_holdout_alone_suggest_no_other_status(make_report: Report) -> None:
+    decision = refuse_unfittable(200, 3, 160, 0, POLICY)
+    assert decision is not None
+    assert decision.text == (
+        "None of 160 records outside the holdout converted, but a model needs leads of both outcomes. Train again when"
+        " some leads have converted."
+    )
+
+
+@pytest.mark.parametrize(
+    ("excluded", "remedy"),
+    [
+        ({"outcome_time_unknown": 80}, ""),
+        ({"outcome_time_unknown": 79}, "Train again when 80 more leads have a known outcome"),
+        ({"still_open": 500}, "Train again when 80 more leads have a known outcome"),
+        ({"test_account": 500}, "Train again when 80 more leads have a known outcome"),
+        ({}, "Train again when 80 more leads have a known outcome"),
+    ],
+)
+def test_waiting_is_advised_unless_the_leads_that_are_missing_are_there(
+    excluded: dict[str, int], remedy: str, make_report: Report
+) -> None:
+    counts = RecordCounts(20, 8, 100, excluded, "")
+    decision = decide(make_report(records=20, converted_records=8), None, None, POLICY, causes_of(counts))
+    assert decision.reasons[0].remedy == remedy
+
+
+@pytest.mark.parametrize(("excluded", "is_named"), [({}, True), ({"still_open": 3}, False)])
+def test_the_id_of_an_org_is_doubted_only_when_it_has_no_lead_at_all(excluded: dict[str, int], is_named: bool) -> None:
+    decision = refuse_unfittable(0, 0, 0, 0, POLICY, causes=causes_of(RecordCounts(0, 0, 0, excluded, "")))
+    assert decision is not None
+    assert ("check the org's id" in decision.text) is is_named
+
+
+def test_what_was_left_out_is_no_reason_where_the_data_suffices(make_report: Report, make_comparison: Compared) -> None:
+    counts = msgspec.structs.replace(SET_ASIDE, records=200, converted_records=80)
+    decision = decide(make_report(), make_comparison(ranks_better=1.0), None, POLICY, causes_of(counts))
+    assert (decision.verdict, set(_codes(decision)) & {"rows_set_aside", "leads_excluded"}) == ("activate", set())
 
 
 def test_a_champion_that_cannot_be_evaluated_is_told_and_the_base_rate_decides(

@@ -1,13 +1,22 @@
-"""lead_features: rows that break the contract are set aside."""
+"""lead_features: rows that break the contract are set aside, and every refusal says so in the same words."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import dagster as dg
+import pytest
+
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
-from tests.leadscore_assets.run_results import metadata_of
+from tests.leadscore_assets.run_results import check, failure_text, metadata_of
+
+REFUSAL = (
+    "53 of 100 records with a known outcome. 1,409 of 1,652 rows have property_price below 0; these rows were set"
+    " aside, so 309 of 362 records were lost. Correct the values in the CRM, or treat them as unknown"
+    " (docs/training.md#values-outside-the-contract)."
+)
 
 
 def spoil(settings: Settings, listings: str) -> None:
@@ -37,9 +46,30 @@ def test_bad_rows_are_set_aside_and_counted(train: Any, crm_settings: Settings, 
     assert counts.read_records == metadata_of(result, "conversion_records")["records"]
 
 
-def test_the_asset_has_the_rows_with_their_share_and_the_records_lost(train: Any, crm_settings: Settings) -> None:
+@pytest.fixture
+def spoilt(train: Any, crm_settings: Settings) -> dg.ExecuteInProcessResult:
+    """Give a training of an org all of whose listings have a price of -1."""
     spoil(crm_settings, "org_id = 'sound'")
-    shown = metadata_of(train("sound"), "lead_features")
+    result: dg.ExecuteInProcessResult = train("sound")
+    return result
+
+
+def test_a_refusal_says_which_values_cost_its_records_wherever_it_is_read(
+    spoilt: dg.ExecuteInProcessResult, train: Any, registry: Registry
+) -> None:
+    [version] = registry.versions("sound")
+    judgement = registry.judgement("sound", version)
+    assert judgement is not None
+    assert judgement.decision.text == REFUSAL
+    assert metadata_of(spoilt, "evaluation")["reasons"] == REFUSAL
+    minimum = check(spoilt, "minimum_records")
+    assert str(minimum.description).startswith(f"refused: {REFUSAL}")
+    assert minimum.metadata["reasons"].value == REFUSAL
+    assert failure_text(train("sound", only=["active_model"]), "active_model").startswith(REFUSAL)
+
+
+def test_the_asset_has_the_rows_with_their_share_and_the_records_lost(spoilt: dg.ExecuteInProcessResult) -> None:
+    shown = metadata_of(spoilt, "lead_features")
     assert [dict(record.data) for record in shown["set_aside"].records] == [
         {"reason": "property_price below 0", "rows": 1409, "share": "85.3%"}
     ]
