@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import ceil
 from typing import Any
 
@@ -16,7 +17,7 @@ import msgspec
 import numpy as np
 
 from leadscore.arrays import Flags, Floats
-from leadscore.records import HOLDOUT_SHARE, Window, outcome_parameters
+from leadscore.records import HOLDOUT_SHARE, RecordCounts, Window, outcome_parameters
 
 PACE_DAYS = 56
 SHORTEST_PACE_DAYS = 7  # for an org whose first lead came a moment ago
@@ -32,18 +33,27 @@ class LeadCount(msgspec.Struct, frozen=True):
     is_held_out: bool
 
 
+class LastRun(msgspec.Struct, frozen=True):
+    """The counts of an org's last run that checked its rows against the contract, and when they were stored."""
+
+    stored_at: datetime
+    counts: RecordCounts
+
+
 class OutcomeCounts(msgspec.Struct, frozen=True):
     """One org's leads in numbers. `age_days` is the age of its first lead, None when it has none.
 
     `records` are the leads with a known outcome; their `days` are those until they leave the training window.
     `arrivals` are the leads whose outcome became known in the last PACE_DAYS; their `days` are those from creation to
-    outcome. `open_leads` have no outcome yet; their `days` are those until it is known at the latest.
+    outcome. `open_leads` have no outcome yet; their `days` are those until it is known at the latest. `last_run` is
+    None before the first run.
     """
 
     age_days: int | None
     records: tuple[LeadCount, ...] = ()
     arrivals: tuple[LeadCount, ...] = ()
     open_leads: tuple[LeadCount, ...] = ()
+    last_run: LastRun | None = None
 
     @property
     def pace_days(self) -> int:

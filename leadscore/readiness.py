@@ -1,7 +1,8 @@
 """Readiness: whether an org has enough data for a training and, if not, when it will, at the pace of the last weeks.
 
 `requirements` lists what a training needs, and `outcome_forecast` predicts the number of leads on each day. This module
-puts both into sentences.
+puts both into sentences. It counts leads, and cannot see values that break the feature contract: it knows those of the
+last run.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import msgspec
 import numpy as np
 
 from leadscore.arrays import Flags
-from leadscore.outcome_forecast import PACE_DAYS, Course, LeadFilter, OutcomeCounts, course, first_day, total
+from leadscore.left_out import CORRECT_VALUES, EXCLUDED, FEW, causes_of, rows_in_words
+from leadscore.outcome_forecast import PACE_DAYS, Course, LastRun, LeadFilter, OutcomeCounts, course, first_day, total
 from leadscore.records import Window
-from leadscore.requirements import Requirement
+from leadscore.requirements import Requirement, requirement_of_records
 
 LONGEST_WINDOW_DAYS = 3_650  # what TRAINING_WINDOW_DAYS may be at most
 STILL_RISES = "the pace of so young an org is still rising"
@@ -52,18 +54,26 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """Whether an org has enough data at `as_of`, and the day (UTC) on which it is expected to, or None."""
+    """Whether an org has enough data at `as_of`, and the day (UTC) on which it is expected to, or None.
+
+    `has_enough` is about the CRM's leads alone; `is_ready` is false, too, when the last run lost too many of them.
+    `plan` is the message without the last run, empty when that run is all that is wrong.
+    """
 
     as_of: datetime
     is_ready: bool
+    has_enough: bool
     needs: tuple[Need, ...]
     pace: Pace
     expected_on: date | None
+    plan: str
     message: str
+    last_run: LastRun | None
 
-    def added_to(self, refusal: str) -> str:
-        """Return the text of a refusal with the plan appended."""
-        return f"{refusal} As of {self.as_of:%Y-%m-%d}: {self.message}"
+    def added_to(self, refusal: str, *, is_of_a_run: bool = True) -> str:
+        """Return the text of a refusal with the plan appended; that of a run itself names what the run left out."""
+        text = self.plan if is_of_a_run else self.message
+        return f"{refusal} As of {self.as_of:%Y-%m-%d}: {text}" if text else refusal
 
 
 def assess(counts: OutcomeCounts, window: Window, requirements: Sequence[Requirement]) -> Readiness:
@@ -74,15 +84,56 @@ def assess(counts: OutcomeCounts, window: Window, requirements: Sequence[Require
     needs = tuple(plan.need(prospect) for prospect in prospects)
     all_met = np.logical_and.reduce([prospect.is_met() for prospect in prospects])
     expected_on = plan.day(first_day(all_met))
-    is_ready = bool(all_met[0])
-    return Readiness(
+    has_enough = bool(all_met[0])
+    text = _enough(prospects) if has_enough else plan.text(prospects, expected_on)
+    readiness = Readiness(
         as_of=as_of,
-        is_ready=is_ready,
+        is_ready=has_enough,
+        has_enough=has_enough,
         needs=needs,
         pace=_pace(counts),
         expected_on=expected_on,
-        message=_enough(prospects) if is_ready else plan.text(prospects, expected_on),
+        plan=text,
+        message=text,
+        last_run=None,
     )
+    # an org that has no leads any more is answered as one that never had any
+    if counts.last_run is None or counts.age_days is None:
+        return readiness
+    return _with_last_run(readiness, counts.last_run, requirement_of_records(requirements))
+
+
+def _with_last_run(readiness: Readiness, last_run: LastRun, requirement: Requirement) -> Readiness:
+    """Return the readiness with what the last run left out: an obstacle if it left too few records, else notes."""
+    counts, message = last_run.counts, readiness.message
+    readiness = msgspec.structs.replace(readiness, last_run=last_run)
+    if readiness.has_enough and counts.records < requirement.needed <= counts.read_records:
+        [have] = [need.have for need in readiness.needs if need.what == requirement.name]
+        message = f"{have} {requirement.text} would be enough, but {_obstacle(last_run, requirement.needed)}"
+        return msgspec.structs.replace(readiness, is_ready=False, expected_on=None, plan="", message=message)
+    notes = [] if readiness.has_enough else _excluded(last_run)
+    if counts.set_aside_rows > FEW * counts.read_rows:
+        notes.append(f"In {_rows_of(last_run)}; these rows were set aside.")
+    return msgspec.structs.replace(readiness, message=" ".join([message, *notes]))
+
+
+def _excluded(last_run: LastRun) -> list[str]:
+    """Return a note for each reason for which the last run excluded many leads, if there is a remedy."""
+    causes = [cause for cause in causes_of(last_run.counts) if cause.code == EXCLUDED and cause.remedy]
+    return [f"The last run, of {_day(last_run)}, found that {cause.message}. {cause.remedy}." for cause in causes]
+
+
+def _obstacle(last_run: LastRun, needed: int) -> str:
+    left = f"{last_run.counts.records} of {last_run.counts.read_records} records were left ({needed} needed)"
+    return f"in {_rows_of(last_run)}, and {left}. {CORRECT_VALUES}; then train again, which checks anew."
+
+
+def _rows_of(last_run: LastRun) -> str:
+    return f"the last run, of {_day(last_run)}, {rows_in_words(last_run.counts, is_past=True)}"
+
+
+def _day(last_run: LastRun) -> str:
+    return f"{last_run.stored_at.astimezone(UTC):%Y-%m-%d}"
 
 
 def _pace(counts: OutcomeCounts) -> Pace:

@@ -307,7 +307,12 @@ SELECT json_build_object(
     ),
     'records', coalesce(json_agg(counted) FILTER (WHERE counted.kind = 'record'), '[]'),
     'arrivals', coalesce(json_agg(counted) FILTER (WHERE counted.kind = 'arrival'), '[]'),
-    'open_leads', coalesce(json_agg(counted) FILTER (WHERE counted.kind = 'open'), '[]')
+    'open_leads', coalesce(json_agg(counted) FILTER (WHERE counted.kind = 'open'), '[]'),
+    'last_run', (
+        SELECT json_build_object('stored_at', materializations.stored_at, 'counts', materializations.info -> 'counts')
+        FROM leadscore.materializations
+        WHERE materializations.asset = 'lead_features' AND materializations.org_id = outcome_counts.org_id
+    )
 )::text
 FROM counted
 $$;

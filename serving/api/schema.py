@@ -315,11 +315,34 @@ class TrainRunning(Answer, frozen=True, kw_only=True):
 # readiness
 
 
+class SetAside(Answer, frozen=True, kw_only=True):
+    """Rows that break the feature contract in one way, such as `property_price below 0`, and their share of all rows.
+
+    A row may break it in several ways.
+    """
+
+    reason: str
+    rows: int
+    share: Share
+
+
+class LastRunAnswer(Answer, frozen=True, kw_only=True):
+    """How many rows the org's last run read and set aside, and how many records it read and had left after that."""
+
+    stored_at: str
+    rows: int
+    set_aside_rows: int
+    records: int
+    records_left: int
+    set_aside: list[SetAside]
+
+
 class ReadinessAnswer(Answer, frozen=True, kw_only=True):
     """Whether an org has enough data for a training and, if not, when it will. `message` says it in words.
 
     `expected_on` is the day (UTC) on which all needs will be met at the pace of the last weeks: the day of `as_of` when
-    they are already met, null when no date can be given.
+    they are already met, null when no date can be given. `needs` count the CRM's leads. When the last run had to set so
+    many rows aside that too few records were left, `is_ready` is false although all needs are met.
     """
 
     org_id: OrgId
@@ -330,6 +353,9 @@ class ReadinessAnswer(Answer, frozen=True, kw_only=True):
     expected_on: date | None
     message: str
     has_active_model: bool
+    last_run: Annotated[
+        LastRunAnswer | None, msgspec.Meta(description="null before the org's first run, or when the CRM has no lead")
+    ] = None
 
 
 # health

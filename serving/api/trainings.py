@@ -95,7 +95,7 @@ def _refused_before_a_run(services: Services, org_id: str) -> Insufficient | Non
     except DatabaseUnavailable as error:
         _log.warning("a training is started without knowing whether the org is ready: %s", error.message)
         return None
-    if readiness.is_ready:
+    if readiness.has_enough:  # what the last run set aside may have been corrected: only a run checks the values
         return None
     services.metrics.model_training.labels("insufficient_data").inc()
     return Insufficient(org_id, None, "The org is not ready for a training.")
@@ -171,7 +171,8 @@ def _with_plan(services: Services, outcome: Insufficient) -> tuple[str, Readines
     """Return why the data was refused, with the plan when the database can answer now."""
     try:
         readiness = services.readiness.readiness(outcome.org_id)
-        return readiness.added_to(outcome.message), readiness_answer(services, outcome.org_id, readiness)
+        message = readiness.added_to(outcome.message, is_of_a_run=outcome.run_id is not None)
+        return message, readiness_answer(services, outcome.org_id, readiness)
     except (LeadscoreError, OSError) as error:
         _log.warning("insufficient data is answered without a readiness plan: %s", error)
         return outcome.message, msgspec.UNSET

@@ -11,9 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from leadscore.errors import InvalidSettings
-from leadscore.outcome_forecast import PACE_DAYS, LeadCount, OutcomeCounts
+from leadscore.outcome_forecast import PACE_DAYS, LastRun, LeadCount, OutcomeCounts
 from leadscore.readiness import LONGEST_WINDOW_DAYS, Need, Readiness, assess
-from leadscore.records import Window
+from leadscore.records import RecordCounts, Window
 from leadscore.requirements import training_requirements
 from leadscore.settings import read_settings
 
@@ -228,6 +228,82 @@ def test_open_leads_that_leave_the_window_before_their_outcome_are_never_records
 def test_the_plan_stands_behind_a_refusal_with_its_time() -> None:
     readiness = judged(OutcomeCounts(None))
     assert readiness.added_to("Too little.") == f"Too little. As of 2026-06-01: {readiness.message}"
+
+
+def last_run(records: int, lost_records: int, *, rows: int, **set_aside: int) -> LastRun:
+    """Return a run of 2026-05-15 that set so many rows aside, each for one reason."""
+    reasons = {reason.replace("__", " "): count for reason, count in set_aside.items()}
+    aside = sum(reasons.values())
+    counts = RecordCounts(
+        records, 9, rows - aside, {}, "", reasons, "f00d", set_aside_rows=aside, lost_records=lost_records
+    )
+    return LastRun(datetime(2026, 5, 15, 23, tzinfo=UTC), counts)
+
+
+def test_an_org_whose_last_run_lost_too_many_records_is_not_ready_though_it_has_enough() -> None:
+    run = last_run(21, 220, rows=1221, property_price__below__0=1122)
+    readiness = judged(OutcomeCounts(OLD, ENOUGH, last_run=run))
+    assert (readiness.is_ready, readiness.has_enough, readiness.expected_on) == (False, True, None)
+    assert [need.expected_on for need in readiness.needs] == [TODAY] * 5
+    assert readiness.message == (
+        "110 records with a known outcome would be enough, but in the last run, of 2026-05-15, 1,122 of 1,221 rows had"
+        " property_price below 0, and 21 of 241 records were left (100 needed). Correct the values in the CRM, or treat"
+        " them as unknown (docs/training.md#values-outside-the-contract); then train again, which checks anew."
+    )
+    assert readiness.added_to("Refused.") == "Refused."
+
+
+@pytest.mark.parametrize(
+    ("records", "lost_records", "is_ready"), [(99, 1, False), (100, 1, True), (98, 1, True), (99, 0, True)]
+)
+def test_the_last_run_is_an_obstacle_only_where_it_had_enough_records_and_lost_them(
+    records: int, lost_records: int, is_ready: bool
+) -> None:
+    run = last_run(records, lost_records, rows=1000, x__unknown=10)
+    readiness = judged(OutcomeCounts(OLD, ENOUGH, last_run=run))
+    assert (readiness.is_ready, readiness.has_enough) == (is_ready, True)
+
+
+@pytest.mark.parametrize(("rows", "is_named"), [(10, False), (11, True)])
+def test_rows_that_the_last_run_set_aside_are_named_when_they_are_more_than_a_hundredth(
+    rows: int, is_named: bool
+) -> None:
+    run = last_run(110, 1, rows=1000, property_price__below__0=rows)
+    readiness = judged(OutcomeCounts(OLD, ENOUGH, last_run=run))
+    note = (
+        f" In the last run, of 2026-05-15, {rows} of 1,000 rows had property_price below 0; these rows were set aside."
+    )
+    assert readiness.message == judged(OutcomeCounts(OLD, ENOUGH)).message + (note if is_named else "")
+    assert (readiness.is_ready, readiness.last_run) == (True, run)
+    assert "last run" not in readiness.added_to("Refused.")
+
+
+def test_an_org_with_too_few_leads_has_its_plan_and_the_note() -> None:
+    run = last_run(30, 10, rows=200, property_price__below__0=50)
+    readiness = judged(OutcomeCounts(OLD, (some(40, 10),), last_run=run))
+    assert (readiness.is_ready, readiness.has_enough) == (False, False)
+    assert readiness.message.startswith("40 of 100 records with a known outcome; ")
+    assert readiness.message.endswith(
+        " In the last run, of 2026-05-15, 50 of 200 rows had property_price below 0; these rows were set aside."
+    )
+    assert readiness.added_to("Refused.") == f"Refused. As of 2026-06-01: {readiness.plan}"
+
+
+def test_an_org_with_too_few_leads_has_the_remedies_for_those_that_its_last_run_excluded() -> None:
+    excluded = {"outcome_time_unknown": 223, "still_open": 59}
+    run = LastRun(datetime(2026, 5, 15, 2, tzinfo=UTC), RecordCounts(18, 0, 120, excluded, ""))
+    readiness = judged(OutcomeCounts(OLD, (some(18, 10),), last_run=run))
+    assert readiness.message == (
+        f"{readiness.plan} The last run, of 2026-05-15, found that 223 closed leads have no usable time of closing in"
+        " dossier_status_history (outcome_time_unknown). Let the CRM write it."
+    )
+    assert readiness.added_to("Refused.") == f"Refused. As of 2026-06-01: {readiness.plan}"
+    assert readiness.added_to("Not ready.", is_of_a_run=False) == f"Not ready. As of 2026-06-01: {readiness.message}"
+    assert judged(OutcomeCounts(OLD, ENOUGH, last_run=run)).message == judged(OutcomeCounts(OLD, ENOUGH)).message
+
+
+def test_an_org_without_leads_has_no_last_run() -> None:
+    assert judged(OutcomeCounts(None, last_run=last_run(1, 1, rows=9, x__unknown=1))) == judged(OutcomeCounts(None))
 
 
 groups = st.builds(

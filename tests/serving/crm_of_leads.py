@@ -6,10 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from flask.testing import FlaskClient
 
+from leadscore.records import RecordCounts
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
+from leadscore_assets.source.tables import store
 from serving.app import create_app
 
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
@@ -25,6 +28,12 @@ SELECT org_id, id, %(status)s, created_at + interval '12 hours' FROM leads WHERE
 """
 
 
+# every listing of an org has a price of -1
+SPOILT = RecordCounts(
+    21, 9, 99, {}, "c0ffee", {"property_price below 0": 1122}, "f00d", set_aside_rows=1122, lost_records=220
+)
+
+
 class Crm:
     """The CRM of a test: so many leads of an org, one every few days up to now, closed half a day later."""
 
@@ -35,6 +44,15 @@ class Crm:
         """Add an org's leads, one every so many days."""
         with connect(self.settings) as connection:
             connection.execute(INSERT_LEADS, {"org": org, "leads": leads, "status": status, "every": every})
+
+    def last_run(self, org: str, counts: RecordCounts, *, stored_at: str) -> None:
+        """Store the counts of a run of the org, which was at that time."""
+        info = {"counts": msgspec.to_builtins(counts)}
+        with connect(self.settings) as connection:
+            store(connection, "lead_features", org, run_id="run-1", info=info)
+            connection.execute(
+                "UPDATE leadscore.materializations SET stored_at = %s WHERE org_id = %s", [stored_at, org]
+            )
 
     def client(self, **changed: Any) -> FlaskClient:
         """Return a client of the app with these settings."""

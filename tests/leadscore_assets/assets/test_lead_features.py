@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from leadscore.records import window_from
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore_assets.metadata.readiness_plan import plan_for
 from leadscore_assets.source.database import connect
+from tests.leadscore_assets.conftest import NOW
 from tests.leadscore_assets.run_results import check, failure_text, metadata_of
 
 REFUSAL = (
@@ -63,14 +67,25 @@ def test_a_refusal_says_which_values_cost_its_records_wherever_it_is_read(
     assert judgement.decision.text == REFUSAL
     assert metadata_of(spoilt, "evaluation")["reasons"] == REFUSAL
     minimum = check(spoilt, "minimum_records")
-    assert str(minimum.description).startswith(f"refused: {REFUSAL}")
-    assert minimum.metadata["reasons"].value == REFUSAL
-    assert failure_text(train("sound", only=["active_model"]), "active_model").startswith(REFUSAL)
+    assert (minimum.description, minimum.metadata["reasons"].value) == (f"refused: {REFUSAL}", REFUSAL)
+    assert failure_text(train("sound", only=["active_model"]), "active_model") == REFUSAL
 
 
-def test_the_asset_has_the_rows_with_their_share_and_the_records_lost(spoilt: dg.ExecuteInProcessResult) -> None:
+def test_the_asset_and_readiness_have_the_rows_with_their_share_and_the_records_lost(
+    spoilt: dg.ExecuteInProcessResult, crm_settings: Settings
+) -> None:
     shown = metadata_of(spoilt, "lead_features")
     assert [dict(record.data) for record in shown["set_aside"].records] == [
         {"reason": "property_price below 0", "rows": 1409, "share": "85.3%"}
     ]
     assert (shown["set_aside_rows"], shown["lost_records"], shown["records"]) == (1409, 309, 53)
+    with connect(crm_settings) as connection:
+        connection.execute("UPDATE leadscore.materializations SET stored_at = '2026-06-01 02:00+00'")
+    plan = plan_for(crm_settings, "sound", window_from(crm_settings, NOW), logging.getLogger("test"))
+    assert plan is not None
+    assert (plan.is_ready, plan.has_enough) == (False, True)
+    assert plan.message == (
+        "362 records with a known outcome would be enough, but in the last run, of 2026-06-01, 1,409 of 1,652 rows had"
+        " property_price below 0, and 53 of 362 records were left (100 needed). Correct the values in the CRM, or treat"
+        " them as unknown (docs/training.md#values-outside-the-contract); then train again, which checks anew."
+    )

@@ -43,6 +43,7 @@ def reader(own_crm: Crm) -> Iterator[Settings]:
     role, connection = sql.Identifier(name), own_crm.connection
     connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'p'").format(role))
     connection.execute(sql.SQL("GRANT USAGE ON SCHEMA leadscore TO {}").format(role))
+    connection.execute(sql.SQL("GRANT SELECT ON leadscore.materializations TO {}").format(role))
     for table in TABLES:
         connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier(table), role))
     connection.execute("ALTER TABLE dossier ENABLE ROW LEVEL SECURITY")

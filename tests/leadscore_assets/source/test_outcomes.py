@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from leadscore.errors import SourceMismatch
-from leadscore.outcome_forecast import LeadCount, OutcomeCounts
-from leadscore.records import Window, outcome_parameters
+from leadscore.outcome_forecast import LastRun, LeadCount, OutcomeCounts
+from leadscore.records import RecordCounts, Window, outcome_parameters
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.orgs import training_needs
 from leadscore_assets.source.outcomes import LEAD_OUTCOMES, outcome_counts
+from leadscore_assets.source.tables import store
 from leadscore_assets.training.split import holdout_mask, is_held_out
 from tests.leadscore_assets.source.hand_made_crm import AS_OF, MICROSECOND, ORG, Crm, day, window
 
@@ -136,6 +138,18 @@ def test_the_age_of_an_org_is_that_of_its_first_lead_however_long_ago(crm: Crm) 
     crm.lead(day(900), ("WON", day(899)))
     crm.lead(AS_OF + MICROSECOND)
     assert outcome_counts(crm.connection, ORG, window()) == OutcomeCounts(900)
+
+
+def test_the_counts_of_the_orgs_last_run_are_those_that_lead_features_stored(own_crm: Crm) -> None:
+    own_crm.lead(day(100))
+    counts = RecordCounts(21, 9, 99, {}, "c0ffee", {"property_price below 0": 1122}, "f00d", 0, 1122, 220)
+    assert outcome_counts(own_crm.connection, ORG, window()).last_run is None
+    for asset, org_id, records in (("lead_features", ORG, 21), ("lead_features", "south", 5), ("evaluation", ORG, 7)):
+        info = {"counts": msgspec.to_builtins(msgspec.structs.replace(counts, records=records))}
+        store(own_crm.connection, asset, org_id, run_id="run-1", info=info)
+    own_crm.connection.execute("UPDATE leadscore.materializations SET stored_at = '2026-05-31 23:30:00-02'")
+    last_run = LastRun(datetime(2026, 6, 1, 1, 30, tzinfo=UTC), counts)
+    assert outcome_counts(own_crm.connection, ORG, window()).last_run == last_run
 
 
 def test_a_condition_on_the_org_uses_its_index(crm: Crm) -> None:

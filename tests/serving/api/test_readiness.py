@@ -7,7 +7,8 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
-from tests.serving.crm_of_leads import Crm
+from leadscore.records import RecordCounts
+from tests.serving.crm_of_leads import SPOILT, Crm
 
 READINESS = "/api/v1/model/readiness"
 
@@ -44,6 +45,47 @@ def test_an_org_with_enough_is_ready_and_may_have_a_model(crm: Crm, shelf: Any) 
     body = ask(client, "acme")
     assert (body["is_ready"], body["expected_on"], body["has_active_model"]) == (True, "2026-06-01", True)
     assert body["message"].startswith("180 records with a known outcome (100 needed)")
+
+
+def test_an_org_whose_last_run_lost_too_many_records_is_not_ready_and_told_which_values_to_correct(crm: Crm) -> None:
+    crm.leads("acme", 60, "WON", every=2)
+    crm.leads("acme", 120, "LOST", every=1)
+    crm.last_run("acme", SPOILT, stored_at="2026-05-15 02:00:09.5+00")
+    body = ask(crm.client(), "acme")
+    assert (body["is_ready"], body["expected_on"]) == (False, None)
+    assert {need["expected_on"] for need in body["needs"]} == {"2026-06-01"}
+    assert body["message"] == (
+        "180 records with a known outcome would be enough, but in the last run, of 2026-05-15, 1,122 of 1,221 rows had"
+        " property_price below 0, and 21 of 241 records were left (100 needed). Correct the values in the CRM, or treat"
+        " them as unknown (docs/training.md#values-outside-the-contract); then train again, which checks anew."
+    )
+    assert body["last_run"] == {
+        "stored_at": "2026-05-15T02:00:09+00:00",
+        "rows": 1221,
+        "set_aside_rows": 1122,
+        "records": 241,
+        "records_left": 21,
+        "set_aside": [{"reason": "property_price below 0", "rows": 1122, "share": 1122 / 1221}],
+    }
+
+
+def test_a_run_of_an_earlier_release_is_shown_with_the_reasons_that_it_counted(crm: Crm) -> None:
+    crm.leads("acme", 12, "WON", every=1)
+    counts = RecordCounts(12, 12, 15, {}, "c0ffee", {"property_price_out_of_range": 5})
+    crm.last_run("acme", counts, stored_at="2026-05-15 02:00:00+00")
+    last_run = ask(crm.client(), "acme")["last_run"]
+    assert (last_run["rows"], last_run["set_aside_rows"], last_run["records"], last_run["records_left"]) == (
+        20,
+        0,
+        12,
+        12,
+    )
+    assert last_run["set_aside"] == [{"reason": "property_price_out_of_range", "rows": 5, "share": 0.25}]
+
+
+def test_before_its_first_run_an_org_has_no_last_run(crm: Crm) -> None:
+    crm.leads("acme", 12, "WON", every=1)
+    assert ask(crm.client(), "acme")["last_run"] is None
 
 
 def test_at_a_pace_that_is_too_slow_for_the_window_a_longer_one_is_named(crm: Crm) -> None:
@@ -86,6 +128,7 @@ def test_an_org_without_leads_is_answered_as_one_that_is_not_there(crm: Crm, she
     crm.leads("acme", 60, "WON", every=2)
     shelf.activated("acme")
     shelf.judged("leadless", "refuse")
+    crm.last_run("leadless", SPOILT, stored_at="2026-05-15 02:00:00+00")
     client = crm.client()
     known, unknown = ask(client, "leadless"), ask(client, "never-heard-of")
     assert known | {"org_id": "never-heard-of"} == unknown

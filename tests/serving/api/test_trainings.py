@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from leadscore.records import RecordCounts
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.database import connect
 from serving.services import EXTENSION, build_services
 from standalone.crm import create_tables
+from tests.serving.crm_of_leads import SPOILT, Crm
 from tests.serving.scripted_dagster import REFUSED, TRAIN, ScriptedDagster, post, step_failure, trainings
 
 
@@ -101,6 +103,45 @@ def test_a_run_whose_data_the_gate_refused_is_answered_with_the_plan(app_with_da
     body = answer.json
     assert (answer.status_code, body["run_id"]) == (422, dagster.run_id)
     assert body["message"] == f"{REFUSED} As of 2026-06-01: {body['readiness']['message']}"
+
+
+def test_an_org_whose_last_run_lost_its_records_is_trained_when_it_is_asked_for(
+    app_with_database, dagster, database, evaluated
+):
+    """The values may have been corrected: only a run checks them."""
+    crm = Crm(database)
+    crm.leads("acme", 60, "WON", every=1)
+    crm.leads("acme", 60, "LOST", every=1)
+    crm.last_run("acme", SPOILT, stored_at="2026-05-15 02:00:00+00")
+    evaluated("hold")
+    answer = post(app_with_database.test_client())
+    assert (answer.status_code, answer.json["status"]) == (200, "success")
+    assert len(dagster.launched) == 1
+
+
+def test_an_org_that_is_not_ready_is_told_what_its_last_run_left_out(app_with_database, database):
+    counts = RecordCounts(28, 0, 28, {"outcome_time_unknown": 223}, "c0ffee")
+    Crm(database).last_run("acme", counts, stored_at="2026-05-15 02:00:00+00")
+    body = post(app_with_database.test_client()).json
+    assert body["message"].endswith(
+        " The last run, of 2026-05-15, found that 223 closed leads have no usable time of closing in"
+        " dossier_status_history (outcome_time_unknown). Let the CRM write it."
+    )
+    assert "CONVERSION_STATUSES" not in body["message"]
+
+
+def test_a_refusal_for_values_outside_the_contract_says_so_once(app_with_database, dagster, database):
+    crm = Crm(database)
+    crm.leads("acme", 60, "WON", every=1)
+    crm.leads("acme", 60, "LOST", every=1)
+    crm.last_run("acme", SPOILT, stored_at="2026-06-01 02:00:00+00")
+    refuse(dagster)
+    body = app_with_database.test_client().get(f"{TRAIN}/{dagster.run_id}").json
+    assert body["message"] == REFUSED
+    assert body["readiness"]["is_ready"] is False
+    assert (
+        "in the last run, of 2026-06-01, 1,122 of 1,221 rows had property_price below 0" in body["readiness"]["message"]
+    )
 
 
 @pytest.mark.parametrize("failing", ["the database", "the pointer"])
