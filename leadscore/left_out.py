@@ -48,11 +48,6 @@ ADVICE = {
         "leads were closed when they were created",
         "Correct the times of creation and closing; an import often sets both to its own time",
     ),
-    "closed_before_first_landmark": Advice(
-        "lead was closed before the first age of LANDMARK_DAYS",
-        "leads were closed before the first age of LANDMARK_DAYS",
-        "Put a lower age first in LANDMARK_DAYS",
-    ),
     "open_at_no_landmark": Advice(
         "lead was open at no age of LANDMARK_DAYS",
         "leads were open at no age of LANDMARK_DAYS",

@@ -33,9 +33,9 @@ class Window(msgspec.Struct, frozen=True):
     conversion_window_days: int
     conversion_statuses: tuple[str, ...]
     landmark_days: tuple[int, ...]
-    lost_statuses: tuple[str, ...] = ("LOST",)
-    conversion_is_final: bool = False
-    crm_time_zone: str = "UTC"
+    lost_statuses: tuple[str, ...] = Settings.lost_statuses
+    conversion_is_final: bool = Settings.conversion_is_final
+    crm_time_zone: str = Settings.crm_time_zone
     open_statuses: tuple[str, ...] = ()
 
     def share_seen_in(self, other: Window) -> float:

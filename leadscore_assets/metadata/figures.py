@@ -71,7 +71,8 @@ def counts_metadata(counts: RecordCounts) -> Metadata:
         "sql_sha256": counts.sql_sha256,
     }
     if counts.unknown_statuses:
-        metadata["unknown_statuses"] = _count_table(counts.unknown_statuses, "moves")
+        moves = largest_first(counts.unknown_statuses)
+        metadata["unknown_statuses"] = _table({"status": "string", "moves": "int"}, moves)
     if counts.unreadable_orgs:
         metadata["unreadable_orgs"] = counts.unreadable_orgs
     if counts.base_rate is not None:
