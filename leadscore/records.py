@@ -6,7 +6,7 @@ Both structures are stored in every version's manifest, so that a training can b
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import msgspec
@@ -17,9 +17,9 @@ from leadscore.settings import Settings
 HOLDOUT_SHARE = 0.2  # of all leads, chosen by the hash of their id
 
 
-def crm_time(moment: datetime) -> datetime:
-    """Return `moment` as our SQL takes it: UTC, without a zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
+def crm_time(moment: datetime, zone: tzinfo = UTC) -> datetime:
+    """Return `moment` without a zone: in UTC, as our SQL takes it, or as the CRM writes it in `zone`."""
+    return moment.astimezone(zone).replace(tzinfo=None)
 
 
 class Window(msgspec.Struct, frozen=True):

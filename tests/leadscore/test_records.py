@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -31,6 +32,10 @@ def test_the_crms_time_is_utc_without_a_zone_wherever_the_moment_was_written_dow
     noon = datetime(2026, 3, 15, 12, tzinfo=UTC)
     assert crm_time(noon) == datetime(2026, 3, 15, 12)
     assert crm_time(noon.astimezone(timezone(timedelta(hours=5, minutes=30)))) == datetime(2026, 3, 15, 12)
+
+
+def test_the_crms_time_in_another_zone_is_its_local_time() -> None:
+    assert crm_time(datetime(2026, 7, 15, 12, tzinfo=UTC), ZoneInfo("Europe/Paris")) == datetime(2026, 7, 15, 14)
 
 
 def test_a_time_to_come_is_refused() -> None:
