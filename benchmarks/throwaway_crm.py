@@ -17,7 +17,8 @@ from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import extract
 from leadscore_assets.source.outcomes import create_functions
 from leadscore_assets.training.contract_check import check_rows
-from standalone.crm import create_tables, load_folder
+from standalone.crm import create_tables
+from standalone.crm_load import load_folder
 from standalone.orgs import Org
 from standalone.simulator import into_database, simulate
 from standalone.throwaway import new_database, throwaway_server

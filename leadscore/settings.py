@@ -300,9 +300,7 @@ class Settings:
     dagster_port: int = _setting(3000, PORT, "port of Dagster's webserver under `make run`")
     code_server_port: int = _setting(4000, PORT, "port of Dagster's code server under `make run`")
     embedded_db_port: int = _setting(54320, PORT, "port of the embedded PostgreSQL")
-    crm_data: Path | None = _setting(
-        None, _optional(PATH), "folder of gzipped CSV files to load instead of a simulated CRM"
-    )
+    crm_data: Path | None = _setting(None, _optional(PATH), "folder of CSV files to load instead of a simulated CRM")
 
     @property
     def is_on_loopback(self) -> bool:

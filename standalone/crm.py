@@ -1,4 +1,4 @@
-"""Creates the CRM's tables, and fills them by COPY or from a folder of gzipped CSV files.
+"""The CRM's tables: creates them, describes them, and appends rows to them.
 
 The rows come from a simulation, or from an export of a real CRM.
 """
@@ -6,21 +6,43 @@ The rows come from a simulation, or from an export of a real CRM.
 from __future__ import annotations
 
 import csv
-import gzip
-import re
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+import io
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
-from leadscore.errors import InvalidCrmData
-
 # In this order, each table only refers to those before it.
 TABLES = ("annonce", "dossier", "dossier_status_history", "message", "appointment", "lead_score")
 SCHEMA_PATH = Path(__file__).with_name("crm_tables.sql")
-CHUNK_BYTES = 1 << 20
+# A table's column that holds an id of another table. Two of them have no foreign key in the tables.
+PARENTS: Mapping[str, tuple[str, str]] = {
+    "dossier": ("annonce_id", "annonce"),
+    "dossier_status_history": ("dossier_id", "dossier"),
+    "message": ("dossier_id", "dossier"),
+    "appointment": ("dossier_id", "dossier"),
+    "lead_score": ("dossier_id", "dossier"),
+}
+# COPY writes an empty text as "" and NULL as nothing, which the csv module does not tell apart. Of the columns that
+# must not be NULL, only this one may be an empty text.
+MAY_BE_EMPTY = (("annonce", "title"),)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of one of the CRM's tables; `type` is PostgreSQL's name for it, such as `numeric(15,2)`."""
+
+    name: str
+    type: str
+    is_required: bool
+    has_default: bool
+
+    @property
+    def is_time(self) -> bool:
+        """Whether the column holds times."""
+        return self.type.startswith("timestamp")
 
 
 def create_tables(connection: psycopg.Connection) -> None:
@@ -68,35 +90,38 @@ def holds_leads(connection: psycopg.Connection) -> bool:
     return bool(row and row[0])
 
 
-def load_folder(connection: psycopg.Connection, folder: Path) -> dict[str, int]:
-    """Load `<table>.csv.gz` for each of the CRM's tables, all or nothing; return the rows of each table.
+def columns_of(connection: psycopg.Connection, table: str) -> list[Column]:
+    """Return the columns of one of the CRM's tables, in its order. The table must exist."""
+    query = (
+        "SELECT attname, format_type(atttypid, atttypmod), attnotnull, atthasdef FROM pg_attribute"
+        " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+    )
+    return [Column(*row) for row in connection.execute(query, [table])]
 
-    A file's first line names the columns that it fills. Raises InvalidCrmData when a file is missing, damaged, names
-    a column that its table does not have, or holds a row that the table refuses.
+
+def copy_rows(connection: psycopg.Connection, table: str, columns: Collection[str], chunks: Iterable[bytes]) -> int:
+    """Append CSV text without a header to `table`; return the number of rows.
+
+    An empty field is NULL, except in the columns of MAY_BE_EMPTY.
     """
-    paths = {table: folder / f"{table}.csv.gz" for table in TABLES}
-    missing = [path.name for path in paths.values() if not path.is_file()]
-    if missing:
-        raise InvalidCrmData(
-            f"{folder} lacks {', '.join(missing)}. It must hold one gzipped CSV file for each table of the CRM:"
-            f" {', '.join(path.name for path in paths.values())}."
-        )
-    with connection.transaction():
-        rows = {table: _load_file(connection, table, path) for table, path in paths.items()}
-        finish_loading(connection)
-    return rows
-
-
-def copy_rows(connection: psycopg.Connection, table: str, columns: Iterable[str], chunks: Iterable[bytes]) -> int:
-    """Append CSV text without a header to `table`; return the number of rows."""
-    statement = sql.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT csv)").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+    names = [sql.Identifier(column) for column in columns]
+    empty = [sql.Identifier(column) for column in columns if (table, column) in MAY_BE_EMPTY]
+    options = sql.SQL(", FORCE_NOT_NULL ({})").format(sql.SQL(", ").join(empty)) if empty else sql.SQL("")
+    statement = sql.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT csv{})").format(
+        sql.Identifier(table), sql.SQL(", ").join(names), options
     )
     with connection.cursor() as cursor:
         with cursor.copy(statement) as copy:
             for chunk in chunks:
                 copy.write(chunk)
         return cursor.rowcount
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> bytes:
+    """Return the rows as CSV text for `copy_rows`; None is an empty field."""
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
 
 
 def finish_loading(connection: psycopg.Connection) -> None:
@@ -108,45 +133,3 @@ def finish_loading(connection: psycopg.Connection) -> None:
             )
         )
         connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
-
-
-def _load_file(connection: psycopg.Connection, table: str, path: Path) -> int:
-    try:
-        with gzip.open(path, "rb") as file:
-            columns = next(csv.reader([file.readline().decode("utf-8").strip()]), [])
-            _check_columns(connection, table, path, columns)
-            return copy_rows(connection, table, columns, _chunks(file))
-    except (gzip.BadGzipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
-        raise InvalidCrmData(f"{path} is damaged, or not gzipped UTF-8 text ({error}). Export it again.") from None
-    except psycopg.Error as error:
-        raise InvalidCrmData(_refusal(path, error)) from None
-
-
-def _chunks(file: gzip.GzipFile) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK_BYTES):
-        yield chunk
-
-
-def _check_columns(connection: psycopg.Connection, table: str, path: Path, columns: list[str]) -> None:
-    known = connection.execute(
-        "SELECT column_name, is_nullable = 'NO' AND column_default IS NULL FROM information_schema.columns"
-        " WHERE table_schema = current_schema() AND table_name = %s ORDER BY ordinal_position",
-        [table],
-    ).fetchall()
-    names = [name for name, _ in known]
-    unknown = [column for column in columns if column not in names]
-    lacking = [name for name, is_required in known if is_required and name not in columns]
-    faults = [f"unknown column {column!r}" for column in unknown] + [f"no column {column!r}" for column in lacking]
-    if faults:
-        raise InvalidCrmData(f"{path}, line 1: {', '.join(faults)}. The columns of {table} are: {', '.join(names)}.")
-
-
-def _refusal(path: Path, error: psycopg.Error) -> str:
-    # The server quotes the offending row and value; a lead's data stays out of the text.
-    reason = (error.diag.message_primary or "the connection was lost").split(': "')[0]
-    place = re.search(r"line (\d+)(?:, column (\w+))?", error.diag.context or "")
-    if not place:
-        return f"{path}: {reason}. Nothing was loaded; correct the file and start again."
-    line = int(place[1]) + 1  # the server does not see the header
-    column = f", column {place[2]}" if place[2] else ""
-    return f"{path}, line {line}{column}: {reason}. Nothing was loaded; correct the row and start again."

@@ -74,10 +74,13 @@ def fill_crm(connection: psycopg.Connection, settings: Settings) -> str:
                 " data of earlier runs."
             )
         return f"leads of {present or 'another CRM'}, unchanged"
+    check_time_zone(connection, settings.crm_time_zone)
     with connection.transaction():
         crm.create_tables(connection)
         if settings.crm_data:
-            rows = crm.load_folder(connection, settings.crm_data)
+            from standalone.crm_load import load_folder  # noqa: PLC0415  # the image that simulates lacks a library of it
+
+            rows = load_folder(connection, settings.crm_data, settings.crm_time_zone)
         else:
             end = settings.as_of or datetime.now(UTC)
             rows = into_database(connection, simulate(DEMO_ORGS, seed=SEED, now=end))

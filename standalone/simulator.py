@@ -75,7 +75,7 @@ def into_database(connection: psycopg.Connection, tables_of_orgs: Iterable[Table
 
 
 def into_folder(folder: Path, tables_of_orgs: Iterable[Tables]) -> dict[str, int]:
-    """Write the simulated tables as the files that `crm.load_folder` reads; return the rows of each table."""
+    """Write the simulated tables as the files that `crm_load.load_folder` reads; return the rows of each table."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = dict.fromkeys(crm.TABLES, 0)
     with ExitStack() as stack:

@@ -54,7 +54,7 @@ def judged(settings: Settings, org_id: str, features: FeatureRows) -> Judgement 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder of gzipped CSV files, one per CRM table")
+    parser.add_argument("folder", type=Path, help="folder of CSV files, one per CRM table")
     parser.add_argument("--as-of", type=parse_time, required=True, help="train as of this date or time")
     arguments = parser.parse_args()
     console = Console()

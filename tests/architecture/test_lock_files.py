@@ -38,10 +38,9 @@ def pinned(lock: str) -> list[Requirement]:
 
 def versions(lock: str, python: str) -> dict[str, str]:
     """Return the version of each distribution that the lock file installs on Linux with this Python."""
-    environment = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
     found = {}
     for pin in pinned(lock):
-        if pin.marker is None or pin.marker.evaluate(environment):
+        if is_for(pin, python):
             (specifier,) = pin.specifier
             assert specifier.operator == "=="
             assert canonicalize_name(pin.name) not in found
@@ -49,19 +48,25 @@ def versions(lock: str, python: str) -> dict[str, str]:
     return found
 
 
-def wanted(lock: str) -> list[Requirement]:
-    """Return what pyproject.toml asks for."""
+def is_for(requirement: Requirement, python: str) -> bool:
+    """Return whether the requirement holds on Linux with this Python."""
+    environment = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
+    return requirement.marker is None or requirement.marker.evaluate(environment)
+
+
+def wanted(lock: str, python: str) -> list[Requirement]:
+    """Return what pyproject.toml asks for with this Python."""
     project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
     texts = [*project["dependencies"], *(text for extra in EXTRAS_OF_LOCK[lock] for text in optional[extra])]
-    return [Requirement(text) for text in texts]
+    return [requirement for requirement in map(Requirement, texts) if is_for(requirement, python)]
 
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("lock", EXTRAS_OF_LOCK)
 def test_every_requirement_is_met_by_a_pin(lock: str, python: str) -> None:
     found = versions(lock, python)
-    for requirement in wanted(lock):
+    for requirement in wanted(lock, python):
         name = canonicalize_name(requirement.name)
         assert name in found, f"{name} is not in requirements/{lock}.txt: run make lock"
         assert found[name] in requirement.specifier, f"{name} {found[name]} is too old: run make lock"

@@ -11,6 +11,7 @@ import pytest
 from leadscore.errors import InvalidInput
 from leadscore.settings import Settings
 from standalone import crm
+from standalone.crm_load import load_folder
 from standalone.orgs import Org
 from standalone.simulator import into_database, into_folder, simulate
 from tests.standalone.crm_rows import count
@@ -43,7 +44,7 @@ def test_folder_holds_what_the_database_would(tmp_path: Path, database: Settings
     written = into_folder(tmp_path / "crm", simulate(SMALL, seed=1, now=NOW))
     with psycopg.connect(**database.database_arguments()) as connection:
         crm.create_tables(connection)
-        assert crm.load_folder(connection, tmp_path / "crm") == written
+        assert load_folder(connection, tmp_path / "crm") == written
         loaded = connection.execute("SELECT * FROM message ORDER BY id").fetchall()
         connection.execute("TRUNCATE annonce, dossier, dossier_status_history, lead_score CASCADE")
         assert into_database(connection, simulate(SMALL, seed=1, now=NOW)) == written

@@ -93,7 +93,7 @@ def wide_console() -> Console:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Let a benchmark be asked for a folder of CRM tables, or for the simulator."""
-    parser.add_argument("folder", type=Path, nargs="?", help="folder of gzipped CSV files, one per CRM table")
+    parser.add_argument("folder", type=Path, nargs="?", help="folder of CSV files, one per CRM table")
     parser.add_argument("--as-of", type=parse_time, help="with a folder: train as of this date or time")
     parser.add_argument("--simulated", action="store_true", help="simulate the demo orgs instead of reading a folder")
 
