@@ -35,6 +35,7 @@ class OrgLocks:
         descriptor = _open(folder / LOCK_FILE)
         try:
             self._lock(descriptor, folder)
+            _check_in_place(descriptor, folder / LOCK_FILE)
             yield
         finally:
             os.close(descriptor)
@@ -74,6 +75,16 @@ def _is_taken(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _check_in_place(descriptor: int, path: Path) -> None:
+    """Raise RegistryBusy when the folder was removed or replaced while its lock was waited for."""
+    try:
+        is_in_place = os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        is_in_place = False
+    if not is_in_place:
+        raise _busy()
 
 
 def _busy() -> RegistryBusy:

@@ -173,7 +173,8 @@ class ModelCache:
         pointer = None if stamp is None else self._registry.active(owner)
         with self._lock:
             if stamp is None or pointer is None:
-                self._pointers.pop(owner, None)
+                if self._pointers.pop(owner, None):
+                    self._forget(owner)
                 return None
             self._pointers[owner] = stamp, pointer
             if len(self._pointers) > MAX_POINTERS:
@@ -252,18 +253,27 @@ class ModelCache:
         self._bytes += sum(nbytes for array, nbytes in arrays.items() if array not in self._holders)
         self._holders.update(arrays.keys())
         while self._bytes > self._max_bytes and len(self._models) > 1:
-            _, (evicted, freed) = self._models.popitem(last=False)
-            self._release(freed)
-            if evicted.sha256:
-                self._files.forget(evicted.sha256)
+            self._let_go(next(iter(self._models)))
             self._metrics.cache_evictions.inc()
-        self._metrics.cache_bytes.set(self._bytes)
-        self._metrics.cache_entries.set(len(self._models))
+        self._show_size()
 
-    def _release(self, arrays: dict[int, int]) -> None:
-        """Count what a version that left gives back: the arrays that no other version holds."""
+    def _forget(self, owner: str) -> None:
+        """Let go of the versions of an org that was removed from the registry."""
+        for key in [key for key in self._models if key.owner == owner]:
+            self._let_go(key)
+        self._show_size()
+
+    def _let_go(self, key: _Key) -> None:
+        """Remove a version; count what it gives back: the arrays that no other version holds."""
+        version, arrays = self._models.pop(key)
+        if version.sha256:
+            self._files.forget(version.sha256)
         for array, nbytes in arrays.items():
             self._holders[array] -= 1
             if not self._holders[array]:
                 del self._holders[array]
                 self._bytes -= nbytes
+
+    def _show_size(self) -> None:
+        self._metrics.cache_bytes.set(self._bytes)
+        self._metrics.cache_entries.set(len(self._models))

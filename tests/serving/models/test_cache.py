@@ -10,6 +10,7 @@ import pytest
 
 from leadscore.errors import Damaged, NoActiveModel
 from leadscore.pooling import POOLED
+from leadscore.registry.removal import remove_org
 from leadscore.registry.store import Registry
 from serving.models import cache as model_cache
 from serving.models.cache import FAILURE_SECONDS, ModelCache
@@ -307,3 +308,24 @@ def test_what_cannot_be_loaded_early_keeps_no_other_from_it(copies, shelf, count
     with pytest.raises(Damaged):
         cache.active("damaged")
     ModelCache(CountingRegistry(Registry(tmp_path / "none")), 10**9, Metrics(), copies).warm_up(60)
+
+
+def test_an_org_that_was_removed_has_no_active_model_and_leaves_memory(copies, shelf, tmp_path):
+    shelf.activated("a")
+    shelf.activated("b", high=0.9)
+    metrics = Metrics()
+    here, there = (ModelCache(shelf.registry, 10**9, chosen, copies) for chosen in (metrics, Metrics()))
+    in_use = [cache.active("a") for cache in (here, there)]
+    weight = nbytes_of(here.active("b").scorer)
+    before = in_use[0].scorer.probabilities([[0.0] * 11])
+
+    assert remove_org(shelf.registry, "a") == 1
+
+    for cache in (here, there):
+        with pytest.raises(NoActiveModel):
+            cache.active("a")
+    assert len(here) == 1
+    assert f"leadscore_model_cache_bytes {float(weight)}" in metrics.text().decode()
+    assert [path.name for path in (tmp_path / "copies").iterdir()] == [here.active("b").sha256]
+    # a request that has the version still scores by it: its pages stay mapped
+    assert [version.scorer.probabilities([[0.0] * 11]) for version in in_use] == [before, before]
