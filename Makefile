@@ -4,7 +4,7 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run simulate rebuild backup restore test check format lock licences bench bench-setup bench-serving bench-serving-setup clean
+.PHONY: help setup run simulate rebuild erase backup restore test check format lock licences bench bench-setup bench-serving bench-serving-setup clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -35,6 +35,9 @@ simulate: $(RUN_STAMP) ## show how to simulate a CRM of any size
 
 rebuild: $(RUN_STAMP) ## train a version again and compare its files, byte for byte: make rebuild ORG=… VERSION=…
 	@$(PYTHON) -m standalone rebuild "$(ORG)" "$(VERSION)"
+
+erase: $(RUN_STAMP) ## erase an org's leads, or one lead, while `make run` goes on: make erase ORG=… [LEAD=…] [MODELS=yes]
+	@$(PYTHON) -m standalone erase --org "$(ORG)" $(if $(LEAD),--lead "$(LEAD)") $(if $(MODELS),--models)
 
 backup: $(RUN_STAMP) ## save models, tokens and database into a new file, also while `make run` goes on: make backup FILE=…
 	@$(PYTHON) -m standalone backup "$(FILE)"

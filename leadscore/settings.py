@@ -201,10 +201,16 @@ class Settings:
         " where the policy shows the role every row",
     )
     org_absent_days: float = _setting(
-        7.0, _number(0, 365, "days"), "days that an org without leads keeps its partition"
+        7.0,
+        _number(0, 365, "days"),
+        "days that an org without leads keeps its partition, and that leads which the CRM no longer has stay in our"
+        " tables",
     )
     max_orgs_removed_share: float = _setting(
-        0.2, SHARE, "largest share of the orgs that may lose their partitions at once; above it, none does"
+        0.2,
+        SHARE,
+        "largest share of the orgs that may lose their partitions at once, and of the leads that may be erased at once;"
+        " above it, none is",
     )
 
     # the registry

@@ -1,4 +1,4 @@
-"""The checks that show the gate on an evaluation, and one that shows whether the CRM still has the orgs.
+"""The checks that show the gate on an evaluation, and two that show whether the CRM still has the orgs and the leads.
 
 The gate's checks only show its verdict; the asset `active_model` obeys it.
 
@@ -24,6 +24,8 @@ from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata.readiness_plan import in_words, plan_for, plan_metadata
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
+from leadscore_assets.retention import absent_leads
+from leadscore_assets.retention.absent_leads import AbsentLeads
 
 # checks per partition are a preview in the release that is pinned; the tests hold what we use of it
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*")
@@ -124,9 +126,45 @@ def _absence_metadata(absent: AbsentOrgs) -> dict[str, list[str]]:
     return {"absent_orgs": list(absent.since)}
 
 
+@dg.asset_check(
+    asset=conversion_records,
+    name=absent_leads.CHECK,
+    description="The CRM has the leads whose rows we keep.\n\nThe sensor erase_gone_leads says when this changes.",
+)
+def leads_are_in_crm(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+    """Fail when so many leads are absent that they would not be erased at once."""
+    with clear_failures():
+        absent = absent_leads.absent_leads(settings, datetime.now(UTC))
+    return dg.AssetCheckResult(
+        passed=not absent.is_too_many, description=str(absent), metadata=_absent_leads_metadata(absent)
+    )
+
+
+def leads_are_in_crm_event(absent: AbsentLeads) -> dg.AssetCheckEvaluation:
+    """Return what this check finds, as an event of its own; severe when it fails."""
+    return dg.AssetCheckEvaluation(
+        asset_key=conversion_records.key,
+        check_name=absent_leads.CHECK,
+        passed=not absent.is_too_many,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=str(absent),
+        metadata=_absent_leads_metadata(absent),
+    )
+
+
+def _absent_leads_metadata(absent: AbsentLeads) -> dict[str, int | dg.MetadataValue]:
+    return {
+        "held_leads": absent.held,
+        "absent_leads": absent.absent,
+        "due_leads": absent.due,
+        "most_at_once": absent.most_at_once,
+        "absent_leads_by_org": dg.MetadataValue.json(absent.by_org),
+    }
+
+
 _IN_WORDS = {"activate": "better", "hold": "held", "refuse": "refused"}
 
-ALL = (minimum_records, metrics_improve, orgs_have_leads, times_are_plausible)
+ALL = (minimum_records, metrics_improve, orgs_have_leads, leads_are_in_crm, times_are_plausible)
 
 
 def _judgement(registry: Registry, org_id: str, candidate: Candidate) -> Judgement:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dagster as dg
 
-from leadscore_assets.absent_orgs import CHECK
+from leadscore_assets import absent_orgs
 from leadscore_assets.assets import ALL, conversion_records
+from leadscore_assets.retention import absent_leads
 
-# whether the CRM has all orgs is no question of one org's training
-_OF_ALL_ORGS = dg.AssetCheckKey(conversion_records.key, CHECK)
+# whether the CRM has all orgs and leads is no question of one org's training
+_OF_ALL_ORGS = [dg.AssetCheckKey(conversion_records.key, name) for name in (absent_orgs.CHECK, absent_leads.CHECK)]
 
 train_job = dg.define_asset_job(
     "train",
-    selection=dg.AssetSelection.assets(*ALL) - dg.AssetSelection.checks(_OF_ALL_ORGS),
+    selection=dg.AssetSelection.assets(*ALL) - dg.AssetSelection.checks(*_OF_ALL_ORGS),
     description="Extracts an org's records, trains a candidate, judges it, and activates it when it is better.",
 )

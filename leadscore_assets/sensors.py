@@ -1,4 +1,4 @@
-"""The sensor that keeps the partitions in step with the CRM's orgs."""
+"""The sensors: one keeps the partitions in step with the CRM's orgs, one erases leads that are gone from the CRM."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import dagster as dg
 import msgspec
 
 from leadscore.pooling import POOLED
+from leadscore.settings import Settings
 from leadscore_assets.absent_orgs import AbsentOrgs, absent_orgs
-from leadscore_assets.checks import orgs_have_leads_event
+from leadscore_assets.checks import leads_are_in_crm_event, orgs_have_leads_event
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
+from leadscore_assets.retention.absent_leads import erase_absent_leads
 
 INTERVAL_SECONDS = 60
+# every id that we hold is compared with the CRM's, which takes 2 s for 100,000 leads; the delay is a matter of days
+ERASURE_INTERVAL_SECONDS = 3_600
 # one request with tens of thousands of keys is more than SQLite takes in a statement
 KEYS_AT_A_TIME = 1_000
 
@@ -22,7 +26,7 @@ Requests = list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsReque
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """What the sensor's cursor holds: since when orgs are absent, and whether the check said that they are too many."""
+    """What a sensor's cursor holds: since when orgs are absent, and whether the check said that too much is."""
 
     absent_since: dict[str, datetime] = {}
     is_too_many: bool = False
@@ -50,6 +54,26 @@ def follow_orgs(context: dg.SensorEvaluationContext, crm: dg.ResourceParam[Crm])
         dynamic_partitions_requests=requests,
         asset_events=[orgs_have_leads_event(absent)] if absent.is_too_many != memory.is_too_many else [],
         cursor=msgspec.json.encode(Memory(absent.kept, absent.is_too_many)).decode(),
+    )
+
+
+@dg.sensor(
+    minimum_interval_seconds=ERASURE_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Erases the rows of leads and orgs from our tables when the CRM has not had them for ORG_ABSENT_DAYS."
+    " When more than MAX_ORGS_REMOVED_SHARE of all leads would be erased at once, none is, and the check"
+    " leads_are_in_crm fails.",
+)
+def erase_gone_leads(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]) -> dg.SensorResult:
+    """Erase what has been gone for long enough; the database remembers since when."""
+    absent, erased = erase_absent_leads(settings, now())
+    for table in erased:
+        context.log.info("erased %s", table)
+    memory = Memory(is_too_many=absent.is_too_many)
+    return dg.SensorResult(
+        skip_reason="; ".join([f"erased {table}" for table in erased] or [str(absent)]),
+        asset_events=[leads_are_in_crm_event(absent)] if memory != _memory(context.cursor) else [],
+        cursor=msgspec.json.encode(memory).decode(),
     )
 
 

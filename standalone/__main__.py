@@ -1,4 +1,4 @@
-"""The command line: `python -m standalone run`, `simulate`, `rebuild`, `backup` and `restore`."""
+"""The command line: `python -m standalone run`, `simulate`, `rebuild`, `erase`, `backup` and `restore`."""
 
 from __future__ import annotations
 
@@ -59,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     again.set_defaults(command=_rebuild)
     again.add_argument("org", help="the org's id")
     again.add_argument("version", help="the version's id, 14 digits")
+    gone = commands.add_parser("erase", help="erase an org, or some of its leads, at once, while `run` goes on")
+    gone.set_defaults(command=_erase)
+    gone.add_argument("--org", required=True, metavar="ORG", help="the org's id")
+    gone.add_argument("--lead", nargs="+", action="extend", default=[], metavar="LEAD", help="ids of its leads alone")
+    gone.add_argument("--models", action="store_true", help="also the org's versions, reports, pointer and history")
+    gone.add_argument("--yes", action="store_true", help="do not ask before --models removes anything")
     for name, does in (
         ("backup", "save the registry, the tokens and the database into FILE, also while `run` goes on"),
         ("restore", "restore FILE into a STATE_DIR without data, while `run` does not go on"),
@@ -97,6 +103,15 @@ def _rebuild(chosen: argparse.Namespace) -> int:
     from standalone.state_dir import reached_from_outside  # noqa: PLC0415  # as above
 
     return rebuild.main([chosen.org, chosen.version], reached_from_outside(read_settings(), os.environ))
+
+
+def _erase(chosen: argparse.Namespace) -> int:
+    """Erase from the system in STATE_DIR, whose database must run."""
+    from leadscore_assets.commands import erase  # noqa: PLC0415  # the simulator's users need not wait for it
+    from standalone.state_dir import reached_from_outside  # noqa: PLC0415  # as above
+
+    erase.erase(reached_from_outside(read_settings(), os.environ), chosen)
+    return 0
 
 
 def _backup(chosen: argparse.Namespace) -> int:

@@ -1,1 +1,1 @@
-"""Commands that run outside Dagster: set up the database, end interrupted runs, rebuild a version, save a backup."""
+"""Commands that run outside Dagster: set up the database, end interrupted runs, rebuild a version, back up, erase."""

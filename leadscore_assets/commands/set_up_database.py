@@ -10,6 +10,7 @@ import sys
 from leadscore.errors import LeadscoreError
 from leadscore.settings import Settings, read_settings
 from leadscore_assets.commands.upgrade_dagster import upgrade_dagster
+from leadscore_assets.retention import absent_leads
 from leadscore_assets.source.database import TABLES_LOCK, connect, create_schema
 from leadscore_assets.source.outcomes import create_functions
 from leadscore_assets.source.preconditions import check_database
@@ -31,6 +32,7 @@ def set_up(settings: Settings) -> str | None:
             create_schema(connection, "dagster")
         upgraded = upgrade_dagster(settings, connection)
         create_tables(connection)
+        absent_leads.create_table(connection)
         create_functions(connection)
     return upgraded
 

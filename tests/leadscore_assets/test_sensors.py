@@ -1,8 +1,9 @@
-"""The sensor keeps the partitions in step with the CRM's orgs, and with the pool while the setting is on."""
+"""The sensors keep the partitions in step with the CRM's orgs and the pool's setting, and erase what is gone."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -12,11 +13,15 @@ from leadscore.pooling import POOLED
 from leadscore.records import window_from
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore_assets import sensors
 from leadscore_assets.dataset import ORG_COLUMN
 from leadscore_assets.definitions import build_defs
 from leadscore_assets.due_orgs import training_needs
 from leadscore_assets.resources import Crm
+from leadscore_assets.retention.absent_leads import CHECK
 from leadscore_assets.source.database import connect
+from leadscore_assets.source.tables import infos, load
+from tests.leadscore_assets.conftest import NOW
 
 
 def evaluate_sensor(settings: Settings, instance: dg.DagsterInstance) -> Any:
@@ -105,3 +110,84 @@ def test_an_org_of_the_crm_that_has_the_pools_id_is_left_out(
         rows = Crm(chosen).conversion_records(POOLED, window_from(chosen)).rows
         assert set(rows[ORG_COLUMN]) == {"one-class", "sound"}
         assert needs[-1].records == rows["lead_id"].nunique()
+
+
+CHECK_KEY = dg.AssetCheckKey(dg.AssetKey("conversion_records"), CHECK)
+
+
+class Eraser:
+    """The sensor `erase_gone_leads` with its cursor, over a clock that the test sets."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance, patch: pytest.MonkeyPatch) -> None:
+        self.settings, self.instance, self.patch = settings, instance, patch
+        self.cursor: str | None = None
+
+    def tick(self, *, days: float) -> Any:
+        self.patch.setattr(sensors, "now", lambda: NOW + timedelta(days=days))
+        defs = build_defs(self.settings)
+        with dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            repository_def=defs.get_repository_def(),
+            resources={"settings": self.settings},
+        ) as context:
+            tick = defs.resolve_sensor_def("erase_gone_leads").evaluate_tick(context)
+        self.cursor = tick.cursor
+        return tick
+
+
+@pytest.fixture
+def eraser(crm_settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Eraser:
+    return Eraser(crm_settings, instance, monkeypatch)
+
+
+def delete_leads(settings: Settings, org_id: str) -> None:
+    with connect(settings) as connection:
+        connection.execute("UPDATE dossier SET org_id = 'hidden' WHERE org_id = %s", [org_id])
+
+
+def test_an_org_that_is_gone_is_erased_without_a_run_and_without_a_partition(eraser: Eraser, train: Any) -> None:
+    for org_id in ("sound", "small"):
+        train(org_id, only=["conversion_records"])
+    assert eraser.tick(days=0).skip_message.startswith("the CRM has all ")
+    delete_leads(eraser.settings, "small")
+    eraser.instance.delete_dynamic_partition("orgs", "small")
+    assert "the CRM no longer has 37 of the " in eraser.tick(days=1).skip_message
+
+    tick = eraser.tick(days=8)
+
+    assert tick.skip_message.startswith("erased ")
+    assert tick.skip_message.endswith(" of 37 leads from conversion_records; erased 1 row from materializations")
+    with connect(eraser.settings) as connection:
+        assert set(infos(connection, "conversion_records")) == {"sound"}
+        assert load(connection, "conversion_records", "sound")[0] is not None
+
+
+def test_too_many_absent_leads_are_kept_and_a_check_says_so_once(eraser: Eraser, train: Any) -> None:
+    train("sound", only=["conversion_records"])
+    delete_leads(eraser.settings, "sound")
+    tick = eraser.tick(days=0)
+    (failed,) = tick.asset_events
+    assert (failed.asset_check_key, failed.passed, failed.severity) == (CHECK_KEY, False, dg.AssetCheckSeverity.ERROR)
+    figures = {name: entry.value for name, entry in failed.metadata.items()}
+    held = figures["held_leads"]
+    assert figures == {
+        "held_leads": held,
+        "absent_leads": held,
+        "due_leads": 0,
+        "most_at_once": int(held * 0.2),
+        "absent_leads_by_org": {"sound": held},
+    }
+    assert "MAX_ORGS_REMOVED_SHARE" in failed.description
+    assert eraser.tick(days=30).asset_events == []
+    with connect(eraser.settings) as connection:
+        connection.execute("UPDATE dossier SET org_id = 'sound' WHERE org_id = 'hidden'")
+    (passed,) = eraser.tick(days=31).asset_events
+    assert passed.passed
+    assert eraser.tick(days=32).asset_events == []
+
+
+def test_the_eraser_looks_once_an_hour_and_runs_from_the_start(defs: dg.Definitions) -> None:
+    sensor = defs.resolve_sensor_def("erase_gone_leads")
+    assert sensor.minimum_interval_seconds == 3_600
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING

@@ -1,4 +1,4 @@
-"""`python -m standalone simulate`: it writes a folder or fills a database, and refuses nonsense."""
+"""`python -m standalone simulate` writes a folder or fills a database, and refuses nonsense; `erase` erases."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from leadscore.settings import Settings
+from leadscore_assets.commands.set_up_database import set_up
 from standalone.__main__ import main
 from standalone.postgres import HOST, SUPERUSER
 
@@ -21,14 +22,29 @@ def test_command_writes_a_folder_and_says_how_much(tmp_path: Path, capsys: pytes
         assert len(file.readlines()) == 61
 
 
-def test_command_fills_the_database_that_the_settings_name(
-    database: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def named(database: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Let the environment name the database of the test, and give its settings."""
     monkeypatch.setenv("DB_HOST", HOST)
     monkeypatch.setenv("DB_PORT", str(database.db_port))
     monkeypatch.setenv("DB_USER", SUPERUSER)
     monkeypatch.setenv("DB_PASSWORD", database.db_password)
     monkeypatch.setenv("DB_NAME", database.db_name)
+    monkeypatch.setenv("MODEL_PATH", str(database.model_path))
+    return database
+
+
+def test_command_erases_from_the_system_that_the_settings_name(
+    named: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up(named)
+    assert main(["erase", "--org", "west", "--lead", "1", "2", "--lead", "3"]) == 0
+    assert capsys.readouterr().out.startswith("nothing held of 3 leads of west in our tables\n")
+    assert main(["erase", "--org", "west", "--lead", "1", "--models"]) == 1
+    assert "leave out --lead, or --models" in capsys.readouterr().err
+
+
+def test_command_fills_the_database_that_the_settings_name(named: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["simulate", "--orgs", "1", "--leads", "30", "--into-database"]
     assert main(arguments) == 0
     assert main(arguments) == 1

@@ -39,6 +39,7 @@ def test_the_command_makes_the_schemas_and_says_so_each_time(database: Settings)
             " GROUP BY table_name ORDER BY table_name"
         ).fetchall()
         assert found == [
+            ("absent_ids", 3),
             ("conversion_records", 8 + len(CONTRACT.names)),
             ("lead_features", 8 + len(CONTRACT.names)),
             ("materializations", 6),

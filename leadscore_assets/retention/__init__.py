@@ -1,0 +1,1 @@
+"""What of a lead or an org that is gone is erased: by itself after a delay, or at once."""

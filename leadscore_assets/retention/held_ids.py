@@ -1,0 +1,42 @@
+"""Which of our tables hold ids of leads and orgs. Every erasure goes by this list.
+
+A test compares it with the schema `leadscore`, so a new table with ids cannot be forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from psycopg import sql
+
+from leadscore_assets.dataset import ORG_COLUMN
+from leadscore_assets.source.tables import ASSETS_WITH_ROWS
+
+
+class Held(NamedTuple):
+    """A table of ours, the columns that hold an org's id, and whether its column `lead_id` holds those of leads.
+
+    Of several columns, the first that is not null says whose a row is.
+    """
+
+    table: str
+    org_columns: tuple[str, ...]
+    has_leads: bool
+
+    @property
+    def name(self) -> sql.Identifier:
+        """The table's name in SQL."""
+        return sql.Identifier("leadscore", self.table)
+
+    @property
+    def owner(self) -> sql.Composed:
+        """Whose a row is, in SQL."""
+        columns = [sql.Identifier(self.table, name) for name in self.org_columns]
+        return sql.SQL("coalesce({})").format(sql.SQL(", ").join(columns))
+
+
+# a row of the pooled model has the pool's id in org_id, and that of the lead's own org in the other column
+OF_LEADS = tuple(Held(asset, (ORG_COLUMN, "org_id"), has_leads=True) for asset in ASSETS_WITH_ROWS)
+OF_ORGS = (Held("materializations", ("org_id",), has_leads=False),)
+ABSENT_IDS = Held("absent_ids", ("org_id",), has_leads=True)
+HELD = (*OF_LEADS, *OF_ORGS, ABSENT_IDS)

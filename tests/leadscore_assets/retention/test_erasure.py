@@ -1,0 +1,105 @@
+"""What is named is erased from every table at once, with the rows that the pooled model learned from."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from leadscore.errors import SourceMismatch
+from leadscore.pooling import POOLED
+from leadscore.settings import Settings
+from leadscore_assets.retention.absent_leads import erase_absent_leads
+from leadscore_assets.retention.erasure import Erased, erase_at_once
+from leadscore_assets.source.database import connect
+from leadscore_assets.source.tables import ASSETS_WITH_ROWS, load, store
+from tests.leadscore_assets.retention.conftest import Holding, rows
+
+
+def test_a_lead_leaves_every_table_and_the_other_leads_stay(holding: Holding) -> None:
+    lead, *others = holding.leads_of("north")
+    erased = erase_at_once(holding.connection, "north", [lead])
+    assert erased == [
+        Erased("conversion_records", 6, 1),
+        Erased("lead_features", 6, 1),
+        Erased("absent_ids", 0, 0),
+    ]
+    assert str(erased[0]) == "6 rows of 1 lead from conversion_records"
+    for table in ASSETS_WITH_ROWS:
+        assert holding.held(table, "north") == sorted(others)
+        assert holding.held(table, POOLED) == sorted([*others, *holding.leads_of("south")], key=str)
+    assert holding.lines() == [POOLED, "north", "south"]
+
+
+def test_an_org_leaves_every_table_with_its_lines(holding: Holding) -> None:
+    erased = erase_at_once(holding.connection, "north")
+    assert [(one.table, one.rows, one.leads) for one in erased] == [
+        ("conversion_records", 48, 8),
+        ("lead_features", 48, 8),
+        ("materializations", 3, None),
+        ("absent_ids", 0, 0),
+    ]
+    assert str(erased[2]) == "3 rows from materializations"
+    for table in ASSETS_WITH_ROWS:
+        assert holding.held(table, POOLED) == holding.held(table, "south") == sorted(holding.leads_of("south"))
+    assert holding.lines() == [POOLED, "south"]
+
+
+def test_what_was_remembered_of_it_goes_too(holding: Holding) -> None:
+    holding.delete("org_id = 'south'")
+    erase_absent_leads(holding.settings, datetime.now(UTC))
+    assert str(erase_at_once(holding.connection, "south")[-1]) == "3 rows of 2 leads from absent_ids"
+
+
+def test_a_lead_of_the_same_id_in_another_org_stays(holding: Holding) -> None:
+    holding.store("east", ["1"])
+    erase_at_once(holding.connection, "north", ["1"])
+    assert holding.held("lead_features", "east") == ["1"]
+
+
+def test_the_pools_own_rows_are_erased_by_its_id(holding: Holding) -> None:
+    erase_at_once(holding.connection, POOLED)
+    assert (holding.held("lead_features", POOLED), len(holding.held("lead_features", "north"))) == ([], 8)
+
+
+def test_what_is_not_held_is_erased_without_a_word(holding: Holding) -> None:
+    assert [one.rows for one in erase_at_once(holding.connection, "west", ["1"])] == [0, 0, 0]
+
+
+def test_what_is_left_can_be_loaded_in_its_order(holding: Holding) -> None:
+    first, *others = holding.leads_of("north")
+    erase_at_once(holding.connection, "north", [first])
+    loaded, _ = load(holding.connection, "lead_features", "north")
+    assert loaded is not None
+    assert loaded["lead_id"].tolist() == rows(others)["lead_id"].tolist()
+
+
+def test_a_database_that_was_not_set_up_says_how_to(database: Settings) -> None:
+    with connect(database) as connection, pytest.raises(SourceMismatch, match="set_up_database"):
+        erase_at_once(connection, "north")
+
+
+def test_erasures_and_trainings_at_the_same_time_wait_for_each_other(holding: Holding) -> None:
+    leads, failures = holding.leads_of("north"), list[Exception]()
+    start = threading.Barrier(4)
+
+    def run(number: int) -> None:
+        try:
+            with connect(holding.settings) as connection:
+                start.wait(timeout=30)
+                for _ in range(10):
+                    if number % 2:
+                        erase_at_once(connection, "north", leads[:4])
+                    else:
+                        for asset in ASSETS_WITH_ROWS:
+                            store(connection, asset, "north", run_id="run", info={}, rows=rows(leads))
+        except Exception as error:  # every failure is to be seen, whatever it is
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []

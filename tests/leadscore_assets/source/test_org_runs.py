@@ -1,0 +1,67 @@
+"""A run of an org is under way when Dagster's tables say so and a control plane is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import create_run_for_test
+
+from leadscore.settings import Settings
+from leadscore_assets.commands.set_up_database import set_up
+from leadscore_assets.source.control_plane import held
+from leadscore_assets.source.database import connect
+from leadscore_assets.source.org_runs import runs_under_way
+from standalone.state_dir import dagster_home
+
+Status = dg.DagsterRunStatus
+
+
+@pytest.fixture
+def instance(database: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """Give Dagster's instance on a database that was set up; it has made its tables."""
+    set_up(database)
+    database.state_dir.mkdir()
+    for name in ("host", "port", "name", "user", "password"):
+        monkeypatch.setenv(f"DB_{name.upper()}", str(getattr(database, f"db_{name}")))
+    with dg.DagsterInstance.from_config(str(dagster_home(database))) as instance:
+        yield instance
+
+
+def under_way(settings: Settings, *org_ids: str) -> list[str]:
+    with connect(settings, read_only=True) as connection:
+        return runs_under_way(connection, org_ids)
+
+
+def test_runs_that_have_a_process_are_found_by_their_org(database: Settings, instance: dg.DagsterInstance) -> None:
+    runs = {
+        (org_id, status): create_run_for_test(
+            instance, job_name="train", status=status, tags={"dagster/partition": org_id}
+        ).run_id
+        for org_id in ("acme", "other")
+        for status in (
+            Status.NOT_STARTED,
+            Status.STARTED,
+            Status.STARTING,
+            Status.CANCELING,
+            Status.SUCCESS,
+            Status.FAILURE,
+        )
+    }
+    active = (Status.STARTED, Status.STARTING, Status.CANCELING)
+    with held(database):
+        assert under_way(database, "acme") == sorted(runs["acme", status] for status in active)
+        assert len(under_way(database, "acme", "other")) == 6
+        assert under_way(database, "third") == []
+
+
+def test_without_a_control_plane_no_run_can_be_under_way(database: Settings, instance: dg.DagsterInstance) -> None:
+    create_run_for_test(instance, job_name="train", status=Status.STARTED, tags={"dagster/partition": "acme"})
+    assert under_way(database, "acme") == []
+
+
+def test_before_dagster_has_made_its_tables_there_are_no_runs(database: Settings) -> None:
+    set_up(database)
+    with held(database):
+        assert under_way(database, "acme") == []
