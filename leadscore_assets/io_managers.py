@@ -16,9 +16,11 @@ import pandas as pd
 
 from leadscore.errors import SourceMismatch
 from leadscore.settings import Settings
+from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.failures import clear_failures
 from leadscore_assets.source import tables
 from leadscore_assets.source.database import connect
+from leadscore_assets.training.contract_check import counted
 
 ROWS = "rows"
 
@@ -37,12 +39,17 @@ class LeadscoreTables(dg.IOManager):
             tables.store(connection, asset, org_id, run_id=run_id, info=document, rows=rows)
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """Return the upstream asset's value for the org, as the type that the asset asks for."""
+        """Return the upstream asset's value for the org, as the type that the asset asks for.
+
+        Feature rows are counted again, and get the fingerprint of what is there, because rows of leads that are gone
+        are erased from stored values.
+        """
         asset, org_id = context.asset_key.path[-1], context.partition_key
         with clear_failures():
             with connect(self.settings, read_only=True) as connection:
                 rows, document = tables.load(connection, asset, org_id)
-            return from_stored(context.dagster_type.typing_type, document, rows, asset)
+            value = from_stored(context.dagster_type.typing_type, document, rows, asset)
+            return counted(value) if isinstance(value, FeatureRows) else value
 
 
 def to_stored(value: Any) -> tuple[dict[str, Any], pd.DataFrame | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 
@@ -22,19 +24,23 @@ def check_rows(records: ConversionRecords, contract: Contract) -> FeatureRows:
         is_bad |= broken
     good = rows[~is_bad].reset_index(drop=True)
     good.insert(len(records.KEYS), "is_held_out", holdout_mask(good["lead_id"]).astype(np.int64))
-    leads, converted_leads = count_leads(good)
-    return FeatureRows(
-        rows=good,
-        window=records.window,
-        contract=contract,
-        counts=msgspec.structs.replace(
-            records.counts,
-            records=leads,
-            converted_records=converted_leads,
-            rows=len(good),
-            set_aside={reason: int(broken.sum()) for reason, broken in reasons.items()},
-            set_aside_rows=int(is_bad.sum()),
-            lost_records=records.counts.records - leads,
-            fingerprint=sha256_of(snapshot_bytes(good, contract)),
-        ),
+    counts = msgspec.structs.replace(
+        records.counts,
+        set_aside={reason: int(broken.sum()) for reason, broken in reasons.items()},
+        set_aside_rows=int(is_bad.sum()),
+        lost_records=records.counts.records - good["lead_id"].nunique(),
     )
+    return counted(FeatureRows(rows=good, counts=counts, window=records.window, contract=contract))
+
+
+def counted(features: FeatureRows) -> FeatureRows:
+    """Return the same rows, counted again and with their fingerprint: rows of leads may have been erased since."""
+    leads, converted_leads = count_leads(features.rows)
+    counts = msgspec.structs.replace(
+        features.counts,
+        records=leads,
+        converted_records=converted_leads,
+        rows=len(features.rows),
+        fingerprint=sha256_of(snapshot_bytes(features.rows, features.contract)),
+    )
+    return replace(features, counts=counts)
