@@ -12,8 +12,9 @@ from typing import Literal
 import psycopg
 
 from leadscore.errors import InvalidSettings, SourceMismatch
-from leadscore_assets.source.database import Connection, explaining
+from leadscore_assets.source.database import explaining
 
+AnyConnection = psycopg.Connection[tuple[object, ...]]
 Kind = Literal["any", "time", "number"]
 EXPECTED: dict[Kind, str] = {
     "any": "any type",
@@ -74,7 +75,7 @@ class ColumnType:
 Types = dict[tuple[str, str], ColumnType]
 
 
-def check_columns(connection: Connection, tables: Sequence[str]) -> None:
+def check_columns(connection: AnyConnection, tables: Sequence[str]) -> None:
     """Raise SourceMismatch, naming each column that is missing or of a type that cannot be read, and its type.
 
     Tables that are missing altogether are left to the query that reads them.
@@ -88,7 +89,7 @@ def check_columns(connection: Connection, tables: Sequence[str]) -> None:
         raise SourceMismatch(f"The CRM's tables cannot be read: {'; '.join(faults)}. {REMEDY}")
 
 
-def check_time_zone(connection: Connection, time_zone: str) -> None:
+def check_time_zone(connection: AnyConnection, time_zone: str) -> None:
     """Raise InvalidSettings when PostgreSQL does not know the zone."""
     try:
         with connection.transaction():

@@ -49,5 +49,11 @@ def test_a_rule_has_one_room(pattern: str, room: str, packages: tuple[str, ...])
 
 
 def test_which_statuses_close_a_lead_is_decided_in_sql_alone() -> None:
-    """The records' SQL and the functions over outcomes say it; no query that stands in code says it again."""
-    assert {path for path, line in _lines("leadscore", "leadscore_assets", "serving") if "LOST" in line} == set()
+    """The records' SQL and the functions over outcomes say it; code only has the settings that name the statuses."""
+    lines = {
+        (path, line.strip())
+        for path, line in _lines("leadscore", "leadscore_assets", "serving")
+        if re.search(r"\bLOST\b", line)
+    }
+    assert {path for path, _ in lines} == {"leadscore/settings.py"}
+    assert len(lines) == 1

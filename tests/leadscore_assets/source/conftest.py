@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from leadscore.settings import Settings
 from standalone.crm import TABLES
 from standalone.postgres import HOST, SUPERUSER, EmbeddedPostgres
 from tests.leadscore_assets.source.hand_made_crm import Crm
+from tests.leadscore_assets.source.site_sql import Site
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +55,9 @@ def own_statuses(crm: Crm) -> Crm:
     for table, check in checks.items():
         crm.connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {check}")
     return crm
+
+
+@pytest.fixture
+def site(crm: Crm, tmp_path: Path) -> Site:
+    """Give a site whose file is written by each call."""
+    return Site(crm, tmp_path / "site.sql")

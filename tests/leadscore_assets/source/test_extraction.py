@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-from pathlib import Path
 
 import pytest
 
@@ -14,37 +12,7 @@ from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.extraction import RECORDS_SQL, extract
 from leadscore_assets.source.outcomes import FUNCTIONS_SQL
 from tests.leadscore_assets.source.hand_made_crm import ORG, Crm, day, window
-
-COLUMNS = {
-    "lead_id": "'7'::text",
-    "excluded_because": "NULL::text",
-    "created_on": "DATE '2026-01-02'",
-    "landmark_days": "0",
-    "converted": "1",
-    **dict.fromkeys(CONTRACT.names, "1.5::float8"),
-}
-
-
-class Site:
-    """A site with an SQL file of its own."""
-
-    def __init__(self, crm: Crm, path: Path) -> None:
-        self.path = path
-        self.settings = dataclasses.replace(crm.settings, records_sql=path)
-
-    def extract_columns(self, tail: str = "", **columns: str | None):
-        given = {name: text for name, text in (COLUMNS | columns).items() if text is not None}
-        return self.extract_sql("SELECT " + ", ".join(f"{text} AS {name}" for name, text in given.items()) + tail)
-
-    def extract_sql(self, query: str):
-        self.path.write_text(query, encoding="utf-8")
-        return extract(self.settings, ORG, window())
-
-
-@pytest.fixture
-def site(crm: Crm, tmp_path: Path) -> Site:
-    """Give a site whose file is written by each call."""
-    return Site(crm, tmp_path / "site.sql")
+from tests.leadscore_assets.source.site_sql import Site
 
 
 def test_the_supplied_sql_is_named_by_the_hash_of_its_file_and_of_our_functions(crm: Crm) -> None:
@@ -87,42 +55,6 @@ def test_whole_and_exact_numbers_are_numbers_and_what_is_not_finite_stays_to_be_
         -float("inf"),
     ]
     assert rows[["response_time_minutes", "market_activity_score"]].isna().all(axis=None)
-
-
-def test_a_refusal_names_every_column_that_does_not_fit_and_the_remedy(site: Site) -> None:
-    with pytest.raises(SourceMismatch) as refusal:
-        site.extract_columns(
-            created_on="'2026'::text", converted="'1'::text", has_property=None, engagement_rate="'9'::money"
-        )
-    assert refusal.value.message == (
-        "site.sql does not return the expected columns: has_property is missing (expected double precision);"
-        " created_on is text (expected date); converted is text (expected double precision);"
-        " engagement_rate is money (expected double precision)."
-        " Correct the SQL file, or unset RECORDS_SQL to use Leadscore's own."
-    )
-
-
-@pytest.mark.parametrize(
-    ("column", "text", "value"),
-    [
-        ("lead_id", "7", "7"),
-        ("lead_id", "'8a1f0c1e-0000-4000-8000-00000000000a'::uuid", "8a1f0c1e-0000-4000-8000-00000000000a"),
-        ("created_on", "timestamp '2026-01-02 23:59'", "2026-01-02"),
-        ("created_on", "timestamptz '2026-01-02 23:59+00'", "2026-01-02"),
-        ("landmark_days", "7.0", 7),
-        ("converted", "true", 1),
-        ("converted", "false", 0),
-        ("has_property", "true", 1),
-        ("property_price", "7::bigint", 7),
-    ],
-)
-def test_a_type_that_postgresql_can_cast_is_cast(site: Site, column: str, text: str, value: object) -> None:
-    assert list(site.extract_columns(**{column: text}).rows[column]) == [value]
-
-
-def test_a_column_that_is_returned_twice_is_refused(site: Site) -> None:
-    with pytest.raises(SourceMismatch, match="converted is returned 2 times"):
-        site.extract_columns(tail=", 0 AS converted")
 
 
 @pytest.mark.parametrize(
