@@ -22,8 +22,10 @@ def make_leads(crm: Crm, seed: int) -> dict[str, timedelta]:
         created_at = AS_OF - age
         closing = (chance.choice(("WON", "LOST")), created_at + chance.random() * timedelta(days=100))
         is_closed = closing[1] < AS_OF and chance.random() < 0.7
+        reopening = ("QUALIFYING", closing[1] + (AS_OF - closing[1]) * chance.random() / 4)
+        moves = [closing, reopening][: chance.choice((1, 1, 2))] if is_closed else []
         listing = crm.listing(price=1000, created_at=created_at - timedelta(days=1)) if chance.random() < 0.5 else None
-        lead = crm.lead(created_at, *([closing] if is_closed else []), annonce_id=listing)
+        lead = crm.lead(created_at, *moves, annonce_id=listing)
         ages[lead] = age
         for _ in range(chance.randrange(6)):
             happened_at = created_at + chance.expovariate(1 / 5) * timedelta(days=1)
@@ -57,6 +59,25 @@ def test_no_event_after_a_landmark_changes_its_row(crm: Crm, seed: int) -> None:
         pd.testing.assert_frame_equal(up_to(changed, landmark), up_to(before, landmark))
         if landmark < LANDMARKS[-1]:
             assert not changed.equals(before)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_move_after_a_landmark_changes_its_row_but_for_the_label(crm: Crm, seed: int) -> None:
+    """A closing or a reopening decides about later rows, and about the outcome, which is what a row must not show."""
+    ages = make_leads(crm, seed)
+    before = crm.extract().rows
+    is_label_changed = False
+    for landmark in reversed(LANDMARKS):
+        for number, (lead, age) in enumerate(ages.items()):
+            status = ("LOST", "WON", "QUALIFYING")[number % 3]
+            crm.move(lead, status, AS_OF - age + timedelta(days=landmark) + MICROSECOND)
+            crm.connection.execute("UPDATE dossier SET status = 'NEW' WHERE id = %s", [lead])
+        changed = crm.extract().rows
+        known = set(before["lead_id"]) & set(changed["lead_id"])
+        then, now = (up_to(rows[rows["lead_id"].isin(known)], landmark) for rows in (before, changed))
+        pd.testing.assert_frame_equal(now.drop(columns="converted"), then.drop(columns="converted"))
+        is_label_changed |= not now["converted"].equals(then["converted"])
+    assert is_label_changed
 
 
 def test_nothing_after_as_of_changes_a_training(crm: Crm) -> None:
