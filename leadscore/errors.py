@@ -11,13 +11,16 @@ LeadscoreError
 │   ├── VersionNotFound     the org has no such version
 │   ├── NotKept             the version has no such file: an earlier release made it
 │   ├── NotMaterialized     the asset was never materialized for the org
-│   └── RunNotFound         no training run has this id
+│   ├── RunNotFound         no training run has this id
+│   └── OrgNotFound         neither the registry nor our tables know the org
 ├── Conflict                look at the present state, then decide again
 │   ├── NotActivatable      the version was held, refused or never judged
 │   ├── ActiveVersionMoved  the active version is not the one that the caller expected
 │   ├── AlreadyJudged       the version already has its evaluation
 │   ├── AlreadyTraining     a run of the org is queued or running
-│   └── AnotherRegistry     the database's control plane uses another registry than this process
+│   ├── AnotherRegistry     the database's control plane uses another registry than this process
+│   ├── OrgChanged          the org's id may have been given to another customer
+│   └── OrgHasVersions      an org cannot be renamed to an id that has versions
 ├── TooManyTrainings        ask again later
 ├── ServerBusy              ask again later
 ├── ModelUnavailable        go back to another version, or train again
@@ -167,6 +170,18 @@ class RunNotFound(NotFound):
     meaning = "No training run has this id."
 
 
+class OrgNotFound(NotFound):
+    """Neither the registry nor our tables know the org that a command names."""
+
+    code = "org_not_found"
+
+    def __init__(self, org_id: str) -> None:
+        super().__init__(
+            f"org {org_id} has neither versions nor rows here; name an org that was trained, and check MODEL_PATH and"
+            " the DB_* settings"
+        )
+
+
 class Conflict(LeadscoreError):
     """The request conflicts with the present state."""
 
@@ -220,6 +235,35 @@ class AnotherRegistry(Conflict):
         super().__init__(
             "this server's registry is not the one that trainings on the CRM's database publish to; set MODEL_PATH to"
             " that one, and start the server again"
+        )
+
+
+class OrgChanged(Conflict):
+    """The leads by which the org was known are gone and others are there: its id may be another customer's now."""
+
+    code = "org_changed"
+    meaning = "The org id may have been given to another customer; an operator must decide that first."
+    in_training = "the org's id may belong to another customer now, which an operator must decide first"
+
+    def __init__(self, org_id: str) -> None:
+        accept = f"`python -m leadscore_assets.commands.accept_org --org {org_id}`"
+        super().__init__(
+            f"the CRM no longer has the leads by which org {org_id} was known, and has others under its id; one of the"
+            f" former was expected. Run {accept} with `--same` when it is the same customer, with `--new` when the id"
+            " was given to another one"
+        )
+
+
+class OrgHasVersions(Conflict):
+    """An org cannot take an id whose folder holds versions or a history."""
+
+    code = "org_has_versions"
+
+    def __init__(self, org_id: str) -> None:
+        super().__init__(
+            f"org {org_id} has versions or a history already, and an org can only be renamed to an id without any; run"
+            f" `python -m leadscore_assets.commands.accept_org --org {org_id} --new`, which sets them aside, and try"
+            " again"
         )
 
 

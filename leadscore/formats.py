@@ -1,7 +1,8 @@
 """The format number that every stored document carries, and the one place that reads such a document.
 
-`FORMAT` is the number that this release writes into manifest, evaluation, pointer and history. To change one of them:
-raise the number, keep a reader of the older number here, and add a stored version of the older number to the tests.
+`FORMAT` is the number that this release writes into manifest, evaluation, pointer, history and the record of an org. To
+change one of them: raise the number, keep a reader of the older number here, and add a stored version of the older
+number to the tests.
 
 1  the first.
 2  adds the comparison and the files' hashes to an evaluation, the training rows to a version, and the pooled model with
@@ -9,6 +10,8 @@ raise the number, keep a reader of the older number here, and add a stored versi
 3  adds the forest in the layout that the engine of that release read.
 4  stores the forest in the engine's present layout. For older versions the engine's arrays are derived from the forest,
    so the reader of 4 reads 1 to 3.
+5  lets a pointer and an entry of the history be a withdrawal, and gives an org's folder a record of the org. Both are
+   documents of kinds of their own, so the reader of 5 reads 1 to 4.
 """
 
 from __future__ import annotations
@@ -19,10 +22,10 @@ import msgspec
 
 from leadscore.errors import Damaged, UnsupportedFormat
 
-FORMAT = 4
+FORMAT = 5
 COMPARED_SINCE_FORMAT = 2
 ENGINE_SINCE_FORMAT = 4
-READABLE = (1, 2, 3, 4)
+READABLE = (1, 2, 3, 4, 5)
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 Document = TypeVar("Document", bound=msgspec.Struct)

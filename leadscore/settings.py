@@ -209,8 +209,8 @@ class Settings:
     max_orgs_removed_share: float = _setting(
         0.2,
         SHARE,
-        "largest share of the orgs that may lose their partitions at once, and of the leads that may be erased at once;"
-        " above it, none is",
+        "largest share of the orgs that may lose their partitions, or their models because all their leads changed, and"
+        " of the leads that may be erased, at once; above it, none is",
     )
 
     # the registry

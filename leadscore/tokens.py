@@ -117,6 +117,10 @@ class Tokens:
         """Return all tokens, oldest first, including expired ones. Raises TokensUnavailable."""
         return tuple(self._tokens().values()) if self.are_configured else ()
 
+    def of_org(self, org_id: str) -> tuple[Token, ...]:
+        """Return the tokens that name the org, as those for `*` do not. Raises TokensUnavailable."""
+        return tuple(token for token in self.listed() if org_id in token.orgs)
+
     def new(
         self,
         *,

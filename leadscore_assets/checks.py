@@ -15,10 +15,11 @@ from leadscore.gate import Judgement
 from leadscore.pooling import POOLED
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
-from leadscore_assets import plausible_times
+from leadscore_assets import changed_orgs, plausible_times
 from leadscore_assets.absent_orgs import CHECK, AbsentOrgs, absent_orgs
 from leadscore_assets.assets.conversion_records import conversion_records
 from leadscore_assets.assets.evaluation import evaluation
+from leadscore_assets.changed_orgs import ChangedOrgs
 from leadscore_assets.dataset import Candidate, ConversionRecords
 from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata.readiness_plan import in_words, plan_for, plan_metadata
@@ -162,9 +163,57 @@ def _absent_leads_metadata(absent: AbsentLeads) -> dict[str, int | dg.MetadataVa
     }
 
 
+@dg.asset_check(
+    asset=conversion_records,
+    name=changed_orgs.CHECK,
+    description="The CRM has a lead by which each org is known.\n\nThe sensor follow_identities says when it changes.",
+)
+def orgs_keep_their_leads(
+    context: dg.AssetCheckExecutionContext, crm: dg.ResourceParam[Crm], registry: dg.ResourceParam[Registry]
+) -> dg.AssetCheckResult:
+    """Fail when an org's id may have been given to another customer; nothing is withdrawn here."""
+    with clear_failures():
+        with_leads = valid_org_ids(crm.orgs(), context.log)
+        changed = changed_orgs.follow_identities(crm.settings, with_leads)
+        found = changed_orgs.assess(crm.settings, registry, changed, len(with_leads))
+    return dg.AssetCheckResult(
+        passed=not found.all,
+        severity=_change_severity(found),
+        description=str(found),
+        metadata=_change_metadata(found),
+    )
+
+
+def orgs_keep_their_leads_event(changed: ChangedOrgs) -> dg.AssetCheckEvaluation:
+    """Return what this check finds, as an event of its own; severe when nothing could be withdrawn."""
+    return dg.AssetCheckEvaluation(
+        asset_key=conversion_records.key,
+        check_name=changed_orgs.CHECK,
+        passed=not changed.all,
+        severity=_change_severity(changed),
+        description=str(changed),
+        metadata={name: dg.MetadataValue.json(ids) for name, ids in _change_metadata(changed).items()},
+    )
+
+
+def _change_severity(changed: ChangedOrgs) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.ERROR if changed.is_too_many else dg.AssetCheckSeverity.WARN
+
+
+def _change_metadata(changed: ChangedOrgs) -> dict[str, list[str]]:
+    return {"withdrawn_orgs": changed.withdrawn, "not_withdrawn_orgs": changed.not_withdrawn}
+
+
 _IN_WORDS = {"activate": "better", "hold": "held", "refuse": "refused"}
 
-ALL = (minimum_records, metrics_improve, orgs_have_leads, leads_are_in_crm, times_are_plausible)
+ALL = (
+    minimum_records,
+    metrics_improve,
+    orgs_have_leads,
+    leads_are_in_crm,
+    orgs_keep_their_leads,
+    times_are_plausible,
+)
 
 
 def _judgement(registry: Registry, org_id: str, candidate: Candidate) -> Judgement:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,9 +15,13 @@ from leadscore.records import Window
 from leadscore.registry.store import Registry
 from leadscore.requirements import requirement_of_records
 from leadscore.settings import Settings
+from leadscore_assets.changed_orgs import REMEDY, withdrawn_orgs
 from leadscore_assets.source import orgs as source
 from leadscore_assets.source.database import Connection, connect
+from leadscore_assets.source.identities import changed_orgs, identities
 from leadscore_assets.source.tables import infos
+
+CHANGED = f"the id may have been given to another customer; {REMEDY}"
 
 
 def training_needs(settings: Settings, registry: Registry, window: Window) -> list[source.TrainingNeed]:
@@ -28,6 +33,8 @@ def training_needs(settings: Settings, registry: Registry, window: Window) -> li
         trained_as_of = refused_as_of(infos(connection, "lead_features")) | judged_as_of(registry)
         min_records = requirement_of_records(policy_from(settings).requirements).needed
         needs = _of_orgs(connection, window, trained_as_of, min_records)
+        changed = {*changed_orgs(identities(connection), [need.org_id for need in needs]), *withdrawn_orgs(registry)}
+        needs = [replace(need, is_due=False, reason=CHANGED) if need.org_id in changed else need for need in needs]
         if settings.pooled_model:
             needs.append(_of_the_pool(connection, window, trained_as_of.get(POOLED), min_records))
     return needs

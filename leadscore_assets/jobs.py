@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dagster as dg
 
-from leadscore_assets import absent_orgs
+from leadscore_assets import absent_orgs, changed_orgs
 from leadscore_assets.assets import ALL, conversion_records
 from leadscore_assets.retention import absent_leads
 
-# whether the CRM has all orgs and leads is no question of one org's training
-_OF_ALL_ORGS = [dg.AssetCheckKey(conversion_records.key, name) for name in (absent_orgs.CHECK, absent_leads.CHECK)]
+# whether the CRM has all orgs and their leads is no question of one org's training
+_OF_ALL_ORGS = [
+    dg.AssetCheckKey(conversion_records.key, name)
+    for name in (absent_orgs.CHECK, changed_orgs.CHECK, absent_leads.CHECK)
+]
 
 train_job = dg.define_asset_job(
     "train",

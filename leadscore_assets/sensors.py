@@ -1,4 +1,4 @@
-"""The sensors: one keeps the partitions in step with the CRM's orgs, one erases leads that are gone from the CRM."""
+"""The sensors that follow the CRM: its orgs, whose their ids are, and the leads that are gone from it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import dagster as dg
 import msgspec
 
 from leadscore.pooling import POOLED
+from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.absent_orgs import AbsentOrgs, absent_orgs
-from leadscore_assets.checks import leads_are_in_crm_event, orgs_have_leads_event
+from leadscore_assets.changed_orgs import assess, withdraw_changed
+from leadscore_assets.changed_orgs import follow_identities as follow
+from leadscore_assets.checks import leads_are_in_crm_event, orgs_have_leads_event, orgs_keep_their_leads_event
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 from leadscore_assets.retention.absent_leads import erase_absent_leads
@@ -75,6 +78,47 @@ def erase_gone_leads(context: dg.SensorEvaluationContext, settings: dg.ResourceP
         asset_events=[leads_are_in_crm_event(absent)] if memory != _memory(context.cursor) else [],
         cursor=msgspec.json.encode(memory).decode(),
     )
+
+
+class KnownChanges(msgspec.Struct, frozen=True):
+    """What the second sensor's cursor holds: the orgs that may have changed hands, and whether they are too many."""
+
+    withdrawn: list[str] = []
+    not_withdrawn: list[str] = []
+    is_too_many: bool = False
+
+
+@dg.sensor(
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Knows each org again by two of its leads. When both are gone and others are there, the org's id may"
+    " have been given to another customer: its active version is withdrawn, its trainings are refused, and the check"
+    " orgs_keep_their_leads says what to do. When more than MAX_ORGS_REMOVED_SHARE change at once, none is withdrawn.",
+)
+def follow_identities(
+    context: dg.SensorEvaluationContext, crm: dg.ResourceParam[Crm], registry: dg.ResourceParam[Registry]
+) -> dg.SensorResult:
+    """Remember leads of every org, and withdraw the versions of orgs that are not known again."""
+    with_leads = valid_org_ids(crm.orgs(), context.log)
+    changed = assess(crm.settings, registry, follow(crm.settings, with_leads), len(with_leads))
+    changed = withdraw_changed(registry, changed, context.log)
+    found = KnownChanges(changed.withdrawn, changed.not_withdrawn, changed.is_too_many)
+    before = _known_changes(context.cursor)
+    if found != before:
+        context.log.warning("%s", changed)
+    return dg.SensorResult(
+        skip_reason=str(changed),
+        asset_events=[orgs_keep_their_leads_event(changed)] if found != before else [],
+        cursor=msgspec.json.encode(found).decode(),
+    )
+
+
+def _known_changes(cursor: str | None) -> KnownChanges:
+    """Return what the last tick found, nothing when it was of another release."""
+    try:
+        return msgspec.json.decode(cursor or "{}", type=KnownChanges)
+    except msgspec.MsgspecError:
+        return KnownChanges()
 
 
 def now() -> datetime:

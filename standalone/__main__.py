@@ -1,4 +1,4 @@
-"""The command line: `python -m standalone run`, `simulate`, `rebuild`, `erase`, `backup` and `restore`."""
+"""The command line: `python -m standalone run`, `simulate`, `rebuild`, `erase`, `backup`, `accept-org` and the like."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 from leadscore import VERSION
 from leadscore.errors import CannotRun, LeadscoreError
 from leadscore.settings import Settings, parse_time, read_settings
+from leadscore.tokens import EVERY_ORG
 from standalone.crm_source import simulate_into
 from standalone.orgs import DEMO_ORGS, Org, equal_orgs
 from standalone.simulator import into_folder, simulate
@@ -65,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     gone.add_argument("--lead", nargs="+", action="extend", default=[], metavar="LEAD", help="ids of its leads alone")
     gone.add_argument("--models", action="store_true", help="also the org's versions, reports, pointer and history")
     gone.add_argument("--yes", action="store_true", help="do not ask before --models removes anything")
+    _add_org_commands(commands)
     for name, does in (
         ("backup", "save the registry, the tokens and the database into FILE, also while `run` goes on"),
         ("restore", "restore FILE into a STATE_DIR without data, while `run` does not go on"),
@@ -74,6 +77,17 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("file", metavar="FILE", help="the backup's file; - for standard output or input")
         command.add_argument("--without-database", action="store_true", help="the registry and the tokens alone")
     return parser
+
+
+def _add_org_commands(commands: Any) -> None:
+    accepted = commands.add_parser("accept-org", help="say whose an org's id is, once all of its leads have changed")
+    accepted.set_defaults(command=_accept_org)
+    accepted.add_argument("org", help=f"the org's id; {EVERY_ORG} for every org that has changed, with `same`")
+    accepted.add_argument("whose", choices=("same", "new"), help="whether it is the same customer's or another one's")
+    renamed = commands.add_parser("rename-org", help="move everything of an org to the id that it has now")
+    renamed.set_defaults(command=_rename_org)
+    renamed.add_argument("org", help="the id that the org had")
+    renamed.add_argument("new", help="the id that the org has now")
 
 
 def _run(_: argparse.Namespace) -> int:
@@ -112,6 +126,23 @@ def _erase(chosen: argparse.Namespace) -> int:
 
     erase.erase(reached_from_outside(read_settings(), os.environ), chosen)
     return 0
+
+
+def _accept_org(chosen: argparse.Namespace) -> int:
+    from leadscore_assets.commands import accept_org  # noqa: PLC0415  # the simulator's users need not wait for it
+    from standalone.state_dir import reached_from_outside  # noqa: PLC0415  # as above
+
+    settings = reached_from_outside(read_settings(), os.environ)
+    which = ["--all"] if chosen.org == EVERY_ORG else ["--org", chosen.org]
+    return accept_org.main([*which, f"--{chosen.whose}"], settings)
+
+
+def _rename_org(chosen: argparse.Namespace) -> int:
+    from leadscore_assets.commands import rename_org  # noqa: PLC0415  # the simulator's users need not wait for it
+    from standalone.state_dir import reached_from_outside  # noqa: PLC0415  # as above
+
+    settings = reached_from_outside(read_settings(), os.environ)
+    return rename_org.main(["--from", chosen.org, "--to", chosen.new], settings)
 
 
 def _backup(chosen: argparse.Namespace) -> int:

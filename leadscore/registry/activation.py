@@ -2,6 +2,9 @@
 
 Verify the version's files, swap the pointer in one step, append to the history. Two at once: one wins, and the other
 gets an error. Whatever is refused changes nothing. What a decision rests on is read once, under the org's lock.
+
+A version leaves by the same door: when its org's id may belong to another customer, it is withdrawn, and nothing comes
+in until an operator has decided whose the id is.
 """
 
 from __future__ import annotations
@@ -9,10 +12,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from leadscore.errors import ActiveVersionMoved, Damaged, NotActivatable, UnsupportedFormat
-from leadscore.formats import COMPARED_SINCE_FORMAT
+import msgspec
+
+from leadscore.errors import ActiveVersionMoved, Damaged, NotActivatable, UnsupportedFormat, VersionNotFound
+from leadscore.formats import COMPARED_SINCE_FORMAT, FORMAT
 from leadscore.gate import Judgement
-from leadscore.registry.store import History, Pointer, Registry
+from leadscore.registry.store import History, Pointer, Registry, Withdrawal
 
 
 class Applied(NamedTuple):
@@ -32,11 +37,12 @@ def apply_verdict(registry: Registry, org_id: str, version: str, *, by: str) -> 
     The verdict was given once, when the version was judged, and no setting that changed since is looked at. Raises
     NotActivatable when the version was never judged, was judged by an earlier release's rules, or was active before
     (it was taken back, and only `roll_back` may return it); ActiveVersionMoved when another version is active than the
-    one that it was judged against; VersionNotFound; Damaged when a file is not as recorded.
+    one that it was judged against; OrgChanged; VersionNotFound; Damaged when a file is not as recorded.
     """
     registry.check_exists(org_id, version)
     with registry.exclusive(org_id):
         history, judgement = registry.history(org_id), registry.judgement(org_id, version)
+        history.check_same_customer(org_id)
         if history.active_version == version:
             return Applied(judgement, history.pointer, is_activated=False)
         if judgement is None:
@@ -46,7 +52,7 @@ def apply_verdict(registry: Registry, org_id: str, version: str, *, by: str) -> 
         if judgement.format < COMPARED_SINCE_FORMAT:
             raise NotActivatable(f"version {version} was judged by an earlier release with other rules; train again")
         _check_unmoved(history, judgement.champion_version)
-        if any(entry.version == version for entry in history.entries):
+        if version in history.activated_versions:
             raise NotActivatable(f"version {version} was active before; bring it back with a rollback, or train again")
         pointer = _swap(registry, org_id, version, judgement, history, by=by, reason=judgement.decision.text)
         return Applied(judgement, pointer, is_activated=True)
@@ -66,11 +72,12 @@ def roll_back(
 
     A version that was held, refused or never judged needs `is_forced`, the explicit act. So does one whose evaluation
     is damaged, and an org whose pointer is: it is written anew. `expected_active`, when given, must be the active
-    version. Raises VersionNotFound, NotActivatable, ActiveVersionMoved or Damaged.
+    version. Raises VersionNotFound, NotActivatable, ActiveVersionMoved, OrgChanged or Damaged.
     """
     registry.check_exists(org_id, version)
     with registry.exclusive(org_id):
         history = _history(registry, org_id, is_forced=is_forced)
+        history.check_same_customer(org_id)
         judgement = _judgement(registry, org_id, version, is_forced=is_forced)
         if expected_active is not None:
             _check_unmoved(history, expected_active)
@@ -83,6 +90,61 @@ def roll_back(
             registry.verify(org_id, version, history.pointer.manifest_sha256)
             return history.pointer
         return _swap(registry, org_id, version, judgement, history, by=by, reason=reason)
+
+
+def withdraw(registry: Registry, org_id: str, *, by: str, reason: str) -> bool:
+    """Leave the org without an active version, because its id may belong to another customer now.
+
+    Until `reinstate`, or until the org's folder is set aside, nothing is published or activated for the org. Returns
+    False when it is so already. A damaged pointer is written anew. Raises UnsupportedFormat, RegistryBusy or
+    RegistryUnavailable.
+    """
+    with registry.exclusive(org_id):
+        history = _history(registry, org_id, is_forced=True)
+        if history.withdrawal:
+            return False
+        registry.swap_pointer(org_id, Withdrawal(history.pointer, _now(), by, reason), history)
+        return True
+
+
+class Reinstated(NamedTuple):
+    """How an org's withdrawal was lifted: the version that is active again, or why the withdrawn one is not."""
+
+    version: str | None
+    problem: str | None = None
+
+
+def reinstate(registry: Registry, org_id: str, *, by: str, reason: str) -> Reinstated | None:
+    """Lift the org's withdrawal, and make the withdrawn version active again; return None when there is none.
+
+    A version whose files cannot be verified any more is left inactive. Raises Damaged, RegistryBusy or
+    RegistryUnavailable.
+    """
+    with registry.exclusive(org_id):
+        history = _history(registry, org_id, is_forced=True)
+        if history.withdrawal is None:
+            return None
+        withdrawn = history.withdrawal.withdrawn
+        problem = _problem_of(registry, org_id, withdrawn) if withdrawn else None
+        if withdrawn is None or problem:
+            registry.lift_withdrawal(org_id, history)
+            return Reinstated(None, problem)
+        again = msgspec.structs.replace(
+            withdrawn, previous=None, activated_at=_now(), by=by, reason=reason, format=FORMAT
+        )
+        registry.swap_pointer(org_id, again, history)
+        return Reinstated(again.version)
+
+
+def _problem_of(registry: Registry, org_id: str, withdrawn: Pointer) -> str | None:
+    """Return why the version cannot be active again, None when all of its files are as recorded."""
+    try:
+        registry.verify(org_id, withdrawn.version, withdrawn.manifest_sha256)
+    except UnsupportedFormat:
+        raise  # a newer release can verify it
+    except (Damaged, VersionNotFound) as error:
+        return error.message
+    return None
 
 
 def _history(registry: Registry, org_id: str, *, is_forced: bool) -> History:
@@ -133,10 +195,14 @@ def _swap(
     pointer = Pointer(
         version=version,
         previous=history.active_version,
-        activated_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+        activated_at=_now(),
         by=by,
         reason=reason,
         manifest_sha256=registry.verify(org_id, version, judgement.manifest_sha256 if judgement else None),
     )
     registry.swap_pointer(org_id, pointer, history)
     return pointer
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -12,6 +12,7 @@ import msgspec
 
 from leadscore.errors import NoActiveModel
 from leadscore.pooling import POOLED, Scope, scope_of, shift_to_base_value
+from leadscore.registry.org_record import OrgRecord
 from leadscore.registry.store import Pointer
 from leadscore.registry.version import LoadedVersion
 
@@ -41,9 +42,17 @@ def active_model(org_id: str, pointer_of: Callable[[str], Pointer | None], *, is
     return ActiveModel(POOLED, pooled) if pooled is not None else None
 
 
-def base_value_for(version: LoadedVersion, org_id: str) -> float | None:
-    """Return the base value that the org's leads are scored at, None for the version's own."""
-    return version.base_values.orgs.get(org_id) if version.base_values else None
+def base_value_for(version: LoadedVersion, org_id: str, record: OrgRecord) -> float | None:
+    """Return the base value that the org's leads are scored at, None for the version's own.
+
+    By the org's `record`, a version from before a rename has it under the former id, and one from before the id was
+    given to this customer has another customer's.
+    """
+    if version.base_values is None:
+        return None
+    values = version.base_values.orgs
+    ids = record.ids_at(org_id, version.manifest.window.as_of)
+    return next((values[known_as] for known_as in ids if known_as in values), None)
 
 
 def move_to_base_value(version: LoadedVersion, base_value: float) -> LoadedVersion:
@@ -51,9 +60,9 @@ def move_to_base_value(version: LoadedVersion, base_value: float) -> LoadedVersi
     return msgspec.structs.replace(version, scorer=shift_to_base_value(version.scorer, base_value), sha256=None)
 
 
-def as_served_to(org_id: str, version: LoadedVersion) -> LoadedVersion:
-    """Return `version` as it scores the org's leads."""
-    base_value = base_value_for(version, org_id)
+def as_served_to(org_id: str, version: LoadedVersion, record: OrgRecord) -> LoadedVersion:
+    """Return `version` as it scores the org's leads; `record` is the org's."""
+    base_value = base_value_for(version, org_id, record)
     return version if base_value is None else move_to_base_value(version, base_value)
 
 

@@ -18,6 +18,7 @@ from leadscore.errors import CannotRun, Damaged, VersionNotFound
 from leadscore.pooling import POOLED
 from leadscore.registry.durable_files import open_plain, read_if_there, sync_folder, verify
 from leadscore.registry.ids import folder_name, is_org_folder, is_version_id
+from leadscore.registry.org_record import ORG_FILE
 from leadscore.registry.store import (
     EVALUATION_FILE,
     HISTORY_FILE,
@@ -66,7 +67,7 @@ def is_saved_name(name: str) -> bool:
         case [only]:
             return only == ID_FILE
         case [folder, file]:
-            return _is_folder(folder) and file in (POINTER_FILE, HISTORY_FILE)
+            return _is_folder(folder) and file in (POINTER_FILE, HISTORY_FILE, ORG_FILE)
         case [folder, version, file]:
             return _is_folder(folder) and is_version_id(version) and re.fullmatch(_FILE_NAME, file) is not None
     return False
@@ -128,8 +129,10 @@ def _org_files(registry: Registry, org_id: str, copied: Copied) -> Iterator[File
     folder = registry.root / folder_name(org_id)
     with _naming(org_id):
         pointer, history = _pointer_and_history(folder)
-        active = decode_pointer(pointer) if pointer is not None else None
-    for name, content in ((HISTORY_FILE, history), (POINTER_FILE, pointer)):
+        present = decode_pointer(pointer) if pointer is not None else None
+        active = present if isinstance(present, Pointer) else None
+        record = read_if_there(folder / ORG_FILE)
+    for name, content in ((ORG_FILE, record), (HISTORY_FILE, history), (POINTER_FILE, pointer)):
         if content is not None:
             yield name, content
     with _listing(folder):

@@ -1,7 +1,8 @@
 """The lock of an org's folder: writers take turns by it. The kernel frees it with the process that holds it.
 
 It is waited for until a deadline, and by one thread of a process for each org, so that an org whose lock is held for
-long, by whichever process, does not take the threads of a server one after the other.
+long, by whichever process, does not take the threads of a server one after the other. A folder that is moved takes its
+lock along: whoever waited for it then waits for the lock of the folder that is in its place.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _is_taken(descriptor: int) -> bool:
 
 
 def _check_in_place(descriptor: int, path: Path) -> None:
-    """Raise RegistryBusy when the folder was removed or replaced while its lock was waited for."""
+    """Raise RegistryBusy when the folder was removed, moved or replaced while its lock was waited for."""
     try:
         is_in_place = os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:

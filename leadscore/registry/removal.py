@@ -6,6 +6,7 @@ deleted. If that is interrupted, the next removal of the org goes on with it.
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from leadscore.errors import RegistryUnavailable
 from leadscore.registry.durable_files import PARTIAL_PREFIX, sync_folder
 from leadscore.registry.ids import check_org_id, folder_name
+from leadscore.registry.moves import FORMER_FOLDER
 from leadscore.registry.store import Registry
 
 
@@ -31,9 +33,18 @@ def remove_org(registry: Registry, org_id: str) -> int:
             versions = len(registry.versions(org_id))
             folder.rename(registry.root / f"{set_aside}{secrets.token_hex(4)}")
             sync_folder(registry.root)
-    for left in registry.root.glob(f"{set_aside}*"):
+    for left in [*registry.root.glob(f"{set_aside}*"), *_of_former_customers(registry, folder.name)]:
         _delete(left)
     return versions
+
+
+def _of_former_customers(registry: Registry, name: str) -> list[Path]:
+    """Return the folders that were set aside when the org's id was given to another customer."""
+    return [
+        folder
+        for folder in (registry.root / FORMER_FOLDER).glob(f"{name}-*")
+        if re.fullmatch(r"\d{8}T\d{12}Z", folder.name.removeprefix(f"{name}-"))
+    ]
 
 
 def _delete(folder: Path) -> None:

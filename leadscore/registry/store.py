@@ -5,6 +5,8 @@
                            evaluation.json, report.html   added when the version is judged
     models/<org>/active.json            the pointer: which version is active
     models/<org>/activations.jsonl      its history
+    models/<org>/org.json               its former ids, and since when it is this customer's: see `org_record`
+    models/_former/                     folders of former customers, whose org ids are others' now: see `moves`
     models/_pooled/                     the pooled model's, as an org's; its versions also have base_values.json
     models/registry.id                  tells this folder from others, whatever path leads to it
 
@@ -18,7 +20,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -31,6 +33,7 @@ from leadscore.errors import (
     AlreadyJudged,
     Damaged,
     NotKept,
+    OrgChanged,
     RegistryUnavailable,
     UnsupportedFormat,
     VersionNotFound,
@@ -56,6 +59,7 @@ from leadscore.registry.ids import (
     next_version_id,
 )
 from leadscore.registry.org_lock import OrgLocks
+from leadscore.registry.org_record import ORG_FILE, OrgRecord, read_org_record
 from leadscore.registry.version import (
     ENGINE_FILE,
     MANIFEST_FILE,
@@ -92,16 +96,49 @@ class Pointer(msgspec.Struct, frozen=True):
     format: int = FORMAT
 
 
-class History(msgspec.Struct, frozen=True):
-    """Every activation of an org, oldest first, including the present one, and the present pointer."""
+class Withdrawal(msgspec.Struct, frozen=True):
+    """In the pointer's place: no version is active, since when, by whom and why; `withdrawn` is what was active.
 
-    entries: list[Pointer]
-    pointer: Pointer | None
+    The org's id may belong to another customer, so nothing is published or activated until an operator decides.
+    """
+
+    withdrawn: Pointer | None
+    withdrawn_at: str
+    by: str
+    reason: str
+    format: int = FORMAT
+
+
+class History(msgspec.Struct, frozen=True):
+    """Every activation and withdrawal of an org, oldest first, including the present one, and the present one."""
+
+    entries: list[Pointer | Withdrawal]
+    present: Pointer | Withdrawal | None
+
+    @property
+    def pointer(self) -> Pointer | None:
+        """The pointer; None when nothing was ever activated, or the active version was withdrawn."""
+        return self.present if isinstance(self.present, Pointer) else None
+
+    @property
+    def withdrawal(self) -> Withdrawal | None:
+        """The withdrawal that holds now."""
+        return self.present if isinstance(self.present, Withdrawal) else None
 
     @property
     def active_version(self) -> str | None:
-        """The version that is active; None when nothing was ever activated."""
+        """The version that is active."""
         return self.pointer.version if self.pointer else None
+
+    @property
+    def activated_versions(self) -> list[str]:
+        """The versions of all activations, oldest first."""
+        return [entry.version for entry in self.entries if isinstance(entry, Pointer)]
+
+    def check_same_customer(self, org_id: str) -> None:
+        """Raise OrgChanged while the org's active version is withdrawn."""
+        if self.withdrawal:
+            raise OrgChanged(org_id)
 
 
 class Registry:
@@ -112,6 +149,7 @@ class Registry:
         self._locks = OrgLocks(wait_seconds)
         # asked for with every request
         self._pointer_path = lru_cache(MOST_PATHS)(lambda org_id: str(self._org_folder(org_id) / POINTER_FILE))
+        self._record_path = lru_cache(MOST_PATHS)(lambda org_id: self._org_folder(org_id) / ORG_FILE)
 
     # reading
 
@@ -172,6 +210,10 @@ class Registry:
         base_values = load_base_values(folder, org_id, manifest.files)
         return LoadedVersion(manifest, scorer, base_values, recorded if is_mapped else None, scope_of(org_id))
 
+    def org_record(self, org_id: str) -> OrgRecord:
+        """Return what is recorded of the org itself. Raises Damaged."""
+        return read_org_record(self._record_path(check_org_id(org_id)))
+
     def judgement(self, org_id: str, version: str) -> Judgement | None:
         """Return how a version was judged, or None when it was not. Raises Damaged when that cannot be read."""
         content = read_if_there(self._version_folder(org_id, version) / EVALUATION_FILE)
@@ -187,7 +229,15 @@ class Registry:
         return self._recorded_file(org_id, version, name, judgement.files if judgement else {})
 
     def active(self, org_id: str) -> Pointer | None:
-        """Return the org's pointer, or None when nothing was ever activated. Raises Damaged."""
+        """Return the org's pointer, or None when nothing was ever activated, or it was withdrawn. Raises Damaged."""
+        present = self._present(org_id)
+        return present if isinstance(present, Pointer) else None
+
+    def check_same_customer(self, org_id: str) -> None:
+        """Raise OrgChanged while the org's active version is withdrawn; Damaged when its pointer cannot be read."""
+        History([], self._present(org_id)).check_same_customer(org_id)
+
+    def _present(self, org_id: str) -> Pointer | Withdrawal | None:
         content = read_if_there(self._org_folder(org_id) / POINTER_FILE)
         return None if content is None else decode_pointer(content)
 
@@ -201,23 +251,24 @@ class Registry:
         return status.st_ino, status.st_mtime_ns, status.st_size
 
     def active_orgs(self) -> list[str]:
-        """Return the orgs that have a pointer, those whose pointer moved last first."""
+        """Return the orgs that have a pointer or a withdrawal, those whose it was swapped last first."""
         stamps = {org_id: self.pointer_stamp(org_id) for org_id in self.orgs()}
         moved = {org_id: stamp[1] for org_id, stamp in stamps.items() if stamp is not None}
         return sorted(moved, key=moved.__getitem__, reverse=True)
 
     def history(self, org_id: str) -> History:
         """Return the org's activations. Raises Damaged, or UnsupportedFormat when a newer release wrote them."""
-        entries, pointer = self._history_entries(org_id), self.active(org_id)
+        entries, present = self._history_entries(org_id), self._present(org_id)
         # a crash between the swap and the entry leaves the pointer as the only witness
-        is_witness = pointer is not None and pointer not in entries
-        return History([*entries, pointer] if pointer and is_witness else entries, pointer)
+        is_witness = present is not None and present not in entries
+        return History([*entries, present] if present and is_witness else entries, present)
 
     def history_without_pointer(self, org_id: str) -> History:
-        """Return the activations of an org whose pointer is damaged."""
-        return History(self._history_entries(org_id), None)
+        """Return the activations of an org whose pointer is damaged. A withdrawal that came last still holds."""
+        entries = self._history_entries(org_id)
+        return History(entries, entries[-1] if entries and isinstance(entries[-1], Withdrawal) else None)
 
-    def _history_entries(self, org_id: str) -> list[Pointer]:
+    def _history_entries(self, org_id: str) -> list[Pointer | Withdrawal]:
         content = read_if_there(self._org_folder(org_id) / HISTORY_FILE) or b""
         return [entry for entry in map(_history_entry, content.splitlines()) if entry]
 
@@ -244,11 +295,14 @@ class Registry:
         """Add a version holding `files` and return its manifest, which `describe(version, hashes)` makes.
 
         The version is written beside its place and renamed into it, so that it is seen whole or not at all.
-        Raises RegistryUnavailable when the folder cannot be written; then no part of a version is left behind.
+        Raises OrgChanged while the org's active version is withdrawn, and RegistryUnavailable when the folder cannot be
+        written; then no part of a version is left behind.
         """
         with self.exclusive(org_id) as folder:
+            history = self.history(org_id)
+            history.check_same_customer(org_id)
             self._sweep(folder)
-            known = [*self.versions(org_id), *(entry.version for entry in self.history(org_id).entries)]
+            known = [*self.versions(org_id), *history.activated_versions]
             version = next_version_id(known, datetime.now(UTC))
             manifest = describe(version, {name: sha256_of(content) for name, content in files.items()})
             partial = folder / f"{PARTIAL_PREFIX}{version}"
@@ -282,14 +336,24 @@ class Registry:
             replace_durably(beside | {folder / EVALUATION_FILE: _pretty(judgement)})
         return judgement
 
-    def swap_pointer(self, org_id: str, pointer: Pointer, history: History) -> None:
+    def swap_pointer(self, org_id: str, pointer: Pointer | Withdrawal, history: History) -> None:
         """Make `pointer` the org's and add it to `history`, which is the org's as it is stored.
 
         The caller holds the org's lock: see `activation`.
         """
         folder = self._org_folder(org_id)
-        lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in [*history.entries, pointer])
-        replace_durably({folder / POINTER_FILE: _pretty(pointer), folder / HISTORY_FILE: lines})
+        entries = _lines([*history.entries, pointer])
+        replace_durably({folder / POINTER_FILE: _pretty(pointer), folder / HISTORY_FILE: entries})
+
+    def lift_withdrawal(self, org_id: str, history: History) -> None:
+        """Leave the org without a pointer, as one of which no version was ever active. The caller holds its lock.
+
+        `history` is the org's as it is stored; the withdrawal may be the only witness of its last entry.
+        """
+        folder = self._org_folder(org_id)
+        replace_durably({folder / HISTORY_FILE: _lines(history.entries)})
+        (folder / POINTER_FILE).unlink()
+        sync_folder(folder)
 
     @contextmanager
     def exclusive(self, org_id: str) -> Iterator[Path]:
@@ -349,9 +413,13 @@ class Registry:
                 " another version or train again"
             )
         manifest = decode_manifest(content)
-        if (manifest.org_id, manifest.version) != (org_id, version):
+        if manifest.version != version or not self._may_hold(org_id, manifest):
             raise Damaged(f"the folder of version {version} holds the manifest of another version; train again")
         return manifest, sha256
+
+    def _may_hold(self, org_id: str, manifest: Manifest) -> bool:
+        """Return whether the org's folder may hold the version: it is the org's own, maybe from before a rename."""
+        return manifest.org_id == org_id or manifest.org_id in self.org_record(org_id).trained_as(manifest.version)
 
     def _manifest_bytes(self, org_id: str, version: str) -> bytes:
         content = read_if_there(self._existing_folder(org_id, version) / MANIFEST_FILE)
@@ -360,12 +428,25 @@ class Registry:
         return content
 
 
-def decode_pointer(content: bytes) -> Pointer:
-    """Return the pointer in the content of an org's `active.json`. Raises Damaged."""
-    pointer = decode_document(content, Pointer, POINTER_FILE, _POINTER_REMEDY)
-    if not is_version_id(pointer.version):
+def decode_pointer(content: bytes) -> Pointer | Withdrawal:
+    """Return the pointer, or the withdrawal, in the content of an org's `active.json`. Raises Damaged."""
+    present = _decode_act(content, POINTER_FILE)
+    pointer = present.withdrawn if isinstance(present, Withdrawal) else present
+    if pointer and not is_version_id(pointer.version):
         raise Damaged(f"{POINTER_FILE} does not name a version; {_POINTER_REMEDY}")
-    return pointer
+    return present
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    """What tells a withdrawal from an activation."""
+
+    withdrawn_at: str | None = None
+
+
+def _decode_act(content: bytes, name: str) -> Pointer | Withdrawal:
+    if decode_document(content, _Kind, name, _POINTER_REMEDY).withdrawn_at:
+        return decode_document(content, Withdrawal, name, _POINTER_REMEDY)
+    return decode_document(content, Pointer, name, _POINTER_REMEDY)
 
 
 @contextmanager
@@ -379,14 +460,18 @@ def _unavailable_when_not_written() -> Iterator[None]:
         ) from error
 
 
-def _history_entry(line: bytes) -> Pointer | None:
+def _history_entry(line: bytes) -> Pointer | Withdrawal | None:
     """Return the entry, or None for the torn last line of a disk that lost power."""
     try:
-        return decode_document(line, Pointer, HISTORY_FILE, _POINTER_REMEDY)
+        return _decode_act(line, HISTORY_FILE)
     except UnsupportedFormat:
         raise
     except Damaged:
         return None
+
+
+def _lines(entries: Sequence[Pointer | Withdrawal]) -> bytes:
+    return b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
 
 
 def _pretty(content: msgspec.Struct) -> bytes:

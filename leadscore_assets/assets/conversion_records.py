@@ -8,8 +8,10 @@ from pydantic import Field
 from leadscore.errors import InvalidInput
 from leadscore.features import CONTRACT
 from leadscore.records import window_from
+from leadscore.registry.store import Registry
 from leadscore.settings import TIME, Settings, parse_time
 from leadscore_assets.assets.org_asset import org_asset
+from leadscore_assets.changed_orgs import check_same_customer
 from leadscore_assets.dataset import ConversionRecords
 from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata.figures import records_metadata, row_schema
@@ -32,6 +34,7 @@ def conversion_records(
     context: dg.AssetExecutionContext,
     config: ExtractionConfig,
     settings: dg.ResourceParam[Settings],
+    registry: dg.ResourceParam[Registry],
     crm: dg.ResourceParam[Crm],
 ) -> dg.MaterializeResult[ConversionRecords]:
     """The org's leads whose outcome is known.
@@ -40,6 +43,7 @@ def conversion_records(
     that age. Leads without a known outcome are left out, and counted by reason.
     """
     with clear_failures():
+        check_same_customer(settings, registry, context.partition_key)
         window = window_from(settings, _as_of(config), config.training_window_days)
         records = crm.conversion_records(context.partition_key, window, log=context.log)
     if records.counts.unknown_statuses:

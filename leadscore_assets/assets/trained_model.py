@@ -8,6 +8,7 @@ from leadscore.registry.store import Registry
 from leadscore.registry.version import Manifest
 from leadscore.settings import Settings
 from leadscore_assets.assets.org_asset import org_asset
+from leadscore_assets.changed_orgs import check_same_customer
 from leadscore_assets.dataset import Candidate, FeatureRows
 from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata.figures import (
@@ -36,6 +37,7 @@ def trained_model(
 
     with clear_failures():
         check_same_registry(settings, registry)
+        check_same_customer(settings, registry, context.partition_key)
     counts = lead_features.counts
     refusal = refuse_unfittable(
         counts.records,

@@ -1,1 +1,1 @@
-"""Commands that run outside Dagster: set up the database, end interrupted runs, rebuild a version, back up, erase."""
+"""Commands that run outside Dagster, such as to set up the database, rebuild a version, or rename an org."""

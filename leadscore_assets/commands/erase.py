@@ -20,6 +20,7 @@ from leadscore_assets.retention.absent_leads import leads_in_crm
 from leadscore_assets.retention.erasure import erase_at_once
 from leadscore_assets.source.control_plane import check_same_registry
 from leadscore_assets.source.database import Connection, connect
+from leadscore_assets.source.identities import remember_gone
 from leadscore_assets.source.org_runs import runs_under_way
 
 # a training may hold the org's lock while it writes a version
@@ -65,6 +66,7 @@ def erase(settings: Settings, chosen: argparse.Namespace) -> None:
         if chosen.models:
             _say(_removed(registry, org_id))
         elif not lead_ids and (kept := len(registry.versions(org_id))):
+            _keep_known(connection, org_id)
             _say(
                 f"kept {_count(kept, 'version')} in the registry, without any lead's id; --models removes what is there"
             )
@@ -106,6 +108,12 @@ def _erase_rows(connection: Connection, org_id: str, lead_ids: Sequence[str]) ->
     erased = [f"removed {table}" for table in erase_at_once(connection, org_id, lead_ids) if table.rows]
     of_leads = f"{_count(len(lead_ids), 'lead')} of " if lead_ids else ""
     _say(*(erased or [f"nothing held of {of_leads}{org_id} in our tables"]))
+
+
+def _keep_known(connection: Connection, org_id: str) -> None:
+    """Let a later customer of the org's id be noticed, because the org's versions stay."""
+    if not leads_in_crm(connection, org_id, ()):
+        remember_gone(connection, org_id)
 
 
 def _removed(registry: Registry, org_id: str) -> str:

@@ -199,7 +199,10 @@ def _survey(connection: Connection, settings: Settings, now: datetime, remember:
 def _held() -> sql.Composed:
     """Return the query of all ids that we hold, each once: those of leads, and those of orgs with an empty lead_id."""
     leads = [_ids(held, sql.Identifier(held.table, "lead_id")) for held in OF_LEADS]
-    orgs = [_ids(held, sql.Literal("")) + sql.SQL(" WHERE org_id <> {}").format(POOLED) for held in OF_ORGS]
+    # an org that is remembered without a lead has been erased already
+    has_lead = {True: sql.SQL(" AND lead_id <> ''"), False: sql.SQL("")}
+    is_an_org = sql.SQL(" WHERE org_id <> {}").format(POOLED)
+    orgs = [_ids(held, sql.Literal("")) + is_an_org + has_lead[held.has_leads] for held in OF_ORGS]
     return sql.SQL(" UNION ").join([*leads, *orgs])
 
 

@@ -21,6 +21,13 @@ LOCK_TABLES = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(
 )
 
 
+REMEMBER_GONE = """
+INSERT INTO leadscore.org_identities (org_id, lead_id, created_at)
+SELECT org_id, '', '-infinity' FROM leadscore.absent_ids WHERE lead_id = '' AND absent_since <= %s
+ON CONFLICT DO NOTHING
+"""
+
+
 class Erased(NamedTuple):
     """What was erased from one table: rows, and the leads that they were of; None in a table without leads."""
 
@@ -30,7 +37,7 @@ class Erased(NamedTuple):
 
     def __str__(self) -> str:
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
-        if self.leads is None:
+        if not self.leads:
             return f"{rows} from {self.table}"
         return f"{rows} of {'1 lead' if self.leads == 1 else f'{self.leads:,} leads'} from {self.table}"
 
@@ -57,7 +64,10 @@ def erase_at_once(connection: Connection, org_id: str, lead_ids: Sequence[str] =
 def erase_absent(connection: Connection, absent_until: datetime) -> list[Erased]:
     """Erase the ids that are in `absent_ids` since `absent_until` or longer; the caller is in `erasing`."""
     connection.execute(LOCK_TABLES)
-    erased = [_erase_absent_from(connection, held, absent_until) for held in (*OF_LEADS, *OF_ORGS)]
+    erased = [_erase_absent_from(connection, held, absent_until, by_lead=True) for held in OF_LEADS]
+    erased += [_erase_absent_from(connection, held, absent_until, by_lead=False) for held in OF_ORGS]
+    # so that whoever gets the org's id next is not taken for the same customer
+    connection.execute(REMEMBER_GONE, [absent_until])
     statement = sql.SQL("DELETE FROM {} WHERE absent_since <= %s").format(ABSENT_IDS.name)
     connection.execute(statement, [absent_until])
     return erased
@@ -70,8 +80,8 @@ def _erase_named(connection: Connection, held: Held, org_id: str, lead_ids: Sequ
     return _erased(connection, held, condition, {"org_id": org_id, "lead_ids": list(lead_ids)})
 
 
-def _erase_absent_from(connection: Connection, held: Held, absent_until: datetime) -> Erased:
-    lead_id = sql.Identifier(held.table, "lead_id") if held.has_leads else sql.Literal("")
+def _erase_absent_from(connection: Connection, held: Held, absent_until: datetime, *, by_lead: bool) -> Erased:
+    lead_id = sql.Identifier(held.table, "lead_id") if by_lead else sql.Literal("")
     statement = sql.SQL(
         "DELETE FROM {} USING leadscore.absent_ids AS absent"
         " WHERE absent.org_id = {} AND absent.lead_id = {} AND absent.absent_since <= %(absent_until)s"

@@ -19,6 +19,7 @@ from leadscore.errors import NotMaterialized
 from leadscore.features import CONTRACT
 from leadscore_assets.dataset import KEY_TYPES
 from leadscore_assets.source.database import TABLES_LOCK, Connection, create_schema, explaining
+from leadscore_assets.source.identities import IDENTITIES_TABLE
 
 ASSETS_WITH_ROWS = ("conversion_records", "lead_features")
 ROWS_PER_BLOCK = 50_000
@@ -65,6 +66,7 @@ def create_tables(connection: Connection) -> None:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
         create_schema(connection, "leadscore")
         connection.execute(MATERIALIZATIONS_TABLE)
+        connection.execute(IDENTITIES_TABLE)
         for asset in ASSETS_WITH_ROWS:
             connection.execute(sql.SQL(ROWS_TABLE).format(table=_table(asset)))
             connection.execute(sql.SQL(LATER_COLUMNS).format(table=_table(asset)))

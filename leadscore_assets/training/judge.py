@@ -133,7 +133,7 @@ def judged_baseline(
     version = _evaluable(registry, model, features)
     if isinstance(version, Unevaluable):
         return version
-    served = judged(as_served_to(org_id, version), features)
+    served = judged(as_served_to(org_id, version, registry.org_record(org_id)), features)
     return replace(served, as_baseline=Baseline(model.scope, model.pointer.version))
 
 

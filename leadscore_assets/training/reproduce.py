@@ -63,14 +63,14 @@ def rebuild(registry: Registry, org_id: str, version: str, extract: Extract) -> 
     Raises VersionNotFound or Damaged, and NotKept when neither the CRM nor the version has its rows any more.
     """
     manifest = registry.manifest(org_id, version)
-    from_crm, crm, sql_sha256 = _from_crm(manifest, extract)
+    from_crm, crm, sql_sha256 = _from_crm(org_id, manifest, extract)
     if from_crm is not None and from_crm.counts.fingerprint == manifest.counts.fingerprint:
         features, source, crm = from_crm, "the CRM", "the CRM gives the same records as of the same time"
     elif from_crm is not None and SNAPSHOT_FILE not in manifest.files:
         features, source = from_crm, "the CRM"
         crm = "it is unknown whether its records are the same, because an earlier release did not keep them"
     else:
-        features, source = _kept(registry, manifest), "the rows kept with the version"
+        features, source = _kept(registry, org_id, manifest), "the rows kept with the version"
         crm = crm or _difference(features, from_crm)
     built = build(features)
     now = {name: sha256_of(content) for name, content in built.files.items()}
@@ -85,18 +85,18 @@ def rebuild(registry: Registry, org_id: str, version: str, extract: Extract) -> 
     )
 
 
-def _from_crm(manifest: Manifest, extract: Extract) -> tuple[FeatureRows | None, str, str | None]:
+def _from_crm(org_id: str, manifest: Manifest, extract: Extract) -> tuple[FeatureRows | None, str, str | None]:
     """Return the CRM's records, or why there are none; and the hash of the SQL that reads them now."""
     try:
-        records = extract(manifest.org_id, manifest.window, manifest.contract)
+        records = extract(org_id, manifest.window, manifest.contract)
     except (DatabaseUnavailable, InvalidSettings, SourceMismatch) as error:
         return None, f"the CRM's records could not be read: {error.message}", None
     return check_rows(records, manifest.contract), "", records.counts.sql_sha256
 
 
-def _kept(registry: Registry, manifest: Manifest) -> FeatureRows:
+def _kept(registry: Registry, org_id: str, manifest: Manifest) -> FeatureRows:
     try:
-        content = registry.file(manifest.org_id, manifest.version, SNAPSHOT_FILE)
+        content = registry.file(org_id, manifest.version, SNAPSHOT_FILE)
     except NotKept as error:
         raise NotKept(
             f"version {manifest.version} cannot be rebuilt: the CRM's records cannot be read, and the earlier release"

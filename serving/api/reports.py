@@ -23,6 +23,7 @@ routes = Blueprint("report", __name__, url_prefix="/api/v1/model")
     refusals={
         400: ("invalid_id",),
         404: ("no_active_model", "version_not_found", "report_not_found"),
+        409: ("org_changed",),
         503: ("model_unavailable", "registry_unavailable"),
     },
 )
@@ -31,6 +32,7 @@ def report(services: Services, query: VersionQuery) -> Response:
 
     The ETag is the report's SHA-256. With `If-None-Match`, the answer to an unchanged report is 304 without a body.
     """
+    services.registry.check_same_customer(query.org_id)
     version = query.version or services.models.own_pointer(query.org_id).version
     try:
         content = services.registry.judged_file(query.org_id, version, REPORT_FILE)

@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
     scope="train",
     query=TrainQuery,
     body=TrainRequest,
-    refusals={**_REFUSALS, 409: ("already_training", "another_registry")},
+    refusals={**_REFUSALS, 409: ("already_training", "another_registry", "org_changed")},
 )
 def train(services: Services, query: TrainQuery, body: TrainRequest) -> JsonResponse:
     """Train a new version for the org, judge it, and activate it when it is better; answer when the run has ended.
@@ -55,6 +55,7 @@ def train(services: Services, query: TrainQuery, body: TrainRequest) -> JsonResp
     When the run takes longer than `wait` seconds, the answer is 202, and its header `Location` is where to ask later.
     """
     services.check_registry()
+    services.registry.check_same_customer(body.org_id)
     wait_seconds = services.settings.train_wait_seconds if query.wait is None else query.wait
 
     def start_and_wait() -> Outcome:

@@ -45,16 +45,22 @@ _log = logging.getLogger(__name__)
     {200: InfoAnswer},
     scope="read",
     query=VersionQuery,
-    refusals={404: ("no_active_model", "version_not_found"), 503: ("model_unavailable", "registry_unavailable")},
+    refusals={
+        404: ("no_active_model", "version_not_found"),
+        409: ("org_changed",),
+        503: ("model_unavailable", "registry_unavailable"),
+    },
 )
 def info(services: Services, query: VersionQuery) -> JsonResponse:
     """Return a version's quality and provenance; without `version`, the active version's."""
     registry = services.registry
+    registry.check_same_customer(query.org_id)
     pointer = registry.active(query.org_id) if query.version else services.models.own_pointer(query.org_id)
     active = pointer if pointer and query.version in (None, pointer.version) else None
     version = query.version or (active.version if active else "")
     manifest = registry.manifest(query.org_id, version, active.manifest_sha256 if active else None)
-    return answer(_info(services, manifest, registry.judgement(query.org_id, version), active), version=version)
+    judgement = registry.judgement(query.org_id, version)
+    return answer(_info(services, query.org_id, manifest, judgement, active), version=version)
 
 
 @routes.get("/feature-importance")
@@ -82,7 +88,7 @@ def feature_importance(services: Services, query: OrgQuery) -> JsonResponse:
     {200: VersionsAnswer},
     scope="read",
     query=VersionsQuery,
-    refusals={503: ("model_unavailable", "registry_unavailable")},
+    refusals={409: ("org_changed",), 503: ("model_unavailable", "registry_unavailable")},
 )
 def versions(services: Services, query: VersionsQuery) -> JsonResponse:
     """List the org's versions, newest first, including held and refused ones.
@@ -90,6 +96,7 @@ def versions(services: Services, query: VersionsQuery) -> JsonResponse:
     A run id, a records fingerprint, an SQL hash or a code version restricts the list to the versions that it made. Such
     a page may have fewer than `limit` versions; follow `next_cursor` until it is null.
     """
+    services.registry.check_same_customer(query.org_id)
     found = services.registry.versions(query.org_id)
     rest = [version for version in found if query.cursor is None or version < query.cursor]
     entries, last = _page(services, query, rest[:MOST_LOOKED_AT])
@@ -104,7 +111,7 @@ def versions(services: Services, query: VersionsQuery) -> JsonResponse:
     body=RollbackRequest,
     refusals={
         404: ("version_not_found",),
-        409: ("not_activatable", "damaged", "another_registry"),
+        409: ("not_activatable", "damaged", "another_registry", "org_changed"),
         412: ("active_version_moved",),
         422: ("invalid_request",),
         503: ("registry_unavailable", "registry_busy"),
@@ -145,10 +152,13 @@ def _asker() -> str:
     return f"token {caller().id}, {asked_by}" if caller().id else asked_by
 
 
-def _info(services: Services, manifest: Manifest, judgement: Judgement | None, active: Pointer | None) -> InfoAnswer:
+def _info(
+    services: Services, org_id: str, manifest: Manifest, judgement: Judgement | None, active: Pointer | None
+) -> InfoAnswer:
     run_state = _run_state(services, manifest.run_id)
+    has_report = judgement is not None and REPORT_FILE in judgement.files
     return InfoAnswer(
-        org_id=manifest.org_id,
+        org_id=org_id,
         version=manifest.version,
         activated_at=active.activated_at if active else None,
         metrics=judgement.report.metrics if judgement else None,
@@ -159,7 +169,7 @@ def _info(services: Services, manifest: Manifest, judgement: Judgement | None, a
         activation_reason=active.reason if active else None,
         created_at=manifest.created_at,
         run_id=manifest.run_id,
-        report_url=_report_url(services, manifest) if judgement and REPORT_FILE in judgement.files else None,
+        report_url=_report_url(services, org_id, manifest.version) if has_report else None,
         run_url=None if run_state == "gone" else services.settings.run_link(manifest.run_id),
         run_state=run_state,
         records_fingerprint=manifest.counts.fingerprint,
@@ -180,8 +190,8 @@ def _run_state(services: Services, run_id: str | None) -> RunState | None:
     return "unknown" if has_run is None else "kept" if has_run else "gone"
 
 
-def _report_url(services: Services, manifest: Manifest) -> str:
-    return services.settings.link("/api/v1/model/report", org_id=manifest.org_id, version=manifest.version)
+def _report_url(services: Services, org_id: str, version: str) -> str:
+    return services.settings.link("/api/v1/model/report", org_id=org_id, version=version)
 
 
 def _entry(services: Services, org_id: str, version: str, pointer: Pointer | None) -> VersionEntry:

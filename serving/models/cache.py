@@ -85,7 +85,7 @@ class ModelCache:
         self._is_pooling = is_pooling
         self._lock = threading.Lock()
         self._loads = threading.BoundedSemaphore(LOADS_AT_A_TIME)
-        self._pointers: OrderedDict[str, tuple[Stamp, Pointer]] = OrderedDict()
+        self._pointers: OrderedDict[str, tuple[Stamp, Pointer | None]] = OrderedDict()
         self._models: OrderedDict[_Key, tuple[LoadedVersion, dict[int, int]]] = OrderedDict()
         self._holders: Counter[int] = Counter()
         self._flights: dict[_Key, Future[LoadedVersion]] = {}
@@ -117,11 +117,18 @@ class ModelCache:
         owner, pointer = self.active_model(org_id)
         key = _Key(owner, pointer.version, pointer.manifest_sha256)
         version = self._in_memory(key) or self._loaded(key, lambda: self._read(key))
-        base_value = base_value_for(version, org_id) if version.base_values else None
+        base_value = self._base_value(version, org_id) if version.base_values else None
         if base_value is None:
             return version
         moved_key = key._replace(base_value=base_value)
         return self._in_memory(moved_key) or self._loaded(moved_key, lambda: move_to_base_value(version, base_value))
+
+    def _base_value(self, version: LoadedVersion, org_id: str) -> float | None:
+        """Return the base value at which the pooled `version` scores the org's leads, None for its own."""
+        # a pointer that names no version is a withdrawal: the base value may be another customer's
+        if org_id != POOLED and self._registry.pointer_stamp(org_id) is not None:
+            return None
+        return base_value_for(version, org_id, self._registry.org_record(org_id))
 
     def warm_up(self, seconds: float) -> None:
         """Load active versions, those activated last first, until the time is over or half of the memory is taken.
@@ -172,7 +179,7 @@ class ModelCache:
         # the stamp is older than what is read here, so a swap in between is noticed by the next request
         pointer = None if stamp is None else self._registry.active(owner)
         with self._lock:
-            if stamp is None or pointer is None:
+            if stamp is None:
                 if self._pointers.pop(owner, None):
                     self._forget(owner)
                 return None

@@ -439,3 +439,10 @@ def test_the_command_starts_without_flask_or_dagster(path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("lsk_")
+
+
+def test_the_tokens_of_an_org_are_those_that_name_it(tokens: Tokens) -> None:
+    for orgs in (["acme", "globex"], ["globex"], ["*"]):
+        tokens.new(scopes=["score"], orgs=orgs)
+    both, one, _ = tokens.listed()
+    assert (tokens.of_org("acme"), tokens.of_org("globex"), tokens.of_org("initech")) == ((both,), (both, one), ())

@@ -157,7 +157,10 @@ def test_an_org_that_is_gone_is_erased_without_a_run_and_without_a_partition(era
     tick = eraser.tick(days=8)
 
     assert tick.skip_message.startswith("erased ")
-    assert tick.skip_message.endswith(" of 37 leads from conversion_records; erased 1 row from materializations")
+    assert tick.skip_message.endswith(
+        " of 37 leads from conversion_records; erased 1 row from materializations;"
+        " erased 2 rows of 2 leads from org_identities"
+    )
     with connect(eraser.settings) as connection:
         assert set(infos(connection, "conversion_records")) == {"sound"}
         assert load(connection, "conversion_records", "sound")[0] is not None

@@ -1,4 +1,4 @@
-"""`python -m standalone simulate` writes a folder or fills a database, and refuses nonsense; `erase` erases."""
+"""`python -m standalone`: simulate writes a folder or fills a database, and refuses nonsense; others are handed on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
+from leadscore_assets.source.database import connect
 from standalone.__main__ import main
+from standalone.crm import create_tables
 from standalone.postgres import HOST, SUPERUSER
 
 
@@ -60,3 +63,21 @@ def test_nonsense_is_refused_by_the_command(tmp_path: Path, arguments: list[str]
         main(["simulate", *arguments, "--into-folder", str(tmp_path / "made")])
     assert caught.value.code != 0
     assert not (tmp_path / "made").exists()
+
+
+def test_the_commands_about_an_orgs_id_are_those_of_the_pipeline(
+    database: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up(database)
+    with connect(database) as connection:
+        create_tables(connection)
+    for name in ("db_host", "db_port", "db_user", "db_password", "db_name", "model_path", "state_dir"):
+        monkeypatch.setenv(name.upper(), str(getattr(database, name)))
+    Registry(database.model_path).registry_id()
+    (database.model_path / "acme").mkdir()
+    assert main(["rename-org", "acme", "globex"]) == 0
+    assert capsys.readouterr().out.startswith("Org acme is now globex. Moved: 0 versions with their history; in our ")
+    assert main(["accept-org", "globex", "same"]) == 0
+    assert capsys.readouterr().out.startswith("Org globex is the same customer: its versions were not withdrawn")
+    assert main(["accept-org", "*", "same"]) == 0
+    assert capsys.readouterr().out == "0 orgs were accepted.\n"

@@ -18,12 +18,13 @@ from leadscore.errors import (
     InvalidId,
     LeadscoreError,
     NotActivatable,
+    OrgChanged,
     UnsupportedFormat,
     VersionNotFound,
 )
 from leadscore.gate import Judgement
-from leadscore.registry.activation import apply_verdict, roll_back
-from leadscore.registry.store import Registry
+from leadscore.registry.activation import Reinstated, apply_verdict, reinstate, roll_back, withdraw
+from leadscore.registry.store import POINTER_FILE, Registry, Withdrawal
 from leadscore.registry.version import FOREST_FILE, MANIFEST_FILE
 
 Publish = Callable[..., str]
@@ -258,3 +259,97 @@ def test_a_pointer_of_a_newer_release_is_not_written_over_by_force(registry: Reg
     (registry.root / "acme" / "active.json").write_bytes(b'{"format": 99}')
     with _refused(registry, UnsupportedFormat):
         roll_back(registry, "acme", versions[1], by="me", reason="mend", is_forced=True)
+
+
+def test_a_withdrawal_leaves_no_version_active_and_is_in_the_history_with_who_when_and_why(
+    registry: Registry, versions: list[str]
+) -> None:
+    former, stamp = registry.active("acme"), registry.pointer_stamp("acme")
+    assert withdraw(registry, "acme", by="the sensor", reason="other leads")
+    assert registry.active("acme") is None
+    assert registry.pointer_stamp("acme") not in (stamp, None)
+    [activation, withdrawal] = registry.history("acme").entries
+    assert activation == former
+    assert isinstance(withdrawal, Withdrawal)
+    assert (withdrawal.withdrawn, withdrawal.by, withdrawal.reason) == (former, "the sensor", "other leads")
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(withdrawal.withdrawn_at)) < timedelta(minutes=1)
+    assert registry.history("acme").active_version is None
+    with _unchanged(registry):
+        assert not withdraw(registry, "acme", by="the sensor", reason="other leads")
+
+
+def test_nothing_is_published_or_activated_for_an_org_that_was_withdrawn(
+    registry: Registry, versions: list[str], publish: Publish
+) -> None:
+    withdraw(registry, "acme", by="the sensor", reason="other leads")
+    says = r"no longer has the leads by which org acme was known, .*; one of the former was expected\. Run .* `--same`"
+    with _refused(registry, OrgChanged, says):
+        apply_verdict(registry, "acme", versions[1], by="run-7")
+    for is_forced in (False, True):
+        with _refused(registry, OrgChanged, says):
+            roll_back(registry, "acme", versions[0], by="me", reason="it was mine", is_forced=is_forced)
+    with _refused(registry, OrgChanged, says):
+        publish(registry)
+    with _refused(registry, OrgChanged, says):
+        registry.check_same_customer("acme")
+
+
+def test_a_withdrawal_outlives_the_damage_of_its_file(registry: Registry, versions: list[str]) -> None:
+    """A forced rollback writes a damaged pointer anew, but not past a withdrawal."""
+    withdraw(registry, "acme", by="the sensor", reason="other leads")
+    (registry.root / "acme" / POINTER_FILE).write_bytes(b"{")
+    with _refused(registry, OrgChanged):
+        roll_back(registry, "acme", versions[0], by="me", reason="mend", is_forced=True)
+
+
+@pytest.mark.parametrize("content", [b"{", b"{}", b'{"format": 5, "withdrawn_at": 1}'])
+def test_a_damaged_pointer_is_withdrawn_too(content: bytes, registry: Registry, versions: list[str]) -> None:
+    (registry.root / "acme" / POINTER_FILE).write_bytes(content)
+    assert withdraw(registry, "acme", by="the sensor", reason="other leads")
+    assert registry.active("acme") is None
+    assert reinstate(registry, "acme", by="me", reason="the same") == Reinstated(None)
+
+
+def test_the_same_customers_version_becomes_active_again_with_who_when_and_why(
+    registry: Registry, versions: list[str]
+) -> None:
+    former = registry.active("acme")
+    assert reinstate(registry, "acme", by="me", reason="the same") is None
+    withdraw(registry, "acme", by="the sensor", reason="other leads")
+    assert reinstate(registry, "acme", by="me", reason="the same") == Reinstated(versions[0])
+    pointer = registry.active("acme")
+    assert (pointer.version, pointer.manifest_sha256) == (former.version, former.manifest_sha256)
+    assert (pointer.previous, pointer.by, pointer.reason) == (None, "me", "the same")
+    assert registry.history("acme").entries[-1] == pointer
+    assert apply_verdict(registry, "acme", versions[1], by="run-7").is_activated
+
+
+def test_a_damaged_version_does_not_become_active_again_and_others_can(registry: Registry, versions: list[str]) -> None:
+    withdraw(registry, "acme", by="the sensor", reason="other leads")
+    (registry.root / "acme" / versions[0] / FOREST_FILE).write_bytes(b"")
+    found = reinstate(registry, "acme", by="me", reason="the same")
+    assert found.version is None
+    assert "forest.safetensors is damaged: its SHA-256 is not the recorded one" in found.problem
+    assert registry.active("acme") is None
+    assert roll_back(registry, "acme", versions[1], by="me", reason="the other").version == versions[1]
+
+
+def test_an_org_without_an_active_version_is_withdrawn_and_reinstated_without_one(
+    registry: Registry, publish: Publish, judge: Judge
+) -> None:
+    judge(registry, version := publish(registry))
+    withdraw(registry, "acme", by="the sensor", reason="other leads")
+    with _refused(registry, OrgChanged):
+        apply_verdict(registry, "acme", version, by="run-7")
+    assert reinstate(registry, "acme", by="me", reason="the same") == Reinstated(None)
+    assert registry.pointer_stamp("acme") is None
+    assert apply_verdict(registry, "acme", version, by="run-7").is_activated
+
+
+@pytest.mark.parametrize("reason", ["withdrawn_at", '"withdrawn_at": "now"', "\\"])
+def test_no_text_of_a_reason_makes_an_activation_a_withdrawal(
+    reason: str, registry: Registry, versions: list[str]
+) -> None:
+    pointer = roll_back(registry, "acme", versions[1], by=reason, reason=reason)
+    assert registry.active("acme") == pointer
+    assert registry.history("acme").entries[-1] == pointer

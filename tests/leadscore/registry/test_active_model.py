@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import msgspec
 import pytest
 
 from leadscore.errors import Damaged
 from leadscore.pooling import POOLED, BaseValues
-from leadscore.registry.active_model import ActiveModel, active_model, as_served_to, no_active_model
+from leadscore.registry.active_model import (
+    ActiveModel,
+    active_model,
+    as_served_to,
+    base_value_for,
+    no_active_model,
+)
+from leadscore.registry.org_record import FormerId, OrgRecord
 from leadscore.registry.store import POINTER_FILE, Pointer, Registry
 from leadscore.registry.version import LoadedVersion
 
@@ -65,12 +73,34 @@ def version(registry: Registry, publish: Callable[..., str]) -> LoadedVersion:
 
 
 def test_an_org_is_served_at_its_base_value_and_one_without_by_the_version_as_it_is(version: LoadedVersion) -> None:
-    served = as_served_to("acme", version)
+    served = as_served_to("acme", version, OrgRecord())
     assert served.scorer.base_value == pytest.approx(0.25, abs=1e-7)
     assert served.sha256 is None
-    assert as_served_to("new", version) is version
+    assert as_served_to("new", version, OrgRecord()) is version
     own = msgspec.structs.replace(version, base_values=None)
-    assert as_served_to("acme", own) is own
+    assert as_served_to("acme", own, OrgRecord()) is own
+
+
+@pytest.mark.parametrize(
+    ("renamed_days", "customer_days", "expected"),
+    [(1, None, 0.25), (0, None, 0.25), (-1, None, None), (1, -1, 0.25), (1, 1, 0.25)],
+)
+def test_a_version_from_before_a_rename_serves_the_org_at_the_base_value_of_its_former_id(
+    version: LoadedVersion, renamed_days: int, customer_days: int | None, expected: float | None
+) -> None:
+    """One from after it does not: by then the former id may be another org's."""
+    as_of = version.manifest.window.as_of
+    former = FormerId("acme", as_of + timedelta(days=renamed_days), ())
+    since = None if customer_days is None else as_of + timedelta(days=customer_days)
+    assert base_value_for(version, "globex", OrgRecord((former,), since)) == expected
+
+
+@pytest.mark.parametrize(("days", "expected"), [(-1, 0.25), (0, 0.25), (1, None)])
+def test_a_version_from_before_the_ids_new_customer_has_no_base_value_for_it(
+    version: LoadedVersion, days: int, expected: float | None
+) -> None:
+    since = version.manifest.window.as_of + timedelta(days=days)
+    assert base_value_for(version, "acme", OrgRecord(customer_since=since)) == expected
 
 
 def test_an_org_without_a_version_of_its_own_is_told_who_scores_its_leads() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from leadscore.errors import CannotRun, Damaged, UnsupportedFormat
+from leadscore.formats import FORMAT
 from leadscore.pooling import POOLED
 from leadscore.registry import backup
 from leadscore.registry.activation import apply_verdict, roll_back
@@ -183,7 +184,7 @@ def test_a_pointer_to_a_version_that_is_gone_is_damage(registry: Registry, activ
 def test_a_pointer_of_a_newer_release_says_so(registry: Registry, activate: Callable[[str], str]) -> None:
     activate("acme")
     path = registry.root / "acme" / POINTER_FILE
-    path.write_text(path.read_text().replace('"format": 4', '"format": 99'))
+    path.write_text(path.read_text().replace(f'"format": {FORMAT}', '"format": 99'))
 
     with pytest.raises(UnsupportedFormat, match="acme"):
         check_copy(registry)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from leadscore.errors import RegistryBusy, RegistryUnavailable
+from leadscore.registry import org_lock
 from leadscore.registry.org_lock import LOCK_FILE, OrgLocks
 from leadscore.registry.store import Registry
 from leadscore.settings import PROJECT_ROOT
@@ -119,3 +120,30 @@ def test_a_lock_that_only_reads_is_no_way_around(tmp_path: Path) -> None:
         fcntl.flock(reader, fcntl.LOCK_SH)
         with pytest.raises(RegistryBusy), OrgLocks(0.1).hold(tmp_path):
             raise AssertionError("the lock is shared")
+
+
+def test_whoever_waited_for_the_lock_of_a_moved_folder_is_told_to_come_again(tmp_path: Path) -> None:
+    folder, locks = tmp_path / "acme", OrgLocks(5)
+    folder.mkdir()
+    really_taken = moved = 0
+
+    def move() -> None:
+        nonlocal moved
+        moved += 1
+        folder.rename(tmp_path / "moved")
+        folder.mkdir()
+
+    taken = org_lock._is_taken
+
+    def taken_after_a_move(descriptor: int) -> bool:
+        nonlocal really_taken
+        really_taken += 1
+        if really_taken == 1:
+            move()
+        return taken(descriptor)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(org_lock, "_is_taken", taken_after_a_move)
+        with pytest.raises(RegistryBusy), locks.hold(folder):
+            raise AssertionError("the folder is another org's now")
+    assert (moved, really_taken) == (1, 1)

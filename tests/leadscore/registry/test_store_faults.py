@@ -173,6 +173,26 @@ def test_an_activation_killed_at_any_step_leaves_the_old_version_or_the_new(
     assert seen == {(True, False), (True, True), (False, True)}
 
 
+def test_a_withdrawal_killed_at_any_step_leaves_the_version_active_or_withdrawn(fresh: Iterator[Registry]) -> None:
+    seen = set()
+    for step in itertools.count(1):
+        registry = next(fresh)
+        former = registry.active("acme")
+        was_killed = _is_killed_before(
+            step, lambda registry=registry: activation.withdraw(registry, "acme", by="a test", reason="a test")
+        )
+        assert registry.active("acme") in (former, None)
+        is_withdrawn = registry.active("acme") is None
+        seen.add((was_killed, is_withdrawn))
+        assert len(registry.history("acme").entries) == 1 + is_withdrawn
+        assert activation.withdraw(registry, "acme", by="a test", reason="a test") != is_withdrawn
+        assert activation.reinstate(registry, "acme", by="a test", reason="a test").version == former.version
+        _assert_whole(registry)
+        if not was_killed:
+            break
+    assert seen == {(True, False), (True, True), (False, True)}
+
+
 def test_a_judgement_killed_at_any_step_is_there_or_not_and_can_then_be_made(
     tmp_path: Path, publish: Publish, judge: Judge
 ) -> None:

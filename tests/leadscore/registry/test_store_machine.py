@@ -1,4 +1,4 @@
-"""Any sequence of publishing, judging, activating, rolling back and damaging keeps the registry like its model."""
+"""Any sequence of publishing, judging, activating, withdrawing and damaging keeps the registry like its model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from leadscore.errors import ActiveVersionMoved, AlreadyJudged, Damaged, LeadscoreError, NotActivatable
+from leadscore.errors import ActiveVersionMoved, AlreadyJudged, Damaged, LeadscoreError, NotActivatable, OrgChanged
 from leadscore.gate import Judgement
-from leadscore.registry.activation import apply_verdict, roll_back
-from leadscore.registry.store import Registry
+from leadscore.registry.activation import Reinstated, apply_verdict, reinstate, roll_back, withdraw
+from leadscore.registry.store import Pointer, Registry
 from leadscore.registry.version import FOREST_FILE
 
 
@@ -30,14 +30,19 @@ class Known:
 
 @dataclass
 class Org:
-    """What an org is expected to hold: versions, oldest first, and the activations, the last being the active one."""
+    """What an org is expected to hold: versions and activations, oldest first, and which version is active.
+
+    Of each withdrawal the history has a None; `withdrawn` is what was active before, in a list while it holds.
+    """
 
     versions: dict[str, Known] = field(default_factory=dict)
-    activations: list[str] = field(default_factory=list)
+    history: list[str | None] = field(default_factory=list)
+    active: str | None = None
+    withdrawn: list[str | None] = field(default_factory=list)
 
-    @property
-    def active(self) -> str | None:
-        return self.activations[-1] if self.activations else None
+    def activate(self, version: str) -> None:
+        self.history.append(version)
+        self.active = version
 
 
 ORGS = st.sampled_from(["acme", "a.b"])
@@ -67,6 +72,9 @@ class RegistryMachine(RuleBasedStateMachine):
 
     @rule(org_id=ORGS)
     def publish(self, org_id: str) -> None:
+        if self.orgs[org_id].withdrawn:
+            self._expect(OrgChanged, lambda: self.publish_version(self.registry, org_id))
+            return
         version = self.publish_version(self.registry, org_id)
         assert version not in self.orgs[org_id].versions
         self.orgs[org_id].versions[version] = Known()
@@ -84,18 +92,21 @@ class RegistryMachine(RuleBasedStateMachine):
     def apply_verdict(self, org_id: str, which: int) -> None:
         if picked := self._pick(org_id, which):
             (version, known), org = picked, self.orgs[org_id]
-            changes_nothing = known.verdict in ("hold", "refuse") or (known.verdict and version == org.active)
+            is_settled = known.verdict in ("hold", "refuse") or (known.verdict and version == org.active)
+            changes_nothing = is_settled and not org.withdrawn
             error = None if changes_nothing else self._activation_refusal(version, known, org)
             self._expect(error, lambda: apply_verdict(self.registry, org_id, version, by="machine"))
             if error is None and not changes_nothing:
-                org.activations.append(version)
+                org.activate(version)
 
     def _activation_refusal(self, version: str, known: Known, org: Org) -> type[LeadscoreError] | None:
+        if org.withdrawn:
+            return OrgChanged
         if known.verdict is None:
             return NotActivatable
         if known.champion != org.active:
             return ActiveVersionMoved
-        if version in org.activations:
+        if version in org.history:
             return NotActivatable  # only a rollback brings back what was active before
         return Damaged if known.is_damaged else None
 
@@ -104,7 +115,7 @@ class RegistryMachine(RuleBasedStateMachine):
         if picked := self._pick(org_id, which):
             (version, known), org = picked, self.orgs[org_id]
             expected = "20200101000000" if is_stale else None
-            error = self._refusal(known, is_stale=is_stale, is_forced=is_forced)
+            error = OrgChanged if org.withdrawn else self._refusal(known, is_stale=is_stale, is_forced=is_forced)
             self._expect(
                 error,
                 lambda: roll_back(
@@ -112,7 +123,7 @@ class RegistryMachine(RuleBasedStateMachine):
                 ),
             )
             if error is None and version != org.active:
-                org.activations.append(version)
+                org.activate(version)
 
     def _refusal(self, known: Known, *, is_stale: bool, is_forced: bool) -> type[LeadscoreError] | None:
         if is_stale:
@@ -120,6 +131,28 @@ class RegistryMachine(RuleBasedStateMachine):
         if known.verdict != "activate" and not is_forced:
             return NotActivatable
         return Damaged if known.is_damaged else None
+
+    @rule(org_id=ORGS)
+    def withdraw(self, org_id: str) -> None:
+        org = self.orgs[org_id]
+        assert withdraw(self.registry, org_id, by="m", reason="r") == (not org.withdrawn)
+        if not org.withdrawn:
+            org.history.append(None)
+            org.active, org.withdrawn = None, [org.active]
+
+    @rule(org_id=ORGS)
+    def reinstate(self, org_id: str) -> None:
+        org = self.orgs[org_id]
+        found = reinstate(self.registry, org_id, by="m", reason="r")
+        if not org.withdrawn:
+            assert found is None
+            return
+        (version,), org.withdrawn = org.withdrawn, []
+        is_damaged = version is not None and org.versions[version].is_damaged
+        assert found is not None
+        assert (found.version, found.problem is not None) == (None if is_damaged else version, is_damaged)
+        if found != Reinstated(None) and found.version:
+            org.activate(found.version)
 
     @precondition(lambda self: any(org.versions for org in self.orgs.values()))
     @rule(org_id=ORGS, which=WHICH)
@@ -136,7 +169,8 @@ class RegistryMachine(RuleBasedStateMachine):
         path = self.registry.root / {"acme": "acme", "a.b": "a%2Eb"}[org_id] / "activations.jsonl"
         if path.exists():
             lines = path.read_bytes().splitlines(keepends=True)
-            if len(lines) == len(self.orgs[org_id].activations):
+            is_witnessed = self.orgs[org_id].active is not None or self.orgs[org_id].withdrawn
+            if is_witnessed and len(lines) == len(self.orgs[org_id].history):
                 path.write_bytes(b"".join(lines[:-1]))
 
     @invariant()
@@ -145,7 +179,8 @@ class RegistryMachine(RuleBasedStateMachine):
             assert self.registry.versions(org_id) == sorted(org.versions, reverse=True)
             pointer = self.registry.active(org_id)
             assert (pointer.version if pointer else None) == org.active
-            assert [entry.version for entry in self.registry.history(org_id).entries] == org.activations
+            entries = self.registry.history(org_id).entries
+            assert [entry.version if isinstance(entry, Pointer) else None for entry in entries] == org.history
 
     @invariant()
     def a_version_loads_exactly_when_it_is_not_damaged(self) -> None:

@@ -56,13 +56,14 @@ def small(train: Any, crm_settings: Settings) -> Settings:
 
 def test_a_lead_is_erased_table_by_table(small: Settings, capsys: Capture) -> None:
     lead, *others = leads_of(small, "small")
-    rows = count_rows(small, lead)
+    rows, is_known = count_rows(small, lead), is_remembered(small, lead)
     delete_from_crm(small, f"id = {lead}")
     assert run(small, capsys, "--org", "small", "--lead", lead) == (
         0,
         [
             f"removed {rows} rows of 1 lead from conversion_records",
             f"removed {rows} rows of 1 lead from lead_features",
+            *(["removed 1 row of 1 lead from org_identities"] if is_known else []),
             *ELSEWHERE,
         ],
         "",
@@ -74,6 +75,13 @@ def count_rows(settings: Settings, lead: str) -> int:
     query = "SELECT count(*) FROM leadscore.lead_features WHERE lead_id = %s"
     with connect(settings) as connection:
         return int(str((connection.execute(query, [lead]).fetchone() or (0,))[0]))
+
+
+def is_remembered(settings: Settings, lead: str) -> bool:
+    """Return whether the org is known by the lead."""
+    query = "SELECT FROM leadscore.org_identities WHERE lead_id = %s"
+    with connect(settings) as connection:
+        return connection.execute(query, [lead]).fetchone() is not None
 
 
 def test_a_lead_that_the_crm_still_has_is_said_to_come_back(small: Settings, capsys: Capture) -> None:
@@ -123,7 +131,7 @@ def test_an_org_is_erased_and_its_versions_stay_unless_they_are_named(
     assert (code, said) == (
         0,
         [
-            "nothing held of sound in our tables",
+            "removed 1 row from org_identities",
             "removed 1 version, the reports, the pointer and the history from the registry",
             *ELSEWHERE,
             command.OF_AN_ORG,

@@ -43,6 +43,7 @@ def test_the_command_makes_the_schemas_and_says_so_each_time(database: Settings)
             ("conversion_records", 8 + len(CONTRACT.names)),
             ("lead_features", 8 + len(CONTRACT.names)),
             ("materializations", 6),
+            ("org_identities", 4),
         ]
         assert connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'dagster'").fetchone() == (1,)
 

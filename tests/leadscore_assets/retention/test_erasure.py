@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,8 +13,10 @@ from leadscore.settings import Settings
 from leadscore_assets.retention.absent_leads import erase_absent_leads
 from leadscore_assets.retention.erasure import Erased, erase_at_once
 from leadscore_assets.source.database import connect
+from leadscore_assets.source.identities import is_changed, remember
 from leadscore_assets.source.tables import ASSETS_WITH_ROWS, load, store
 from tests.leadscore_assets.retention.conftest import Holding, rows
+from tests.leadscore_assets.source.hand_made_crm import day
 
 
 def test_a_lead_leaves_every_table_and_the_other_leads_stay(holding: Holding) -> None:
@@ -23,6 +25,7 @@ def test_a_lead_leaves_every_table_and_the_other_leads_stay(holding: Holding) ->
     assert erased == [
         Erased("conversion_records", 6, 1),
         Erased("lead_features", 6, 1),
+        Erased("org_identities", 0, 0),
         Erased("absent_ids", 0, 0),
     ]
     assert str(erased[0]) == "6 rows of 1 lead from conversion_records"
@@ -38,6 +41,7 @@ def test_an_org_leaves_every_table_with_its_lines(holding: Holding) -> None:
         ("conversion_records", 48, 8),
         ("lead_features", 48, 8),
         ("materializations", 3, None),
+        ("org_identities", 0, 0),
         ("absent_ids", 0, 0),
     ]
     assert str(erased[2]) == "3 rows from materializations"
@@ -64,7 +68,7 @@ def test_the_pools_own_rows_are_erased_by_its_id(holding: Holding) -> None:
 
 
 def test_what_is_not_held_is_erased_without_a_word(holding: Holding) -> None:
-    assert [one.rows for one in erase_at_once(holding.connection, "west", ["1"])] == [0, 0, 0]
+    assert [one.rows for one in erase_at_once(holding.connection, "west", ["1"])] == [0, 0, 0, 0]
 
 
 def test_what_is_left_can_be_loaded_in_its_order(holding: Holding) -> None:
@@ -103,3 +107,37 @@ def test_erasures_and_trainings_at_the_same_time_wait_for_each_other(holding: Ho
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_of_the_leads_that_an_org_is_known_by_only_those_that_are_erased_go(holding: Holding) -> None:
+    remember(holding.connection, ["north"])
+    first, *_, newest = holding.leads_of("north")
+    erase_at_once(holding.connection, "north", [first])
+    assert holding.column("SELECT lead_id FROM leadscore.org_identities") == [newest]
+
+
+def test_the_next_customer_of_an_org_that_was_gone_for_long_is_noticed_though_no_lead_is_remembered(
+    holding: Holding,
+) -> None:
+    remember(holding.connection, ["north", "south"])
+    holding.delete("org_id = 'south'")
+    first_seen = datetime.now(UTC) - timedelta(days=8)
+    erase_absent_leads(holding.settings, first_seen)
+    erase_absent_leads(holding.settings, datetime.now(UTC))
+    of_south = "SELECT lead_id FROM leadscore.org_identities WHERE org_id = 'south'"
+    assert (holding.column(of_south), holding.lines()) == ([""], [POOLED, "north"])
+    assert not is_changed(holding.connection, "south")
+
+    holding.crm.lead(day(1), org_id="south")
+    assert is_changed(holding.connection, "south")
+    assert not is_changed(holding.connection, "north")
+    remember(holding.connection, ["south"])
+    assert (len(holding.column(of_south)), is_changed(holding.connection, "south")) == (1, False)
+
+
+def test_an_org_that_stays_gone_is_erased_once(holding: Holding) -> None:
+    remember(holding.connection, ["south"])
+    holding.delete("org_id = 'south'")
+    for days in (20, 12, 4, 0):
+        absent, erased = erase_absent_leads(holding.settings, datetime.now(UTC) - timedelta(days=days))
+    assert (absent.absent, erased, holding.column("SELECT org_id FROM leadscore.absent_ids")) == (0, [], [])

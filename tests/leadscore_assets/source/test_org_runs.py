@@ -1,4 +1,4 @@
-"""A run of an org is under way when Dagster's tables say so and a control plane is alive."""
+"""Whether a run of an org goes on is read from Dagster's own tables, as this release of Dagster writes them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections.abc import Iterator
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
 
+from leadscore.errors import AlreadyTraining
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.control_plane import held
-from leadscore_assets.source.database import connect
-from leadscore_assets.source.org_runs import runs_under_way
+from leadscore_assets.source.database import Connection, connect
+from leadscore_assets.source.org_runs import NOT_ENDED, check_no_run, runs_under_way
 from standalone.state_dir import dagster_home
 
 Status = dg.DagsterRunStatus
+ORIGIN = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin(host="127.0.0.1", port=4000), "__repository__")
 
 
 @pytest.fixture
@@ -65,3 +68,33 @@ def test_before_dagster_has_made_its_tables_there_are_no_runs(database: Settings
     set_up(database)
     with held(database):
         assert under_way(database, "acme") == []
+        with connect(database) as connection:
+            check_no_run(connection, ["acme"])
+
+
+def test_a_run_that_has_not_ended_is_named_whether_it_has_a_process_or_not(
+    database: Settings, instance: dg.DagsterInstance
+) -> None:
+    runs = {
+        status: create_run_for_test(
+            instance,
+            job_name="train",
+            status=status,
+            tags={"dagster/partition": f"org-{status.value}"},
+            remote_job_origin=ORIGIN.get_job_origin("train"),
+        ).run_id
+        for status in Status
+    }
+    with connect(database) as connection:
+        assert {status.value for status in Status if not is_free(connection, status)} == set(NOT_ENDED)
+        with pytest.raises(AlreadyTraining, match="a training or another run of this org is queued or") as caught:
+            check_no_run(connection, ["other", "org-SUCCESS", "org-QUEUED"])
+        assert caught.value.run_id == runs[Status.QUEUED]
+
+
+def is_free(connection: Connection, status: Status) -> bool:
+    try:
+        check_no_run(connection, [f"org-{status.value}"])
+    except AlreadyTraining:
+        return False
+    return True

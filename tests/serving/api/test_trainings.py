@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 
 from leadscore.records import RecordCounts
+from leadscore.registry.activation import withdraw
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.database import connect
 from serving.services import EXTENSION, build_services
@@ -201,3 +202,12 @@ def test_a_run_that_was_started_in_dagsters_ui_is_told_of_without_an_address(cli
 
 def test_health_sees_a_dagster_that_is_up(client):
     assert client.get("/health").json["dagster"] == "up"
+
+
+def test_an_org_whose_id_may_be_another_customers_is_not_trained(client, dagster, shelf):
+    shelf.activated("acme")
+    withdraw(shelf.registry, "acme", by="a test", reason="other leads")
+    answer = post(client)
+    assert (answer.status_code, answer.json["code"]) == (409, "org_changed")
+    assert "accept_org --org acme" in answer.json["detail"]
+    assert dagster.asked == []

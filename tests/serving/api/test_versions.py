@@ -8,6 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from leadscore.registry.activation import withdraw
+from leadscore.registry.moves import rename
+
 MODEL = "/api/v1/model"
 
 
@@ -243,3 +246,43 @@ def test_a_registry_that_cannot_be_written_refuses_the_rollback_and_goes_on_serv
     answer = roll_back(client, old)
     assert (answer.status_code, answer.json["code"]) == (503, "registry_unavailable")
     assert client.post("/api/v1/predict", json={"features": features}).json["model_version"] == new
+
+
+@pytest.fixture
+def withdrawn(shelf):
+    """Give a version of the org `default` that was withdrawn, because the id may be another customer's."""
+    version = shelf.activated()
+    withdraw(shelf.registry, "default", by="a test", reason="other leads")
+    return version
+
+
+def test_an_org_whose_model_was_withdrawn_is_scored_as_one_without_a_model(client, withdrawn, features):
+    answer = client.post("/api/v1/predict", json={"features": features})
+    assert (answer.status_code, answer.json["code"]) == (404, "no_active_model")
+    assert client.get(f"{MODEL}/feature-importance").json["code"] == "no_active_model"
+
+
+@pytest.mark.parametrize("path", ["info", "info?version={}", "versions", "report?version={}"])
+def test_nobody_sees_the_versions_of_who_may_be_another_customer(client, withdrawn, path):
+    answer = client.get(f"{MODEL}/{path.format(withdrawn)}")
+    assert (answer.status_code, answer.json["code"]) == (409, "org_changed")
+    assert answer.json["detail"].startswith("the CRM no longer has the leads by which org default was known")
+
+
+def test_nobody_rolls_back_to_a_version_that_was_withdrawn(client, withdrawn, shelf):
+    for force in (False, True):
+        answer = roll_back(client, withdrawn, force=force, reason="it was ours")
+        assert (answer.status_code, answer.json["code"]) == (409, "org_changed")
+    assert shelf.registry.active("default") is None
+
+
+def test_a_renamed_org_has_its_versions_under_the_new_id(client, shelf, features):
+    version = shelf.activated()
+    rename(shelf.registry, "default", "acme")
+    body = client.get(f"{MODEL}/info?org_id=acme").json
+    assert (body["org_id"], body["version"]) == ("acme", version)
+    assert client.get(f"{MODEL}/versions?org_id=acme").json["versions"][0]["version"] == version
+    answer = client.post("/api/v1/predict", json={"org_id": "acme", "features": features})
+    assert (answer.status_code, answer.json["model_version"]) == (200, version)
+    assert client.post("/api/v1/predict", json={"features": features}).status_code == 404
+    assert roll_back(client, version, org_id="acme").status_code == 200

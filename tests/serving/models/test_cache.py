@@ -10,6 +10,8 @@ import pytest
 
 from leadscore.errors import Damaged, NoActiveModel
 from leadscore.pooling import POOLED
+from leadscore.registry.activation import reinstate, withdraw
+from leadscore.registry.moves import rename, set_aside
 from leadscore.registry.removal import remove_org
 from leadscore.registry.store import Registry
 from serving.models import cache as model_cache
@@ -71,6 +73,71 @@ def test_a_new_pointer_is_seen_by_the_next_request(copies, shelf, counting):
     for _ in range(3):
         version = shelf.activated()
         assert cache.active("default").manifest.version == version
+
+
+def withdraw_default(shelf):
+    withdraw(shelf.registry, "default", by="a test", reason="other leads")
+
+
+def test_a_version_that_was_withdrawn_is_not_served_by_the_next_request_nor_by_another_process(
+    copies, shelf, counting, tmp_path
+):
+    version = shelf.activated()
+    caches = [ModelCache(counting, 10**9, Metrics(), MappedFiles(lambda name=name: tmp_path / name)) for name in "ab"]
+    assert [cache.active("default").manifest.version for cache in caches] == [version, version]
+    withdraw_default(shelf)
+    for cache in caches:
+        with pytest.raises(NoActiveModel):
+            cache.active("default")
+        with pytest.raises(NoActiveModel):
+            cache.own_pointer("default")
+    assert reinstate(shelf.registry, "default", by="a test", reason="the same").version == version
+    assert [cache.active("default").manifest.version for cache in caches] == [version, version]
+    withdraw_default(shelf)
+    ModelCache(counting, 10**9, Metrics(), copies).warm_up(10)
+
+
+def test_a_withdrawal_is_read_once(copies, shelf, counting, monkeypatch):
+    shelf.activated()
+    withdraw_default(shelf)
+    cache, read = ModelCache(counting, 10**9, Metrics(), copies), []
+    monkeypatch.setattr(counting._registry, "active", read.append)
+    for _ in range(3):
+        with pytest.raises(NoActiveModel):
+            cache.active("default")
+    assert read == ["default"]
+
+
+def test_an_org_that_was_withdrawn_is_scored_by_the_pooled_model_without_the_former_customers_base_value(
+    copies, shelf, counting
+):
+    shelf.pooled(default=0.25)
+    cache = ModelCache(counting, 10**9, Metrics(), copies, is_pooling=True)
+    unshifted = cache.active("new").scorer.base_value
+    assert cache.active("default").scorer.base_value == pytest.approx(0.25, abs=1e-6)
+    shelf.activated()
+    withdraw_default(shelf)
+    assert cache.active("default").scorer.base_value == unshifted
+    set_aside(shelf.registry, "default")
+    assert cache.active("default").scorer.base_value == unshifted
+
+
+def test_a_renamed_org_is_scored_by_the_pooled_model_at_the_base_value_of_its_former_id(copies, shelf, counting):
+    shelf.pooled(default=0.25)
+    cache = ModelCache(counting, 10**9, Metrics(), copies, is_pooling=True)
+    assert cache.active("new").scorer.base_value != pytest.approx(0.25, abs=1e-6)
+    rename(shelf.registry, "default", "new")
+    assert cache.active("new").scorer.base_value == pytest.approx(0.25, abs=1e-6)
+
+
+def test_a_renamed_orgs_version_is_served_under_the_new_id_alone(copies, shelf, counting):
+    version = shelf.activated()
+    cache = ModelCache(counting, 10**9, Metrics(), copies)
+    cache.active("default")
+    rename(shelf.registry, "default", "new")
+    assert cache.active("new").manifest.version == version
+    with pytest.raises(NoActiveModel):
+        cache.active("default")
 
 
 def test_requests_that_come_at_once_load_once(copies, shelf, counting, started_threads):
