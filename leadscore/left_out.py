@@ -113,7 +113,7 @@ def rows_in_words(counts: RecordCounts, *, is_past: bool = False) -> str:
         verb = "had" if is_past else "has" if rows == 1 else "have"
         parts.append(f"{rows:,}{'' if parts else f' of {counts.read_rows:,} rows'} {verb} {reason}")
     if more := len(reasons[MOST_REASONS:]):
-        parts.append(f"{more} more reason{'s' if more > 1 else ''}")
+        parts.append(f"other rows {'had' if is_past else 'have'} {more} more fault{'s' if more > 1 else ''}")
     return ", and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 

@@ -125,7 +125,7 @@ def _excluded(last_run: LastRun) -> list[str]:
 
 def _obstacle(last_run: LastRun, needed: int) -> str:
     left = f"{last_run.counts.records} of {last_run.counts.read_records} records were left ({needed} needed)"
-    return f"in {_rows_of(last_run)}, and {left}. {CORRECT_VALUES}; then train again, which checks anew."
+    return f"in {_rows_of(last_run)}, and {left}. {CORRECT_VALUES}; then train again; the run checks the values again."
 
 
 def _rows_of(last_run: LastRun) -> str:

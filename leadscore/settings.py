@@ -209,8 +209,8 @@ class Settings:
     max_orgs_removed_share: float = _setting(
         0.2,
         SHARE,
-        "largest share of the orgs that may lose their partitions, or their models because all their leads changed, and"
-        " of the leads that may be erased, at once; above it, none is",
+        "largest share of all orgs that may lose their partitions or have their models withdrawn at once, and of all"
+        " leads that may be erased at once; above it, nothing is removed, withdrawn or erased",
     )
 
     # the registry
@@ -243,11 +243,12 @@ class Settings:
         90, _whole(1, 730, "days"), "days after its creation within which a lead must convert to count as converted"
     )
     conversion_statuses: tuple[str, ...] = _setting(("WON",), STATUSES, "statuses that count as a conversion")
-    lost_statuses: tuple[str, ...] = _setting(("LOST",), STATUSES, "statuses in which a lead is closed without one")
+    lost_statuses: tuple[str, ...] = _setting(("LOST",), STATUSES, "statuses that close a lead without a conversion")
     open_statuses: tuple[str, ...] = _setting(
         ("DRAFT", "NEW", "QUALIFYING", "QUALIFIED", "APPOINTMENT"),
         STATUSES,
-        "statuses in which a lead is open; any other leaves it open, too, and is counted as unknown",
+        "statuses in which a lead is open; a status that no setting names leaves it open, too, and is counted as"
+        " unknown",
     )
     conversion_is_final: bool = _setting(
         False,

@@ -23,7 +23,6 @@ CHECK = "orgs_keep_their_leads"
 REASON = "the CRM no longer has the leads by which the org was known, and has others under its id"
 COMMAND = "python -m leadscore_assets.commands.accept_org"
 REMEDY = f"run `{COMMAND} --org …` with `--same` for the same customer, with `--new` for another one"
-THEIR = ("their versions are", "their")
 SHOWN_IDS = 20
 
 
@@ -50,19 +49,24 @@ class ChangedOrgs:
         if not self.all:
             return "every org has a lead by which it was known"
         is_one = len(self.all) == 1
-        has, was, version, their = (
-            ("org has", "it was", "its version is", "its") if is_one else ("orgs have", "they were", *THEIR)
+        orgs, have, was, its = ("org", "has", "it was", "its") if is_one else ("orgs", "have", "they were", "their")
+        said = (
+            f"{len(self.all)} {orgs} {have} none of the leads by which {was} known, but {have} other leads"
+            f" ({_ids(self.all)})"
         )
-        said = f"{len(self.all)} {has} none of the leads by which {was} known, but others ({_ids(self.all)})"
         if self.is_too_many:
             return (
                 f"{said}; at most {self.most_at_once} of the {self.orgs} orgs may change at once"
-                f" (MAX_ORGS_REMOVED_SHARE), so no version is withdrawn, but {their} trainings are refused. If the CRM"
+                f" (MAX_ORGS_REMOVED_SHARE), so no version is withdrawn, but {its} trainings are refused. If the CRM"
                 f" was loaded anew, run `{COMMAND} --all --same`; if an id was given to another customer, run it with"
                 " `--org … --new` before that"
             )
-        waiting = f" (the sensor will try again: {_ids(self.not_withdrawn)})" if self.not_withdrawn else ""
-        return f"{said}; {version} withdrawn{waiting}, and {their} trainings are refused. To decide, {REMEDY}"
+        return f"{said}; {its} trainings are refused{self._withdrawal(its)}. To decide, {REMEDY}"
+
+    def _withdrawal(self, its: str) -> str:
+        if not self.not_withdrawn:
+            return f", and {its} {'version is' if len(self.withdrawn) == 1 else 'versions are'} withdrawn"
+        return f"; the sensor will try again to withdraw the version of {_ids(self.not_withdrawn)}"
 
 
 def follow_identities(settings: Settings, with_leads: Collection[str]) -> list[str]:

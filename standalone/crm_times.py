@@ -13,7 +13,7 @@ SHOWN_CHARS = 40
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII)
 # the first form that fits says why the time is refused
 _REASONS = (
-    (_ISO, "is not in the calendar"),
+    (_ISO, "has a date, a time of day or an offset that does not exist"),
     (re.compile(r"\d\d?[/.-]\d\d?[/.-]\d\d(?:\d\d)?\b.*", re.ASCII), "may have the day or the month first"),
     (re.compile(r"[+-]?\d+(?:[.,]\d+)?", re.ASCII), "is a number, as Excel stores times"),
     (

@@ -1,9 +1,9 @@
 """`python -m leadscore_assets.commands.accept_org --org ORG --same | --new`: say whose an org's id is.
 
-An org whose leads are all others than before may have been given to another customer. `--same` says that it was not:
-the version that was withdrawn is active again. `--new` says that it was: the former customer's versions are set aside
-for good, and our tables forget its rows. `--all --same` accepts every org that has changed, as after a new load of the
-CRM.
+When the leads by which an org was known are gone, its id may have been given to another customer. `--same` says that it
+was not: the version that was withdrawn is active again. `--new` says that it was: the former customer's versions are
+set aside for good, and our tables forget its rows. `--all --same` accepts every org that has changed, as after a new
+load of the CRM.
 
 It exits with 0 when it is done, with 1 when it could not be; to repeat it is safe.
 """
@@ -110,7 +110,7 @@ def _in_words(found: Reinstated | None) -> str:
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m leadscore_assets.commands.accept_org",
-        description="Say whose the id of an org is, once all of its leads are others than before.",
+        description="Say whose an org's id is, once the leads by which the org was known are gone.",
     )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--org", help="the org's id")

@@ -97,11 +97,14 @@ def _check_no_run(connection: Connection, org_id: str) -> None:
 def _confirm(registry: Registry, org_id: str, *, is_confirmed: bool) -> None:
     if is_confirmed:
         return
-    question = f"Remove {_count(len(registry.versions(org_id)), 'version')} of {org_id}, and its reports and history?"
+    models = f"{_count(len(registry.versions(org_id)), 'version')} of {org_id}, with reports and history"
     if not sys.stdin.isatty():
-        raise InvalidInput(f"nothing is erased: {question} Repeat the command with --yes")
-    if input(f"{question} This cannot be undone. Enter the org's id to go on: ").strip() != org_id:
-        raise InvalidInput("nothing is erased: what was entered is not the org's id")
+        raise InvalidInput(
+            "nothing was erased: --models needs a confirmation, and there is no terminal to ask on. To remove"
+            f" {models}, repeat the command with --yes"
+        )
+    if input(f"Remove {models}? This cannot be undone. Enter the org's id to go on: ").strip() != org_id:
+        raise InvalidInput(f"nothing was erased: what was entered is not the org's id, {org_id}")
 
 
 def _erase_rows(connection: Connection, org_id: str, lead_ids: Sequence[str]) -> None:

@@ -145,8 +145,9 @@ days AS (
     ) AS every_day
     GROUP BY day
 ),
--- Whole days only, and only those before, so that a day's own leads never count for their neighbours. A day that begins
--- a history because of a lead that is not before is not 30 days ago, and then the score is 50 in any case.
+-- Whole days only, and only those before, so that a day's own leads never count for their neighbours. A day may begin
+-- the history only because of a lead that came later than the day of scoring. Such a day is less than 30 days back, so
+-- the score is 50 anyway.
 market AS (
     SELECT
         day,

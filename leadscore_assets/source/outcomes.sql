@@ -5,9 +5,10 @@
 --
 -- Inside, every time is UTC without a zone. They read columns of any type that PostgreSQL can cast: uuid, enum, citext.
 
--- The moment that the CRM wrote: the only place that knows its time zone, and which times are possible. A time before
--- 1990 or more than a day ahead of the present is none: infinity, year 1, zero of some clock, a slip of the keyboard.
--- There is one function per type of column, because `AT TIME ZONE` does opposite things to the two kinds of timestamp.
+-- Converts a time that the CRM wrote to UTC. Only these functions know the CRM's time zone, and which times are possible.
+-- A time before 1990, or more than a day ahead of the present, becomes null: it is infinity, year 1, the zero of an
+-- epoch such as 1970-01-01, or a typing error. There is one function per type of column, because `AT TIME ZONE` does
+-- opposite things to the two kinds of timestamp.
 CREATE OR REPLACE FUNCTION leadscore.crm_moment(written timestamp, time_zone text)
 RETURNS timestamp
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -36,9 +37,10 @@ AS $$
 SELECT leadscore.crm_moment(CASE WHEN isfinite(written) THEN written::timestamp END, time_zone)
 $$;
 
--- One line per org and day (UTC) on which leads were created by `as_of`. `begins_history` tells the days that an org's
--- history can begin with: those that another lead followed in less than 30 days. A single lead of long before, such as
--- a test or a slip, so does not set the history's length; nor does anything of more than 395 days before, see the callers.
+-- One line per org and day (UTC) on which leads were created by `as_of`. `begins_history` marks the days with which an
+-- org's history can begin: those with several leads, or with a next lead less than 30 days later. Therefore a single much
+-- earlier lead, such as a test, does not set the length of the history. The callers also ignore days more than 395 days
+-- back.
 CREATE OR REPLACE FUNCTION leadscore.creation_days(as_of timestamp, crm_time_zone text)
 RETURNS TABLE (
     org_id text,
@@ -80,8 +82,8 @@ $$;
 --   excluded_because   why the lead is no record; null when it is one
 -- A lead without a possible creation time is in every window, so that it is counted.
 --
--- The present status proves nothing as of an earlier time. It only tells that a closing was never written, or at an
--- impossible time: then the lead is closed, but no move says so.
+-- The present status says nothing about the lead at an earlier time. It only detects a closing that the CRM never
+-- recorded, or recorded at an impossible time: the status is closed, but no usable move closes the lead.
 --
 -- It is one query without options, so that PostgreSQL plans it as a part of whatever query calls it: a condition on
 -- org_id uses the index, and a column that nobody asks for is never computed.

@@ -51,11 +51,11 @@ SPOILT = counted(21, rows=99, set_aside={"property_price below 0": 1122}, set_as
         ),
         (
             {"a": 9, "b": 8, "c": 7, "d": 6, "e": 5, "f": 4},
-            "9 of 1,221 rows have a, 8 have b, 7 have c, 6 have d, 5 have e, and 1 more reason",
+            "9 of 1,221 rows have a, 8 have b, 7 have c, 6 have d, 5 have e, and other rows have 1 more fault",
         ),
         (
             {"h": 1, "g": 2, "f": 3, "e": 4, "d": 5, "c": 6, "b": 7, "a": 8},
-            "8 of 1,221 rows have a, 7 have b, 6 have c, 5 have d, 4 have e, and 3 more reasons",
+            "8 of 1,221 rows have a, 7 have b, 6 have c, 5 have d, 4 have e, and other rows have 3 more faults",
         ),
     ],
 )

@@ -248,7 +248,8 @@ def test_an_org_whose_last_run_lost_too_many_records_is_not_ready_though_it_has_
     assert readiness.message == (
         "110 records with a known outcome would be enough, but in the last run, of 2026-05-15, 1,122 of 1,221 rows had"
         " property_price below 0, and 21 of 241 records were left (100 needed). Correct the values in the CRM, or treat"
-        " them as unknown (docs/training.md#values-outside-the-contract); then train again, which checks anew."
+        " them as unknown (docs/training.md#values-outside-the-contract); then train again; the run checks the values"
+        " again."
     )
     assert readiness.added_to("Refused.") == "Refused."
 

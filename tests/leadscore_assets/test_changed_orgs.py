@@ -83,9 +83,9 @@ def test_an_org_that_was_given_to_another_customer_loses_its_version_and_a_check
     give_to_another_customer(crm_settings, "sound")
     result = tick()
     assert result.skip_message == (
-        "1 org has none of the leads by which it was known, but others (sound); its version is withdrawn, and its"
-        " trainings are refused. To decide, run `python -m leadscore_assets.commands.accept_org --org …` with `--same`"
-        " for the same customer, with `--new` for another one"
+        "1 org has none of the leads by which it was known, but has other leads (sound); its trainings are refused, and"
+        " its version is withdrawn. To decide, run `python -m leadscore_assets.commands.accept_org --org …` with"
+        " `--same` for the same customer, with `--new` for another one"
     )
     (event,) = result.asset_events
     assert (event.asset_check_key, event.passed, event.severity) == (CHECK_KEY, False, dg.AssetCheckSeverity.WARN)
@@ -126,8 +126,9 @@ def test_when_more_than_the_share_change_at_once_nothing_is_withdrawn_and_the_ch
     (event,) = tick().asset_events
     assert (event.passed, event.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert event.description == (
-        "2 orgs have none of the leads by which they were known, but others (small, sound); at most 1 of the 3 orgs may"
-        " change at once (MAX_ORGS_REMOVED_SHARE), so no version is withdrawn, but their trainings are refused. If the"
+        "2 orgs have none of the leads by which they were known, but have other leads (small, sound); at most 1"
+        " of the 3 orgs may change at once (MAX_ORGS_REMOVED_SHARE), so no version is withdrawn, but their trainings"
+        " are refused. If the"
         " CRM was loaded anew, run `python -m leadscore_assets.commands.accept_org --all --same`; if an id was given to"
         " another customer, run it with `--org … --new` before that"
     )
@@ -158,7 +159,9 @@ def test_an_org_whose_folder_is_locked_is_withdrawn_by_a_later_tick(
     give_to_another_customer(crm_settings, "sound")
     with registry.exclusive("sound"):
         result = tick()
-    assert "its version is withdrawn (the sensor will try again: sound), and its trainings" in result.skip_message
+    assert (
+        "its trainings are refused; the sensor will try again to withdraw the version of sound" in result.skip_message
+    )
     assert result.asset_events[0].metadata["not_withdrawn_orgs"].value == ["sound"]
     (event,) = tick().asset_events
     assert event.metadata["withdrawn_orgs"].value == ["sound"]
@@ -273,8 +276,8 @@ def test_never_more_change_at_once_than_the_share_and_one_always_may(
 
 def test_many_orgs_are_named_up_to_twenty() -> None:
     found = ChangedOrgs([f"org-{number:02}" for number in range(25)], [], most_at_once=5, orgs=30)
-    assert "25 orgs have none of the leads by which they were known, but others (org-00, " in str(found)
-    assert "org-19 and 5 more); their versions are withdrawn" in str(found)
+    assert "25 orgs have none of the leads by which they were known, but have other leads (org-00, " in str(found)
+    assert "org-19 and 5 more); their trainings are refused, and their versions are withdrawn" in str(found)
 
 
 def test_an_org_whose_pointer_is_damaged_is_withdrawn_as_any(

@@ -87,5 +87,6 @@ def test_the_asset_and_readiness_have_the_rows_with_their_share_and_the_records_
     assert plan.message == (
         "362 records with a known outcome would be enough, but in the last run, of 2026-06-01, 1,409 of 1,652 rows had"
         " property_price below 0, and 53 of 362 records were left (100 needed). Correct the values in the CRM, or treat"
-        " them as unknown (docs/training.md#values-outside-the-contract); then train again, which checks anew."
+        " them as unknown (docs/training.md#values-outside-the-contract); then train again; the run checks the values"
+        " again."
     )

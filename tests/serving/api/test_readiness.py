@@ -57,7 +57,8 @@ def test_an_org_whose_last_run_lost_too_many_records_is_not_ready_and_told_which
     assert body["message"] == (
         "180 records with a known outcome would be enough, but in the last run, of 2026-05-15, 1,122 of 1,221 rows had"
         " property_price below 0, and 21 of 241 records were left (100 needed). Correct the values in the CRM, or treat"
-        " them as unknown (docs/training.md#values-outside-the-contract); then train again, which checks anew."
+        " them as unknown (docs/training.md#values-outside-the-contract); then train again; the run checks the values"
+        " again."
     )
     assert body["last_run"] == {
         "stored_at": "2026-05-15T02:00:09+00:00",
