@@ -1,8 +1,8 @@
 """Which orgs may have changed hands: their ids are in the CRM, but not the leads by which they were known.
 
 Such an org's active version is withdrawn, and its trainings are refused, until an operator says whose the id is. When
-more than MAX_ORGS_REMOVED_SHARE of the orgs change at once, a reload has rather given all leads new ids. Then no
-version is withdrawn, and an operator decides first.
+more than FEWEST_IN_A_RELOAD orgs and more than MAX_ORGS_REMOVED_SHARE of all change at once, a reload has rather given
+all leads new ids. Then no version is withdrawn, and an operator decides first.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ REASON = "the CRM no longer has the leads by which the org was known, and has ot
 COMMAND = "python -m leadscore_assets.commands.accept_org"
 REMEDY = f"run `{COMMAND} --org …` with `--same` for the same customer, with `--new` for another one"
 SHOWN_IDS = 20
+# so few at once are withdrawn in any case, which an operator can undo: a small CRM may give two ids to new customers
+FEWEST_IN_A_RELOAD = 10
 
 
 @dataclass(frozen=True)
@@ -83,27 +85,35 @@ def follow_identities(settings: Settings, with_leads: Collection[str]) -> list[s
 def assess(settings: Settings, registry: Registry, changed: Collection[str], orgs: int) -> ChangedOrgs:
     """Return what becomes of the orgs that have changed, of so many `orgs` in the CRM."""
     withdrawn = withdrawn_orgs(registry)
-    most_at_once = max(1, int(settings.max_orgs_removed_share * orgs))
+    most_at_once = max(FEWEST_IN_A_RELOAD, int(settings.max_orgs_removed_share * orgs))
     return ChangedOrgs(withdrawn, sorted(set(changed) - set(withdrawn)), most_at_once, orgs)
 
 
-def withdraw_changed(registry: Registry, found: ChangedOrgs, log: logging.Logger) -> ChangedOrgs:
+def withdraw_changed(settings: Settings, registry: Registry, found: ChangedOrgs, log: logging.Logger) -> ChangedOrgs:
     """Withdraw the versions of the orgs that changed, unless they are too many; return what is withdrawn now.
 
-    An org for which it fails, such as one whose folder is locked, is left for the next time.
+    An org for which it fails, such as one whose folder is locked, is left for the next time. Each is looked at again,
+    because an operator may have accepted it a moment ago.
     """
-    if found.is_too_many:
+    if found.is_too_many or not found.not_withdrawn:
         return found
-    withdrawn = list(found.withdrawn)
-    for org_id in found.not_withdrawn:
-        try:
-            withdraw(registry, org_id, by="sensor follow_identities", reason=REASON)
-        except LeadscoreError as error:
-            log.warning("the version of org %s is not withdrawn yet: %s", org_id, error.message)
-        else:
-            withdrawn.append(org_id)
-    rest = sorted(set(found.not_withdrawn) - set(withdrawn))
-    return replace(found, withdrawn=sorted(withdrawn), not_withdrawn=rest)
+    with connect(settings, read_only=True) as connection:
+        changed = [org_id for org_id in found.not_withdrawn if source.is_changed(connection, org_id)]
+    withdrawn = [org_id for org_id in changed if _is_now_withdrawn(registry, org_id, log)]
+    return replace(
+        found,
+        withdrawn=sorted([*found.withdrawn, *withdrawn]),
+        not_withdrawn=sorted(set(changed) - set(withdrawn)),
+    )
+
+
+def _is_now_withdrawn(registry: Registry, org_id: str, log: logging.Logger) -> bool:
+    try:
+        withdraw(registry, org_id, by="sensor follow_identities", reason=REASON)
+    except LeadscoreError as error:
+        log.warning("the version of org %s is not withdrawn yet: %s", org_id, error.message)
+        return False
+    return True
 
 
 def withdrawn_orgs(registry: Registry) -> list[str]:

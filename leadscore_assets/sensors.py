@@ -101,7 +101,7 @@ def follow_identities(
     """Remember leads of every org, and withdraw the versions of orgs that are not known again."""
     with_leads = valid_org_ids(crm.orgs(), context.log)
     changed = assess(crm.settings, registry, follow(crm.settings, with_leads), len(with_leads))
-    changed = withdraw_changed(registry, changed, context.log)
+    changed = withdraw_changed(crm.settings, registry, changed, context.log)
     found = KnownChanges(changed.withdrawn, changed.not_withdrawn, changed.is_too_many)
     before = _known_changes(context.cursor)
     if found != before:

@@ -92,19 +92,20 @@ def roll_back(
         return _swap(registry, org_id, version, judgement, history, by=by, reason=reason)
 
 
-def withdraw(registry: Registry, org_id: str, *, by: str, reason: str) -> bool:
+def withdraw(registry: Registry, org_id: str, *, by: str, reason: str, is_decision: bool = False) -> bool:
     """Leave the org without an active version, because its id may belong to another customer now.
 
     Until `reinstate`, or until the org's folder is set aside, nothing is published or activated for the org. Returns
-    False when it is so already. A damaged pointer is written anew. Raises UnsupportedFormat, RegistryBusy or
-    RegistryUnavailable.
+    False when it is so already; then `is_decision` replaces who did it and why. A damaged pointer is written anew.
+    Raises UnsupportedFormat, RegistryBusy or RegistryUnavailable.
     """
     with registry.exclusive(org_id):
         history = _history(registry, org_id, is_forced=True)
-        if history.withdrawal:
+        if history.withdrawal and not is_decision:
             return False
-        registry.swap_pointer(org_id, Withdrawal(history.pointer, _now(), by, reason), history)
-        return True
+        withdrawn = history.withdrawal.withdrawn if history.withdrawal else history.pointer
+        registry.swap_pointer(org_id, Withdrawal(withdrawn, _now(), by, reason), history)
+        return history.withdrawal is None
 
 
 class Reinstated(NamedTuple):

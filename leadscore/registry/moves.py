@@ -6,11 +6,12 @@ is moved by one rename, under its lock; repeating an act that was interrupted fi
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 from leadscore.errors import InvalidInput, OrgHasVersions
-from leadscore.registry.durable_files import replace_durably, sync_folder
+from leadscore.registry.durable_files import PARTIAL_PREFIX, replace_durably, sync_folder
 from leadscore.registry.ids import check_crm_org_id
 from leadscore.registry.org_lock import LOCK_FILE
 from leadscore.registry.org_record import ORG_FILE, OrgRecord, encode_org_record
@@ -35,10 +36,13 @@ def rename(registry: Registry, org_id: str, new_id: str) -> bool:
     with registry.exclusive(org_id) as folder, registry.exclusive(new_id) as target:
         if registry.versions(new_id) or _has_history(target):
             raise OrgHasVersions(new_id)
-        record = registry.org_record(org_id).renamed(
-            org_id, registry.versions(org_id), datetime.now(UTC), registry.org_record(new_id).customer_since
-        )
+        present = registry.org_record(org_id)
+        is_begun = any(former.org_id == org_id for former in present.former_ids)
+        customer_since = (present if is_begun else registry.org_record(new_id)).customer_since
+        record = present.renamed(org_id, registry.versions(org_id), datetime.now(UTC), customer_since)
         replace_durably({folder / ORG_FILE: encode_org_record(record)})
+        for partial in target.glob(f"{PARTIAL_PREFIX}*"):  # what a training left that was killed as it published
+            shutil.rmtree(partial)
         for name in (ORG_FILE, LOCK_FILE):
             (target / name).unlink(missing_ok=True)
         folder.rename(target)

@@ -14,16 +14,16 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 
-from leadscore.errors import LeadscoreError, OrgNotFound
+from leadscore.errors import InvalidInput, LeadscoreError, OrgNotFound
 from leadscore.registry.activation import Reinstated, reinstate, withdraw
 from leadscore.registry.ids import check_crm_org_id
 from leadscore.registry.moves import set_aside
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings, read_settings
 from leadscore.tokens import Tokens
-from leadscore_assets.changed_orgs import withdrawn_orgs
+from leadscore_assets.changed_orgs import is_withdrawn, withdrawn_orgs
 from leadscore_assets.source.database import Connection, connect
-from leadscore_assets.source.identities import changed_orgs, identities, remember
+from leadscore_assets.source.identities import changed_orgs, identities, is_changed, remember
 from leadscore_assets.source.org_rows import counts_in_words, has_rows, remove_rows
 from leadscore_assets.source.org_runs import check_no_run
 from leadscore_assets.source.orgs import orgs
@@ -63,7 +63,7 @@ def new(settings: Settings, registry: Registry, connection: Connection, org_id: 
     tokens = Tokens(settings.tokens_path).of_org(org_id)
     check_no_run(connection, [org_id])
     # a crash in what follows must not leave the former customer's version active
-    withdraw(registry, org_id, by=BY, reason=NEW)
+    withdraw(registry, org_id, by=BY, reason=NEW, is_decision=True)
     versions = len(registry.versions(org_id))
     with connection.transaction():
         removed = remove_rows(connection, org_id)
@@ -85,16 +85,36 @@ def _accepted(
 ) -> Iterator[str]:
     if chosen.all:
         changed = sorted({*changed_orgs(identities(connection), orgs(connection)), *withdrawn_orgs(registry)})
-        yield from (same(registry, connection, org_id) for org_id in changed)
-        yield f"{len(changed)} orgs were accepted."
+        undecided = [org_id for org_id in changed if not _has_new_customer(registry, org_id)]
+        yield from (same(registry, connection, org_id) for org_id in undecided)
+        yield f"{len(undecided)} orgs were accepted."
+        for org_id in sorted(set(changed) - set(undecided)):
+            yield f"Org {org_id} was not: it has a new customer. Run the command with --org {org_id} --new again."
         return
     org_id = check_crm_org_id(chosen.org)
     if org_id not in registry.orgs() and not has_rows(connection, org_id):
         raise OrgNotFound(org_id)
     if chosen.new:
+        _check_changed(registry, connection, org_id, is_confirmed=chosen.yes)
         yield from new(settings, registry, connection, org_id)
     else:
         yield same(registry, connection, org_id)
+
+
+def _has_new_customer(registry: Registry, org_id: str) -> bool:
+    """Return whether an operator said so, and the command was interrupted then."""
+    withdrawal = registry.history(org_id).withdrawal
+    return withdrawal is not None and withdrawal.reason == NEW
+
+
+def _check_changed(registry: Registry, connection: Connection, org_id: str, *, is_confirmed: bool) -> None:
+    """Raise InvalidInput when the CRM still has a lead by which the org is known, unless that was confirmed."""
+    if is_confirmed or is_withdrawn(registry, org_id) or is_changed(connection, org_id):
+        return
+    raise InvalidInput(
+        f"org {org_id} has not changed: its versions would be set aside for good, but the CRM has a lead by which the"
+        " org is known, or no lead of it at all. Correct the id; if it has a new customer all the same, add --yes"
+    )
 
 
 def _in_words(found: Reinstated | None) -> str:
@@ -118,6 +138,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     whose = parser.add_mutually_exclusive_group(required=True)
     whose.add_argument("--same", action="store_true", help="the same customer: the withdrawn version is active again")
     whose.add_argument("--new", action="store_true", help="another customer: the former one's versions are set aside")
+    parser.add_argument("--yes", action="store_true", help="with --new, also when the org has not changed")
     chosen = parser.parse_args(arguments)
     if chosen.all and chosen.new:
         parser.error("--all needs --same; name each org that has a new customer with --org")

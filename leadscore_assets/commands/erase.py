@@ -20,7 +20,7 @@ from leadscore_assets.retention.absent_leads import leads_in_crm
 from leadscore_assets.retention.erasure import erase_at_once
 from leadscore_assets.source.control_plane import check_same_registry
 from leadscore_assets.source.database import Connection, connect
-from leadscore_assets.source.identities import remember_gone
+from leadscore_assets.source.identities import identities, is_changed, remember_gone
 from leadscore_assets.source.org_runs import runs_under_way
 
 # a training may hold the org's lock while it writes a version
@@ -62,11 +62,14 @@ def erase(settings: Settings, chosen: argparse.Namespace) -> None:
         if chosen.models:
             check_same_registry(settings, registry)
             _confirm(registry, org_id, is_confirmed=chosen.yes)
+        was_changed = _was_changed(connection, org_id)
         _erase_rows(connection, org_id, lead_ids)
+        kept = 0 if chosen.models else len(registry.versions(org_id))
         if chosen.models:
             _say(_removed(registry, org_id))
-        elif not lead_ids and (kept := len(registry.versions(org_id))):
-            _keep_known(connection, org_id)
+        elif kept:
+            _keep_known(connection, org_id, was_changed=was_changed)
+        if kept and not lead_ids:
             _say(
                 f"kept {_count(kept, 'version')} in the registry, without any lead's id; --models removes what is there"
             )
@@ -113,9 +116,21 @@ def _erase_rows(connection: Connection, org_id: str, lead_ids: Sequence[str]) ->
     _say(*(erased or [f"nothing held of {of_leads}{org_id} in our tables"]))
 
 
-def _keep_known(connection: Connection, org_id: str) -> None:
-    """Let a later customer of the org's id be noticed, because the org's versions stay."""
-    if not leads_in_crm(connection, org_id, ()):
+def _was_changed(connection: Connection, org_id: str) -> bool:
+    """Return whether the org's id may be another customer's; False where the CRM cannot be seen, as is said later."""
+    try:
+        return is_changed(connection, org_id)
+    except LeadscoreError:
+        return False
+
+
+def _keep_known(connection: Connection, org_id: str, *, was_changed: bool) -> None:
+    """Let a later customer of the org's id be noticed, or the present one, because the org's versions stay."""
+    try:
+        is_unknown = not identities(connection, [org_id]) and not leads_in_crm(connection, org_id, ())
+    except LeadscoreError:  # the CRM cannot be seen, as is said later
+        is_unknown = False
+    if was_changed or is_unknown:
         remember_gone(connection, org_id)
 
 

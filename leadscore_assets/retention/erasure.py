@@ -21,6 +21,18 @@ LOCK_TABLES = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(
 )
 
 
+# leads by which an org was known until its id was given to others: that is still noticed without them
+FORGET_KNOWN = """
+WITH gone AS (
+    DELETE FROM leadscore.org_identities AS known
+    WHERE known.lead_id <> '' AND known.remembered_at <= %s AND NOT EXISTS (
+        SELECT FROM dossier WHERE dossier.org_id::text = known.org_id AND dossier.id::text = known.lead_id
+    )
+    RETURNING known.org_id
+)
+INSERT INTO leadscore.org_identities (org_id, lead_id, created_at) SELECT DISTINCT org_id, '', '-infinity'::timestamptz
+FROM gone ON CONFLICT DO NOTHING
+"""
 REMEMBER_GONE = """
 INSERT INTO leadscore.org_identities (org_id, lead_id, created_at)
 SELECT org_id, '', '-infinity' FROM leadscore.absent_ids WHERE lead_id = '' AND absent_since <= %s
@@ -68,6 +80,7 @@ def erase_absent(connection: Connection, absent_until: datetime) -> list[Erased]
     erased += [_erase_absent_from(connection, held, absent_until, by_lead=False) for held in OF_ORGS]
     # so that whoever gets the org's id next is not taken for the same customer
     connection.execute(REMEMBER_GONE, [absent_until])
+    connection.execute(FORGET_KNOWN, [absent_until])
     statement = sql.SQL("DELETE FROM {} WHERE absent_since <= %s").format(ABSENT_IDS.name)
     connection.execute(statement, [absent_until])
     return erased

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS leadscore.org_identities (
 )
 """
 TYPES = """
-SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+SELECT attname, format_type(atttypid, -1) FROM pg_attribute
 WHERE attrelid = to_regclass('dossier') AND attname IN ('id', 'org_id')
 """
 # two look-ups by the key of dossier for each org, however many leads there are
@@ -52,23 +52,36 @@ WHERE {org_ids}::text[] IS NULL OR known.org_id = ANY({org_ids}::text[])
 GROUP BY known.org_id
 """
 SAME_ID, SAME_TEXT = sql.SQL("lead.id = nullif(known.lead_id, '')::{id_type}"), sql.SQL("lead.id::text = known.lead_id")
-HAS_LEADS = "SELECT EXISTS (SELECT FROM dossier WHERE org_id = %s)"
-# an org without leads keeps what is remembered of it
+FORGET = """
+DELETE FROM leadscore.org_identities AS known
+WHERE known.org_id = ANY (%s::text[])
+    AND EXISTS (SELECT FROM dossier WHERE dossier.org_id::text = known.org_id)
+"""
+HAS_LEADS = "SELECT EXISTS (SELECT FROM dossier WHERE org_id::text = %s)"
+# An org without leads keeps what is remembered of it. Between a look and a renewal an id can get a new customer, so a
+# renewal looks again.
 REMEMBER = """
 WITH lead AS MATERIALIZED (
     SELECT org.org_id::text AS org_id, lead.id::text AS lead_id, lead.created_at::timestamptz AS created_at
-    FROM unnest({org_ids}::text[]) AS org (org_id)
+    FROM (
+        SELECT org_id FROM unnest({org_ids}::text[]) AS org (org_id)
+        WHERE NOT {only_known} OR EXISTS (
+            SELECT FROM leadscore.org_identities AS known
+            JOIN dossier AS lead ON {same_id} AND lead.created_at::timestamptz = known.created_at
+            WHERE known.org_id = org.org_id AND lead.org_id::text = known.org_id
+        )
+    ) AS org
     CROSS JOIN LATERAL (
         (
             SELECT id, created_at FROM dossier
-            WHERE dossier.org_id = org.org_id::{org_type} AND created_at IS NOT NULL
+            WHERE dossier.org_id = org.org_id::{org_type} AND leadscore.crm_moment(created_at, 'UTC') IS NOT NULL
             ORDER BY created_at, id
             LIMIT 1
         )
         UNION
         (
             SELECT id, created_at FROM dossier
-            WHERE dossier.org_id = org.org_id::{org_type} AND created_at IS NOT NULL
+            WHERE dossier.org_id = org.org_id::{org_type} AND leadscore.crm_moment(created_at, 'UTC') IS NOT NULL
             ORDER BY created_at DESC, id DESC
             LIMIT 1
         )
@@ -136,19 +149,46 @@ def renew(connection: Connection, known: Mapping[str, Identity], with_leads: Col
 
     At most RENEWED_AT_A_TIME at once, new orgs first. Raises as `identities` does.
     """
-    new = [org_id for org_id in with_leads if org_id not in known]
+    new = [org_id for org_id in with_leads if org_id not in known][:RENEWED_AT_A_TIME]
     older = [org_id for org_id in with_leads if org_id in known and known[org_id].is_to_be_renewed]
-    due = [*new, *older][:RENEWED_AT_A_TIME]
-    if due:
-        remember(connection, due)
-    return len(due)
+    older = older[: RENEWED_AT_A_TIME - len(new)]
+    with explaining("remembering leads of the orgs", REMEDY):
+        if new:
+            _remember(connection, new)
+        if older:
+            _renew(connection, older)
+    return len(new) + len(older)
 
 
 def remember(connection: Connection, org_ids: Sequence[str]) -> None:
-    """Remember the first and the newest lead of each org in place of what was remembered. Raises as `identities`."""
+    """Remember the first and the newest lead of each org that has leads, and forget what was remembered of it.
+
+    An org all of whose leads have impossible times is then as one of which nothing is known. Raises as `identities`.
+    """
     with explaining("remembering leads of the orgs", REMEDY), connection.transaction():
-        org_type = _types(connection).get("org_id", "text")
-        connection.execute(sql.SQL(REMEMBER).format(org_ids=sql.Literal(list(org_ids)), org_type=sql.SQL(org_type)))
+        connection.execute(FORGET, [list(org_ids)])
+        _remember(connection, org_ids)
+
+
+def _remember(
+    connection: Connection, org_ids: Sequence[str], same_id: sql.SQL = SAME_TEXT, *, only_known: bool = False
+) -> None:
+    with connection.transaction():
+        types = _types(connection)
+        statement = sql.SQL(REMEMBER).format(
+            org_ids=sql.Literal(list(org_ids)),
+            org_type=sql.SQL(types.get("org_id", "text")),
+            only_known=sql.Literal(only_known),
+            same_id=same_id.format(id_type=sql.SQL(types.get("id", "text"))),
+        )
+        connection.execute(statement)
+
+
+def _renew(connection: Connection, org_ids: Sequence[str]) -> None:
+    try:
+        _remember(connection, org_ids, SAME_ID, only_known=True)
+    except psycopg.DataError:  # as in `identities`
+        _remember(connection, org_ids, SAME_TEXT, only_known=True)
 
 
 def remember_gone(connection: Connection, org_id: str) -> None:

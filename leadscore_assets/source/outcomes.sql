@@ -86,7 +86,7 @@ $$;
 -- recorded, or recorded at an impossible time: the status is closed, but no usable move closes the lead.
 --
 -- It is one query without options, so that PostgreSQL plans it as a part of whatever query calls it: a condition on
--- org_id uses the index, and a column that nobody asks for is never computed.
+-- org_id uses the index, where that column is a text, and a column that nobody asks for is never computed.
 CREATE OR REPLACE FUNCTION leadscore.lead_outcomes(
     as_of timestamp,
     training_window_days integer,
@@ -212,7 +212,7 @@ SELECT
             AND last_outcome IS DISTINCT FROM present_outcome
             AND NOT (lead_outcomes.conversion_is_final AND last_outcome IS TRUE)
             THEN 'outcome_time_unknown'
-        WHEN NOT open_during && tsrange(created_at, least(window_end, lead_outcomes.as_of), '[]')
+        WHEN NOT open_during && tsrange(created_at, lead_outcomes.as_of, '[]')
             THEN 'closed_at_creation'
         WHEN outcome IS NULL AND window_end > lead_outcomes.as_of
             THEN 'still_open'

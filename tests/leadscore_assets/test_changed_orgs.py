@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,10 +16,19 @@ from leadscore.records import window_from
 from leadscore.registry.activation import reinstate, withdraw
 from leadscore.registry.store import POINTER_FILE, Registry
 from leadscore.settings import Settings
-from leadscore_assets.changed_orgs import CHECK, ChangedOrgs, assess, check_same_customer, withdrawn_orgs
+from leadscore_assets import changed_orgs as module
+from leadscore_assets.changed_orgs import (
+    CHECK,
+    ChangedOrgs,
+    assess,
+    check_same_customer,
+    withdraw_changed,
+    withdrawn_orgs,
+)
 from leadscore_assets.definitions import build_defs
 from leadscore_assets.due_orgs import training_needs
 from leadscore_assets.source.database import connect
+from leadscore_assets.source.identities import remember
 from tests.leadscore_assets.run_results import materialized
 
 CHECK_KEY = dg.AssetCheckKey(dg.AssetKey("conversion_records"), CHECK)
@@ -118,8 +128,9 @@ def test_that_the_former_leads_are_back_does_not_decide_it(
 
 
 def test_when_more_than_the_share_change_at_once_nothing_is_withdrawn_and_the_check_is_severe(
-    tick: Tick, train: Any, registry: Registry, crm_settings: Settings
+    tick: Tick, train: Any, registry: Registry, crm_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "FEWEST_IN_A_RELOAD", 1)
     train("sound")
     tick()
     give_to_another_customer(crm_settings, "sound", "small")
@@ -264,14 +275,28 @@ def test_a_cursor_of_another_release_is_begun_anew(crm_settings: Settings, insta
 
 @pytest.mark.parametrize(
     ("orgs", "share", "changed", "is_too_many"),
-    [(10, 0.2, 2, False), (10, 0.2, 3, True), (4, 0.2, 1, False), (4, 0.2, 2, True), (1, 0.0, 1, False)],
+    [(100, 0.2, 20, False), (100, 0.2, 21, True), (12, 0.2, 10, False), (12, 0.2, 11, True), (12, 1.0, 12, False)],
 )
-def test_never_more_change_at_once_than_the_share_and_one_always_may(
+def test_never_more_change_at_once_than_the_share_and_ten_always_may(
     orgs: int, share: float, changed: int, is_too_many: bool, registry: Registry
 ) -> None:
     settings = Settings(max_orgs_removed_share=share)
     found = assess(settings, registry, [f"org-{number}" for number in range(changed)], orgs)
     assert found.is_too_many == is_too_many
+
+
+def test_an_org_that_was_accepted_since_it_was_looked_at_is_not_withdrawn(
+    crm_settings: Settings, registry: Registry
+) -> None:
+    with_leads = ["small", "sound"]
+    module.follow_identities(crm_settings, with_leads)
+    give_to_another_customer(crm_settings, *with_leads)
+    found = assess(crm_settings, registry, module.follow_identities(crm_settings, with_leads), 3)
+    with connect(crm_settings) as connection:
+        remember(connection, ["sound"])
+    after = withdraw_changed(crm_settings, registry, found, logging.getLogger())
+    assert (found.not_withdrawn, after.withdrawn, after.not_withdrawn) == (with_leads, ["small"], [])
+    assert withdrawn_orgs(registry) == ["small"]
 
 
 def test_many_orgs_are_named_up_to_twenty() -> None:

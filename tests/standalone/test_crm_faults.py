@@ -115,8 +115,8 @@ def test_all_faults_of_all_files_are_described_at_once(connection: psycopg.Conne
         "appointment.csv.gz, line 2, column dossier_id: lead 43 is not in dossier.csv.gz.",
         "appointment.csv.gz, line 2, column id: not a whole number (bigint).",
         "appointment.csv.gz, line 2, column org_id: empty, but it must have a value.",
-        "appointment.csv.gz, line 2, column start_time: '2026-02-30' has a date, a time of day or an offset that does not"
-        f" exist; {ISO}.",
+        "appointment.csv.gz, line 2, column start_time: '2026-02-30' has a date, a time of day or an offset that does"
+        f" not exist; {ISO}.",
     ]
 
 

@@ -47,13 +47,22 @@ def test_time_without_an_offset_stays_as_it_is_written(text: str) -> None:
         # in Paris, summer time begins at 01:00 UTC on 29 March, and ends at 01:00 UTC on 25 October
         ("2026-03-29T00:59:59Z", "2026-03-29 00:59:59", "2026-03-29 01:59:59"),
         ("2026-03-29T01:00:00Z", "2026-03-29 01:00:00", "2026-03-29 03:00:00"),
-        ("2026-10-25T00:30:00Z", "2026-10-25 00:30:00", "2026-10-25 02:30:00"),
+        ("2026-10-24T23:59:59Z", "2026-10-24 23:59:59", "2026-10-25 01:59:59"),
         ("2026-10-25T01:30:00Z", "2026-10-25 01:30:00", "2026-10-25 02:30:00"),
     ],
 )
 def test_time_with_an_offset_becomes_the_zones_local_time(text: str, in_utc: str, in_paris: str) -> None:
     assert stored_time(text, ZoneInfo("UTC")) == in_utc
     assert stored_time(text, PARIS) == in_paris
+
+
+def test_a_local_time_that_comes_twice_is_refused_where_it_would_be_read_as_the_other_moment() -> None:
+    """02:30 in Paris on that night is read as the second one, 01:30 UTC."""
+    for text in ("2026-10-25T00:30:00Z", "2026-10-25 02:30:00+02:00"):
+        assert (stored_time(text, UTC), stored_time(text, PARIS)) == ("2026-10-25 00:30:00", None)
+        assert why_refused(text) == (
+            f"{text!r} comes twice in CRM_TIME_ZONE, as the clocks change; set CRM_TIME_ZONE=UTC, which needs no offset"
+        )
 
 
 @given(MOMENTS, st.sampled_from([" ", "T"]))

@@ -138,7 +138,7 @@ class PlainRules:
     def _was_never_open(self, lead: PlainLead) -> bool:
         assert lead.created_at
         moments = [lead.created_at, *(moved_at for moved_at, _ in lead.moves)]
-        return all(lead.state_at(moment) != "open" for moment in moments if moment <= self._decided_at(lead))
+        return all(lead.state_at(moment) != "open" for moment in moments if moment <= self.as_of)
 
     def _open_landmarks(self, lead: PlainLead) -> list[int]:
         assert lead.created_at

@@ -217,3 +217,23 @@ def test_a_backup_holds_the_record_and_nothing_of_what_was_set_aside(
     assert restored.versions("globex") == versions[::-1]
     assert restored.org_record("initech") == registry.org_record("initech")
     assert not (tmp_path / "copy" / moves.FORMER_FOLDER).exists()
+
+
+def test_what_a_killed_training_of_the_new_id_left_is_no_obstacle(registry: Registry, versions: list[str]) -> None:
+    (registry.root / "globex" / ".partial-20260601020000").mkdir(parents=True)
+    assert rename(registry, "acme", "globex")
+    assert registry.versions("globex") == versions[::-1]
+
+
+def test_a_rename_that_is_repeated_keeps_since_when_the_new_id_is_its_customers(
+    registry: Registry, versions: list[str], publish: Publish
+) -> None:
+    publish(registry, "globex")
+    set_aside(registry, "globex")
+    since = registry.org_record("globex").customer_since
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with suppress(KeyboardInterrupt):
+            rename(registry, "acme", "globex")
+    assert rename(registry, "acme", "globex")
+    assert (registry.org_record("globex").customer_since, since is None) == (since, False)

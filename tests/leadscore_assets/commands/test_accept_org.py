@@ -146,6 +146,37 @@ def test_what_was_interrupted_is_finished_by_another_call_and_serves_nothing_mea
     assert (registry.versions("sound"), changed(crm_settings)) == ([], [])
 
 
+def test_an_org_that_has_not_changed_keeps_its_model_unless_that_is_confirmed(
+    run: Run, registry: Registry, crm_settings: Settings
+) -> None:
+    """A mistyped id, or a command repeated from the shell's history, takes nobody's model away."""
+    version = Shelf(registry).activated("sound")
+    changed(crm_settings)
+    code, text = run("--org", "sound", "--new")
+    assert (code, text.startswith("org sound has not changed: its versions would be set aside for good")) == (1, True)
+    assert registry.active("sound").version == version
+    assert run("--org", "sound", "--new", "--yes")[0] == 0
+    assert registry.active("sound") is None
+
+
+def test_accepting_all_leaves_out_an_org_that_was_said_to_have_a_new_customer(
+    run: Run, withdrawn: str, registry: Registry
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "set_aside", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run("--org", "sound", "--new")
+    code, text = run("--all", "--same")
+    assert (code, text.splitlines()) == (
+        0,
+        [
+            "0 orgs were accepted.",
+            "Org sound was not: it has a new customer. Run the command with --org sound --new again.",
+        ],
+    )
+    assert registry.active("sound") is None
+
+
 def test_all_orgs_are_accepted_at_once_after_a_reload(run: Run, registry: Registry, crm_settings: Settings) -> None:
     changed(crm_settings)
     give_to_another_customer(crm_settings, "sound", "small")
@@ -182,7 +213,7 @@ def test_an_org_that_runs_or_is_unknown_is_refused(
 
 def test_an_org_that_has_rows_alone_can_be_accepted(run: Run, connection: Connection) -> None:
     store(connection, "trained_model", "rows-alone", run_id="run", info={})
-    assert run("--org", "rows-alone", "--new")[0] == 0
+    assert run("--org", "rows-alone", "--new", "--yes")[0] == 0
 
 
 @pytest.mark.parametrize("arguments", [["--all", "--new"], ["--same"], ["--org", "a"], ["--org", "a", "--all"]])

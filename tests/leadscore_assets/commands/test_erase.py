@@ -14,6 +14,7 @@ from leadscore.settings import Settings
 from leadscore_assets.commands import erase as command
 from leadscore_assets.source.control_plane import held
 from leadscore_assets.source.database import connect
+from leadscore_assets.source.identities import is_changed, remember
 from leadscore_assets.source.tables import infos, load
 
 Capture = pytest.CaptureFixture[str]
@@ -147,17 +148,46 @@ def test_models_are_removed_when_a_person_enters_the_orgs_id(
 ) -> None:
     monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
     code, said, errors = run(small, capsys, "--org", "small", "--models")
-    assert "Remove 0 versions of small, and its reports and history? This cannot be undone." in said[0]
-    assert (code, "nothing is erased" in errors) == ((0, False) if is_done else (1, True))
+    assert "Remove 0 versions of small, with reports and history? This cannot be undone." in said[0]
+    assert (code, "nothing was erased" in errors) == ((0, False) if is_done else (1, True))
     with connect(small) as connection:
         assert ("small" in infos(connection, "lead_features")) is not is_done
+
+
+@pytest.mark.parametrize("by_lead", [True, False])
+def test_who_gets_the_id_of_an_erased_org_next_is_noticed_while_its_versions_stay(
+    train: Any, crm_settings: Settings, capsys: Capture, by_lead: bool
+) -> None:
+    train("sound")
+    with connect(crm_settings) as connection:
+        remember(connection, ["sound"])
+        known = [lead for (lead,) in connection.execute("SELECT lead_id FROM leadscore.org_identities")]
+        delete_from_crm(crm_settings, "org_id = 'sound'")
+        assert run(crm_settings, capsys, "--org", "sound", *(["--lead", *known] if by_lead else []))[0] == 0
+        connection.execute(
+            "INSERT INTO dossier (org_id, status, created_at, updated_at) VALUES ('sound', 'NEW', now(), now())"
+        )
+        assert is_changed(connection, "sound")
+
+
+def test_an_erasure_does_not_accept_the_new_customer_of_an_orgs_id(
+    train: Any, crm_settings: Settings, capsys: Capture
+) -> None:
+    train("sound")
+    with connect(crm_settings) as connection:
+        remember(connection, ["sound"])
+        connection.execute("UPDATE dossier SET created_at = created_at + interval '1 s' WHERE org_id = 'sound'")
+        assert run(crm_settings, capsys, "--org", "sound")[0] == 0
+        assert is_changed(connection, "sound")
 
 
 def test_without_a_person_models_need_the_flag(small: Settings, capsys: Capture, monkeypatch: Any) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     code, said, errors = run(small, capsys, "--org", "small", "--models")
     assert (code, said) == (1, [])
-    assert errors.strip().endswith("Repeat the command with --yes")
+    assert errors.strip().endswith(
+        "To remove 0 versions of small, with reports and history, repeat the command with --yes"
+    )
     assert len(leads_of(small, "small")) == 37
 
 

@@ -141,3 +141,15 @@ def test_an_org_that_stays_gone_is_erased_once(holding: Holding) -> None:
     for days in (20, 12, 4, 0):
         absent, erased = erase_absent_leads(holding.settings, datetime.now(UTC) - timedelta(days=days))
     assert (absent.absent, erased, holding.column("SELECT org_id FROM leadscore.absent_ids")) == (0, [], [])
+
+
+def test_leads_by_which_an_org_was_known_before_it_changed_hands_go_after_their_time(holding: Holding) -> None:
+    remember(holding.connection, ["south"])
+    holding.delete("org_id = 'south'")
+    holding.crm.lead(day(1), org_id="south")
+    of_south = "SELECT lead_id FROM leadscore.org_identities WHERE org_id = 'south'"
+    erase_absent_leads(holding.settings, datetime.now(UTC) + timedelta(days=6))
+    assert len(holding.column(of_south)) == 2
+    erase_absent_leads(holding.settings, datetime.now(UTC) + timedelta(days=8))
+    assert holding.column(of_south) == [""]
+    assert is_changed(holding.connection, "south")

@@ -115,12 +115,42 @@ def test_the_same_id_with_another_time_or_in_another_org_is_another_lead(change:
 
 
 @pytest.mark.parametrize("moment", ["-infinity", "infinity", "0001-01-01", "290000-01-01"])
-def test_impossible_times_are_compared_as_any(moment: str, crm: Crm) -> None:
-    lead, _ = leads(crm, 9, 1)
-    crm.connection.execute("UPDATE dossier SET created_at = %s WHERE id = %s", [moment, lead])
+def test_a_lead_with_an_impossible_time_is_not_what_an_org_is_known_by(moment: str, crm: Crm) -> None:
+    """So to correct its time, or to delete it, is no change of the org."""
+    wrong, *known = leads(crm, 9, 5, 1)
+    crm.connection.execute("UPDATE dossier SET created_at = %s WHERE id = %s", [moment, wrong])
     remember(crm.connection, ["north"])
-    assert lead in remembered(crm.connection)
+    assert remembered(crm.connection) == known
+    forget_lead(crm, wrong)
     assert identities(crm.connection)["north"] == KNOWN_AGAIN
+
+
+def test_an_org_whose_leads_all_have_impossible_times_can_be_accepted(crm: Crm) -> None:
+    leads(crm, 9, 1)
+    remember(crm.connection, ["north"])
+    crm.connection.execute("UPDATE dossier SET created_at = '-infinity'")
+    assert is_changed(crm.connection, "north")
+    remember(crm.connection, ["north"])
+    assert not is_changed(crm.connection, "north")
+
+
+@pytest.mark.parametrize("id_type", ["bigint", "text"])
+def test_a_renewal_does_not_adopt_an_org_whose_id_was_given_away_since_it_was_looked_at(
+    id_type: str, own_crm: Crm
+) -> None:
+    known = leads(own_crm, 9, 1)
+    remember(own_crm.connection, ["north"])
+    forget_lead(own_crm, known[0])
+    found = identities(own_crm.connection)
+    forget_lead(own_crm, known[1])
+    leads(own_crm, 2)
+    if id_type == "text":
+        for table in ("message", "appointment"):
+            own_crm.connection.execute(f"DROP TABLE {table}")
+        own_crm.connection.execute("ALTER TABLE dossier ALTER id DROP DEFAULT, ALTER id TYPE text")
+    renew(own_crm.connection, found, ["north"])
+    assert remembered(own_crm.connection) == known
+    assert is_changed(own_crm.connection, "north")
 
 
 @pytest.mark.parametrize(
@@ -129,6 +159,7 @@ def test_impossible_times_are_compared_as_any(moment: str, crm: Crm) -> None:
         ("uuid", "md5(id::text)::uuid"),
         ("text", "'lead ' || id"),
         ("varchar(255)", "id::text"),
+        ("char(36)", "md5(id::text)::uuid::text"),
         ("numeric", "id::numeric"),
     ],
 )

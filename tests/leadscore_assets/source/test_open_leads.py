@@ -51,6 +51,11 @@ def test_a_lead_that_closed_without_history_and_one_of_another_org_are_left_out(
     assert _open(crm) == set()
 
 
+def test_a_lead_that_was_closed_at_its_creation_and_reopened_is_open(crm: Crm) -> None:
+    reopened = crm.lead(day(20), ("LOST", day(20)), ("NEW", day(15)))
+    assert _open(crm) == {reopened}
+
+
 def test_the_time_may_be_written_in_any_zone(crm: Crm) -> None:
     crm.lead(day(10), ("WON", AS_OF))
     later = crm.lead(day(10), ("WON", AS_OF + MICROSECOND))
