@@ -167,7 +167,11 @@ def test_the_check_can_be_run_by_hand(crm_settings: Settings, instance: dg.Dagst
 
 def test_a_training_does_not_run_the_check(train: Any) -> None:
     evaluations = train("sound").get_asset_check_evaluations()
-    assert {evaluation.check_name for evaluation in evaluations} == {"minimum_records", "metrics_improve"}
+    assert {evaluation.check_name for evaluation in evaluations} == {
+        "minimum_records",
+        "metrics_improve",
+        "plausible_times",
+    }
 
 
 @pytest.fixture
