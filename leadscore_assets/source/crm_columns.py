@@ -15,16 +15,19 @@ from leadscore.errors import InvalidSettings, SourceMismatch
 from leadscore_assets.source.database import explaining
 
 AnyConnection = psycopg.Connection[tuple[object, ...]]
-Kind = Literal["any", "time", "number"]
+Kind = Literal["any", "time", "time or day", "number"]
 EXPECTED: dict[Kind, str] = {
     "any": "any type",
-    "time": "timestamp, timestamptz or date",
+    "time": "timestamp or timestamptz",
+    "time or day": "timestamp, timestamptz or date",
     "number": "a type of number",
 }
-TIMES = ("timestamp without time zone", "timestamp with time zone", "date")
+# An event of which only the day is known would count from midnight on, before it happened.
+TIMES = ("timestamp without time zone", "timestamp with time zone")
 NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
+READABLE = {"time": TIMES, "time or day": (*TIMES, "date"), "number": NUMBERS}
 COLUMNS: dict[str, dict[str, Kind]] = {
-    "dossier": {"id": "any", "org_id": "any", "status": "any", "created_at": "time", "annonce_id": "any"},
+    "dossier": {"id": "any", "org_id": "any", "status": "any", "created_at": "time or day", "annonce_id": "any"},
     "dossier_status_history": {
         "id": "any",
         "org_id": "any",
@@ -65,7 +68,7 @@ class ColumnType:
 
     def suits(self, kind: Kind) -> bool:
         """Return whether our SQL can read a column of this type as that kind."""
-        return kind == "any" or self.name in (TIMES if kind == "time" else NUMBERS)
+        return kind == "any" or self.name in READABLE[kind]
 
     def compares_with(self, other: ColumnType) -> bool:
         """Return whether PostgreSQL can compare the two as ids."""

@@ -114,7 +114,8 @@ def test_views_stand_in_for_tables(own_crm: Crm) -> None:
     ("table", "column", "kind", "says"),
     [
         ("dossier", "created_at", "text", "dossier.created_at is text (expected timestamp, timestamptz or date)"),
-        ("message", '"timestamp"', "time", "message.timestamp is time without time zone (expected timestamp,"),
+        ("message", '"timestamp"', "time", "message.timestamp is time without time zone (expected timestamp or"),
+        ("message", '"timestamp"', "date", "message.timestamp is date (expected timestamp or timestamptz)"),
         ("annonce", "price", "money", "annonce.price is money (expected a type of number)"),
         ("lead_score", "source_score", "text", "lead_score.source_score is text (expected a type of number)"),
         ("message", "dossier_id", "text", "message.dossier_id is text, but dossier.id, which it names, is bigint"),
