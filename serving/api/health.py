@@ -28,10 +28,14 @@ from serving.services import Services
 routes = Blueprint("health", __name__)
 
 DEPENDENCIES = ("database", "dagster", "code_server", "daemon")
-ABSENT_ORGS = (
-    "Many orgs have no leads any more, so none of their partitions is removed. Look whether the CRM's table of leads is"
-    " whole; the check orgs_have_leads in Dagster names the orgs."
-)
+_IF_FAILED = {
+    "orgs_have_leads": "Many orgs have no leads any more, so none of their partitions is removed. Look whether the"
+    " CRM's table of leads is whole; the check orgs_have_leads in Dagster names the orgs.",
+    "orgs_keep_their_leads": "An org's id may have been given to another customer, so it is not trained. Say whose it"
+    " is; the check orgs_keep_their_leads in Dagster names the orgs and the command.",
+    "leads_are_in_crm": "Many leads are gone from the CRM, so none is erased from our tables. Look whether the CRM's"
+    " table of leads is whole; the check leads_are_in_crm in Dagster has the figures.",
+}
 UNREADABLE = "The org's leads are not scored: its files cannot be read. Give the server's user the right to read them."
 _IF_DOWN = {
     "database": "The CRM's database does not answer: no org is trained. Start it, or correct the DB_* settings.",
@@ -119,10 +123,10 @@ def _parts(services: Services) -> dict[str, Any]:
 
 
 def _problems(services: Services, parts: dict[str, Any]) -> list[str]:
-    """Return a sentence for each part that is down, and one when orgs are absent."""
+    """Return a sentence for each part that is down, and for each check about all orgs that fails."""
     problems = [text for name, text in _IF_DOWN.items() if parts[name] == "down"]
-    if services.dagster.answer().has_absent_orgs and may_read(EVERY_ORG):
-        problems.append(ABSENT_ORGS)
+    if may_read(EVERY_ORG):
+        problems += [_IF_FAILED[check] for check in services.dagster.answer().failed_checks]
     try:
         services.check_registry()
     except LeadscoreError as error:

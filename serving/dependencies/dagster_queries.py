@@ -3,12 +3,17 @@
 VERSION = "query Version { version }"
 
 STATE = """
-query State($asset: AssetKeyInput!, $check: String!) {
+query State($asset: AssetKeyInput!) {
   version
   instance { daemonHealth { allDaemonStatuses { required lastHeartbeatTime } } }
   workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError { __typename } } } }
-  assetCheckExecutions(assetKey: $asset, checkName: $check, limit: 1) { evaluation { success } }
-}"""
+  orgs_have_leads: assetCheckExecutions(assetKey: $asset, checkName: "orgs_have_leads", limit: 1) { ...result }
+  orgs_keep_their_leads: assetCheckExecutions(assetKey: $asset, checkName: "orgs_keep_their_leads", limit: 1) {
+    ...result
+  }
+  leads_are_in_crm: assetCheckExecutions(assetKey: $asset, checkName: "leads_are_in_crm", limit: 1) { ...result }
+}
+fragment result on AssetCheckExecution { evaluation { success } }"""
 
 _METADATA = "metadataEntries { label ... on TextMetadataEntry { text } }"
 

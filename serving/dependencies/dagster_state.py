@@ -14,16 +14,18 @@ from serving.dependencies.probes import State
 LOCATION = "leadscore"
 # the daemon reports every 30 s; Dagster itself would only notice after half an hour
 MAX_SILENT_SECONDS = 120.0
-ASKED = {"asset": {"path": ["conversion_records"]}, "check": "orgs_have_leads"}
+ASKED = {"asset": {"path": ["conversion_records"]}}
+# the checks about all orgs, by which the query names its fields
+CHECKS = ("orgs_have_leads", "orgs_keep_their_leads", "leads_are_in_crm")
 
 
 class DagsterState(msgspec.Struct, frozen=True):
-    """Which parts are up; `has_absent_orgs` while the check orgs_have_leads fails."""
+    """Which parts are up, and which of CHECKS fail."""
 
     webserver: State
     code_server: State = "unknown"
     daemon: State = "unknown"
-    has_absent_orgs: bool = False
+    failed_checks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.webserver}, its code server {self.code_server}, its daemon {self.daemon}"
@@ -67,10 +69,19 @@ class _Execution(_Graphql, frozen=True):
     evaluation: _Evaluation | None = None
 
 
+class _Checks(msgspec.Struct, frozen=True):
+    orgs_have_leads: list[_Execution]
+    orgs_keep_their_leads: list[_Execution]
+    leads_are_in_crm: list[_Execution]
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        return tuple(name for name in CHECKS if any(map(_is_failed, getattr(self, name))))
+
+
 class _Answer(_Graphql, frozen=True):
     instance: _Instance
     workspace_or_error: _Workspace
-    asset_check_executions: list[_Execution]
 
 
 def state_from(data: Any, now_seconds: float) -> DagsterState:
@@ -83,8 +94,12 @@ def state_from(data: Any, now_seconds: float) -> DagsterState:
         webserver="up",
         code_server="up" if any(map(_is_loaded, answer.workspace_or_error.location_entries)) else "down",
         daemon="up" if daemons and is_daemon_up else "down",
-        has_absent_orgs=any(one.evaluation and not one.evaluation.success for one in answer.asset_check_executions),
+        failed_checks=msgspec.convert(data, _Checks).failed,
     )
+
+
+def _is_failed(execution: _Execution) -> bool:
+    return execution.evaluation is not None and not execution.evaluation.success
 
 
 def _is_loaded(entry: _Entry) -> bool:

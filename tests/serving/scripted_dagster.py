@@ -15,6 +15,8 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from serving.dependencies.dagster_state import CHECKS
+
 Variables = dict[str, Any]
 
 TRAIN = "/api/v1/model/train"
@@ -37,7 +39,7 @@ class ScriptedDagster:
     active_job: str = "train"
     silent_seconds: float | None = 5.0
     is_code_server_up: bool = True
-    checks: list[dict[str, Any]] = field(default_factory=list)
+    checks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     failing_once: set[str] = field(default_factory=set)
     queued: int = 0
     failing_polls: int = 0
@@ -69,7 +71,7 @@ class ScriptedDagster:
         return {"version": "1.13"}
 
     def _State(self, variables: Variables) -> Variables:  # noqa: N802
-        assert variables == {"asset": {"path": ["conversion_records"]}, "check": "orgs_have_leads"}
+        assert variables == {"asset": {"path": ["conversion_records"]}}
         heartbeats = {"SENSOR": 5.0, "QUEUED_RUN_COORDINATOR": self.silent_seconds}
         daemons = [
             {"required": True, "lastHeartbeatTime": None if silent is None else time.time() - silent}
@@ -81,7 +83,7 @@ class ScriptedDagster:
             "version": "1.13",
             "instance": {"daemonHealth": {"allDaemonStatuses": daemons}},
             "workspaceOrError": {"locationEntries": [{"name": "leadscore", "locationOrLoadError": found}]},
-            "assetCheckExecutions": self.checks,
+            **{name: self.checks.get(name, []) for name in CHECKS},
         }
 
     def _ActiveRuns(self, variables: Variables) -> Variables:  # noqa: N802

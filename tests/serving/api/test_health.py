@@ -89,14 +89,17 @@ def test_a_pointer_that_the_server_may_not_read_is_the_orgs_problem(client, shel
     assert (body["registry"], body["problems"][-1]) == ("up", health.UNREADABLE)
 
 
+FAILED = [{"evaluation": {"success": False}}]
 DAGSTER_STATES = [
     ({}, ("up", "up", None)),
     ({"is_code_server_up": False}, ("down", "up", "Dagster's code server does not answer")),
     ({"silent_seconds": 130}, ("up", "down", "Dagster's daemon has been silent for 2 minutes")),
     ({"silent_seconds": None}, ("up", "down", "Dagster's daemon has been silent")),
-    ({"checks": [{"evaluation": {"success": False}}]}, ("up", "up", "Many orgs have no leads any more")),
-    ({"checks": [{"evaluation": {"success": True}}]}, ("up", "up", None)),
-    ({"checks": [{"evaluation": None}]}, ("up", "up", None)),
+    ({"checks": {"orgs_have_leads": FAILED}}, ("up", "up", "Many orgs have no leads any more")),
+    ({"checks": {"orgs_keep_their_leads": FAILED}}, ("up", "up", "An org's id may have been given to another")),
+    ({"checks": {"leads_are_in_crm": FAILED}}, ("up", "up", "Many leads are gone from the CRM")),
+    ({"checks": {"orgs_have_leads": [{"evaluation": {"success": True}}]}}, ("up", "up", None)),
+    ({"checks": {"orgs_have_leads": [{"evaluation": None}]}}, ("up", "up", None)),
     ({"failing_once": {"State"}}, ("unknown", "unknown", None)),
 ]
 
@@ -121,7 +124,7 @@ def test_health_says_which_part_of_dagster_is_down(app_with_dagster, dagster, mo
 def test_a_token_for_one_org_learns_nothing_of_others(app_with_dagster, dagster, monkeypatch):
     monkeypatch.setattr("serving.services.database_state", lambda _settings: DatabaseState("up"))
     monkeypatch.setattr(health, "may_read", lambda org_id: org_id == "acme")
-    dagster.checks = [{"evaluation": {"success": False}}]
+    dagster.checks = {"orgs_have_leads": FAILED}
     body = app_with_dagster.test_client().get("/health?org_id=acme").json
     assert (body["status"], body["problems"]) == ("healthy", [])
     assert "models_loaded" not in body

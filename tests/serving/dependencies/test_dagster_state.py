@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from serving.dependencies.dagster_state import MAX_SILENT_SECONDS, DagsterState, state_from
+from serving.dependencies.dagster_state import CHECKS, MAX_SILENT_SECONDS, DagsterState, state_from
 
 NOW = 1_800_000_000.0
 
@@ -19,7 +19,7 @@ def answer(heartbeats: list[float | None], **entry: Any) -> dict[str, Any]:
         "version": "1.13",
         "instance": {"daemonHealth": {"allDaemonStatuses": daemons}},
         "workspaceOrError": {"locationEntries": entries},
-        "assetCheckExecutions": [],
+        **{name: [] for name in CHECKS},
     }
 
 
@@ -49,7 +49,7 @@ def test_a_code_server_is_up_while_its_definitions_are_loaded(entry):
     assert state_from(answer([NOW], **entry), NOW).code_server == "down"
 
 
-@pytest.mark.parametrize("name", ["instance", "workspaceOrError", "assetCheckExecutions"])
+@pytest.mark.parametrize("name", ["instance", "workspaceOrError", *CHECKS])
 def test_an_answer_of_another_shape_is_an_error(name):
     for data in ({**answer([NOW]), name: "harm"}, {}):
         with pytest.raises(msgspec.ValidationError):
