@@ -262,8 +262,8 @@ class OrgHasVersions(Conflict):
     def __init__(self, org_id: str) -> None:
         super().__init__(
             f"org {org_id} has versions or a history already, and an org can only be renamed to an id without any; run"
-            f" `python -m leadscore_assets.commands.accept_org --org {org_id} --new`, which sets them aside, and try"
-            " again"
+            f" `python -m leadscore_assets.commands.accept_org --org {org_id} --new --yes`, which sets them aside, and"
+            " try again"
         )
 
 

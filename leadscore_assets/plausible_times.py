@@ -13,7 +13,7 @@ from leadscore_assets.source.answer_lags import MOST_HOURS, STEP_MINUTES
 CHECK = "plausible_times"
 FEWEST_ANSWERS = 50
 STEPS_PER_HOUR = 60 // STEP_MINUTES
-# a pause that would be a chance in fewer than one of a thousand orgs
+# none of the 400 ordinary orgs that the tests simulate has such a pause
 FEWEST_AFTER_A_PAUSE = 20
 LARGEST_SHARE_IN_A_PAUSE = 0.25
 LARGEST_EARLY_SHARE = 0.01

@@ -80,10 +80,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_org_commands(commands: Any) -> None:
-    accepted = commands.add_parser("accept-org", help="say whose an org's id is, once all of its leads have changed")
+    accepted = commands.add_parser(
+        "accept-org", help="say whose an org's id is, once the leads by which it was known are gone"
+    )
     accepted.set_defaults(command=_accept_org)
     accepted.add_argument("org", help=f"the org's id; {EVERY_ORG} for every org that has changed, with `same`")
     accepted.add_argument("whose", choices=("same", "new"), help="whether it is the same customer's or another one's")
+    accepted.add_argument("--yes", action="store_true", help="with `new`, also when the org has not changed")
     renamed = commands.add_parser("rename-org", help="move everything of an org to the id that it has now")
     renamed.set_defaults(command=_rename_org)
     renamed.add_argument("org", help="the id that the org had")
@@ -114,35 +117,39 @@ def _simulate(chosen: argparse.Namespace) -> int:
 def _rebuild(chosen: argparse.Namespace) -> int:
     """Rebuild a version of the system in STATE_DIR. The database need not run, because the version keeps its rows."""
     from leadscore_assets.commands import rebuild  # noqa: PLC0415  # the simulator's users need not wait for it
-    from standalone.state_dir import reached_from_outside  # noqa: PLC0415  # as above
 
-    return rebuild.main([chosen.org, chosen.version], reached_from_outside(read_settings(), os.environ))
+    return rebuild.main([chosen.org, chosen.version], _settings_of_the_run())
 
 
 def _erase(chosen: argparse.Namespace) -> int:
     """Erase from the system in STATE_DIR, whose database must run."""
     from leadscore_assets.commands import erase  # noqa: PLC0415  # the simulator's users need not wait for it
-    from standalone.state_dir import reached_from_outside  # noqa: PLC0415  # as above
 
-    erase.erase(reached_from_outside(read_settings(), os.environ), chosen)
+    erase.erase(_settings_of_the_run(), chosen)
     return 0
 
 
 def _accept_org(chosen: argparse.Namespace) -> int:
+    """Say whose an org's id is in the system in STATE_DIR, whose database must run."""
     from leadscore_assets.commands import accept_org  # noqa: PLC0415  # the simulator's users need not wait for it
-    from standalone.state_dir import reached_from_outside  # noqa: PLC0415  # as above
 
-    settings = reached_from_outside(read_settings(), os.environ)
     which = ["--all"] if chosen.org == EVERY_ORG else ["--org", chosen.org]
-    return accept_org.main([*which, f"--{chosen.whose}"], settings)
+    confirmed = ["--yes"] if chosen.yes else []
+    return accept_org.main([*which, f"--{chosen.whose}", *confirmed], _settings_of_the_run())
 
 
 def _rename_org(chosen: argparse.Namespace) -> int:
+    """Rename an org in the system in STATE_DIR, whose database must run."""
     from leadscore_assets.commands import rename_org  # noqa: PLC0415  # the simulator's users need not wait for it
-    from standalone.state_dir import reached_from_outside  # noqa: PLC0415  # as above
 
-    settings = reached_from_outside(read_settings(), os.environ)
-    return rename_org.main(["--from", chosen.org, "--to", chosen.new], settings)
+    return rename_org.main(["--from", chosen.org, "--to", chosen.new], _settings_of_the_run())
+
+
+def _settings_of_the_run() -> Settings:
+    """Return the settings with which a command reaches the database and the models of `run`."""
+    from standalone.state_dir import reached_from_outside  # noqa: PLC0415  # the simulator's users need not wait for it
+
+    return reached_from_outside(read_settings(), os.environ)
 
 
 def _backup(chosen: argparse.Namespace) -> int:

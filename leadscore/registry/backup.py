@@ -179,7 +179,7 @@ def _version_files(folder: Path) -> dict[str, bytes]:
                 with open_plain(folder / name) as file:
                     files[name] = file.read()
     except (Damaged, OSError) as error:
-        if not os.path.isdir(folder):  # noqa: PTH112 (a Path raises what this takes for no)
+        if not os.path.isdir(folder):  # noqa: PTH112 (Path.is_dir raises for some paths that are no folders)
             return {}
         if isinstance(error, OSError):
             raise Damaged(

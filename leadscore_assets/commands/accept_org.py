@@ -103,6 +103,8 @@ def _accepted(
 
 def _has_new_customer(registry: Registry, org_id: str) -> bool:
     """Return whether an operator said so, and the command was interrupted then."""
+    if not is_withdrawn(registry, org_id):
+        return False
     withdrawal = registry.history(org_id).withdrawal
     return withdrawal is not None and withdrawal.reason == NEW
 

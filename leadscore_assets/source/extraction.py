@@ -63,7 +63,7 @@ class RecordsReader:
             check_time_zone(self.connection, self.window.crm_time_zone)
             check_columns(self.connection, tuple(COLUMNS))
         with self._reading():
-            self._statement  # noqa: B018 (it is checked as it is made)
+            self._statement  # noqa: B018 (making it checks it; it is kept for every org)
 
     def read(self, org_id: str) -> ConversionRecords:
         """Return the org's records, as one consistent moment of the database shows them.

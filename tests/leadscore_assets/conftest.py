@@ -26,6 +26,7 @@ from leadscore_assets.training.train import train as train_version
 from standalone.crm import create_tables
 from standalone.orgs import Org
 from standalone.simulator import into_database, simulate
+from standalone.state_dir import dagster_home
 from tests.leadscore_assets.made_rows import made_features
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -115,3 +116,14 @@ def train(crm_settings: Settings, instance: dg.DagsterInstance) -> Train:
         )
 
     return run
+
+
+@pytest.fixture
+def postgres_instance(database: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """Give Dagster's instance on a database that was set up; it has made its tables."""
+    set_up(database)
+    database.state_dir.mkdir()
+    for name in ("host", "port", "name", "user", "password"):
+        monkeypatch.setenv(f"DB_{name.upper()}", str(getattr(database, f"db_{name}")))
+    with dg.DagsterInstance.from_config(str(dagster_home(database))) as instance:
+        yield instance

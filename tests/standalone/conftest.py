@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from leadscore.settings import Settings
 from standalone import showcase
+from standalone.crm import create_tables
 from standalone.orgs import DEMO_ORGS
 from standalone.postgres import EmbeddedPostgres
 from standalone.simulator import into_database, simulate
+from tests.standalone.crm_exports import write_export
 
 NOW = datetime(2026, 3, 15, 9, 30, tzinfo=UTC)
 
@@ -44,3 +47,18 @@ def with_open_leads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int
         return limits
 
     return have
+
+
+@pytest.fixture
+def connection(database: Settings) -> Iterator[psycopg.Connection]:
+    """Give a connection to a database with the CRM's empty tables."""
+    with psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
+        create_tables(connection)
+        yield connection
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give a folder with a small export of the CRM's tables."""
+    write_export(tmp_path / "export")
+    return tmp_path / "export"

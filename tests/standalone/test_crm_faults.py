@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
 
-from leadscore.settings import Settings
 from standalone import crm
 from standalone.crm_faults import CHUNK_ROWS, describe_faults
 from standalone.crm_files import find_files
-from tests.standalone.crm_exports import FILES, write_export, write_table
+from tests.standalone.crm_exports import FILES, write_table
 
 ISO = "only ISO 8601 is read, such as 2026-03-15 06:00:00"
 SERIAL = "'46000.5' is a number, as Excel stores times"
@@ -21,19 +19,6 @@ BYTES = "bytes that are not UTF-8, or are zero; save the file as CSV UTF-8"
 SAME_ID = "3, column id: the same id as on line 2"
 STATUSES = "NEW, QUALIFYING, QUALIFIED, APPOINTMENT, WON, LOST"
 MESSAGE_COLUMNS = "id, org_id, dossier_id, direction, channel, content, timestamp"
-
-
-@pytest.fixture
-def connection(database: Settings) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
-        crm.create_tables(connection)
-        yield connection
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_export(tmp_path / "export")
-    return tmp_path / "export"
 
 
 def faults(connection: psycopg.Connection, folder: Path) -> list[str]:

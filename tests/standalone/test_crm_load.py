@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,22 +12,9 @@ from leadscore.settings import Settings
 from standalone import crm
 from standalone.crm_files import zstd
 from standalone.crm_load import CHUNK_ROWS, load_folder
-from tests.standalone.crm_exports import FILES, write_export, write_table
+from tests.standalone.crm_exports import FILES, write_table
 
 ROWS = {"annonce": 1, "dossier": 2, "dossier_status_history": 1, "message": 1, "appointment": 1, "lead_score": 1}
-
-
-@pytest.fixture
-def connection(database: Settings) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
-        crm.create_tables(connection)
-        yield connection
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_export(tmp_path / "export")
-    return tmp_path / "export"
 
 
 def assert_nothing_was_loaded(connection: psycopg.Connection) -> None:

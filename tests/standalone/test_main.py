@@ -79,5 +79,9 @@ def test_the_commands_about_an_orgs_id_are_those_of_the_pipeline(
     assert capsys.readouterr().out.startswith("Org acme is now globex. Moved: 0 versions with their history; in our ")
     assert main(["accept-org", "globex", "same"]) == 0
     assert capsys.readouterr().out.startswith("Org globex is the same customer: its versions were not withdrawn")
+    assert main(["accept-org", "globex", "new"]) == 1
+    assert "org globex has not changed" in capsys.readouterr().err
+    assert main(["accept-org", "globex", "new", "--yes"]) == 0
+    assert capsys.readouterr().out.startswith("Org globex has a new customer.")
     assert main(["accept-org", "*", "same"]) == 0
     assert capsys.readouterr().out == "0 orgs were accepted.\n"

@@ -121,59 +121,27 @@ def dagster_of(environment: dict[str, str]) -> Iterator[dg.DagsterInstance]:
 def test_run_comes_up_stops_at_ctrl_c_and_comes_up_again_as_a_run_that_only_its_server_ends(
     environment: dict[str, str],
 ) -> None:
+    """One test for both starts, because the second needs what the first left."""
     state = Path(environment["STATE_DIR"])
     with running(environment) as process:
         said = output_until(process, "Ctrl-C stops everything")
         assert "CRM: 30 leads with " in said
         assert "Org tiny: not trained: " in said
         assert f"http://127.0.0.1:{environment['PORT']}/docs" in said
-        twin = subprocess.run(
-            [sys.executable, "-m", "standalone", "run"],
-            cwd=PROJECT_ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert twin.returncode == 1
-        assert "Another run already uses" in twin.stdout
+        assert_a_twin_is_refused(environment)
         assert (state / "models").is_dir()
         with dagster_of(environment) as dagster:
             interrupted = create_run_for_test(dagster, job_name="train", status=dg.DagsterRunStatus.STARTED)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
 
-    # What follows belongs to the same test: it needs what the first start left.
     with running(environment) as process:
         assert ", unchanged" in output_until(process, "Ctrl-C stops everything")
         with dagster_of(environment) as dagster:
             (run,) = dagster.get_runs()
-            assert (run.run_id, run.status) == (interrupted.run_id, dg.DagsterRunStatus.FAILURE)
-            begun = create_run_for_test(dagster, job_name="train", status=dg.DagsterRunStatus.STARTED)
-        dagsters = {
-            "Dagster webserver": "leadscore_assets.webserver",
-            "Dagster daemon": "_daemon",
-            "code server": "api grpc",
-        }
-        for words in dagsters.values():
-            os.kill(part_of(process, environment, words), signal.SIGKILL)
-        said = output_until(process, *(f"The {name} is running again." for name in dagsters))
-        for name in dagsters:
-            log = state / "logs" / f"{name.replace(' ', '-')}.log"
-            assert f"The {name} was ended by signal 9. It will be started again in 1 s. Its log is {log}.\n" in said
-        assert answer_of(environment, "/health/ready")[0] == 200
-        wait_until_healthy(environment)
-        with dagster_of(environment) as dagster:
-            after = dagster.get_run_by_id(begun.run_id)
-        assert after is not None
-        assert after.status is dg.DagsterRunStatus.FAILURE
-
-        os.kill(int((state / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
-        output_until(process, "The embedded PostgreSQL was ended by signal 9. ")
-        assert answer_of(environment, "/health/live")[0] == 200
-        output_until(process, "The embedded PostgreSQL is running again.")
-        wait_until_healthy(environment)
-
+        assert (run.run_id, run.status) == (interrupted.run_id, dg.DagsterRunStatus.FAILURE)
+        assert_killed_parts_of_dagster_come_back(process, environment, state)
+        assert_a_killed_database_comes_back(process, environment, state)
         os.kill(part_of(process, environment, "serving"), signal.SIGKILL)
         said = output_until(process, "Stopping ...")
         assert "✗ The HTTP server was ended by signal 9. " in said
@@ -181,6 +149,55 @@ def test_run_comes_up_stops_at_ctrl_c_and_comes_up_again_as_a_run_that_only_its_
 
     subprocess.run([str(PROJECT_ROOT / "standalone" / "clean"), str(state)], check=True)
     assert not state.exists()
+
+
+def assert_a_twin_is_refused(environment: dict[str, str]) -> None:
+    twin = subprocess.run(
+        [sys.executable, "-m", "standalone", "run"],
+        cwd=PROJECT_ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert twin.returncode == 1
+    assert "Another run already uses" in twin.stdout
+
+
+def assert_killed_parts_of_dagster_come_back(
+    process: subprocess.Popen[str], environment: dict[str, str], state: Path
+) -> None:
+    """Kill all parts at once; a run that was under way meanwhile has failed."""
+    with dagster_of(environment) as dagster:
+        begun = create_run_for_test(dagster, job_name="train", status=dg.DagsterRunStatus.STARTED)
+    parts = {
+        "Dagster webserver": "leadscore_assets.webserver",
+        "Dagster daemon": "_daemon",
+        "code server": "api grpc",
+    }
+    for words in parts.values():
+        os.kill(part_of(process, environment, words), signal.SIGKILL)
+    said = output_until(process, *(f"The {name} is running again." for name in parts))
+    for name in parts:
+        log = state / "logs" / f"{name.replace(' ', '-')}.log"
+        assert f"The {name} was ended by signal 9. It will be started again in 1 s. Its log is {log}.\n" in said
+    assert answer_of(environment, "/health/ready")[0] == 200
+    wait_until_healthy(environment)
+    with dagster_of(environment) as dagster:
+        after = dagster.get_run_by_id(begun.run_id)
+    assert after is not None
+    assert after.status is dg.DagsterRunStatus.FAILURE
+
+
+def assert_a_killed_database_comes_back(
+    process: subprocess.Popen[str], environment: dict[str, str], state: Path
+) -> None:
+    """Kill the database; the server goes on answering meanwhile."""
+    os.kill(int((state / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    output_until(process, "The embedded PostgreSQL was ended by signal 9. ")
+    assert answer_of(environment, "/health/live")[0] == 200
+    output_until(process, "The embedded PostgreSQL is running again.")
+    wait_until_healthy(environment)
 
 
 def test_part_that_dies_during_the_start_ends_it(environment: dict[str, str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
@@ -21,7 +20,6 @@ from leadscore.settings import Settings
 from leadscore_assets.commands import upgrade_dagster
 from leadscore_assets.commands.set_up_database import main, set_up
 from leadscore_assets.source.control_plane import held
-from standalone.state_dir import dagster_home
 
 # a revision after which this column was added
 OLDER = "6b7fb194ff9c"
@@ -32,17 +30,6 @@ CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAIS
 CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION refuse()
 """
 MIGRATED = f"Dagster's tables were brought from revision {OLDER} to Dagster {version('dagster')}."
-
-
-@pytest.fixture
-def instance(database: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """Give Dagster's instance on a database that was set up; it has made its tables."""
-    set_up(database)
-    database.state_dir.mkdir()
-    for name in ("host", "port", "name", "user", "password"):
-        monkeypatch.setenv(f"DB_{name.upper()}", str(getattr(database, f"db_{name}")))
-    with dg.DagsterInstance.from_config(str(dagster_home(database))) as instance:
-        yield instance
 
 
 def made_older(settings: Settings, revision: str = OLDER) -> None:
@@ -69,9 +56,9 @@ def test_the_newest_revision_is_dagsters_own_head_and_all_of_its_scripts_are_kno
 
 
 def test_older_tables_are_migrated_once_and_keep_their_runs(
-    database: Settings, instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
+    database: Settings, postgres_instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = create_run_for_test(instance, job_name="train", status=dg.DagsterRunStatus.SUCCESS)
+    run = create_run_for_test(postgres_instance, job_name="train", status=dg.DagsterRunStatus.SUCCESS)
     made_older(database)
 
     assert main() == 0
@@ -80,13 +67,13 @@ def test_older_tables_are_migrated_once_and_keep_their_runs(
     assert (first[0], len(first)) == (MIGRATED, 2)
     assert state(database) == ([(NEWEST,)], True)
     assert set_up(database) is None
-    found = instance.get_run_by_id(run.run_id)
+    found = postgres_instance.get_run_by_id(run.run_id)
     assert found is not None
     assert found.status is dg.DagsterRunStatus.SUCCESS
 
 
 def test_nothing_is_started_when_the_tables_are_not_older(
-    database: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    database: Settings, postgres_instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("no process is needed")
@@ -96,7 +83,9 @@ def test_nothing_is_started_when_the_tables_are_not_older(
     assert set_up(database) is None
 
 
-def test_tables_of_a_newer_dagster_are_refused_and_left_alone(database: Settings, instance: dg.DagsterInstance) -> None:
+def test_tables_of_a_newer_dagster_are_refused_and_left_alone(
+    database: Settings, postgres_instance: dg.DagsterInstance
+) -> None:
     made_older(database, "ffffffffffff")
 
     with pytest.raises(CannotRun, match=r"revision ffffffffffff, which the installed Dagster .* does not know"):
@@ -104,13 +93,13 @@ def test_tables_of_a_newer_dagster_are_refused_and_left_alone(database: Settings
     assert state(database) == ([("ffffffffffff",)], False)
 
 
-def test_two_set_ups_at_once_migrate_once(database: Settings, instance: dg.DagsterInstance) -> None:
+def test_two_set_ups_at_once_migrate_once(database: Settings, postgres_instance: dg.DagsterInstance) -> None:
     made_older(database)
     with ThreadPoolExecutor(2) as pool:
         assert sorted(map(str, pool.map(set_up, [database] * 2))) == [MIGRATED, "None"]
 
 
-def test_what_dagster_says_of_a_failure_is_passed_on(database: Settings, instance: dg.DagsterInstance) -> None:
+def test_what_dagster_says_of_a_failure_is_passed_on(database: Settings, postgres_instance: dg.DagsterInstance) -> None:
     made_older(database)
     with psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
         connection.execute(REFUSE)
@@ -119,7 +108,7 @@ def test_what_dagster_says_of_a_failure_is_passed_on(database: Settings, instanc
 
 
 def test_while_another_process_holds_the_control_plane_nothing_is_migrated(
-    database: Settings, instance: dg.DagsterInstance
+    database: Settings, postgres_instance: dg.DagsterInstance
 ) -> None:
     made_older(database)
     with held(database), psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
@@ -132,7 +121,7 @@ def test_while_another_process_holds_the_control_plane_nothing_is_migrated(
 
 
 def test_the_control_plane_itself_migrates_as_it_starts(
-    database: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    database: Settings, postgres_instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrated: list[Settings] = []
     monkeypatch.setattr(upgrade_dagster, "_migrate", migrated.append)
@@ -143,7 +132,7 @@ def test_the_control_plane_itself_migrates_as_it_starts(
 
 
 def test_a_control_plane_that_runs_is_no_obstacle_when_nothing_is_to_be_migrated(
-    database: Settings, instance: dg.DagsterInstance
+    database: Settings, postgres_instance: dg.DagsterInstance
 ) -> None:
     with held(database), psycopg.connect(**database.database_arguments(), autocommit=True) as connection:
         connection.execute("UPDATE leadscore.control_plane SET process_id = 4711")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import dagster as dg
 import pytest
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
@@ -15,21 +13,9 @@ from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.control_plane import held
 from leadscore_assets.source.database import Connection, connect
 from leadscore_assets.source.org_runs import NOT_ENDED, check_no_run, runs_under_way
-from standalone.state_dir import dagster_home
 
 Status = dg.DagsterRunStatus
 ORIGIN = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin(host="127.0.0.1", port=4000), "__repository__")
-
-
-@pytest.fixture
-def instance(database: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """Give Dagster's instance on a database that was set up; it has made its tables."""
-    set_up(database)
-    database.state_dir.mkdir()
-    for name in ("host", "port", "name", "user", "password"):
-        monkeypatch.setenv(f"DB_{name.upper()}", str(getattr(database, f"db_{name}")))
-    with dg.DagsterInstance.from_config(str(dagster_home(database))) as instance:
-        yield instance
 
 
 def under_way(settings: Settings, *org_ids: str) -> list[str]:
@@ -37,10 +23,12 @@ def under_way(settings: Settings, *org_ids: str) -> list[str]:
         return runs_under_way(connection, org_ids)
 
 
-def test_runs_that_have_a_process_are_found_by_their_org(database: Settings, instance: dg.DagsterInstance) -> None:
+def test_runs_that_have_a_process_are_found_by_their_org(
+    database: Settings, postgres_instance: dg.DagsterInstance
+) -> None:
     runs = {
         (org_id, status): create_run_for_test(
-            instance, job_name="train", status=status, tags={"dagster/partition": org_id}
+            postgres_instance, job_name="train", status=status, tags={"dagster/partition": org_id}
         ).run_id
         for org_id in ("acme", "other")
         for status in (
@@ -59,8 +47,10 @@ def test_runs_that_have_a_process_are_found_by_their_org(database: Settings, ins
         assert under_way(database, "third") == []
 
 
-def test_without_a_control_plane_no_run_can_be_under_way(database: Settings, instance: dg.DagsterInstance) -> None:
-    create_run_for_test(instance, job_name="train", status=Status.STARTED, tags={"dagster/partition": "acme"})
+def test_without_a_control_plane_no_run_can_be_under_way(
+    database: Settings, postgres_instance: dg.DagsterInstance
+) -> None:
+    create_run_for_test(postgres_instance, job_name="train", status=Status.STARTED, tags={"dagster/partition": "acme"})
     assert under_way(database, "acme") == []
 
 
@@ -73,11 +63,11 @@ def test_before_dagster_has_made_its_tables_there_are_no_runs(database: Settings
 
 
 def test_a_run_that_has_not_ended_is_named_whether_it_has_a_process_or_not(
-    database: Settings, instance: dg.DagsterInstance
+    database: Settings, postgres_instance: dg.DagsterInstance
 ) -> None:
     runs = {
         status: create_run_for_test(
-            instance,
+            postgres_instance,
             job_name="train",
             status=status,
             tags={"dagster/partition": f"org-{status.value}"},
