@@ -28,10 +28,22 @@ NEAREST_NAMES_GIVEN = 5
 _UNKNOWN = "no such feature"
 
 
+class Words(msgspec.Struct, frozen=True):
+    """How people read a feature: its label, and its values in words, where {} stands for a value with its unit.
+
+    `zero` is said in place of 0, where that reads better, and `unknown` where the value is not known.
+    """
+
+    label: str
+    known: str
+    zero: str = ""
+    unknown: str = ""
+
+
 class Feature(msgspec.Struct, frozen=True):
     """One feature: its name, unit, kind, allowed range (both ends included), and whether it may be unknown.
 
-    `example` is a value for the API's description. Contracts stored by earlier releases have none.
+    `example` is a value for the API's description, and `words` are for people. Stored contracts have neither.
     """
 
     name: str
@@ -42,6 +54,7 @@ class Feature(msgspec.Struct, frozen=True):
     meaning: str
     nullable: bool = False
     example: float | int | msgspec.UnsetType = msgspec.UNSET
+    words: Words | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         # a range declared in whole numbers reads back as floats: both must have one fingerprint
@@ -109,7 +122,7 @@ class Feature(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=64)
 def _lead_type(contract: Contract) -> type[msgspec.Struct]:
-    """Return the lead type of a contract without examples: making one takes longer than scoring does."""
+    """Return the lead type of a contract as it is stored: making one takes longer than scoring does."""
     fields = [
         (feature.name, feature.value_type, None) if feature.nullable else (feature.name, feature.value_type)
         for feature in contract.features
@@ -134,7 +147,7 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
 
         It may reject valid values: only `vector` decides whether there is a fault, and names it.
         """
-        return _lead_type(self.without_examples)
+        return _lead_type(self.to_store)
 
     @property
     def example(self) -> dict[str, float | int]:
@@ -142,14 +155,19 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
         return {feature.name: feature.example for feature in self.features if feature.example is not msgspec.UNSET}
 
     @cached_property
-    def without_examples(self) -> Contract:
-        """The contract without its examples, which are the only part that does not affect how values are checked."""
-        return Contract(tuple(msgspec.structs.replace(feature, example=msgspec.UNSET) for feature in self.features))
+    def to_store(self) -> Contract:
+        """The contract without its examples and words, which do not affect how values are checked."""
+        return Contract(
+            tuple(
+                msgspec.structs.replace(feature, example=msgspec.UNSET, words=msgspec.UNSET)
+                for feature in self.features
+            )
+        )
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the canonical JSON of the contract without its examples."""
-        return hashlib.sha256(msgspec.json.encode(self.without_examples, order="deterministic")).hexdigest()
+        """SHA-256 of the canonical JSON of the contract as it is stored."""
+        return hashlib.sha256(msgspec.json.encode(self.to_store, order="deterministic")).hexdigest()
 
     def vector(
         self, values: Mapping[str, Any], pointer: str = "", *, hints: int = NEAREST_NAMES_GIVEN, most: int | None = None
@@ -206,8 +224,10 @@ def _nearest(name: str, known: frozenset[str]) -> str:
 
 
 def declare(features: tuple[Feature, ...]) -> Contract:
-    """Return the contract of `features`. Raises ValueError for one without an example, or whose example is wrong."""
+    """Return the contract of `features`. Raises ValueError for one without words, or without a valid example."""
     for feature in features:
+        if feature.words is msgspec.UNSET:
+            raise ValueError(f"the feature {feature.name} has no words; add some, such as Words('Age', '{{}} old')")
         if feature.example is msgspec.UNSET:
             raise ValueError(f"the feature {feature.name} has no example; add one: {feature.rule}")
         if feature.fault_in(feature.example):
@@ -227,6 +247,7 @@ CONTRACT = declare(
             100,
             "the CRM's score of the lead's source; 10 when it has none",
             example=30,
+            words=Words("Source", "lead source scored {} of 100"),
         ),
         Feature(
             "response_time_minutes",
@@ -237,11 +258,28 @@ CONTRACT = declare(
             "from the lead's creation to the first outbound message; null when it has not been answered yet",
             nullable=True,
             example=45,
+            words=Words("Response time", "answered after {}", unknown="not answered yet"),
         ),
         Feature(
-            "inbound_messages_count", "messages", "count", 0, 1_000_000, "messages from the lead so far", example=4
+            "inbound_messages_count",
+            "messages",
+            "count",
+            0,
+            1_000_000,
+            "messages from the lead so far",
+            example=4,
+            words=Words("Messages from the lead", "{} from the lead", zero="no message from the lead"),
         ),
-        Feature("outbound_messages_count", "messages", "count", 0, 1_000_000, "messages to the lead so far", example=5),
+        Feature(
+            "outbound_messages_count",
+            "messages",
+            "count",
+            0,
+            1_000_000,
+            "messages to the lead so far",
+            example=5,
+            words=Words("Messages to the lead", "{} to the lead", zero="no message to the lead"),
+        ),
         Feature(
             "appointments_count",
             "appointments",
@@ -250,8 +288,18 @@ CONTRACT = declare(
             1_000_000,
             "appointments booked so far and not cancelled",
             example=1,
+            words=Words("Appointments", "{} booked", zero="no appointment booked"),
         ),
-        Feature("has_property", "yes or no", "flag", 0, 1, "1 when the lead asks about a listing", example=1),
+        Feature(
+            "has_property",
+            "yes or no",
+            "flag",
+            0,
+            1,
+            "1 when the lead asks about a listing",
+            example=1,
+            words=Words("Listing", "asks about a listing", zero="asks about no listing"),
+        ),
         Feature(
             "property_price",
             "currency",
@@ -260,8 +308,18 @@ CONTRACT = declare(
             1e12,
             "the listing's price; 0 when there is none",
             example=250_000,
+            words=Words("Price of the listing", "listing costs {}", zero="no price known"),
         ),
-        Feature("property_has_photos", "yes or no", "flag", 0, 1, "1 when the listing has photos", example=1),
+        Feature(
+            "property_has_photos",
+            "yes or no",
+            "flag",
+            0,
+            1,
+            "1 when the listing has photos",
+            example=1,
+            words=Words("Photos of the listing", "listing has photos", zero="no photos of a listing"),
+        ),
         Feature(
             "engagement_rate",
             "ratio",
@@ -270,8 +328,18 @@ CONTRACT = declare(
             1_000_000,
             "inbound messages ÷ outbound; 0 when none went out",
             example=0.8,
+            words=Words("Engagement", "{} messages from the lead per message to it", zero="no exchange of messages"),
         ),
-        Feature("days_since_creation", "days", "number", 0, 36_500, "the lead's age", example=7),
+        Feature(
+            "days_since_creation",
+            "days",
+            "number",
+            0,
+            36_500,
+            "the lead's age",
+            example=7,
+            words=Words("Age", "{} old", zero="less than a day old"),
+        ),
         Feature(
             "market_activity_score",
             "points",
@@ -280,6 +348,9 @@ CONTRACT = declare(
             100,
             "the org's new leads in the 30 whole days before, against its usual 30 days; 50 is usual",
             example=50,
+            words=Words(
+                "Market activity", "market activity {}, where 50 is usual", zero="market activity 0, where 50 is usual"
+            ),
         ),
     )
 )

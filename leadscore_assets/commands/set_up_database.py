@@ -11,6 +11,7 @@ from leadscore.errors import LeadscoreError
 from leadscore.settings import Settings, read_settings
 from leadscore_assets.commands.upgrade_dagster import upgrade_dagster
 from leadscore_assets.retention import absent_leads
+from leadscore_assets.scoring import tables as score_tables
 from leadscore_assets.source.database import TABLES_LOCK, connect, create_schema
 from leadscore_assets.source.outcomes import create_functions
 from leadscore_assets.source.preconditions import check_database
@@ -34,6 +35,7 @@ def set_up(settings: Settings) -> str | None:
         create_tables(connection)
         absent_leads.create_table(connection)
         create_functions(connection)
+        score_tables.create_tables(connection)
     return upgraded
 
 

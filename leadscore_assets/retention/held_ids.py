@@ -36,9 +36,14 @@ class Held(NamedTuple):
 
 
 # a row of the pooled model has the pool's id in org_id, and that of the lead's own org in the other column
-OF_LEADS = tuple(Held(asset, (ORG_COLUMN, "org_id"), has_leads=True) for asset in ASSETS_WITH_ROWS)
+OF_TRAINING = tuple(Held(asset, (ORG_COLUMN, "org_id"), has_leads=True) for asset in ASSETS_WITH_ROWS)
+OF_SCORES = tuple(Held(table, ("org_id",), has_leads=True) for table in ("lead_score", "lead_score_history"))
+OF_LEADS = (*OF_TRAINING, *OF_SCORES)
 # an empty lead_id stands for an org whose leads are all gone; while it has any, those that are gone are replaced
 OF_IDENTITIES = Held("org_identities", ("org_id",), has_leads=True)
-OF_ORGS = (Held("materializations", ("org_id",), has_leads=False), OF_IDENTITIES)
+OF_ORGS = (
+    *(Held(table, ("org_id",), has_leads=False) for table in ("materializations", "scoring_run", "org_setting")),
+    OF_IDENTITIES,
+)
 ABSENT_IDS = Held("absent_ids", ("org_id",), has_leads=True)
 HELD = (*OF_LEADS, *OF_ORGS, ABSENT_IDS)

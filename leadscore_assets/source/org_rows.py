@@ -17,6 +17,8 @@ COLUMNS = """
 SELECT columns.table_name, columns.column_name
 FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
 WHERE table_schema = 'leadscore' AND table_type = 'BASE TABLE' AND columns.column_name = ANY(%s)
+    -- the parts of a table are reached through the table
+    AND NOT (SELECT relispartition FROM pg_class WHERE oid = format('%%I.%%I', table_schema, table_name)::regclass)
 ORDER BY columns.table_name, columns.column_name
 """
 MOVE = "UPDATE leadscore.{table} SET {column} = %(new_id)s WHERE {column} = %(org_id)s"

@@ -79,7 +79,7 @@ def train(registry: Registry, org_id: str, features: FeatureRows, *, run_id: str
             version=version,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             run_id=run_id,
-            contract=features.contract.without_examples,
+            contract=features.contract.to_store,
             contract_fingerprint=features.contract.fingerprint,
             window=features.window,
             counts=features.counts,

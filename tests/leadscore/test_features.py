@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadscore.errors import InvalidFeatures
-from leadscore.features import CONTRACT, Contract, Feature, declare
+from leadscore.features import CONTRACT, Contract, Feature, Words, declare
 
 LEAD: dict[str, Any] = {
     "lead_source_score": 40.5,
@@ -165,7 +165,7 @@ def test_the_example_has_no_part_in_the_fingerprint_or_in_how_requests_are_read(
     """A version stored before features had examples is the same version, and its requests are parsed by one type."""
     stored = msgspec.json.decode(msgspec.json.encode(CONTRACT))
     for feature in stored["features"]:
-        del feature["example"]
+        del feature["example"], feature["words"]
     older = msgspec.convert(stored, Contract)
     assert older.fingerprint == CONTRACT.fingerprint
     assert older.lead_type is CONTRACT.lead_type
@@ -178,15 +178,17 @@ def test_the_example_is_a_lead_that_the_contract_takes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("example", "words"),
+    ("declared", "message"),
     [
         ({}, "visits_count has no example; add one: expected a whole number from 0 to 9"),
+        ({"example": 3, "words": msgspec.UNSET}, "visits_count has no words; add some"),
         ({"example": 10}, "visits_count breaks the feature's rule; correct it: expected a whole number from 0 to 9"),
     ],
 )
-def test_a_feature_is_declared_with_an_example_that_its_rule_allows(example: dict[str, int], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        declare(features=(Feature("visits_count", "visits", "count", 0, 9, "visits so far", **example),))
+def test_a_feature_is_declared_with_words_and_a_valid_example(declared: dict[str, Any], message: str) -> None:
+    words = {"words": Words("Visits", "{} of the site")}
+    with pytest.raises(ValueError, match=message):
+        declare(features=(Feature("visits_count", "visits", "count", 0, 9, "visits so far", **(words | declared)),))
 
 
 NUMBERS = st.one_of(

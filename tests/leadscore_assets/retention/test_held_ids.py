@@ -11,8 +11,10 @@ from leadscore_assets.source.database import connect
 # a table with a column of ids that no erasure has to know, and why
 EXEMPT: dict[str, str] = {}
 COLUMNS = """
-SELECT table_name, array_agg(column_name::text ORDER BY column_name) FROM information_schema.columns
-WHERE table_schema = 'leadscore' AND (column_name LIKE '%lead_id%' OR column_name LIKE '%org_id%') GROUP BY table_name
+SELECT relname, array_agg(attname::text ORDER BY attname) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+    AND (attname LIKE '%lead_id%' OR attname LIKE '%org_id%')
+GROUP BY relname
 """
 
 

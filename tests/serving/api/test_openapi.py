@@ -7,7 +7,7 @@ import re
 import pytest
 from flask import Response
 
-from leadscore.features import CONTRACT, Feature, declare
+from leadscore.features import CONTRACT, Feature, Words, declare
 from serving.api.openapi import openapi_document
 from serving.api.problems import STATUSES
 
@@ -84,7 +84,7 @@ def test_the_examples_are_answered(client, shelf, document):
 
 
 def test_the_examples_show_a_feature_as_soon_as_it_is_declared(client, shelf, app):
-    visits = Feature("visits_count", "visits", "count", 0, 9, "visits so far", example=3)
+    visits = Feature("visits_count", "visits", "count", 0, 9, "visits so far", example=3, words=Words("Visits", "{}"))
     grown = declare(features=(visits, *CONTRACT.features))
     shelf.activated(contract=grown)
     schemas = openapi_document(app, grown)["components"]["schemas"]
