@@ -16,6 +16,7 @@ from psycopg import sql
 from leadscore.settings import Settings
 from standalone import throwaway
 from standalone.postgres import EmbeddedPostgres
+from tests.browser import Browser
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +60,9 @@ def database(postgres_server: EmbeddedPostgres, tmp_path: Path) -> Iterator[Sett
     yield replace(settings, model_path=tmp_path / "models", state_dir=tmp_path / "state")
     with postgres_server.connect() as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Browser:
+    """Give headless Chromium; without one the test is skipped or, where CI is true, fails."""
+    return Browser.found()
