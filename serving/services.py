@@ -12,10 +12,11 @@ from leadscore.registry.store import Registry
 from leadscore.scoring import ActionPolicy, action_policy_from
 from leadscore.secret_file import dagster_token
 from leadscore.settings import Settings
-from serving.dependencies.crm_database import ReadinessSource
+from serving.dependencies.crm_database import CrmDatabase
 from serving.dependencies.dagster_client import PROBE_SECONDS, DagsterClient
 from serving.dependencies.dagster_state import DagsterState
 from serving.dependencies.probes import DatabaseState, Probe, database_state
+from serving.dependencies.readiness_source import ReadinessSource
 from serving.models.cache import ModelCache
 from serving.models.mapped_files import MappedFiles
 from serving.shared_folder import private_folder
@@ -41,6 +42,7 @@ class Services:
     trainings: Trainings
     database: Probe[DatabaseState]
     dagster: Probe[DagsterState]
+    crm: CrmDatabase
     readiness: ReadinessSource
     metrics: Metrics
     recorder: Recorder
@@ -78,6 +80,7 @@ def build_services(
     )
     # of the threads a quarter is left to scoring, and another to those who only ask how a training stands
     at_a_time, waiting = settings.server_threads * 3 // 4, settings.server_threads // 2
+    crm = CrmDatabase(settings, database, most_at_a_time=settings.server_threads // 8)
     return Services(
         settings=settings,
         registry=registry,
@@ -101,7 +104,8 @@ def build_services(
             fresh_seconds=FRESH_SECONDS,
             wait_seconds=DAGSTER_WAIT_SECONDS,
         ),
-        readiness=ReadinessSource(settings, database, most_at_a_time=settings.server_threads // 8),
+        crm=crm,
+        readiness=ReadinessSource(settings, crm),
         metrics=metrics,
         recorder=Recorder(metrics, models.take_hits),
         is_stopping=is_stopping,

@@ -10,6 +10,8 @@ import pytest
 from psycopg import sql
 
 from leadscore.errors import DatabaseUnavailable, SourceMismatch
+from leadscore.outcome_forecast import OutcomeCounts, counts_query
+from leadscore.records import Window
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.resources import Crm as CrmResource
@@ -18,8 +20,9 @@ from leadscore_assets.source.database import connect, explaining
 from leadscore_assets.source.extraction import extract
 from leadscore_assets.source.open_leads import open_leads
 from leadscore_assets.source.pooled import extract_pooled
-from serving.dependencies.crm_database import MAY_NOT_READ, outcome_counts
+from serving.dependencies.crm_database import MAY_NOT, ask
 from serving.dependencies.probes import database_state
+from serving.dependencies.readiness_source import TASK
 from standalone.crm import TABLES
 from standalone.crm_source import given_crm
 from tests.leadscore_assets.source.hand_made_crm import ORG, Crm, day, window
@@ -51,6 +54,10 @@ def reader(own_crm: Crm) -> Iterator[Settings]:
     yield replace(own_crm.settings, db_user=name, db_password="p")
     connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
     connection.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+def asked_by_the_server(settings: Settings, org_id: str, asked: Window) -> OutcomeCounts:
+    return ask(settings, *counts_query(org_id, asked), OutcomeCounts, task=TASK)
 
 
 def shown(connection: psycopg.Connection[tuple[object, ...]], names: tuple[str, ...] = ASKED) -> dict[str, object]:
@@ -97,7 +104,7 @@ def test_no_connection_of_ours_sends_startup_options(pooler: Pooler, own_crm: Cr
     settings = pooler.settings
     assert CrmResource(settings).orgs() == [ORG]
     assert extract(settings, ORG, window()).counts.records == 1
-    assert outcome_counts(settings, ORG, window()).records
+    assert asked_by_the_server(settings, ORG, window()).records
     assert database_state(settings).state == "up"
     assert given_crm(settings)
     assert len(pooler.startups) == 5
@@ -130,23 +137,23 @@ def test_rows_that_a_policy_hides_are_an_error_that_says_what_helps(reader: Sett
 
 def test_the_server_says_of_hidden_rows_what_helps(reader: Settings) -> None:
     with pytest.raises(DatabaseUnavailable) as refusal:
-        outcome_counts(reader, ORG, window())
-    assert refusal.value.message == MAY_NOT_READ
-    assert "BYPASSRLS" in MAY_NOT_READ
-    assert "ROW_SECURITY=on" in MAY_NOT_READ
+        asked_by_the_server(reader, ORG, window())
+    assert refusal.value.message == MAY_NOT.format(task=TASK)
+    assert "BYPASSRLS" in MAY_NOT
+    assert "ROW_SECURITY=on" in MAY_NOT
 
 
 def test_a_site_whose_policy_admits_all_rows_says_so_by_a_setting(own_crm: Crm, reader: Settings) -> None:
     own_crm.connection.execute("ALTER POLICY by_org ON dossier USING (true)")
     settings = replace(reader, row_security="on")
     assert CrmResource(settings).orgs() == ["hidden", ORG]
-    assert outcome_counts(settings, "hidden", window()).records
+    assert asked_by_the_server(settings, "hidden", window()).records
 
 
 def test_a_role_that_may_pass_by_the_policy_sees_every_org(own_crm: Crm, reader: Settings) -> None:
     own_crm.connection.execute(sql.SQL("ALTER ROLE {} BYPASSRLS").format(sql.Identifier(reader.db_user)))
     assert CrmResource(reader).orgs() == ["hidden", ORG]
-    assert outcome_counts(reader, "hidden", window()).records
+    assert asked_by_the_server(reader, "hidden", window()).records
 
 
 def test_a_role_without_select_is_told_the_grant(own_crm: Crm, reader: Settings) -> None:
@@ -156,7 +163,7 @@ def test_a_role_without_select_is_told_the_grant(own_crm: Crm, reader: Settings)
         CrmResource(reader).orgs()
     assert "GRANT SELECT ON ALL TABLES IN SCHEMA … TO …" in refusal.value.message
     with pytest.raises(DatabaseUnavailable, match="GRANT"):
-        outcome_counts(reader, ORG, window())
+        asked_by_the_server(reader, ORG, window())
 
 
 def test_a_refusal_of_rights_shows_its_sentence_whatever_the_servers_language(database: Settings) -> None:
