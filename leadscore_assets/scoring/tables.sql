@@ -210,9 +210,7 @@ CREATE OR REPLACE VIEW leadscore.call_list AS
 SELECT
     score.org_id,
     score.lead_id,
-    row_number() OVER (
-        PARTITION BY score.org_id ORDER BY score.probability DESC, score.created_at DESC, score.lead_id
-    ) AS rank,
+    place.rank,
     score.probability,
     score.confidence,
     score.grade,
@@ -233,7 +231,15 @@ SELECT
     score.model_scope,
     score.scored_since,
     scoring.as_of AS scored_as_of
-FROM leadscore.lead_score AS score
+FROM (
+    -- ranked here, without the words: so these are made of the leads that are asked for alone
+    SELECT
+        org_id,
+        lead_id,
+        row_number() OVER (PARTITION BY org_id ORDER BY probability DESC, created_at DESC, lead_id) AS rank
+    FROM leadscore.lead_score
+) AS place
+JOIN leadscore.lead_score AS score ON score.org_id = place.org_id AND score.lead_id = place.lead_id
 JOIN leadscore.last_scoring AS scoring ON scoring.org_id = score.org_id;
 COMMENT ON VIEW leadscore.call_list IS 'Every open lead that has a score, with its rank in its org and the reasons in words.';
 COMMENT ON COLUMN leadscore.call_list.rank IS 'Place of the lead in its org, 1 for the highest probability.';
