@@ -15,6 +15,7 @@ from leadscore.scoring import DECISION_THRESHOLD
 
 CALIBRATION_BINS = 10
 LIFT_STEPS = 10
+TOP_SHARE = 0.2
 MOST_POINTS = 100
 
 
@@ -74,6 +75,25 @@ class AgeQuality(msgspec.Struct, frozen=True):
     brier_score: float
 
 
+class LeadQuality(msgspec.Struct, frozen=True):
+    """The quality with each lead counted once, by its score at its youngest age: how new leads are ranked.
+
+    The `top_leads` that score best are a TOP_SHARE of the `leads`, and hold `top_conversions` of the `conversions`.
+    """
+
+    leads: int
+    conversions: int
+    top_leads: int
+    top_conversions: int
+    roc_auc: float | None
+    brier_score: float
+
+    @property
+    def top_reached(self) -> float | None:
+        """The share of conversions that the best leads hold; None without conversions."""
+        return self.top_conversions / self.conversions if self.conversions else None
+
+
 class RocPoint(msgspec.Struct, frozen=True):
     """One point of the ROC curve."""
 
@@ -89,7 +109,10 @@ class PrecisionRecallPoint(msgspec.Struct, frozen=True):
 
 
 class EvaluationReport(msgspec.Struct, frozen=True):
-    """A version's quality on a holdout. `records` counts all the leads that the holdout was taken from."""
+    """A version's quality on a holdout. `records` counts all the leads that the holdout was taken from.
+
+    All but `by_lead` counts rows; `by_lead` is None where an earlier release judged the version.
+    """
 
     version: str
     records: int
@@ -103,6 +126,7 @@ class EvaluationReport(msgspec.Struct, frozen=True):
     by_age: tuple[AgeQuality, ...]
     roc_curve: tuple[RocPoint, ...]
     precision_recall_curve: tuple[PrecisionRecallPoint, ...] = ()
+    by_lead: LeadQuality | None = None
 
     @property
     def base_rate(self) -> float:
@@ -121,6 +145,14 @@ class Holdout(msgspec.Struct, frozen=True):
         """Return how many different leads there are, or how many of them converted."""
         return len(np.unique(self.lead_ids[self.converted] if converted_only else self.lead_ids))
 
+    def is_youngest(self) -> Flags:
+        """Return which rows are their lead's at its youngest age, shape (rows,)."""
+        by_age = np.argsort(self.landmark_days, kind="stable")
+        first = np.unique(self.lead_ids[by_age], return_index=True)[1]
+        is_youngest = np.zeros(len(by_age), dtype=bool)
+        is_youngest[by_age[first]] = True
+        return is_youngest
+
 
 def evaluate(version: str, probabilities: Floats, holdout: Holdout, counts: RecordCounts) -> EvaluationReport:
     """Return the report of a version that gave `probabilities`, shape (rows,), to the holdout's rows."""
@@ -137,6 +169,7 @@ def evaluate(version: str, probabilities: Floats, holdout: Holdout, counts: Reco
         by_age=_by_age(probabilities, holdout),
         roc_curve=roc_curve_of(probabilities, holdout.converted),
         precision_recall_curve=precision_recall_curve_of(probabilities, holdout.converted),
+        by_lead=lead_quality_of(probabilities, holdout),
     )
 
 
@@ -296,6 +329,22 @@ def lift_of(probabilities: Floats, converted: Flags) -> tuple[LiftStep, ...]:
         reached = float(in_order[contacted - 1] / in_order[-1])
         steps.append(LiftStep(contacted / len(in_order), reached, reached * len(in_order) / contacted))
     return tuple(steps)
+
+
+def lead_quality_of(probabilities: Floats, holdout: Holdout) -> LeadQuality:
+    """Return the quality of `probabilities`, shape (rows,), with each lead counted once, at its youngest age."""
+    is_youngest = holdout.is_youngest()
+    scores, converted = probabilities[is_youngest], holdout.converted[is_youngest]
+    top = round(len(scores) * TOP_SHARE)
+    best = np.argsort(-scores, kind="stable")[:top]
+    return LeadQuality(
+        leads=len(scores),
+        conversions=int(converted.sum()),
+        top_leads=top,
+        top_conversions=int(converted[best].sum()),
+        roc_auc=roc_auc_of(scores, converted),
+        brier_score=brier_score_of(scores, converted),
+    )
 
 
 def _by_age(probabilities: Floats, holdout: Holdout) -> tuple[AgeQuality, ...]:

@@ -354,3 +354,9 @@ CONTRACT = declare(
         ),
     )
 )
+
+
+def label_of(name: str) -> str:
+    """Return how people read a feature; one that only another release knows is its name in words."""
+    labels = {feature.name: feature.words.label for feature in CONTRACT.features if feature.words}
+    return labels.get(name, name.replace("_", " "))

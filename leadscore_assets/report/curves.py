@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadscore.arrays import Flags, Floats, Texts
-from leadscore.evaluation import MOST_POINTS, Holdout, has_both_outcomes, precision_recall_points, roc_points
-from leadscore_assets.report.slices import FEWEST_LEADS, TOP_SHARE, HeldOut
+from leadscore.evaluation import MOST_POINTS, TOP_SHARE, Holdout, has_both_outcomes, precision_recall_points, roc_points
+from leadscore_assets.report.slices import FEWEST_LEADS, HeldOut
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leadscore.arrays import Flags, Floats
-from leadscore.evaluation import CALIBRATION_BINS, Holdout, calibration_bins
+from leadscore.evaluation import CALIBRATION_BINS, calibration_bins
 from leadscore.gate import Judgement
 from leadscore.registry.version import LoadedVersion, Manifest
 from leadscore.scoring import DECISION_THRESHOLD, Action, ActionPolicy, score_rows
@@ -88,7 +88,7 @@ def material_of(
     held_out = held_out_of(artifact, features, champion)
     rows, holdout, contract = features.rows[features.holdout_mask()], held_out.holdout, artifact.manifest.contract
     matrix, is_enough = feature_matrix(rows, contract), holdout.count_leads() >= FEWEST_LEADS
-    youngest = held_out.of(_is_youngest(holdout))
+    youngest = held_out.of(holdout.is_youngest())
     sources = _by_source(rows[SOURCE_FEATURE].to_numpy(dtype=np.float64)) if SOURCE_FEATURE in rows else ()
     return ReportMaterial(
         manifest=artifact.manifest,
@@ -126,15 +126,6 @@ def held_out_of(artifact: LoadedVersion, features: FeatureRows, champion: Floats
         champion=champion,
         base_rate=float(features.outcomes()[~is_held_out].mean()),
     )
-
-
-def _is_youngest(holdout: Holdout) -> Flags:
-    """Return which rows are their lead's at the youngest age."""
-    by_age = np.argsort(holdout.landmark_days, kind="stable")
-    first = np.unique(holdout.lead_ids[by_age], return_index=True)[1]
-    is_youngest = np.zeros(len(by_age), dtype=bool)
-    is_youngest[by_age[first]] = True
-    return is_youngest
 
 
 def _by_value(values: npt.NDArray[Any]) -> Iterator[tuple[str, Flags]]:

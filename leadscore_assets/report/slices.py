@@ -23,7 +23,6 @@ from leadscore.evaluation import (
 )
 
 FEWEST_LEADS = 5
-TOP_SHARE = 0.2
 DRAWS = 500
 SEED = 42
 CHANCE_PERCENT = 95

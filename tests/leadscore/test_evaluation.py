@@ -13,10 +13,12 @@ from leadscore.evaluation import (
     CalibrationBin,
     ConfusionMatrix,
     Holdout,
+    LeadQuality,
     LiftStep,
     calibration_bins,
     calibration_of,
     evaluate,
+    lead_quality_of,
     lift_of,
     metrics_of,
     roc_curve_of,
@@ -141,3 +143,23 @@ def test_a_report_counts_leads_once_and_judges_each_age_alone() -> None:
     assert [(age.landmark_days, age.rows, age.roc_auc) for age in report.by_age] == [(0, 3, 1.0), (7, 2, 0.0)]
     assert report.by_age[1].brier_score == pytest.approx(0.64)
     assert math.isclose(report.by_age[0].conversion_rate, 1 / 3)
+
+
+def test_a_lead_is_counted_once_when_it_was_youngest() -> None:
+    """Leads a to e, whose scores when they were new are 0.9, 0.8 … 0.5; what is said of them later does not count."""
+    holdout = Holdout(
+        lead_ids=np.array(["a", "a", "b", "c", "b", "d", "e"]),
+        landmark_days=np.array([3, 0, 14, 0, 3, 0, 1]),
+        converted=np.array([True, True, False, True, False, False, False]),
+    )
+    probabilities = np.array([0.1, 0.9, 0.99, 0.7, 0.8, 0.6, 0.5])
+    assert holdout.is_youngest().tolist() == [False, True, False, True, True, True, True]
+    found = lead_quality_of(probabilities, holdout)
+    assert found == LeadQuality(5, 2, 1, 1, pytest.approx(5 / 6), pytest.approx(0.27))
+    assert found.top_reached == 0.5
+
+
+def test_without_conversions_the_best_leads_reach_no_share() -> None:
+    nobody = Holdout(np.array(["a", "b"]), np.array([0, 0]), np.zeros(2, dtype=bool))
+    found = lead_quality_of(np.array([0.5, 0.4]), nobody)
+    assert (found.top_reached, found.roc_auc) == (None, None)

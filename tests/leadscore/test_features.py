@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadscore.errors import InvalidFeatures
-from leadscore.features import CONTRACT, Contract, Feature, Words, declare
+from leadscore.features import CONTRACT, Contract, Feature, Words, declare, label_of
 
 LEAD: dict[str, Any] = {
     "lead_source_score": 40.5,
@@ -269,3 +269,7 @@ def _is_taken(value: object, lead_type: type[msgspec.Struct], name: str) -> bool
         return getattr(msgspec.convert({name: value}, lead_type), name) == value
     except msgspec.ValidationError:
         return False
+
+
+def test_a_feature_has_a_label_for_people_also_one_of_another_release() -> None:
+    assert [label_of(name) for name in ("response_time_minutes", "visits_count")] == ["Response time", "visits count"]

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leadscore.evaluation import Holdout
-from leadscore_assets.report.figures import MOST_SOURCES, _by_source, _is_youngest
+from leadscore_assets.report.figures import MOST_SOURCES, _by_source
 
 
 @pytest.mark.parametrize("by", ["by_action", "by_prediction", "by_age", "by_month", "by_source"])
@@ -17,15 +16,6 @@ def test_groups_share_out_the_rows_of_the_holdout(second: Any, by: str) -> None:
     assert len(groups) > 1
     assert not any(group.is_hidden for group in groups)
     assert sum(group.rows or 0 for group in groups) == second.judgement.report.holdout_rows
-
-
-def test_a_lead_is_ranked_once_when_it_was_youngest() -> None:
-    holdout = Holdout(
-        lead_ids=np.array(["a", "a", "b", "a", "b"]),
-        landmark_days=np.array([3, 0, 14, 14, 3]),
-        converted=np.array([True, True, False, True, False]),
-    )
-    assert _is_youngest(holdout).tolist() == [False, True, False, False, True]
 
 
 def test_the_sources_with_most_rows_stand_in_their_order_and_the_rest_together() -> None:
