@@ -10,8 +10,9 @@ import msgspec
 from flask import Blueprint, Flask, Response, current_app, render_template
 from markupsafe import Markup, escape
 
-from serving.api.endpoint import PAGE_TYPE, endpoint, page
+from serving.api.endpoint import endpoint
 from serving.api.openapi import openapi_document, title_of
+from serving.api.page import PAGE_TYPE, page
 from serving.api.problems import CODES
 from serving.services import Services
 

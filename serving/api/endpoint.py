@@ -1,6 +1,6 @@
 """Endpoint: a view that declares its scope, its request and its answers. It checks and parses before the view runs.
 
-OpenAPI is made from these declarations. This module also has the answers of a view: encoded JSON, or a page.
+OpenAPI is made from these declarations. This module also has the answer of most views: encoded JSON.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from werkzeug.datastructures import Headers
 
 from leadscore.tokens import EVERY_ORG, Scope, Token
 from serving.api.access import ACCESS, ANYBODY, CALLER, Access, check_org
+from serving.api.page import PAGE_TYPE
 from serving.api.problems import CODES, Refusal
 from serving.api.request_parsing import JSON_TYPE, read_body, read_query
 from serving.api.schema import Answer, OrgRequest, Request
@@ -28,8 +29,6 @@ View = Callable[..., Response]
 
 EVERYTHING = "*/*"
 VERSION_HEADER = "X-Model-Version"
-PAGE_TYPE = "text/html; charset=utf-8"
-PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 @dataclass(eq=False)
@@ -107,6 +106,11 @@ class Endpoint:
         """Whether the answer is JSON; else `answers` holds the content type."""
         return not any(isinstance(kind, str) for kind in self.answers.values())
 
+    @cached_property
+    def answers_page(self) -> bool:
+        """Whether the answer is a page of HTML, so that a browser gets its refusals as pages, too."""
+        return PAGE_TYPE in self.answers.values()
+
 
 def _check_accepted() -> None:
     if request.accept_mimetypes and not request.accept_mimetypes.quality(JSON_TYPE):
@@ -171,10 +175,3 @@ def answer(
 @cache
 def _status_line(status: int) -> str:
     return f"{status} {HTTPStatus(status).phrase}"
-
-
-def page(content: str | bytes) -> Response:
-    """Return `content` as a page of HTML whose policy forbids scripts and external content."""
-    response = Response(content, content_type=PAGE_TYPE)
-    response.headers["Content-Security-Policy"] = PAGE_POLICY
-    return response

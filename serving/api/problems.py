@@ -1,5 +1,7 @@
 """Turns every error into an answer of type application/problem+json (RFC 9457) that hides internal details.
 
+A browser that asked for a page gets the problem as a page, which `problem_pages` writes.
+
 An unexpected error is logged with its traceback and answered with 500 and no details.
 """
 
@@ -14,6 +16,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from leadscore.errors import Fault, InvalidFeatures, LeadscoreError, NotFound, RegistryUnavailable, all_errors
+from serving.api.problem_pages import is_for_a_browser, problem_page
 from serving.api.schema import Problem
 from serving.telemetry.request_context import request_id
 
@@ -88,6 +91,9 @@ class Refusal(Exception):
         self.run_id = run_id
 
 
+_DEFECT = Refusal(LeadscoreError.status, LeadscoreError.code, LeadscoreError.meaning)
+
+
 def code_of_status(status: int) -> str:
     """Return the code that stands for an HTTP status."""
     code, _ = _OF_STATUS.get(status) or _OF_STATUS[400 if status < HTTPStatus.INTERNAL_SERVER_ERROR else 500]
@@ -136,12 +142,17 @@ def invalid(faults: tuple[Fault, ...], status: int, code: str) -> Refusal:
 
 def answer_refusal(refusal: Refusal) -> Response:
     """Return the HTTP answer that refuses the present request."""
-    return _response(refusal, request_id())
+    problem = problem_of(refusal, request_id())
+    if is_for_a_browser():
+        return _completed(problem_page(problem, CODES[refusal.code]), refusal)
+    return _completed(_response(problem), refusal)
 
 
-def _response(refusal: Refusal, request_id: str) -> Response:
-    response = Response(msgspec.json.encode(problem_of(refusal, request_id)), refusal.status)
-    response.content_type = PROBLEM_TYPE
+def _response(problem: Problem) -> Response:
+    return Response(msgspec.json.encode(problem), problem.status, content_type=PROBLEM_TYPE)
+
+
+def _completed(response: Response, refusal: Refusal) -> Response:
     if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_SECONDS)
     response.headers.update(refusal.headers)
@@ -170,12 +181,12 @@ def _answer_os_error(error: OSError) -> Response:
 
 def _answer_defect(error: Exception) -> Response:
     _log.exception("defect: %s", type(error).__name__)
-    return defect_response(request_id())
+    return answer_refusal(_DEFECT)
 
 
 def defect_response(request_id: str) -> Response:
-    """Return the answer to a request that met a defect of this server."""
-    return _response(Refusal(LeadscoreError.status, LeadscoreError.code, LeadscoreError.meaning), request_id)
+    """Return the answer to a request that met a defect of this server before Flask had it."""
+    return _response(problem_of(_DEFECT, request_id))
 
 
 def answer_errors(app: Flask) -> None:

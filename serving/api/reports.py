@@ -7,7 +7,8 @@ from flask import Blueprint, Response, request
 from leadscore.errors import NotKept
 from leadscore.registry.durable_files import sha256_of
 from leadscore.registry.store import REPORT_FILE
-from serving.api.endpoint import PAGE_TYPE, VERSION_HEADER, endpoint, page
+from serving.api.endpoint import VERSION_HEADER, endpoint
+from serving.api.page import PAGE_TYPE, page
 from serving.api.problems import Refusal
 from serving.api.schema import VersionQuery
 from serving.services import Services

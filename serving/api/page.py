@@ -1,0 +1,15 @@
+"""Pages of HTML: their content type, and the policy that keeps scripts and external content off them."""
+
+from __future__ import annotations
+
+from flask import Response
+
+PAGE_TYPE = "text/html; charset=utf-8"
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def page(content: str | bytes, status: int = 200) -> Response:
+    """Return `content` as a page of HTML whose policy forbids scripts and external content."""
+    response = Response(content, status, content_type=PAGE_TYPE)
+    response.headers["Content-Security-Policy"] = PAGE_POLICY
+    return response
