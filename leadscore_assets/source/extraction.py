@@ -24,7 +24,7 @@ from leadscore.settings import Settings
 from leadscore_assets.dataset import ConversionRecords, count_leads
 from leadscore_assets.source.crm_columns import COLUMNS, check_columns, check_time_zone
 from leadscore_assets.source.database import Connection, connect, explaining
-from leadscore_assets.source.outcomes import FUNCTIONS_SQL
+from leadscore_assets.source.outcomes import functions_sql
 from leadscore_assets.source.returned_columns import KEY_COLUMNS, SQL_REMEDY, cast_query
 
 RECORDS_SQL = Path(__file__).with_name("conversion_records.sql")
@@ -146,7 +146,7 @@ def _read_sql(path: Path) -> tuple[str, str]:
     """Return the query in the file, without its closing semicolon, and the SHA-256 of the file and our functions."""
     try:
         content = path.read_bytes()
-        sha256 = hashlib.sha256(content + FUNCTIONS_SQL.read_bytes()).hexdigest()
+        sha256 = hashlib.sha256(content + functions_sql()).hexdigest()
         return content.decode().rstrip().rstrip(";"), sha256
     except (OSError, UnicodeDecodeError) as error:
         raise SourceMismatch(

@@ -1,16 +1,24 @@
-"""Our SQL functions over the CRM's leads, which count one org's outcomes. The core interprets the counts."""
+"""Our SQL functions over the CRM's leads: when each was open, what became of it, and its features at any moment.
+
+Here they are created, and one org's outcomes are counted; the core interprets the counts.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import msgspec
+import psycopg
+from psycopg import sql
 
+from leadscore.features import CONTRACT, Contract
 from leadscore.outcome_forecast import OutcomeCounts, counts_query
 from leadscore.records import Window
 from leadscore_assets.source.database import TABLES_LOCK, Connection, create_schema, explaining
 
-FUNCTIONS_SQL = Path(__file__).with_name("outcomes.sql")
+OUTCOMES_SQL = Path(__file__).with_name("outcomes.sql")
+FEATURES_SQL = Path(__file__).with_name("features_at.sql")
+FEATURES_AT = "leadscore.features_at(text, text[], timestamp[], text)"
 # with the parameters of `outcome_parameters`
 LEAD_OUTCOMES = (
     "leadscore.lead_outcomes(%(as_of)s, %(training_window_days)s, %(conversion_window_days)s, %(conversion_statuses)s,"
@@ -22,14 +30,39 @@ REMEDY = (
 )
 
 
-def create_functions(connection: Connection) -> None:
-    """Create our functions in the schema `leadscore`, or replace those of the same names by this release's."""
+def create_functions(connection: Connection, contract: Contract = CONTRACT) -> None:
+    """Create our functions in the schema `leadscore`, or replace those of the same names by this release's.
+
+    `features_at` returns the features of `contract`.
+    """
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
         create_schema(connection, "leadscore")
         # the tables that they read are the CRM's, which may come later
         connection.execute("SET LOCAL check_function_bodies = off")
-        connection.execute(FUNCTIONS_SQL.read_bytes())
+        connection.execute(OUTCOMES_SQL.read_bytes())
+        _create_features_at(connection, contract)
+
+
+def functions_sql() -> bytes:
+    """Return the SQL of all our functions that a file of records may call."""
+    return OUTCOMES_SQL.read_bytes() + FEATURES_SQL.read_bytes()
+
+
+def _create_features_at(connection: Connection, contract: Contract) -> None:
+    """Create the function, in place of one with other columns, too.
+
+    The release before, which may still run, finds the features that it knows by their names.
+    """
+    names = [sql.Identifier(name).as_string() for name in contract.names]
+    columns = ", ".join(f"{name} double precision" for name in names)
+    statement = FEATURES_SQL.read_text().format(columns=columns, names=", ".join(names)).encode()
+    try:
+        with connection.transaction():
+            connection.execute(statement)
+    except psycopg.errors.InvalidFunctionDefinition:
+        connection.execute(f"DROP FUNCTION {FEATURES_AT}".encode())
+        connection.execute(statement)
 
 
 def outcome_counts(connection: Connection, org_id: str, window: Window) -> OutcomeCounts:

@@ -318,3 +318,53 @@ SELECT json_build_object(
 )::text
 FROM counted
 $$;
+
+-- The leads of one org that were open at `as_of`, however old. `left_out_because` says why a lead cannot be scored, and is
+-- null for those that are:
+--   creation_time_unknown  the lead's age cannot be told; by its present status it is open
+--   outcome_time_unknown   its status says that it is closed, but no usable move closes it
+--   window_over            its conversion window is over, so the question that the model answers is, too
+--
+-- Joins by hashing and in memory, as `outcome_counts` does.
+CREATE OR REPLACE FUNCTION leadscore.open_leads(
+    org_id text,
+    as_of timestamp,
+    conversion_window_days integer,
+    conversion_statuses text[],
+    lost_statuses text[],
+    conversion_is_final boolean,
+    crm_time_zone text
+)
+RETURNS TABLE (lead_id text, created_at timestamp, left_out_because text)
+LANGUAGE sql STABLE
+SET enable_nestloop = off
+SET jit = off
+SET work_mem = '64MB'
+AS $$
+SELECT
+    outcome.lead_id,
+    outcome.created_at,
+    CASE
+        WHEN outcome.excluded_because = 'outcome_time_unknown'
+            THEN outcome.excluded_because
+        WHEN outcome.created_at + open_leads.conversion_window_days * interval '1 day' <= open_leads.as_of
+            THEN 'window_over'
+    END
+FROM leadscore.lead_outcomes(
+    open_leads.as_of,
+    36500,  -- every lead that has a possible creation time
+    open_leads.conversion_window_days,
+    open_leads.conversion_statuses,
+    open_leads.lost_statuses,
+    open_leads.conversion_is_final,
+    '{}',
+    open_leads.crm_time_zone
+) AS outcome
+WHERE outcome.org_id = open_leads.org_id AND outcome.open_during @> open_leads.as_of AND outcome.created_at IS NOT NULL
+UNION ALL
+SELECT dossier.id::text, NULL, 'creation_time_unknown'
+FROM dossier
+WHERE dossier.org_id::text = open_leads.org_id
+    AND leadscore.crm_moment(dossier.created_at, open_leads.crm_time_zone) IS NULL
+    AND (dossier.status::text = ANY (open_leads.conversion_statuses || open_leads.lost_statuses)) IS NOT TRUE
+$$;

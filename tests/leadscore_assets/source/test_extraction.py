@@ -10,13 +10,13 @@ from leadscore.errors import SourceMismatch
 from leadscore.features import CONTRACT, Contract, Feature
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.extraction import RECORDS_SQL, extract
-from leadscore_assets.source.outcomes import FUNCTIONS_SQL
+from leadscore_assets.source.outcomes import functions_sql
 from tests.leadscore_assets.source.hand_made_crm import ORG, Crm, day, window
 from tests.leadscore_assets.source.site_sql import Site
 
 
 def test_the_supplied_sql_is_named_by_the_hash_of_its_file_and_of_our_functions(crm: Crm) -> None:
-    files = RECORDS_SQL.read_bytes() + FUNCTIONS_SQL.read_bytes()
+    files = RECORDS_SQL.read_bytes() + functions_sql()
     assert crm.extract().counts.sql_sha256 == hashlib.sha256(files).hexdigest()
 
 
