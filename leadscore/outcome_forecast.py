@@ -63,8 +63,23 @@ class OutcomeCounts(msgspec.Struct, frozen=True):
 
 def counts_query(org_id: str, window: Window) -> tuple[str, list[Any]]:
     """Return the query for one org's OutcomeCounts as JSON, and its arguments, as psycopg takes them."""
-    arguments = [org_id, *outcome_parameters(window).values(), PACE_DAYS]
-    return f"SELECT leadscore.outcome_counts({', '.join(['%s'] * len(arguments))})", arguments
+    arguments = [*outcome_parameters(window).values(), PACE_DAYS]
+    return f"SELECT {_counts_of('%s', arguments)}", [org_id, *arguments]
+
+
+def counts_of_orgs_query(org_ids: Sequence[str], window: Window) -> tuple[str, list[Any]]:
+    """Return the query for the orgs' ids with their OutcomeCounts as JSON, and its arguments.
+
+    It looks each org up by the index that starts with org_id. One pass over the leads of all orgs is no faster: 8.5 s
+    for 1,000 orgs of 200 leads, and looking them up takes 8 to 10 ms each.
+    """
+    arguments = [*outcome_parameters(window).values(), PACE_DAYS]
+    counts = _counts_of("asked.org_id", arguments)
+    return f"SELECT asked.org_id, {counts} FROM unnest(%s::text[]) AS asked (org_id)", [*arguments, list(org_ids)]  # noqa: S608 (ours)
+
+
+def _counts_of(org_id: str, arguments: Sequence[Any]) -> str:
+    return f"leadscore.outcome_counts({', '.join([org_id, *['%s'] * len(arguments)])})"
 
 
 @dataclass(frozen=True)

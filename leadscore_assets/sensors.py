@@ -1,4 +1,4 @@
-"""The sensors that follow the CRM: its orgs, whose their ids are, and the leads that are gone from it."""
+"""The sensors that follow the CRM (its orgs, whose ids they are, which leads are gone), and the orgs' health."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from leadscore_assets.absent_orgs import AbsentOrgs, absent_orgs
 from leadscore_assets.changed_orgs import assess, withdraw_changed
 from leadscore_assets.changed_orgs import follow_identities as follow
 from leadscore_assets.checks import leads_are_in_crm_event, orgs_have_leads_event, orgs_keep_their_leads_event
+from leadscore_assets.health.refresh import refresh
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 from leadscore_assets.retention.absent_leads import erase_absent_leads
@@ -111,6 +112,20 @@ def follow_identities(
         asset_events=[orgs_keep_their_leads_event(changed)] if found != before else [],
         cursor=msgspec.json.encode(found).decode(),
     )
+
+
+@dg.sensor(
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Keeps leadscore.org_health true, one row per org: state, model, last verdict, readiness, last scoring."
+    " Pages and API read it. Only rows that changed are written.",
+)
+def refresh_org_health(
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], registry: dg.ResourceParam[Registry]
+) -> dg.SkipReason:
+    """Compare the table with the registry and the database, for all orgs that have partitions."""
+    partitions = context.instance.get_dynamic_partitions(orgs.name or "")
+    return dg.SkipReason(str(refresh(settings, registry, partitions, context.log)))
 
 
 def _known_changes(cursor: str | None) -> KnownChanges:

@@ -219,6 +219,10 @@ class Registry:
         content = read_if_there(self._version_folder(org_id, version) / EVALUATION_FILE)
         return None if content is None else decode_document(content, Judgement, EVALUATION_FILE, "train again")
 
+    def is_judged(self, org_id: str, version: str) -> bool:
+        """Return whether the version was judged; its judgement is not read."""
+        return (self._version_folder(org_id, version) / EVALUATION_FILE).exists()
+
     def file(self, org_id: str, version: str, name: str) -> bytes:
         """Return a file that the version was published with, verified. Raises VersionNotFound, NotKept or Damaged."""
         return self._recorded_file(org_id, version, name, self.manifest(org_id, version).files)
@@ -230,14 +234,18 @@ class Registry:
 
     def active(self, org_id: str) -> Pointer | None:
         """Return the org's pointer, or None when nothing was ever activated, or it was withdrawn. Raises Damaged."""
-        present = self._present(org_id)
+        present = self.present(org_id)
         return present if isinstance(present, Pointer) else None
 
     def check_same_customer(self, org_id: str) -> None:
         """Raise OrgChanged while the org's active version is withdrawn; Damaged when its pointer cannot be read."""
-        History([], self._present(org_id)).check_same_customer(org_id)
+        History([], self.present(org_id)).check_same_customer(org_id)
 
-    def _present(self, org_id: str) -> Pointer | Withdrawal | None:
+    def present(self, org_id: str) -> Pointer | Withdrawal | None:
+        """Return the org's pointer, or the withdrawal in its place; None when nothing was ever activated.
+
+        Raises Damaged.
+        """
         content = read_if_there(self._org_folder(org_id) / POINTER_FILE)
         return None if content is None else decode_pointer(content)
 
@@ -258,7 +266,7 @@ class Registry:
 
     def history(self, org_id: str) -> History:
         """Return the org's activations. Raises Damaged, or UnsupportedFormat when a newer release wrote them."""
-        entries, present = self._history_entries(org_id), self._present(org_id)
+        entries, present = self._history_entries(org_id), self.present(org_id)
         # a crash between the swap and the entry leaves the pointer as the only witness
         is_witness = present is not None and present not in entries
         return History([*entries, present] if present and is_witness else entries, present)

@@ -10,6 +10,7 @@ import sys
 from leadscore.errors import LeadscoreError
 from leadscore.settings import Settings, read_settings
 from leadscore_assets.commands.upgrade_dagster import upgrade_dagster
+from leadscore_assets.health import tables as health_tables
 from leadscore_assets.retention import absent_leads
 from leadscore_assets.scoring import tables as score_tables
 from leadscore_assets.source.database import TABLES_LOCK, connect, create_schema
@@ -36,6 +37,7 @@ def set_up(settings: Settings) -> str | None:
         absent_leads.create_table(connection)
         create_functions(connection)
         score_tables.create_tables(connection)
+        health_tables.create_tables(connection)
     return upgraded
 
 

@@ -42,7 +42,10 @@ OF_LEADS = (*OF_TRAINING, *OF_SCORES)
 # an empty lead_id stands for an org whose leads are all gone; while it has any, those that are gone are replaced
 OF_IDENTITIES = Held("org_identities", ("org_id",), has_leads=True)
 OF_ORGS = (
-    *(Held(table, ("org_id",), has_leads=False) for table in ("materializations", "scoring_run", "org_setting")),
+    *(
+        Held(table, ("org_id",), has_leads=False)
+        for table in ("materializations", "scoring_run", "org_setting", "org_health")
+    ),
     OF_IDENTITIES,
 )
 ABSENT_IDS = Held("absent_ids", ("org_id",), has_leads=True)

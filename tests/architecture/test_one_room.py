@@ -36,7 +36,7 @@ RULES = {
         ("leadscore", "leadscore_assets"),
     ),
     "how many leads converted": (r'\["converted"\]\.sum\(\)', "leadscore_assets/dataset.py", PACKAGES),
-    "the call of outcome_counts": (r"SELECT leadscore\.outcome_counts", "leadscore/outcome_forecast.py", PACKAGES),
+    "the call of outcome_counts": (r"leadscore\.outcome_counts\(", "leadscore/outcome_forecast.py", PACKAGES),
     "a database session's settings": (r'"statement_timeout"', "leadscore/settings.py", PACKAGES),
     "the names of loopback": (r'"\[::1\]"', "leadscore/hosts.py", PACKAGES),
     "an evenly spread sample": (r"np\.linspace\(", "leadscore/arrays.py", PACKAGES),

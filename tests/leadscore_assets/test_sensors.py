@@ -112,6 +112,26 @@ def test_an_org_of_the_crm_that_has_the_pools_id_is_left_out(
         assert needs[-1].records == rows["lead_id"].nunique()
 
 
+def test_the_health_of_all_orgs_with_partitions_is_refreshed(
+    pooled_settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    defs = build_defs(pooled_settings)
+    resources = {name: (defs.resources or {})[name] for name in ("settings", "registry")}
+    instance.delete_dynamic_partition("orgs", "small")
+    said = []
+    for _ in range(2):
+        with dg.build_sensor_context(
+            instance=instance, repository_def=defs.get_repository_def(), resources=resources
+        ) as context:
+            said.append(defs.resolve_sensor_def("refresh_org_health").evaluate_tick(context).skip_message)
+    assert said == ["2 of 2 orgs changed", "0 of 2 orgs changed"]
+    with connect(pooled_settings) as connection:
+        assert connection.execute("SELECT org_id FROM leadscore.org_health ORDER BY 1").fetchall() == [
+            ("one-class",),
+            ("sound",),
+        ]
+
+
 CHECK_KEY = dg.AssetCheckKey(dg.AssetKey("conversion_records"), CHECK)
 
 

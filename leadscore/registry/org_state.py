@@ -1,0 +1,57 @@
+"""The state of an org in a word: whose model scores its leads, and if none does, why.
+
+The rule stands here alone. `leadscore.org_health` has it for all orgs, and the server's page of an org asks it again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from leadscore.errors import Damaged
+from leadscore.pooling import POOLED
+from leadscore.registry.active_model import ActiveModel, active_model
+from leadscore.registry.store import History, Pointer, Registry, Withdrawal
+
+OrgState = Literal["active", "pooled", "no_model", "withdrawn", "damaged"]
+
+MEANINGS: dict[OrgState, str] = {
+    "active": "its own active version scores its leads",
+    "pooled": "it has no active version of its own, so the pooled model scores its leads",
+    "no_model": "no model scores its leads",
+    "withdrawn": "its active version was withdrawn, because its id may have been given to another customer",
+    "damaged": "its files in the registry cannot be read, so its leads are not scored",
+}
+
+
+class Standing(NamedTuple):
+    """An org's state, the model that scores its leads, and the problem in words where there is one."""
+
+    state: OrgState
+    model: ActiveModel | None = None
+    problem: str = ""
+
+
+def standing(registry: Registry, org_id: str, pooled: Pointer | None) -> Standing:
+    """Return how the org stands. `pooled` is the pooled model's pointer, None where orgs are not pooled."""
+    try:
+        present = registry.present(org_id)
+    except Damaged as error:
+        return Standing("damaged", problem=error.message)
+    own = present if isinstance(present, Pointer) else None
+    model = active_model(org_id, {org_id: own, POOLED: pooled}.get, is_pooling=pooled is not None)
+    if isinstance(present, Withdrawal):
+        return Standing("withdrawn", model, present.reason)
+    if model is None:
+        return Standing("no_model")
+    return Standing("active" if model.scope == "own" else "pooled", model)
+
+
+def holds_since(history: History) -> datetime | None:
+    """Return since when the org has had an active version without a break, or since when it is withdrawn; else None."""
+    since = None
+    for entry in reversed(history.entries):
+        if isinstance(entry, Withdrawal):
+            return since or datetime.fromisoformat(entry.withdrawn_at)
+        since = datetime.fromisoformat(entry.activated_at)
+    return since
