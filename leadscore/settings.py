@@ -335,7 +335,7 @@ class Settings:
     def link(self, path: str, **query: str) -> str:
         """Return the address of `path` on the HTTP server, with the query's values quoted."""
         base = self.server_url or self.local_address
-        return base.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
+        return base.rstrip("/") + with_query(path, **query)
 
     def run_link(self, run_id: str | None) -> str | None:
         """Return the URL of a run's page in Dagster, None without a run id."""
@@ -366,6 +366,11 @@ class Settings:
             "row_security": self.row_security.lower(),
         }
         return "; ".join(f"SET LOCAL {name} = {value}" for name, value in local.items())
+
+
+def with_query(path: str, **query: str) -> str:
+    """Return `path` with the query's values quoted, as an address on the same server."""
+    return path + (f"?{urlencode(query)}" if query else "")
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:

@@ -11,7 +11,9 @@ from leadscore.settings import Settings
 from leadscore.tokens import Tokens
 from serving.api.access import ACCESS, Access
 from serving.api.docs import routes as docs_routes
+from serving.api.grades import routes as grade_routes
 from serving.api.health import routes as health_routes
+from serving.api.leads import routes as lead_routes
 from serving.api.problems import answer_errors
 from serving.api.readiness import routes as readiness_routes
 from serving.api.reports import routes as report_routes
@@ -27,6 +29,8 @@ ROUTES = (
     report_routes,
     readiness_routes,
     training_routes,
+    lead_routes,
+    grade_routes,
     health_routes,
     docs_routes,
 )

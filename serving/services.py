@@ -12,9 +12,11 @@ from leadscore.registry.store import Registry
 from leadscore.scoring import ActionPolicy, action_policy_from
 from leadscore.secret_file import dagster_token
 from leadscore.settings import Settings
+from serving.dependencies.call_list import CallList
 from serving.dependencies.crm_database import CrmDatabase
 from serving.dependencies.dagster_client import PROBE_SECONDS, DagsterClient
 from serving.dependencies.dagster_state import DagsterState
+from serving.dependencies.grade_rules import GradeRules
 from serving.dependencies.probes import DatabaseState, Probe, database_state
 from serving.dependencies.readiness_source import ReadinessSource
 from serving.models.cache import ModelCache
@@ -44,6 +46,8 @@ class Services:
     dagster: Probe[DagsterState]
     crm: CrmDatabase
     readiness: ReadinessSource
+    call_list: CallList
+    grade_rules: GradeRules
     metrics: Metrics
     recorder: Recorder
     is_stopping: threading.Event
@@ -106,6 +110,8 @@ def build_services(
         ),
         crm=crm,
         readiness=ReadinessSource(settings, crm),
+        call_list=CallList(crm),
+        grade_rules=GradeRules(crm),
         metrics=metrics,
         recorder=Recorder(metrics, models.take_hits),
         is_stopping=is_stopping,

@@ -21,7 +21,7 @@ from leadscore.hosts import host_name, is_own_origin, origin_of, own_names
 from leadscore.settings import Settings
 from leadscore.tokens import EVERY_ORG, SCOPES, Token, Tokens
 from serving.api.problems import CODES, Refusal
-from serving.telemetry.request_context import CONTEXT
+from serving.telemetry.request_context import CONTEXT, request_id
 
 ACCESS = "leadscore.access"
 CALLER = "leadscore.caller"
@@ -119,6 +119,12 @@ def caller() -> Token:
     """Return the token of the current request's caller."""
     token: Token = request.environ[CALLER]
     return token
+
+
+def asker() -> str:
+    """Return who asks, as it is kept with what they change: the token's id, when one is required, and the request's."""
+    asked_by = f"api request {request_id()}"
+    return f"token {caller().id}, {asked_by}" if caller().id else asked_by
 
 
 def may_read(org_id: str) -> bool:

@@ -21,7 +21,7 @@ from serving.api.access import ACCESS, ANYBODY, CALLER, Access, check_org
 from serving.api.page import PAGE_TYPE
 from serving.api.problems import CODES, Refusal
 from serving.api.request_parsing import JSON_TYPE, read_body, read_query
-from serving.api.schema import Answer, OrgRequest, Request
+from serving.api.schema import OrgRequest, Request
 from serving.services import EXTENSION, Services
 from serving.telemetry.request_context import CONTEXT
 
@@ -40,18 +40,20 @@ class Endpoint:
 
     `is_computing` marks a view that waits for nothing but a version's first load. `is_quick` marks such a view that is
     answered in the event loop, without a thread. The view is called with the app's services, with `query` and `body` if
-    they are declared, and with the path's parameters.
+    they are declared, and with the path's parameters. `other_types` are content types in which an answer that is JSON
+    by default can be had, too.
     """
 
     view: View
     query: type[Request] | None
     body: type[OrgRequest] | None
-    answers: dict[int, type[Answer] | str]
+    answers: dict[int, type[msgspec.Struct] | str]
     scope: Scope | None
     refusals: dict[int, tuple[str, ...]] = field(default_factory=dict)
     is_quick: bool = False
     is_computing: bool = False
     shows_all_orgs: bool = False
+    other_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         update_wrapper(self, self.view)
@@ -63,7 +65,7 @@ class Endpoint:
         services: Services = parts[EXTENSION]
         caller = environ[CALLER] = self._admitted(environ, parts[ACCESS])
         if self.answers_json and environ.get("HTTP_ACCEPT", EVERYTHING) not in (EVERYTHING, JSON_TYPE):
-            _check_accepted()
+            _check_accepted((JSON_TYPE, *self.other_types))
         query = read_query(self.query or Request, environ, services.settings)
         if self.query is not None:
             arguments["query"] = query
@@ -112,13 +114,13 @@ class Endpoint:
         return PAGE_TYPE in self.answers.values()
 
 
-def _check_accepted() -> None:
-    if request.accept_mimetypes and not request.accept_mimetypes.quality(JSON_TYPE):
+def _check_accepted(types: tuple[str, ...]) -> None:
+    if request.accept_mimetypes and request.accept_mimetypes.best_match(types) is None:
         raise Refusal(406, "not_acceptable", CODES["not_acceptable"])
 
 
 def endpoint(
-    answers: dict[int, type[Answer] | str],
+    answers: dict[int, type[msgspec.Struct] | str],
     *,
     scope: Scope | None,
     query: type[Request] | None = None,
@@ -127,10 +129,11 @@ def endpoint(
     is_quick: bool = False,
     is_computing: bool = False,
     shows_all_orgs: bool = False,
+    other_types: tuple[str, ...] = (),
 ) -> Callable[[View], Endpoint]:
     """Make a view an Endpoint."""
     return lambda view: Endpoint(
-        view, query, body, answers, scope, refusals or {}, is_quick, is_computing, shows_all_orgs
+        view, query, body, answers, scope, refusals or {}, is_quick, is_computing, shows_all_orgs, other_types
     )
 
 

@@ -68,7 +68,7 @@ def openapi_document(app: Flask, contract: Contract = CONTRACT) -> Schema:
             raise TypeError(f"the route {rule.rule} is not an Endpoint; declare it with @endpoint")
         for method in _METHODS:
             if method in (rule.methods or ()):
-                operations[re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower()] = view
+                operations[re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower()] = view
     schemas = _schemas(list(operations.values()), contract)
     paths: dict[str, Schema] = {}
     for (path, method), view in operations.items():

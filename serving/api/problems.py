@@ -33,7 +33,10 @@ _OF_STATUS: dict[int, tuple[str, str]] = {
         "method_not_allowed",
         "The route does not support this method; the header Allow lists those that it supports.",
     ),
-    406: ("not_acceptable", "The answer is JSON, and the header Accept excludes it."),
+    406: (
+        "not_acceptable",
+        "The header Accept excludes every type in which the answer can be had; most answers are JSON.",
+    ),
     408: ("request_timeout", "The request's body did not arrive in time."),
     411: ("length_required", "The request has no Content-Length."),
     413: ("too_large", "The body or the batch is larger than this server allows."),
@@ -51,6 +54,12 @@ _OF_ROUTES: dict[str, tuple[int, str]] = {
     "foreign_origin": (403, "A page of another site may not change anything here."),
     "unknown_host": (421, "The header Host does not name this server; see the setting ALLOWED_HOSTS."),
     "report_not_found": (404, "The version has no report: it is not judged yet, or an earlier release judged it."),
+    "org_not_found": (404, "The org is not known here: it was neither trained nor scored."),
+    "org_not_scored": (404, "The org's open leads were never scored."),
+    "lead_not_scored": (
+        404,
+        "The lead has no score: it is not an open lead of the org, or was left out or not there yet.",
+    ),
     "damaged": (409, "The version's files are missing or damaged."),  # of the version that a rollback names
     "invalid_request": (422, "The body has unknown, missing or invalid fields."),
     "nothing_scorable": (422, "No item of the batch could be scored."),

@@ -19,7 +19,7 @@ from leadscore.pooling import POOLED
 from leadscore.registry.ids import check_crm_org_id, check_org_id, check_version_id
 from leadscore.settings import Settings
 from serving.api.problems import Refusal, invalid
-from serving.api.schema import Batch, BatchRequest, Features, Items, OrgRequest, Request
+from serving.api.schema import Batch, BatchRequest, Features, Items, OrgId, OrgRequest, Request, VersionId
 from serving.telemetry.request_context import CONTEXT
 
 Query = TypeVar("Query", bound=Request)
@@ -48,11 +48,11 @@ def _check_version_id(value: object, _: Settings) -> str:
     return check_version_id(value)
 
 
-_ID_RULES: dict[str, Callable[[object, Settings], str]] = {
-    "org_id": _check_org_id,
-    "version": _check_version_id,
-    "expected_active": _check_version_id,
-    "cursor": _check_version_id,
+# by the type of a field
+_ID_RULES: dict[Any, Callable[[object, Settings], str]] = {
+    OrgId: _check_org_id,
+    VersionId: _check_version_id,
+    VersionId | None: _check_version_id,
 }
 
 
@@ -197,16 +197,17 @@ class _Check:
 
     def _value(self, name: str, types: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
         """Return the field's value, or note its fault and return None, which is never used."""
+        kind = types[name]
         try:
-            if types[name] in _LEFT_AS_THEY_CAME:
-                return msgspec.Raw(msgspec.json.encode(msgspec.convert(given[name], _LEFT_AS_THEY_CAME[types[name]])))
-            if name in _ID_RULES and given[name] is not None:
-                return _ID_RULES[name](given[name], self._settings)
-            return msgspec.convert(given[name], types[name], strict=not self._is_text)
+            if kind in _LEFT_AS_THEY_CAME:
+                return msgspec.Raw(msgspec.json.encode(msgspec.convert(given[name], _LEFT_AS_THEY_CAME[kind])))
+            if kind in _ID_RULES and given[name] is not None:
+                return _ID_RULES[kind](given[name], self._settings)
+            return msgspec.convert(given[name], kind, strict=not self._is_text)
         except InvalidId as error:
             self.faults.append(Fault(self._prefix + name, error.code, error.message))
         except msgspec.ValidationError as error:
-            code = "invalid_id" if name in _ID_RULES else "wrong_type"
+            code = "invalid_id" if kind in _ID_RULES else "wrong_type"
             self.faults.append(Fault(self._prefix + name, code, text_of(error)))
         return None
 

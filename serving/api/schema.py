@@ -7,7 +7,7 @@ types.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -20,6 +20,8 @@ from leadscore.readiness import Need, Pace
 from leadscore.records import Window
 from leadscore.registry.ids import ORG_ID_PATTERN, VERSION_ID_PATTERN
 from leadscore.scoring import Action
+from serving.dependencies.call_list import CallListEntry, Grade, Said, Trend
+from serving.dependencies.grade_rules import Rule, WeeklyCapacity
 
 OrgId = Annotated[
     str,
@@ -270,6 +272,106 @@ class RollbackAnswer(Answer, frozen=True, kw_only=True):
     org_id: OrgId
     version: VersionId
     message: str
+
+
+class ActivationsQuery(OrgQuery, frozen=True, kw_only=True):
+    """A page of the history. `cursor` is the previous page's `next_cursor`."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+    cursor: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | None = None
+
+
+class ActivationEntry(Answer, frozen=True, kw_only=True):
+    """A change of the active version: when, from which to which, by whom and why.
+
+    `version` is null when the active version was withdrawn, `previous` when none was active before.
+    """
+
+    at: str
+    previous: VersionId | None
+    version: VersionId | None
+    by: Annotated[str, msgspec.Meta(description="the run in Dagster, or the token and the request")]
+    reason: str
+
+
+class ActivationsAnswer(Answer, frozen=True, kw_only=True):
+    """A page of the history, newest first; `next_cursor` is null on the last page."""
+
+    activations: list[ActivationEntry]
+    next_cursor: int | None
+    org_id: OrgId
+
+
+# open leads
+
+
+class LeadsQuery(OrgQuery, frozen=True, kw_only=True):
+    """A page of the call list, and filters. `cursor` is the previous page's `next_cursor`."""
+
+    grade: Grade | None = None
+    trend: Trend | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+    cursor: Annotated[str, msgspec.Meta(max_length=1024, pattern="^[A-Za-z0-9_-]+$")] | None = None
+    format: (
+        Annotated[Literal["json", "csv"], msgspec.Meta(description="what the header Accept asks for otherwise")] | None
+    ) = None
+
+
+class LeadsAnswer(Answer, frozen=True, kw_only=True):
+    """A page of an org's open leads, the highest probability first; `next_cursor` is null on the last page.
+
+    `scored_as_of` is the time of the scoring, and `scored_leads` the number of leads that it scored in all.
+    `model_version` is null when the org had no model.
+    """
+
+    leads: list[CallListEntry]
+    next_cursor: str | None
+    scored_as_of: datetime
+    scored_leads: int
+    model_version: VersionId | None
+    org_id: OrgId
+
+
+class LeadAnswer(CallListEntry, frozen=True, kw_only=True):
+    """An open lead's score at the last scoring, `scored_as_of`. `base_value` plus all contributions is the probability.
+
+    `history` has what earlier scorings said, newest first: when the grade, the trend or the scope had changed, and at
+    each landmark age; at most 200 entries.
+    """
+
+    org_id: OrgId
+    scored_as_of: datetime
+    base_value: Share
+    feature_contributions: Annotated[
+        Sequence[Contribution], msgspec.Meta(description="every feature, the strongest contribution first")
+    ]
+    history: list[Said]
+
+
+class GradesRequest(OrgRequest, frozen=True, kw_only=True):
+    """How the org's leads are graded.
+
+    `base_rate`: by multiples of the org's conversion rate. `capacity`: so that `weekly_capacity` new leads a week get
+    grade A.
+    """
+
+    rule: Rule
+    weekly_capacity: WeeklyCapacity | None = None
+
+
+class GradesAnswer(Answer, frozen=True, kw_only=True):
+    """How the org's leads are graded, since when, and by whom; `base_rate` when nobody set it.
+
+    `cut_points` are the lowest probabilities of A, B and C. They are null until the next scoring computes them, and
+    then stay until the rule is set again.
+    """
+
+    org_id: OrgId
+    rule: Rule
+    weekly_capacity: WeeklyCapacity | None
+    cut_points: list[Share] | None
+    set_at: datetime | None
+    set_by: str | None
 
 
 # training

@@ -17,7 +17,6 @@ from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.problems import PROBLEM_TYPE, Refusal, problem_of, refusal_of
 from serving.api.readiness import readiness_answer
 from serving.api.schema import (
-    Answer,
     InsufficientData,
     ReadinessAnswer,
     TrainAnswer,
@@ -35,7 +34,7 @@ SLOT_FREE_SECONDS = 10
 routes = Blueprint("training", __name__, url_prefix="/api/v1/model/train")
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-_ANSWERS: dict[int, type[Answer] | str] = {200: TrainAnswer, 202: TrainRunning, 422: InsufficientData}
+_ANSWERS: dict[int, type[msgspec.Struct] | str] = {200: TrainAnswer, 202: TrainRunning, 422: InsufficientData}
 _REFUSALS = {429: ("too_many_trainings",), 503: ("dagster_unavailable", "training_failed")}
 
 _log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Versions: describe the active one, rank its features, list all versions, and roll back to one of them."""
+"""Versions: describe the active one, rank its features, list all versions and activations, and roll back."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from flask import Blueprint
 from leadscore.errors import Damaged, Fault
 from leadscore.gate import Judgement
 from leadscore.registry.activation import roll_back
-from leadscore.registry.store import REPORT_FILE, Pointer
+from leadscore.registry.store import REPORT_FILE, Pointer, Withdrawal
 from leadscore.registry.version import Manifest
-from serving.api.access import caller
+from serving.api.access import asker
 from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.problems import Refusal, invalid
 from serving.api.schema import (
+    ActivationEntry,
+    ActivationsAnswer,
+    ActivationsQuery,
     DecisionAnswer,
     ImportanceAnswer,
     ImportanceEntry,
@@ -29,7 +32,6 @@ from serving.api.schema import (
     VersionsQuery,
 )
 from serving.services import Services
-from serving.telemetry.request_context import request_id
 
 ORIGINS = ("run_id", "records_fingerprint", "sql_sha256", "code_version")
 MOST_LOOKED_AT = 1_000
@@ -104,6 +106,26 @@ def versions(services: Services, query: VersionsQuery) -> JsonResponse:
     return answer(VersionsAnswer(versions=entries, next_cursor=next_cursor, org_id=query.org_id))
 
 
+@routes.get("/activations")
+@endpoint(
+    {200: ActivationsAnswer},
+    scope="read",
+    query=ActivationsQuery,
+    refusals={409: ("org_changed",), 503: ("model_unavailable", "registry_unavailable")},
+)
+def activations(services: Services, query: ActivationsQuery) -> JsonResponse:
+    """List every change of the org's active version, newest first: activations, rollbacks and withdrawals.
+
+    The cursor stays valid, and its page the same, while further changes are made.
+    """
+    history = services.registry.history(query.org_id)
+    history.check_same_customer(query.org_id)
+    end = len(history.entries) if query.cursor is None else min(query.cursor, len(history.entries))
+    start = max(0, end - query.limit)
+    entries = [_activation(entry) for entry in reversed(history.entries[start:end])]
+    return answer(ActivationsAnswer(activations=entries, next_cursor=start or None, org_id=query.org_id))
+
+
 @routes.post("/rollback")
 @endpoint(
     {200: RollbackAnswer},
@@ -127,7 +149,7 @@ def rollback(services: Services, body: RollbackRequest) -> JsonResponse:
             services.registry,
             body.org_id,
             body.version,
-            by=_asker(),
+            by=asker(),
             reason=body.reason.strip() or DEFAULT_REASON,
             expected_active=body.expected_active,
             is_forced=body.force,
@@ -144,12 +166,6 @@ def rollback(services: Services, body: RollbackRequest) -> JsonResponse:
         ),
         version=pointer.version,
     )
-
-
-def _asker() -> str:
-    """Return who asked, as it stands in the history: the token's id, when one was asked for, and the request's."""
-    asked_by = f"api request {request_id()}"
-    return f"token {caller().id}, {asked_by}" if caller().id else asked_by
 
 
 def _info(
@@ -180,6 +196,15 @@ def _info(
         code_version=manifest.code_version,
         decision=_decision(judgement),
     )
+
+
+def _activation(entry: Pointer | Withdrawal) -> ActivationEntry:
+    if isinstance(entry, Pointer):
+        return ActivationEntry(
+            at=entry.activated_at, previous=entry.previous, version=entry.version, by=entry.by, reason=entry.reason
+        )
+    withdrawn = entry.withdrawn.version if entry.withdrawn else None
+    return ActivationEntry(at=entry.withdrawn_at, previous=withdrawn, version=None, by=entry.by, reason=entry.reason)
 
 
 def _run_state(services: Services, run_id: str | None) -> RunState | None:

@@ -39,6 +39,7 @@ from serving.app import create_app
 from serving.services import EXTENSION, Services
 from standalone.crm import create_tables
 from tests.serving.crm_of_leads import Crm
+from tests.serving.scored_leads import Scores
 from tests.serving.scripted_dagster import DagsterServer, ScriptedDagster
 
 DEAD_PORT = 9
@@ -199,6 +200,12 @@ def crm(database: Settings, shelf: Shelf) -> Crm:
     with connect(database) as connection:
         create_tables(connection)
     return Crm(database)
+
+
+@pytest.fixture
+def scores(crm: Crm) -> Scores:
+    """Give the scores of a CRM that was set up; nothing is scored yet."""
+    return Scores(crm.settings)
 
 
 @pytest.fixture

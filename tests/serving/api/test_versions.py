@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import pytest
 
-from leadscore.registry.activation import withdraw
+from leadscore.registry.activation import reinstate, withdraw
 from leadscore.registry.moves import rename
 
 MODEL = "/api/v1/model"
@@ -166,6 +167,40 @@ def test_a_search_looks_at_so_many_versions_and_says_where_to_go_on(client, shel
 
 def test_an_org_without_versions_has_an_empty_list(client):
     assert client.get(f"{MODEL}/versions?org_id=unheard-of").json["versions"] == []
+    unknown = client.get(f"{MODEL}/activations?org_id=unheard-of").json
+    assert unknown == {"activations": [], "next_cursor": None, "org_id": "unheard-of"}
+
+
+def test_the_history_says_of_each_change_when_by_whom_and_why_newest_first(client, shelf):
+    first, second = shelf.activated(), shelf.activated()
+    roll_back(client, first, reason="worse")
+    withdraw(shelf.registry, "default", by="the sensor", reason="other leads")
+    reinstate(shelf.registry, "default", by="an operator", reason="the same customer")
+    entries = client.get(f"{MODEL}/activations").json["activations"]
+    assert [(entry["previous"], entry["version"]) for entry in entries] == [
+        (None, first),
+        (first, None),
+        (second, first),
+        (first, second),
+        (None, first),
+    ]
+    assert [entry["reason"] for entry in entries[:3]] == ["the same customer", "other leads", "worse"]
+    assert entries[1]["by"] == "the sensor"
+    assert entries[2]["by"].startswith("api request ")
+    moments = [datetime.fromisoformat(entry["at"]) for entry in entries]
+    assert moments == sorted(moments, reverse=True)
+
+
+def test_pages_of_the_history_stay_the_same_while_it_grows(client, shelf):
+    versions = [shelf.activated() for _ in range(5)][::-1]
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = client.get(f"{MODEL}/activations?limit=2{cursor}").json
+        seen += [entry["version"] for entry in page["activations"]]
+        cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+        shelf.activated()
+    assert seen == versions
+    assert client.get(f"{MODEL}/activations?cursor=0").json["code"] == "invalid_query"
 
 
 def test_a_damaged_version_is_listed_as_such_and_hides_no_other(client, shelf):
@@ -262,7 +297,7 @@ def test_an_org_whose_model_was_withdrawn_is_scored_as_one_without_a_model(clien
     assert client.get(f"{MODEL}/feature-importance").json["code"] == "no_active_model"
 
 
-@pytest.mark.parametrize("path", ["info", "info?version={}", "versions", "report?version={}"])
+@pytest.mark.parametrize("path", ["info", "info?version={}", "versions", "activations", "report?version={}"])
 def test_nobody_sees_the_versions_of_who_may_be_another_customer(client, withdrawn, path):
     answer = client.get(f"{MODEL}/{path.format(withdrawn)}")
     assert (answer.status_code, answer.json["code"]) == (409, "org_changed")
