@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from leadscore.arrays import Flags, Floats, Texts, evenly_spread
 from leadscore.engine.scorer import Scorer
-from leadscore.features import Contract
+from leadscore.features import Contract, Feature, label_of
 from leadscore_assets.report.slices import FEWEST_LEADS
 
 MOST_ROWS = 1_000
 MOST_BINS = 6
 UNKNOWN = "unknown"
+FLAG_WORDS = {"0": "no", "1": "yes"}
 _EDGE_DIGITS = 2
 _SMALL = 100
 
@@ -29,9 +30,9 @@ class Bin:
 
 @dataclass(frozen=True)
 class Effect:
-    """A feature's bins in the order of its values, the unknown last."""
+    """A feature's bins in the order of its values, the unknown last; `label` and `unit` are for people."""
 
-    feature: str
+    label: str
     unit: str
     bins: tuple[Bin, ...]
 
@@ -42,9 +43,16 @@ def effects(scorer: Scorer, contract: Contract, rows: Floats, lead_ids: Texts) -
     rows, lead_ids = rows[kept], lead_ids[kept]
     contributions = scorer.contributions(rows)
     return tuple(
-        Effect(feature.name, feature.unit, _bins(rows[:, column], contributions[:, column], lead_ids))
+        _effect(feature, _bins(rows[:, column], contributions[:, column], lead_ids))
         for column, feature in enumerate(contract.features)
     )
+
+
+def _effect(feature: Feature, bins: tuple[Bin, ...]) -> Effect:
+    """Return the effect in words; only a number's unit says more than its label."""
+    if feature.kind == "flag":
+        bins = tuple(replace(part, label=FLAG_WORDS.get(part.label, part.label)) for part in bins)
+    return Effect(label_of(feature.name), feature.unit if feature.kind == "number" else "", bins)
 
 
 def _bins(values: Floats, contributions: Floats, lead_ids: Texts) -> tuple[Bin, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from leadscore.comparison import Estimate
 from leadscore.evaluation import EvaluationReport
+from leadscore.features import label_of
 from leadscore_assets.report.curves import Curve
 from leadscore_assets.report.effects import Effect
 from leadscore_assets.report.figures import ReportMaterial
@@ -24,7 +25,7 @@ RANGE_WIDTH, RANGE_MARGIN = 110, 5
 
 @dataclass(frozen=True)
 class Line:
-    """A line through `points`, as SVG lists them. `kind` names its style: candidate, champion, youngest, guide."""
+    """A line through `points`, as SVG lists them. `kind` names its style: candidate, champion, rows, guide."""
 
     kind: str
     points: str
@@ -32,12 +33,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Dot:
-    """A disc with its tooltip."""
+    """A disc with its tooltip; `is_off` marks a figure that chance does not explain."""
 
     x: float
     y: float
     radius: float
     words: str
+    is_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,12 +134,13 @@ def precision_recall_plot(material: ReportMaterial) -> Plot:
 
 
 def gains_plot(material: ReportMaterial) -> Plot:
-    """Draw the share of conversions in the best rows, and in the best leads at their youngest age."""
-    youngest = [("youngest", material.youngest_curve)] if material.youngest_curve else []
-    lines = [Line(kind, _path(curve.gains())) for kind, curve in [*youngest, *_curves(material)]]
-    reached = [f"{percent(x, 0)} reach {percent(y, 0)}" for x, y in _tenths(material.curve)]
+    """Draw the share of conversions in the best leads, each counted once, and in the best rows."""
+    by_lead = material.by_lead
+    curves = [("rows", material.curve), ("champion", by_lead.champion_curve), ("candidate", by_lead.curve)]
+    lines = [Line(kind, _path(curve.gains())) for kind, curve in curves if curve]
+    reached = [f"{percent(x, 0)} reach {percent(y, 0)}" for x, y in _tenths(by_lead.curve)]
     words = f"The best {', '.join(reached)} of the conversions."
-    gain = material.gain
+    gain = by_lead.gain
     shown = f"{percent(gain.reached, 0)} reached" if gain else ""
     dots = (Dot(_x(gain.contacted / gain.rows), _y(gain.reached), 4.5, shown),) if gain else ()
     return Plot("Gains", words, "contacted, best first", "conversions reached", (_diagonal(), *lines), dots)
@@ -153,8 +156,10 @@ def calibration_plot(by_probability: Sequence[Slice]) -> Plot:
             continue
         mean, rate = part.calibration.mean_probability, part.calibration.conversion_rate
         radius = max(SMALLEST_DOT, LARGEST_DOT * (part.rows / most) ** 0.5)
-        sentence = f"probability {percent(mean)}: {percent(rate)} of {part.rows} rows converted"
-        dots.append(Dot(_x(mean), _y(rate), round(radius, 1), sentence))
+        is_off = part.calibration.is_beyond_chance
+        more = ", which chance does not explain" if is_off else ""
+        sentence = f"probability {percent(mean)}: {percent(rate)} of {part.rows} rows converted{more}"
+        dots.append(Dot(_x(mean), _y(rate), round(radius, 1), sentence, is_off))
     words = "; ".join(dot.words for dot in dots)
     path = Line("candidate thin", " ".join(f"{dot.x},{dot.y}" for dot in dots))
     return Plot("Calibration", words, "predicted probability", "share converted", (_diagonal(), path), tuple(dots))
@@ -165,7 +170,9 @@ def importance_bars(importance: Sequence[Drop]) -> Bars:
     low = min([0.0, *(drop.low for drop in importance)])
     high = max([0.001, *(drop.high for drop in importance)])
     at = _Scale(low, high, BARS_LEFT, BARS_RIGHT)
-    bars = [_bar(drop.feature, drop.mean, figure(drop.mean), at, (drop.low, drop.high)) for drop in importance]
+    bars = [
+        _bar(label_of(drop.feature), drop.mean, figure(drop.mean), at, (drop.low, drop.high)) for drop in importance
+    ]
     words = "; ".join(f"{bar.label} {bar.figure}" for bar in bars)
     return Bars("Drop in ROC-AUC when a feature is shuffled", words, at(0), tuple(bars))
 
@@ -178,7 +185,8 @@ def effect_bars(effects: Sequence[Effect]) -> tuple[Bars, ...]:
     for effect in effects:
         bars = [_bar(part.label, part.contribution, points(part.contribution), at) for part in effect.bins]
         words = "; ".join(f"{bar.label}: {bar.figure}" for bar in bars)
-        drawn.append(Bars(f"{effect.feature} ({effect.unit})", words, at(0), tuple(bars)))
+        unit = f" ({effect.unit})" if effect.unit else ""
+        drawn.append(Bars(effect.label + unit, words, at(0), tuple(bars)))
     return tuple(drawn)
 
 

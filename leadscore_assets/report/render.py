@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from leadscore.comparison import Comparison
+from leadscore.features import label_of
 from leadscore.gate import Reason
 from leadscore_assets.report import number_format as words
-from leadscore_assets.report import plots
+from leadscore_assets.report import plots, summary
 from leadscore_assets.report.figures import ReportMaterial
 from leadscore_assets.report.slices import FEWEST_LEADS
 
@@ -32,13 +32,6 @@ ACTIONS = {
 }
 
 NEUTRAL = "champion_not_evaluable"
-
-
-class Remark(NamedTuple):
-    """A sentence, and whether it warns."""
-
-    text: str
-    is_warning: bool
 
 
 def render_report(material: ReportMaterial) -> bytes:
@@ -64,6 +57,7 @@ def _environment() -> Environment:
         words.interval,
         words.change_interval,
         words.spoken,
+        label_of,
     ):
         environment.filters[write.__name__] = write
     return environment
@@ -92,7 +86,11 @@ def _page_values(material: ReportMaterial) -> dict[str, Any]:
         "closed_only_since": window.as_of.date() - timedelta(days=window.conversion_window_days),
         "parameters": [*_flattened(manifest.parameters)],
         "rebuild": shlex.join(["make", "rebuild", f"ORG={manifest.org_id}", f"VERSION={manifest.version}"]),
-        "remark": backtest_remark(judgement.comparison, material),
+        "headline": summary.headline(material),
+        "answers": summary.answers(material),
+        "calibrated": summary.calibration_answer(material),
+        "trained_on": summary.in_full(window.as_of.date()),
+        "remark": summary.backtest_remark(material),
         "age_ranges": plots.auc_ranges(material.by_age, overall),
         "month_ranges": plots.auc_ranges(material.by_month, overall),
         "gains": plots.gains_plot(material),
@@ -101,7 +99,7 @@ def _page_values(material: ReportMaterial) -> dict[str, Any]:
         "precision_recall": plots.precision_recall_plot(material),
         "importance": plots.importance_bars(material.importance),
         "effects": plots.effect_bars(material.effects),
-        "steady": [effect.feature for effect in material.effects if len(effect.bins) < 2],  # noqa: PLR2004 (a pair)
+        "steady": [effect.label for effect in material.effects if len(effect.bins) < 2],  # noqa: PLR2004 (a pair)
     }
 
 
@@ -110,25 +108,6 @@ def mark(reason: Reason) -> str:
     if reason.code == NEUTRAL:
         return "!"
     return "\N{CHECK MARK}" if reason.speaks_for else "\N{BALLOT X}"
-
-
-def backtest_remark(held_out: Comparison | None, material: ReportMaterial) -> Remark:
-    """Return in words how well the newest leads are ranked against the holdout; warn when they are ranked worse."""
-    if material.backtest is None:
-        few = f"are fewer than {FEWEST_LEADS} or have one outcome only"
-        return Remark(f"There is no backtest, because the newest or the older leads {few}.", is_warning=False)
-    if held_out is None or material.curve is None:
-        return Remark("The backtest has no comparison, because the holdout cannot be ranked.", is_warning=False)
-    newest, usual = material.backtest.comparison.roc_auc.candidate, held_out.roc_auc.candidate
-    figures = f"ROC-AUC {words.figure(newest.value)} against {words.figure(usual.value)}"
-    forest = "A forest of the older leads ranks the newest leads"
-    is_worse, is_better = newest.high < usual.value, newest.low > usual.value
-    if is_worse or is_better:
-        how = "worse" if is_worse else "better"
-        text = f"{forest} clearly {how} than this version ranks the holdout ({figures})."
-        return Remark(text, is_warning=is_worse)
-    text = f"{forest} about as well as this version ranks the holdout ({figures})."
-    return Remark(text, is_warning=False)
 
 
 def _thresholds(material: ReportMaterial) -> dict[str, float]:

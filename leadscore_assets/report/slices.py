@@ -7,26 +7,17 @@ hidden with it where it could be told from what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from leadscore.arrays import Flags, Floats, Indices, Texts
+from leadscore.arrays import Flags, Floats, Texts
 from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
-from leadscore.evaluation import (
-    CALIBRATION_BINS,
-    Holdout,
-    calibration_bins,
-    expected_calibration_error_of,
-    has_both_outcomes,
-)
+from leadscore.evaluation import Holdout, has_both_outcomes
+from leadscore_assets.report.calibration import Calibration, calibrations
 
 FEWEST_LEADS = 5
-DRAWS = 500
-SEED = 42
-CHANCE_PERCENT = 95
-_CELLS_AT_A_TIME = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -59,24 +50,11 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """Probabilities against outcomes: both means, the expected calibration error, and what luck alone would make it.
-
-    A model whose probabilities are perfectly right still has an error on a sample; it exceeds `error_by_chance` in one
-    sample of twenty.
-    """
-
-    mean_probability: float
-    conversion_rate: float
-    error: float
-    error_by_chance: float
-
-
-@dataclass(frozen=True)
 class Slice:
     """A group of held-out rows; all but the label and the leads is None where it is empty or hidden.
 
-    `comparison` is None, too, where it was not asked for, and where the group has one class only.
+    `calibration` and `comparison` are None, too, where they were not asked for; `comparison` also where the group has
+    one class only.
     """
 
     label: str
@@ -97,20 +75,30 @@ class Slice:
         return self.conversions / self.rows if self.rows and self.conversions is not None else None
 
 
-Groups = Iterable[tuple[str, Flags]]
+Groups = Sequence[tuple[str, Flags]]
+Slices = tuple[Slice, ...]
 
 
-def slices(held_out: HeldOut, groups: Groups) -> tuple[Slice, ...]:
+def slices(held_out: HeldOut, groups: Groups) -> Slices:
     """Return what is told of each group, given by its label and its rows, shape (rows,); together they are all rows."""
     return tuple(described for described, _ in _described(held_out, groups))
 
 
-def compared_slices(held_out: HeldOut, groups: Groups) -> tuple[Slice, ...]:
+def compared_slices(held_out: HeldOut, groups: Groups) -> Slices:
     """Return the same with each group's comparison; all groups together cost about as much as the whole holdout's."""
     return tuple(
         replace(described, comparison=part.compared()) if described.rows else described
         for described, part in _described(held_out, groups)
     )
+
+
+def calibrated(held_out: HeldOut, tables: Sequence[tuple[Groups, Slices]]) -> list[Slices]:
+    """Return each table's slices of its groups with their calibration; the bounds of all tables hold together."""
+    shown = [rows for groups, parts in tables for (_, rows), part in zip(groups, parts, strict=True) if part.rows]
+    found = iter(calibrations(held_out.candidate, held_out.holdout, shown))
+    return [
+        tuple(replace(part, calibration=next(found)) if part.rows else part for part in parts) for _, parts in tables
+    ]
 
 
 def _described(held_out: HeldOut, groups: Groups) -> list[tuple[Slice, HeldOut]]:
@@ -141,31 +129,4 @@ def _slice(label: str, part: HeldOut, *, is_hidden: bool) -> Slice:
         leads=leads,
         rows=len(part.candidate),
         conversions=int(part.holdout.converted.sum()),
-        calibration=calibration(part.candidate, part.holdout),
     )
-
-
-def calibration(probabilities: Floats, holdout: Holdout) -> Calibration:
-    """Return how right `probabilities`, shape (rows,), are; there is at least one row."""
-    return Calibration(
-        mean_probability=float(probabilities.mean()),
-        conversion_rate=float(holdout.converted.mean()),
-        error=expected_calibration_error_of(probabilities, holdout.converted),
-        error_by_chance=_error_by_chance(probabilities, np.unique(holdout.lead_ids, return_inverse=True)[1]),
-    )
-
-
-def _error_by_chance(probabilities: Floats, lead_of_row: Indices) -> float:
-    """Return the error that CHANCE_PERCENT of draws stay below when each row converts with its probability.
-
-    The rows of a lead share their luck, as they share their outcome.
-    """
-    member = np.eye(CALIBRATION_BINS)[calibration_bins(probabilities)]
-    generator, leads = np.random.default_rng(SEED), int(lead_of_row.max()) + 1
-    at_a_time = max(1, _CELLS_AT_A_TIME // len(probabilities))
-    errors = []
-    for start in range(0, DRAWS, at_a_time):
-        luck = generator.random((min(at_a_time, DRAWS - start), leads))
-        surplus = probabilities - (luck[:, lead_of_row] < probabilities)
-        errors.append(np.abs(surplus @ member).sum(axis=1) / len(probabilities))
-    return float(np.percentile(np.concatenate(errors), CHANCE_PERCENT))

@@ -36,10 +36,10 @@ def leads(count: int):
 
 def test_a_features_effect_follows_its_values_and_the_unknown_stands_alone():
     minutes = np.array([10.0] * 20 + [50.0] * 20 + [90.0] * 20 + [np.nan] * 20)
-    by_name = {effect.feature: effect for effect in effects(stump(), CONTRACT, matrix(minutes), leads(80))}
-    told = [(part.label, part.leads, round(part.contribution, 6)) for part in by_name["response_time_minutes"].bins]
+    by_name = {effect.label: effect for effect in effects(stump(), CONTRACT, matrix(minutes), leads(80))}
+    told = [(part.label, part.leads, round(part.contribution, 6)) for part in by_name["Response time"].bins]
     assert told == [("10", 20, -0.2), ("50", 20, -0.2), ("90", 20, 0.2), (UNKNOWN, 20, -0.2)]
-    assert {part.contribution for part in by_name["has_property"].bins} == {0}
+    assert {part.contribution for part in by_name["Listing"].bins} == {0}
 
 
 def test_the_bins_of_a_feature_add_up_to_its_mean_contribution():
@@ -64,3 +64,11 @@ def test_whole_values_are_told_in_whole_steps():
     rows[:, 2] = counts
     labels = [part.label for part in effects(stump(), CONTRACT, rows, leads(200))[2].bins]
     assert labels == ["up to 3", "4 to 6", "7 to 9", "10 to 13", "14 to 16", "over 16"]
+
+
+def test_a_flag_is_told_by_yes_and_no_and_a_count_needs_no_unit():
+    rows = np.zeros((40, len(CONTRACT.names)))
+    rows[20:, CONTRACT.names.index("has_property")] = 1
+    told = {effect.label: effect for effect in effects(stump(), CONTRACT, rows, leads(40))}
+    assert [part.label for part in told["Listing"].bins] == ["no", "yes"]
+    assert [told[label].unit for label in ("Listing", "Appointments", "Age")] == ["", "", "days"]

@@ -7,15 +7,17 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from leadscore.comparison import Estimate
+from leadscore.features import CONTRACT
 from leadscore.gate import Reason
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
-from leadscore_assets.report.render import backtest_remark, mark, render_report
+from leadscore_assets.report.render import mark, render_report
 from leadscore_assets.report.slices import Slice
+from leadscore_assets.report.summary import answers
+from tests.browser import PHONE, sheets
 from tests.leadscore_assets.report.page import Page
 
-SECTIONS = ["decision", "data", "use", "probabilities", "ranking", "reasons", "time", "provenance"]
+SECTIONS = ["summary", "decision", "data", "use", "probabilities", "ranking", "reasons", "time", "provenance"]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,16 @@ def page(second):
 def test_the_page_is_whole_and_has_every_section(page):
     assert page.open == []
     assert [name for name in page.ids if name in SECTIONS] == SECTIONS
-    assert {link[1:] for link in page.links if link.startswith("#")} == set(SECTIONS)
+
+
+def test_the_first_screen_is_open_and_the_details_are_folded(second, page):
+    content = render_report(second.material).decode()
+    first_screen, *folded = content.split("<details>")
+    assert [f'<section id="{name}">' in first_screen for name in SECTIONS] == [True] * 2 + [False] * 7
+    assert [f'<section id="{name}">' in part for name, part in zip(SECTIONS[2:], folded, strict=True)] == [True] * 7
+    for answer in answers(second.material):
+        assert f"{answer.question} {answer.verdict}" in page.text
+        assert answer.text in page.text
 
 
 def test_the_page_needs_nothing_from_elsewhere(second, page):
@@ -35,8 +46,7 @@ def test_the_page_needs_nothing_from_elsewhere(second, page):
     assert "url(" not in content
     assert "@import" not in content
     version = second.judgement.report.version
-    elsewhere = [link for link in page.links if not link.startswith("#")]
-    assert elsewhere == [
+    assert page.links == [
         f"http://127.0.0.1:5000/api/v1/model/info?org_id=acme&version={version}",
         "http://127.0.0.1:3000/runs/run-7",
     ]
@@ -47,10 +57,16 @@ def test_the_decision_is_told_with_every_reason_and_figure(second, page):
     judgement = second.judgement
     for reason in judgement.decision.reasons:
         assert reason.text in page.text
-    auc = judgement.comparison.roc_auc.candidate
-    assert f"{auc.value:.3f} {auc.low:.3f} to {auc.high:.3f} champion" in page.text
-    brier = judgement.comparison.brier_score.candidate
-    assert f"{brier.value:.3f} {brier.low:.3f} to {brier.high:.3f} champion" in page.text
+    [figures] = page.table("figure")
+    for name, compared in (
+        ("ROC-AUC", judgement.comparison.roc_auc),
+        ("Brier score", judgement.comparison.brier_score),
+    ):
+        own = compared.candidate
+        assert figures[name][:2] == [
+            f"{own.value:.3f} ({own.low:.3f} to {own.high:.3f})",
+            f"{compared.baseline.value:.3f}",
+        ]
     assert f"Compared with the active version {judgement.champion.version}" in page.text
     assert f"{judgement.report.base_rate:.1%}" in page.text
 
@@ -70,13 +86,22 @@ def test_orgs_that_could_not_be_read_are_told_apart_from_rows(first):
     assert "the records of" not in Page(render_report(first.material)).text
 
 
-def test_the_top_fifth_reaches_what_the_lift_says(second, page):
+def test_the_headline_counts_each_lead_once(second, page):
+    told = second.judgement.report.by_lead
+    assert f"Of new leads, the 20% that it puts first hold {told.top_reached:.0%} of the conversions" in page.text
+    assert f"{told.top_leads} of {told.leads} leads" in page.text
+    champion = second.judgement.champion.by_lead
+    assert f"champion {champion.top_reached:.0%}; chance 20%" in page.text
+    interval = second.material.by_lead.comparison.roc_auc.candidate
+    assert f"ROC-AUC{told.roc_auc:.3f} {interval.low:.3f} to {interval.high:.3f} champion" in page.text
+
+
+def test_the_top_fifth_of_rows_reaches_what_the_lift_says(second, page):
     [step] = [step for step in second.judgement.report.lift if step.contacted == pytest.approx(0.2, abs=0.005)]
-    assert f"Contact the top 20% and reach {step.reached:.0%} of conversions." in page.text
     gain = second.material.gain
     assert (gain.contacted, gain.rows) == (round(0.2 * second.judgement.report.holdout_rows), gain.rows)
-    assert f"{gain.contacted} of {gain.rows} rows, of {gain.leads} leads" in page.text
-    assert second.material.youngest_gain.rows == second.judgement.report.holdout_records
+    told = f"{gain.contacted} of {gain.rows}, of {gain.leads} leads, and hold {step.reached:.0%} of the conversions."
+    assert told in page.text
 
 
 def test_the_actions_share_out_all_rows_and_all_conversions(second, page):
@@ -100,11 +125,22 @@ def test_calibration_is_told_by_probability_age_and_source(page, second):
     assert len(by_probability) > 3
     assert list(by_age) == ["0", "3", "14"]
     assert list(by_source) == ["10", "40", "70"]
-    leads, rows, _, converted, error, by_chance = by_age["3"]
+    leads, rows, _, converted, error, by_chance, _ = by_age["3"]
     assert leads == rows == str(second.judgement.report.holdout_records)
     assert converted.endswith("%")
     assert float(error) > 0
     assert float(by_chance) > 0
+
+
+def test_a_group_that_chance_does_not_explain_is_marked_and_the_verdict_says_mostly(second):
+    [first, *others] = second.material.by_age
+    off = replace(first, calibration=replace(first.calibration, error=0.5, error_by_chance=0.1))
+    content = render_report(replace(second.material, by_age=(off, *others)))
+    page = Page(content)
+    by_age = page.table("age in days")[0]
+    assert by_age["0"][-3:] == ["0.500", "0.100", "no"]
+    assert content.count(b'<tr class="off">') == 1
+    assert page.text.count("Mostly. Overall yes") == 2
 
 
 def test_ranking_is_told_by_age_and_month_against_the_champion(page, second):
@@ -130,7 +166,7 @@ def test_every_picture_is_told_in_words_too(page):
     pictures = [label for label in page.labels if ":" in label]
     assert any(label.startswith("ROC curve: candidate ROC-AUC 0.") for label in pictures)
     assert any(label.startswith("Calibration: probability") for label in pictures)
-    assert any(label.startswith("appointments_count (appointments): 0: ") for label in pictures)
+    assert any(label.startswith("Appointments: 0: ") for label in pictures)
 
 
 def test_without_a_champion_the_base_rate_is_the_measure(first):
@@ -225,7 +261,7 @@ def test_of_few_held_out_leads_no_figure_of_less_than_five_is_told(
     page = Page(render_report(reported.material))
     assert page.open == []
     assert reported.judgement.comparison.leads == held_out
-    assert reported.material.youngest_gain is None
+    assert reported.material.by_lead.gain is None
     assert ("fewer than 5 held-out leads: too few to show figures" in page.text) == (held_out == 4)
     assert (f"ROC-AUC{reported.judgement.report.metrics.roc_auc:.3f}" in page.text.replace(" ", "")) == (held_out == 12)
     assert any(label.startswith("ROC curve") for label in page.labels) == (held_out == 12)
@@ -264,12 +300,20 @@ def test_the_newest_leads_are_told_to_be_others_than_all(page):
     assert "their rate and Brier score are not those of all" in page.text
 
 
-def test_a_backtest_that_ranks_worse_is_a_warning(second):
-    usual = second.judgement.comparison
-    worse = msgspec.structs.replace(usual.roc_auc, candidate=Estimate(0.45, 0.4, 0.5))
-    changed = replace(second.material.backtest, comparison=msgspec.structs.replace(usual, roc_auc=worse))
-    remark = backtest_remark(usual, replace(second.material, backtest=changed))
-    assert remark.is_warning
-    assert "clearly worse" in remark.text
-    assert not backtest_remark(usual, second.material).is_warning
-    assert not backtest_remark(usual, replace(second.material, backtest=None)).is_warning
+def test_features_are_told_by_their_labels(second, page):
+    assert "Response time" in page.table("feature")[0]
+    assert not any(name in page.text.replace(page.text[page.text.index("Parameters") :], "") for name in CONTRACT.names)
+
+
+def test_the_page_fits_a_phone_open_and_folded_light_and_dark(browser, second):
+    page = render_report(second.material).decode()
+    pages = [page, page.replace("<details>", "<details open>")]
+    light, dark = browser.layouts(pages, PHONE), browser.layouts(pages, PHONE, is_dark=True)
+    assert all(layout.fits for layout in [*light, *dark])
+    assert light[0].height < light[1].height / 2
+    assert light[0].background == "rgb(255, 255, 255)" != dark[0].background
+
+
+def test_the_folded_page_is_printed_on_three_sheets_at_most(browser, second):
+    page = render_report(second.material).decode()
+    assert sheets(browser.printed(page)) <= 3 < sheets(browser.printed(page.replace("<details>", "<details open>")))

@@ -1,4 +1,4 @@
-"""Groups of held-out rows: enough leads or none of their figures, and a calibration error beside what luck makes."""
+"""Groups of held-out rows: enough leads, or none of their figures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from leadscore.comparison import BASE_RATE
-from leadscore.evaluation import Holdout, expected_calibration_error_of
-from leadscore_assets.report.slices import HeldOut, calibration, compared_slices, slices
+from leadscore.evaluation import Holdout
+from leadscore_assets.report.calibration import calibrations
+from leadscore_assets.report.slices import HeldOut, calibrated, compared_slices, slices
 
 
 def held_out(leads: int = 60, rows_each: int = 2, *, champion: bool = False, seed: int = 5) -> HeldOut:
@@ -28,7 +29,7 @@ def test_fewer_than_five_leads_are_counted_and_no_more():
     whole = held_out()
     of_four, of_five = np.arange(120) < 8, np.arange(120) < 10
     few, enough = (slices(whole, [("some", inside), ("others", ~inside)])[0] for inside in (of_four, of_five))
-    assert (few.leads, few.rows, few.conversions, few.calibration, few.conversion_rate) == (4, None, None, None, None)
+    assert (few.leads, few.rows, few.conversions, few.conversion_rate) == (4, None, None, None)
     assert (enough.leads, enough.rows) == (5, 10)
     assert enough.conversion_rate == whole.holdout.converted[:10].mean()
 
@@ -68,22 +69,14 @@ def test_a_group_of_one_outcome_is_told_but_not_ranked():
     assert lost.comparison is None
 
 
-def test_the_calibration_error_is_that_of_the_evaluation():
-    part = held_out()
-    told = calibration(part.candidate, part.holdout)
-    assert told.error == expected_calibration_error_of(part.candidate, part.holdout.converted)
-    assert told.mean_probability == part.candidate.mean()
-
-
-def test_perfect_probabilities_exceed_their_luck_in_one_sample_of_twenty():
-    samples = [held_out(leads=80, rows_each=1, seed=seed) for seed in range(300)]
-    told = [calibration(part.candidate, part.holdout) for part in samples]
-    exceeding = np.mean([one.error > one.error_by_chance for one in told])
-    assert 0.02 < exceeding < 0.09
-
-
-def test_rows_that_repeat_a_lead_take_nothing_from_its_luck():
-    """The same leads with every row five times are as uncertain as before, not less."""
-    once, often = held_out(rows_each=1), held_out(rows_each=5)
-    lucky = [calibration(part.candidate, part.holdout).error_by_chance for part in (once, often)]
-    assert lucky[0] == pytest.approx(lucky[1])
+def test_the_groups_that_are_told_are_calibrated_and_the_hidden_ones_are_not():
+    """Both tables are read together, so their bounds are: each is wider than it would be alone."""
+    whole, few = held_out(), np.arange(120) < 8
+    halves = [("first", np.arange(120) < 60), ("second", np.arange(120) >= 60)]
+    hidden = [("few", few), ("others", ~few)]
+    together, none_told = calibrated(whole, [(groups, slices(whole, groups)) for groups in (halves, hidden)])
+    assert [part.calibration for part in none_told] == [None, None]
+    assert [part.rows for part in together] == [60, 60]
+    [alone] = calibrations(whole.candidate, whole.holdout, [halves[0][1]])
+    assert together[0].calibration.error == alone.error
+    assert together[0].calibration.error_by_chance > alone.error_by_chance
