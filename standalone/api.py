@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import urllib3
 
 from leadscore.errors import CannotRun
 from leadscore.settings import Settings
 from leadscore.tokens import EVERY_ORG, Tokens
+from standalone.screen import Mark
 
 OK = 200
 AT_A_TIME = 2
@@ -85,6 +86,13 @@ def token_of_a_start(settings: Settings) -> Iterator[str | None]:
         tokens.revoke(token.id)
 
 
+class Outcome(NamedTuple):
+    """How a training ended, in words, and the mark that stands before them."""
+
+    mark: Mark
+    words: str
+
+
 class Training:
     """The training of one org, from the request that starts it to its outcome."""
 
@@ -93,26 +101,27 @@ class Training:
         self._run_id: str | None = None
         self._deadline = time.monotonic() + TRAINING_SECONDS
 
-    def ask(self, api: Api) -> str | None:
-        """Start the training or ask for its outcome; return the outcome in words, or None while it runs."""
+    def ask(self, api: Api) -> Outcome | None:
+        """Start the training or ask for its outcome; return it, or None while it runs."""
         if self._run_id:
             answer = api.get(f"/api/v1/model/train/{self._run_id}")
         else:
             answer = api.post("/api/v1/model/train?wait=0", {"org_id": self.org_id})
         status, code = answer.body.get("status"), answer.body.get("code")
         if status != "running" and code not in UNDECIDED:
-            return in_words(answer)
+            return outcome_of(answer)
         # a refusal may name a run that another client started; if that is not a training, it is not found
         self._run_id = None if code == "run_not_found" else self._run_id or answer.body.get("run_id")
         if time.monotonic() > self._deadline:
-            return (
-                f"not trained within {TRAINING_SECONDS / 60:g} minutes ({_state(answer)}); look at its run in Dagster"
-            )
+            late = f"not trained within {TRAINING_SECONDS / 60:g} minutes ({_state(answer)})"
+            return Outcome(Mark.FAILED, f"{late}; look at its run in Dagster")
         return None
 
 
-def train_orgs(api: Api, org_ids: Iterable[str], ended: Callable[[str, str], None], watch: Callable[[], None]) -> None:
-    """Train the orgs, two at a time. Call `ended(org_id, outcome in words)` for each, and `watch()` between polls."""
+def train_orgs(
+    api: Api, org_ids: Iterable[str], ended: Callable[[str, Outcome], None], watch: Callable[[], None]
+) -> None:
+    """Train the orgs, two at a time. Call `ended(org_id, outcome)` for each, and `watch()` between polls."""
     waiting, begun = deque(org_ids), list[Training]()
     while waiting or begun:
         while waiting and len(begun) < AT_A_TIME:
@@ -125,17 +134,17 @@ def train_orgs(api: Api, org_ids: Iterable[str], ended: Callable[[str, str], Non
         time.sleep(POLL_SECONDS)
 
 
-def in_words(answer: Answer) -> str:
-    """Return the outcome of a training in words, from the API's answer."""
+def outcome_of(answer: Answer) -> Outcome:
+    """Return the outcome of a training from the API's answer."""
     body = answer.body
     if body.get("status") == "success":
-        what = "activated" if body["activated"] else "held"
-        auc = f"ROC-AUC {body['metrics']['roc_auc']:.2f} on {body['training_data_size']:,} records"
-        reasons = "" if body["activated"] else f": {'; '.join(body['reasons'])}"
-        return f"{what} {body['version']}, {auc}{reasons}"
+        auc = f"{body['version']}, ROC-AUC {body['metrics']['roc_auc']:.2f} on {body['training_data_size']:,} records"
+        if body["activated"]:
+            return Outcome(Mark.DONE, f"activated {auc}")
+        return Outcome(Mark.KEPT, f"held {auc}: {'; '.join(body['reasons'])}")
     if body.get("status") == "insufficient_data":
-        return f"insufficient data: {body['message']}"
-    return f"failed: {problem_in(answer)}"
+        return Outcome(Mark.REFUSED, f"not trained: {body['message']}")
+    return Outcome(Mark.FAILED, f"failed: {problem_in(answer)}")
 
 
 def _state(answer: Answer) -> str:

@@ -24,12 +24,13 @@ from leadscore_assets.source.control_plane import Lease, held
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import check_sql
 from serving.server.startup import check_tokens
-from standalone.api import Api, token_of_a_start, train_orgs
+from standalone.api import Api, Outcome, token_of_a_start, train_orgs
 from standalone.crm_source import create_source_table, fill_crm, given_crm
 from standalone.first_trainings import first_lead, in_one_line, split_by_need
 from standalone.postgres import HOST, EmbeddedPostgres
 from standalone.processes import Child, stop_all, wait_until
 from standalone.restarts import Restarted
+from standalone.screen import Mark, Progress, Screen
 from standalone.showcase import print_lead
 from standalone.state_dir import (
     accepts_connections,
@@ -45,7 +46,6 @@ from standalone.state_dir import (
 
 START_SECONDS = 180.0
 WATCH_SECONDS = 0.5
-MAX_LINES = 10
 CODE_SERVER = (
     *("dagster", "api", "grpc", "-m", "leadscore_assets.definitions", "-d", str(PROJECT_ROOT)),
     "--use-python-environment-entry-point",
@@ -65,7 +65,7 @@ class Run:
     def __init__(self, settings: Settings, environment: Mapping[str, str], console: Console) -> None:
         self.settings = with_own_folders(settings, environment)
         self.environment = environment
-        self.console = console
+        self.screen = Screen(console)
         self.api = Api(settings.local_address)
         self.server: Child | None = None
         self.lease: Lease | None = None
@@ -90,16 +90,16 @@ class Run:
             finally:
                 _set_signals(signal.SIG_IGN)  # a second Ctrl-C shall not leave anything behind
                 if self.server:
-                    self.console.print("Stopping ...")
+                    self.screen.say("Stopping ...")
 
     def _bring_up(self, stack: ExitStack) -> None:
         check_tokens(self.settings)  # before anything is started for a server that refuses to
         stack.enter_context(locked(self.settings.state_dir))
         orphans = end_orphans(self.settings.state_dir)
         if orphans:
-            self._done("Clean-up", f"ended {orphans} processes of a run that was killed")
+            self.screen.done("Clean-up", f"ended {orphans} processes of a run that was killed")
         self._start_database(stack)
-        with self._step("CRM") as note:
+        with self.screen.step("CRM") as note:
             note(self._prepare_crm(stack))
         self._start_servers(stack)
         with token_of_a_start(self.settings) as token:
@@ -116,15 +116,16 @@ class Run:
         }
         if not has_own_database(self.environment):
             check_ports(ports)
-            self._done("PostgreSQL", f"uses the server at {settings.db_host}:{settings.db_port}, which DB_HOST names")
+            where = f"{settings.db_host}:{settings.db_port}"
+            self.screen.done("PostgreSQL", f"uses the server at {where}, which DB_HOST names")
             return
-        with self._step("PostgreSQL") as note:
+        with self.screen.step("PostgreSQL") as note:
             password = kept_password(settings.state_dir)
             database = EmbeddedPostgres(settings.state_dir / "postgres", settings.embedded_db_port, password)
             database.stop_orphan()
             check_ports({**ports, "EMBEDDED_DB_PORT": (HOST, settings.embedded_db_port)})
             stack.enter_context(database)
-            self.restarted.append(Restarted(database, database.launch, database.is_ready, self._say))
+            self.restarted.append(Restarted(database, database.launch, database.is_ready, self.screen.say))
             database.create_database(settings.db_name)
             self.settings = with_embedded_database(settings, password)
             note(f"at {HOST}:{settings.embedded_db_port}, in {database.data_dir}")
@@ -136,7 +137,7 @@ class Run:
         given = None if is_own else given_crm(self.settings)
         self.lease = stack.enter_context(held(self.settings, is_sole=is_own))
         if upgraded := set_up(self.settings):
-            self._say(upgraded)
+            self.screen.say(upgraded)
         if given:
             return given
         with connect(self.settings) as connection:
@@ -151,26 +152,27 @@ class Run:
             arguments = [*command, *(["-h", HOST, "-p", str(port)] if port else [])]
             answers = partial(accepts_connections, HOST, port) if port else None
             again = partial(self._child, name, environment, *again_by, *arguments)
-            self.restarted.append(Restarted(self._child(name, environment, *arguments), again, answers, self._say))
+            child = self._child(name, environment, *arguments)
+            self.restarted.append(Restarted(child, again, answers, self.screen.say))
             if answers:
                 self._wait_until(answers, name)
 
         stack.callback(self._stop_servers)
         self.server = self._child("HTTP server", environment, "serving")  # it needs nothing else to start
-        with self._step("Dagster") as note:
+        with self.screen.step("Dagster") as note:
             with self._interrupted_runs_ended(environment):
                 start("code server", *CODE_SERVER, port=settings.code_server_port, again_by=(RUN_ENDER, "-m"))
             start("Dagster daemon", "dagster._daemon", "run", *workspace)
             start("Dagster webserver", "leadscore_assets.webserver", *workspace, port=settings.dagster_port)
             note(environment["DAGSTER_URL"])
-        with self._step("HTTP server") as note:
+        with self.screen.step("HTTP server") as note:
             self._wait_until(self.api.is_ready, "HTTP server")
             note(self.api.address)
 
     def _stop_servers(self) -> None:
         """Stop the servers, and the training runs with them; the database goes on until they have ended."""
         parts = (self.server, *(part.process for part in self.restarted))
-        stop_all([part for part in parts if isinstance(part, Child)], self._say)
+        stop_all([part for part in parts if isinstance(part, Child)], self.screen.say)
 
     @contextmanager
     def _interrupted_runs_ended(self, environment: Mapping[str, str]) -> Iterator[None]:
@@ -197,22 +199,32 @@ class Run:
     def _train(self) -> None:
         registry = Registry(self.settings.model_path)
         due, others = split_by_need(registry, training_needs(self.settings, registry, window_from(self.settings)))
-        self._list(others, "not trained")
-        with self.console.status(f"Training {len(due)} orgs: {', '.join(due[:8])} ..."):
-            train_orgs(self.api, due, lambda org_id, words: self._done(f"Org {org_id}", words), self._watch)
+        self.screen.list(_by_line(others), "not trained", "orgs")
+        progress = Progress(len(due), "orgs")
+
+        def ended(org_id: str, outcome: Outcome) -> None:
+            progress.count()
+            self.screen.tell(outcome.mark, f"Org {org_id}: {outcome.words}")
+
+        def watch() -> None:
+            self._watch()
+            refresh()
+
+        with self.screen.progress("Training", progress) as refresh:
+            train_orgs(self.api, due, ended, watch)
 
     def _show(self) -> None:
         lead, reasons = first_lead(self.api, self.settings)
-        self._list(reasons, "no lead to show")
+        self.screen.list(_by_line(reasons), "no lead to show", "orgs")
         if lead:
-            print_lead(self.console, self.api, lead)
+            print_lead(self.screen.console, self.api, lead)
         else:
-            self._say(
+            self.screen.say(
                 "There is no lead to show, because no org has both an active version and an open lead that was scored."
             )
-        self._say(f"\nHTTP server  {self.api.address}/docs")
-        self._say(f"Dagster      http://{HOST}:{self.settings.dagster_port}")
-        self._say(f"Logs         {self.settings.state_dir / 'logs'}\nCtrl-C stops everything.")
+        self.screen.say(f"\nHTTP server  {self.api.address}/docs")
+        self.screen.say(f"Dagster      http://{HOST}:{self.settings.dagster_port}")
+        self.screen.say(f"Logs         {self.settings.state_dir / 'logs'}\nCtrl-C stops everything.")
 
     def _watch(self) -> None:
         """Look at every part once; one that died is started again. Raises CannotRun when the HTTP server died."""
@@ -228,20 +240,16 @@ class Run:
         self.lease = None
         children = [part.process for part in self.restarted if isinstance(part.process, Child)]
         self.restarted = [part for part in self.restarted if not isinstance(part.process, Child)]
-        stop_all(children, self._say)
+        stop_all(children, self.screen.say)
         try:
             lease.raise_if_lost()
         except ControlPlaneHeld as loss:
-            self._say(f"Dagster was stopped here; leads are scored as before. {loss.message}")
+            self.screen.say(f"Dagster was stopped here; leads are scored as before. {loss.message}")
 
     def _wait_until(self, is_done: Callable[[], bool], what: str) -> None:
         """Return once `is_done`. Raises CannotRun when a part ends before that."""
         servers = [self.server] if self.server else []
         wait_until(is_done, [*servers, *(part.process for part in self.restarted)], what, START_SECONDS)
-
-    def _done(self, what: str, words: str) -> None:
-        self.console.print("[green]✓[/] ", end="")
-        self._say(f"{what}: {words}")
 
     def _fail(self, error: LeadscoreError) -> None:
         """Print why the run ends; when the HTTP server died, that is the reason."""
@@ -250,26 +258,12 @@ class Run:
                 self.server.raise_if_ended()
         except CannotRun as death:
             error = death
-        self.console.print("[red]✗[/] ", end="")
-        self._say(error.message)
+        self.screen.tell(Mark.FAILED, error.message)
 
-    def _list(self, reasons: Mapping[str, str], what: str) -> None:
-        """Print `what` and the reason for each org, for at most MAX_LINES orgs."""
-        for org_id, reason in list(reasons.items())[:MAX_LINES]:
-            self._say(f"- Org {in_one_line(org_id)}: {what}: {reason}")
-        if len(reasons) > MAX_LINES:
-            self._say(f"- {len(reasons) - MAX_LINES:,} more orgs: {what}")
 
-    def _say(self, words: str) -> None:
-        self.console.print(words, markup=False, highlight=False, soft_wrap=True)
-
-    @contextmanager
-    def _step(self, what: str) -> Iterator[Callable[[str], None]]:
-        started = time.monotonic()
-        notes: list[str] = []
-        with self.console.status(f"{what} ..."):
-            yield notes.append
-        self._done(what, f"{'; '.join(notes)} ({time.monotonic() - started:.1f} s)")
+def _by_line(reasons: Mapping[str, str]) -> dict[str, str]:
+    """Return the reasons by the orgs as they are named in a line."""
+    return {f"Org {in_one_line(org_id)}": reason for org_id, reason in reasons.items()}
 
 
 def run(settings: Settings, environment: Mapping[str, str]) -> int:

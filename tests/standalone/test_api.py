@@ -6,7 +6,8 @@ import pytest
 
 from serving.dependencies.dagster_client import LAUNCH_SECONDS
 from standalone import api
-from standalone.api import TIMEOUT_SECONDS, Answer, Api, in_words, train_orgs
+from standalone.api import TIMEOUT_SECONDS, Answer, Api, Outcome, outcome_of, train_orgs
+from standalone.screen import Mark
 from tests.standalone.scripted_api import SUCCESS, ScriptedApi
 
 ACTIVATED = "activated V, ROC-AUC 0.72 on 2,730 records"
@@ -15,9 +16,9 @@ AWAY = Answer(503, {"code": "dagster_unavailable", "detail": "Dagster is away", 
 
 
 def outcomes(scripted: Api, *org_ids: str) -> dict[str, str]:
-    said: dict[str, str] = {}
-    train_orgs(scripted, org_ids, said.__setitem__, lambda: None)
-    return said
+    ended: dict[str, Outcome] = {}
+    train_orgs(scripted, org_ids, ended.__setitem__, lambda: None)
+    return {org_id: outcome.words for org_id, outcome in ended.items()}
 
 
 @pytest.fixture(autouse=True)
@@ -76,21 +77,23 @@ def test_failed_training_is_not_asked_about_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "mark", "words"),
     [
-        (SUCCESS, ACTIVATED),
+        (SUCCESS, Mark.DONE, ACTIVATED),
         (
             Answer(200, {**SUCCESS.body, "activated": False, "reasons": ["not better", "worse"]}),
+            Mark.KEPT,
             "held V, ROC-AUC 0.72 on 2,730 records: not better; worse",
         ),
         (
             Answer(422, {"status": "insufficient_data", "message": "37 of 100 records"}),
-            "insufficient data: 37 of 100 records",
+            Mark.REFUSED,
+            "not trained: 37 of 100 records",
         ),
-        (Answer(403, {"detail": "no"}), "failed: no"),
-        (Answer(500, {}), "failed: HTTP 500"),
+        (Answer(403, {"detail": "no"}), Mark.FAILED, "failed: no"),
+        (Answer(500, {}), Mark.FAILED, "failed: HTTP 500"),
     ],
     ids=["activated", "held", "insufficient", "refused", "bare"],
 )
-def test_outcomes_are_told_in_words(answer: Answer, words: str) -> None:
-    assert in_words(answer) == words
+def test_outcomes_are_told_in_words_behind_a_mark(answer: Answer, mark: Mark, words: str) -> None:
+    assert outcome_of(answer) == Outcome(mark, words)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
-from rich.console import Console
 
 from leadscore.errors import CannotRun
 from leadscore.registry.store import POINTER_FILE, Pointer, Registry
@@ -17,7 +15,6 @@ from leadscore.settings import Settings
 from leadscore_assets.source.orgs import TrainingNeed
 from standalone.api import Answer
 from standalone.first_trainings import first_lead, in_one_line, split_by_need
-from standalone.supervisor import MAX_LINES, Run
 from tests.standalone.scripted_api import SCORE, ScriptedApi
 
 POINTER = Pointer("20260301000000", None, datetime(2026, 3, 1, tzinfo=UTC).isoformat(), "run", "better", "0" * 64)
@@ -48,16 +45,6 @@ def test_orgs_that_cannot_be_trained_are_told_apart_and_stop_nothing(tmp_path: P
 def test_id_that_breaks_the_rule_is_printed_in_one_line() -> None:
     assert in_one_line("acme") == "acme"
     assert in_one_line("[red]\nAcme") == r"'[red]\nAcme'"
-
-
-@pytest.mark.parametrize(("count", "last"), [(10, "- Org 9: w: r"), (1_000, "- 990 more orgs: w")])
-def test_a_thousand_orgs_take_few_lines(count: int, last: str) -> None:
-    output = io.StringIO()
-    run = Run(Settings(), {}, Console(file=output, width=200))
-    run._list({str(number): "r" for number in range(count)}, "w")  # what a start prints, without one
-    lines = output.getvalue().splitlines()
-    assert lines[-1] == last
-    assert len(lines) <= MAX_LINES + 1
 
 
 def test_first_org_with_a_lead_is_shown_and_those_before_it_are_named(

@@ -76,7 +76,7 @@ def test_run_whose_lease_was_taken_over_stops_dagster_and_goes_on_scoring(
             for name in ("HTTP server", "Dagster daemon")
         )
         stack.callback(server.stop)
-        run.server, run.restarted = server, [Restarted(daemon, lambda: daemon, None, run._say)]
+        run.server, run.restarted = server, [Restarted(daemon, lambda: daemon, None, run.screen.say)]
         with psycopg.connect(**given.database_arguments(), autocommit=True) as connection:
             connection.execute("UPDATE leadscore.control_plane SET holder = 'another', host = 'elsewhere'")
         while not run.lease.is_lost:
