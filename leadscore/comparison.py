@@ -88,8 +88,8 @@ BASE_RATE = Baseline("base_rate")
 class Comparison(msgspec.Struct, frozen=True):
     """Compares a candidate with a `baseline`: the org's own version, `pooled` with a pooled version, or `base rate`.
 
-    `shared_window` is the share of the candidate's training window that the baseline was trained on, too: 1 when both
-    were trained on the same day, 0 when the baseline is older than the whole window.
+    `shared_window` is the share of the candidate's training window that is no newer than the baseline: 1 when both were
+    trained on the same day, 0 when the baseline is older than the whole window.
     """
 
     baseline: str

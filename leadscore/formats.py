@@ -12,6 +12,8 @@ number to the tests.
    so the reader of 4 reads 1 to 3.
 5  lets a pointer and an entry of the history be a withdrawal, and gives an org's folder a record of the org. Both are
    documents of kinds of their own, so the reader of 5 reads 1 to 4.
+6  lets a judgement withhold a version from activation, which an older release would not heed. In older formats nothing
+   is withheld, so the reader of 6 reads 1 to 5.
 """
 
 from __future__ import annotations
@@ -22,10 +24,10 @@ import msgspec
 
 from leadscore.errors import Damaged, UnsupportedFormat
 
-FORMAT = 5
+FORMAT = 6
 COMPARED_SINCE_FORMAT = 2
 ENGINE_SINCE_FORMAT = 4
-READABLE = (1, 2, 3, 4, 5)
+READABLE = (1, 2, 3, 4, 5, 6)
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 Document = TypeVar("Document", bound=msgspec.Struct)

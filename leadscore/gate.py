@@ -1,12 +1,15 @@
 """The gate: the only rule that decides whether a candidate is activated, held or refused.
 
 *activate*: the candidate ranks leads better than the champion, or gives better probabilities, as surely as the policy
-demands, and none of its figures is much worse. The less of the candidate's training window the champion has seen, the
-less sure the gate must be. If the org has no champion but the pooled model scores its leads, the candidate is
+demands, and none of its figures is much worse. The more of the candidate's training window is newer than the champion,
+the less sure the gate must be. If the org has no champion but the pooled model scores its leads, the candidate is
 compared with the pooled model in the same way. With neither, the candidate must rank better than chance, and give
 better probabilities than the base rate.
 *hold*: the candidate is not surely better, which is an ordinary outcome. The active version stays.
 *refuse*: the data does not meet a requirement.
+
+The verdict is about quality alone. `withheld` says what else keeps a version from becoming active: it was only tried,
+or its data is older than that of the active version.
 
 `comparison` measures how sure a difference is, and `requirements` lists the data that a training needs.
 `benchmarks.models.gate` measures the effect of the rule and its numbers. Each reason of a decision has a code, a
@@ -16,6 +19,7 @@ figure, a threshold and a remedy.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -39,14 +43,15 @@ from leadscore.settings import Settings
 Verdict = Literal["activate", "hold", "refuse"]
 
 RECOMMENDED_BASE_RATE = 0.2
+ROLL_BACK_TO_IT = "Only a rollback to it, or a run with `activate_anyway`, makes it active"
 
 
 class Policy(msgspec.Struct, frozen=True):
     """The gate's thresholds. None has a default, so a gate without thresholds is an error and never a pass.
 
-    `min_probability_better` applies against a champion of the same training window, and against chance;
-    `min_probability_better_stale` applies against a champion that has seen none of the window. Between the two, the
-    threshold is interpolated.
+    `min_probability_better` applies against a champion of the same time, and against chance;
+    `min_probability_better_stale` applies against a champion that is older than the whole training window. Between the
+    two, the threshold is interpolated.
     """
 
     min_records: int
@@ -109,8 +114,8 @@ class Unevaluable(msgspec.Struct, frozen=True):
 class Judgement(msgspec.Struct, frozen=True):
     """Stored with a version when it is judged: its report, the champion's report, and the decision.
 
-    `comparison` is None when the holdout has one outcome only. `files` has the SHA-256 of each file that is stored with
-    the judgement.
+    `comparison` is None when the holdout has one outcome only. `withheld` says why the version does not become active
+    even if the verdict is `activate`. `files` has the SHA-256 of each file that is stored with the judgement.
     """
 
     report: EvaluationReport
@@ -123,6 +128,12 @@ class Judgement(msgspec.Struct, frozen=True):
     comparison: Comparison | None = None
     files: dict[str, str] = {}
     format: int = FORMAT
+    withheld: tuple[Reason, ...] = ()
+
+    @property
+    def may_become_active(self) -> bool:
+        """Whether the version passed the gate, and nothing withholds it."""
+        return self.decision.verdict == "activate" and not self.withheld
 
     @property
     def champion_version(self) -> str | None:
@@ -166,6 +177,26 @@ def decide(
     is_better = all(reason.speaks_for for reason in reasons)
     remarks = (_not_evaluable(champion_problem),) if champion_problem else ()
     return Decision("activate" if is_better else "hold", (*remarks, *reasons), notes)
+
+
+def withheld(as_of: datetime, active_as_of: datetime | None, *, is_trial: bool) -> tuple[Reason, ...]:
+    """Return why a version of `as_of` does not become active whatever its verdict; empty where nothing withholds it.
+
+    `active_as_of` is that of the org's active version, None without one. `is_trial` when the training was asked to
+    judge only.
+    """
+    reasons = []
+    if is_trial:
+        reasons.append(Reason("only_tried", "The training was asked to judge only", 0, 0, ROLL_BACK_TO_IT))
+    if active_as_of is not None and as_of < active_as_of:
+        message = f"Its data ends on {_day(as_of)}, before that of the active version ({_day(active_as_of)})"
+        days_older = (active_as_of - as_of) / timedelta(days=1)
+        reasons.append(Reason("older_than_active", message, days_older, 0, ROLL_BACK_TO_IT))
+    return tuple(reasons)
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def refuse_unfittable(
@@ -281,7 +312,7 @@ def _claims(comparison: Comparison, policy: Policy) -> tuple[Reason, Reason]:
     """Return how sure it is that the candidate ranks leads better, and that its probabilities are better."""
     auc, brier = comparison.roc_auc, comparison.brier_score
     needed = probability_needed(comparison.shared_window, policy)
-    since = f", since that version saw {comparison.shared_window:.0%} of this training window"
+    since = f", since {1 - comparison.shared_window:.0%} of this training window is newer than that version"
     since = since if needed < policy.min_probability_better else ""
     ranks_better = _surely(
         ("ranks_better", "ranks_no_better"),
@@ -303,7 +334,10 @@ def _claims(comparison: Comparison, policy: Policy) -> tuple[Reason, Reason]:
 
 
 def probability_needed(shared_window: float, policy: Policy) -> float:
-    """Return the probability of being better that a candidate needs against a champion that saw `shared_window`."""
+    """Return the probability of being better that a candidate needs.
+
+    `shared_window` is the share of its training window that is no newer than the champion.
+    """
     fresh, stale = policy.min_probability_better, policy.min_probability_better_stale
     return stale + (fresh - stale) * shared_window
 

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from leadscore.errors import InvalidInput
-from leadscore.settings import Settings
+from leadscore.settings import TIME, Settings, parse_time
 
 HOLDOUT_SHARE = 0.2  # of all leads, chosen by the hash of their id
+FIRST_AS_OF = datetime(1990, 1, 1, tzinfo=UTC)  # times of the CRM before it count as unknown
 
 
 def crm_time(moment: datetime, zone: tzinfo = UTC) -> datetime:
@@ -39,13 +40,12 @@ class Window(msgspec.Struct, frozen=True):
     open_statuses: tuple[str, ...] = ()
 
     def share_seen_in(self, other: Window) -> float:
-        """Return which share of this window's time lies in the window of `other` too: 0 when they do not meet.
+        """Return which share of this window's time is no newer than `other`: 1 when that ends no earlier.
 
-        An `other` that ends later counts as if it ended with this one, for it is no older.
+        Where the windows begin does not count: a window that only goes further back has nothing newer in it.
         """
-        behind_days = max(0.0, (self.as_of - other.as_of) / timedelta(days=1))
-        seen_days = min(self.training_window_days - behind_days, other.training_window_days)
-        return max(0.0, seen_days / self.training_window_days)
+        newer_days = max(0.0, (self.as_of - other.as_of) / timedelta(days=1))
+        return max(0.0, 1 - newer_days / self.training_window_days)
 
 
 def outcome_parameters(window: Window) -> dict[str, Any]:
@@ -99,6 +99,17 @@ class RecordCounts(msgspec.Struct, frozen=True):
     def base_rate(self) -> float | None:
         """The share of records that converted; None when there are none."""
         return self.converted_records / self.records if self.records else None
+
+
+def parse_as_of(text: str) -> datetime:
+    """Return the moment that the `as_of` of one training names. Raises InvalidInput, whose text has only the rule."""
+    try:
+        moment = parse_time(text)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(f"as_of must be {TIME.says}") from error
+    if not FIRST_AS_OF <= moment <= datetime.now(UTC):
+        raise InvalidInput("as_of must be a past time, since 1990; give one, or leave it out for the present")
+    return moment
 
 
 def window_from(settings: Settings, as_of: datetime | None = None, training_window_days: int | None = None) -> Window:

@@ -22,7 +22,7 @@ from leadscore_assets.assets.evaluation import evaluation
 from leadscore_assets.changed_orgs import ChangedOrgs
 from leadscore_assets.dataset import Candidate, ConversionRecords
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata.readiness_plan import in_words, plan_for, plan_metadata
+from leadscore_assets.metadata.readiness_plan import MINIMUM_RECORDS, plan_for, plan_metadata, refused_in_words
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 from leadscore_assets.retention import absent_leads
@@ -34,6 +34,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partiti
 
 @dg.asset_check(
     asset=evaluation,
+    name=MINIMUM_RECORDS,
     partitions_def=orgs,
     blocking=True,
     description="The org has enough records of both outcomes to train and judge a version.",
@@ -52,7 +53,7 @@ def minimum_records(
         return _result(judgement, True, dg.AssetCheckSeverity.ERROR, enough)
     window = registry.manifest(context.partition_key, evaluation.version).window
     plan = plan_for(settings, context.partition_key, window, context.log)
-    said = f"refused: {in_words(judgement.decision, plan)}"
+    said = refused_in_words(judgement.decision, plan)
     return _result(judgement, False, dg.AssetCheckSeverity.ERROR, said, **plan_metadata(plan))
 
 
@@ -67,7 +68,8 @@ def metrics_improve(
     """Warn when the gate's verdict is not `activate`."""
     judgement = _judgement(registry, context.partition_key, evaluation)
     decision = judgement.decision
-    said = f"{_IN_WORDS[decision.verdict]}: {decision.text}"
+    withheld = [reason.text for reason in judgement.withheld]
+    said = " ".join([f"{_IN_WORDS[decision.verdict]}: {decision.text}", *withheld])
     return _result(judgement, decision.verdict == "activate", dg.AssetCheckSeverity.WARN, said)
 
 
@@ -204,7 +206,7 @@ def _change_metadata(changed: ChangedOrgs) -> dict[str, list[str]]:
     return {"withdrawn_orgs": changed.withdrawn, "not_withdrawn_orgs": changed.not_withdrawn}
 
 
-_IN_WORDS = {"activate": "better", "hold": "held", "refuse": "refused"}
+_IN_WORDS = {"activate": "Better", "hold": "Not better", "refuse": "Refused"}
 
 ALL = (
     minimum_records,

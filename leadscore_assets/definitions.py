@@ -11,7 +11,13 @@ from leadscore_assets.io_managers import LeadscoreTables
 from leadscore_assets.jobs import train_job
 from leadscore_assets.resources import Crm
 from leadscore_assets.schedules import retraining_schedule
-from leadscore_assets.sensors import erase_gone_leads, follow_identities, follow_orgs, refresh_org_health
+from leadscore_assets.sensors import (
+    erase_gone_leads,
+    follow_identities,
+    follow_orgs,
+    refresh_org_health,
+    report_active_versions,
+)
 from leadscore_assets.source.extraction import check_sql
 
 # for an org's lock in the registry: nobody waits for the answer
@@ -25,7 +31,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
         asset_checks=checks.ALL,
         jobs=[train_job],
         schedules=[retraining_schedule(settings.retrain_schedule)],
-        sensors=[follow_orgs, follow_identities, erase_gone_leads, refresh_org_health],
+        sensors=[follow_orgs, follow_identities, erase_gone_leads, refresh_org_health, report_active_versions],
         resources={
             "settings": settings,
             "registry": Registry(settings.model_path, wait_seconds=TRAINING_WAIT_SECONDS),

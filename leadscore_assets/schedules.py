@@ -7,6 +7,7 @@ import dagster as dg
 from leadscore.pooling import POOLED
 from leadscore.records import window_from
 from leadscore.registry.store import Registry
+from leadscore.run_tags import ASKER_TAG, ORG_TAG, SCHEDULE
 from leadscore.settings import Settings
 from leadscore_assets.due_orgs import training_needs
 from leadscore_assets.jobs import train_job
@@ -38,7 +39,10 @@ def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
         # the sensor may not have seen an org yet; adding a key that is there changes nothing
         context.instance.add_dynamic_partitions(orgs.name or "", due)
         tick = context.scheduled_execution_time.isoformat()
-        return [dg.RunRequest(run_key=f"{org_id}:{tick}", partition_key=org_id) for org_id in due]
+        return [
+            dg.RunRequest(run_key=f"{org_id}:{tick}", partition_key=org_id, tags={ORG_TAG: org_id, ASKER_TAG: SCHEDULE})
+            for org_id in due
+        ]
 
     return retrain_due_orgs
 

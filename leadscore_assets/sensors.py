@@ -1,4 +1,4 @@
-"""The sensors that follow the CRM (its orgs, whose ids they are, which leads are gone), and the orgs' health."""
+"""The sensors that follow the CRM (its orgs, whose ids they are, which leads are gone), the registry and org health."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ from leadscore_assets.health.refresh import refresh
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 from leadscore_assets.retention.absent_leads import erase_absent_leads
+from leadscore_assets.served_models import changes, report_of
 
 INTERVAL_SECONDS = 60
 # every id that we hold is compared with the CRM's, which takes 2 s for 100,000 leads; the delay is a matter of days
 ERASURE_INTERVAL_SECONDS = 3_600
+# a rollback shows in Dagster after half a minute on average; for 1,000 orgs a tick takes 0.2 s
+REPORT_INTERVAL_SECONDS = 30
+# the daemon stores one event after the other, and the other sensors wait meanwhile
+REPORTS_AT_A_TIME = 200
 # one request with tens of thousands of keys is more than SQLite takes in a statement
 KEYS_AT_A_TIME = 1_000
 
@@ -78,6 +83,28 @@ def erase_gone_leads(context: dg.SensorEvaluationContext, settings: dg.ResourceP
         skip_reason="; ".join([f"erased {table}" for table in erased] or [str(absent)]),
         asset_events=[leads_are_in_crm_event(absent)] if memory != _memory(context.cursor) else [],
         cursor=msgspec.json.encode(memory).decode(),
+    )
+
+
+@dg.sensor(
+    minimum_interval_seconds=REPORT_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Shows in active_model what was changed without a run of it: a rollback, a withdrawal, a restored"
+    " registry, or another version of the pooled model. Each such org is materialized with who did it, when and why.",
+)
+def report_active_versions(
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], registry: dg.ResourceParam[Registry]
+) -> dg.SensorResult:
+    """Compare the pointers with what active_model last showed, and report the differences."""
+    partitions = context.instance.get_dynamic_partitions(orgs.name or "")
+    changed = changes(settings, registry, context.instance, partitions, context.log)
+    reported, later = changed[:REPORTS_AT_A_TIME], len(changed[REPORTS_AT_A_TIME:])
+    for served in reported:
+        context.log.info("%s: %s", served.org_id, served.in_words)
+    said = f"reported {len(reported)} orgs" + (f"; {later} more follow" if later else "")
+    return dg.SensorResult(
+        skip_reason=said if reported else f"active_model shows what scores the leads of all {len(partitions)} orgs",
+        asset_events=[report_of(settings, served) for served in reported],
     )
 
 

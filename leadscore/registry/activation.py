@@ -10,7 +10,7 @@ in until an operator has decided whose the id is.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -19,43 +19,59 @@ from leadscore.formats import COMPARED_SINCE_FORMAT, FORMAT
 from leadscore.gate import Judgement
 from leadscore.registry.store import History, Pointer, Registry, Withdrawal
 
+Outcome = Literal["activated", "active_already", "held", "refused", "withheld", "taken_back"]
+
 
 class Applied(NamedTuple):
-    """How a version was judged, and the org's pointer now: `is_activated` when this call moved it to the version.
+    """How a version was judged, the org's pointer now, and what became of the version.
 
-    Only a version that is active by force may have no judgement.
+    `taken_back`: it was active before, and another version was made active in its place. Only a version that is active
+    by force may have no judgement.
     """
 
     judgement: Judgement | None
     pointer: Pointer | None
-    is_activated: bool
+    outcome: Outcome
+
+    @property
+    def is_activated(self) -> bool:
+        """Whether this call moved the pointer to the version."""
+        return self.outcome == "activated"
 
 
-def apply_verdict(registry: Registry, org_id: str, version: str, *, by: str) -> Applied:
-    """Make `version` active when its stored verdict says so; leave what is active when it was held or refused.
+def apply_verdict(registry: Registry, org_id: str, version: str, *, by: str, activate_anyway: bool = False) -> Applied:
+    """Make `version` active when its stored judgement says so; else leave what is active.
 
-    The verdict was given once, when the version was judged, and no setting that changed since is looked at. Raises
-    NotActivatable when the version was never judged, was judged by an earlier release's rules, or was active before
-    (it was taken back, and only `roll_back` may return it); ActiveVersionMoved when another version is active than the
-    one that it was judged against; OrgChanged; VersionNotFound; Damaged when a file is not as recorded.
+    The verdict was given once, when the version was judged, and no setting that changed since is looked at. A version
+    that the judgement withholds needs `activate_anyway`; one that was active before is returned by `roll_back` only.
+    Raises NotActivatable when the version was never judged, or was judged by an earlier release's rules;
+    ActiveVersionMoved when another version is active than the one that it was judged against; OrgChanged;
+    VersionNotFound; Damaged when a file is not as recorded.
     """
     registry.check_exists(org_id, version)
     with registry.exclusive(org_id):
         history, judgement = registry.history(org_id), registry.judgement(org_id, version)
         history.check_same_customer(org_id)
         if history.active_version == version:
-            return Applied(judgement, history.pointer, is_activated=False)
+            return Applied(judgement, history.pointer, "active_already")
         if judgement is None:
             raise NotActivatable(f"version {version} was not judged; materialize evaluation first")
-        if judgement.decision.verdict != "activate":
-            return Applied(judgement, history.pointer, is_activated=False)
+        if left := _left_inactive(version, judgement, history, activate_anyway=activate_anyway):
+            return Applied(judgement, history.pointer, left)
         if judgement.format < COMPARED_SINCE_FORMAT:
             raise NotActivatable(f"version {version} was judged by an earlier release with other rules; train again")
         _check_unmoved(history, judgement.champion_version)
-        if version in history.activated_versions:
-            raise NotActivatable(f"version {version} was active before; bring it back with a rollback, or train again")
         pointer = _swap(registry, org_id, version, judgement, history, by=by, reason=judgement.decision.text)
-        return Applied(judgement, pointer, is_activated=True)
+        return Applied(judgement, pointer, "activated")
+
+
+def _left_inactive(version: str, judgement: Judgement, history: History, *, activate_anyway: bool) -> Outcome | None:
+    """Return what keeps the judged version from becoming active; None where nothing does."""
+    if version in history.activated_versions:
+        return "taken_back"
+    if judgement.decision.verdict != "activate":
+        return "held" if judgement.decision.verdict == "hold" else "refused"
+    return "withheld" if judgement.withheld and not activate_anyway else None
 
 
 def roll_back(

@@ -1,98 +1,78 @@
-"""active_model: the activation. It obeys the verdict that was stored when the version was judged.
+"""active_model: the activation. It obeys the judgement that was stored when the version was judged.
 
-Materializing this asset alone is therefore as safe as running the whole job. When the candidate is held, the partition
-is materialized, too, with the version that still scores the org's leads as its data version.
+Materializing this asset alone is therefore as safe as running the whole job. When the candidate does not become active,
+the partition is materialized, too, with the version that still scores the org's leads as its data version.
 """
 
 import dagster as dg
+from pydantic import Field
 
-from leadscore.errors import Damaged
 from leadscore.registry.activation import Applied, apply_verdict
-from leadscore.registry.active_model import ActiveModel
-from leadscore.registry.active_model import active_model as model_that_scores
-from leadscore.registry.store import Pointer, Registry
+from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.assets.org_asset import org_asset
 from leadscore_assets.dataset import Candidate
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata.figures import version_links
 from leadscore_assets.metadata.readiness_plan import plan_for, refused
+from leadscore_assets.served_models import served_model
 
-NONE = "none"
+
+class ActivationConfig(dg.Config):
+    """Configuration of one run."""
+
+    activate_anyway: bool = Field(
+        default=False,
+        description="Also activate a version that was only tried, or whose data is older than the active version's, if"
+        " it passed the gate.",
+    )
 
 
 @org_asset("serving", {"python"})
 def active_model(
     context: dg.AssetExecutionContext,
+    config: ActivationConfig,
     settings: dg.ResourceParam[Settings],
     registry: dg.ResourceParam[Registry],
     evaluation: Candidate,
 ) -> dg.MaterializeResult[None]:
     """The version that scores the org's leads.
 
-    A held candidate does not replace it; the metadata then names the held version and the reasons.
+    The candidate becomes active if it passed the gate. A version that was held, only tried, or taken back by a rollback
+    does not; the metadata then say so.
     """
     org_id, version = context.partition_key, evaluation.version
     with clear_failures():
-        applied = apply_verdict(registry, org_id, version, by=f"run {context.run.run_id}")
-        is_active = applied.pointer is not None and applied.pointer.version == version
-        if applied.judgement and applied.judgement.decision.verdict == "refuse" and not is_active:
+        applied = apply_verdict(
+            registry, org_id, version, by=f"run {context.run.run_id}", activate_anyway=config.activate_anyway
+        )
+        if applied.judgement and applied.outcome == "refused":
             window = registry.manifest(org_id, version).window
             raise refused(applied.judgement.decision, plan_for(settings, org_id, window, context.log))
-        model = _model_that_scores(context, settings, registry, applied.pointer)
-    context.log.info(
-        "the verdict on version %s is %s; version %s scores the org's leads",
-        version,
-        _verdict(applied),
-        _version(model),
-    )
+        served = served_model(settings, registry, org_id, context.log)
+    context.log.info("%s: %s. %s.", version, _IN_WORDS[applied.outcome], served.in_words)
     return dg.MaterializeResult(
-        metadata={**_metadata(model, applied, version), **version_links(settings, org_id, version)},
-        data_version=dg.DataVersion(_data_version(model)),
+        metadata={**served.metadata(settings), **_of_the_candidate(applied, version)},
+        data_version=dg.DataVersion(served.data_version),
     )
 
 
-def _model_that_scores(
-    context: dg.AssetExecutionContext, settings: Settings, registry: Registry, own: Pointer | None
-) -> ActiveModel | None:
-    org_id = context.partition_key
-    try:
-        return model_that_scores(
-            org_id, lambda owner: own if owner == org_id else registry.active(owner), is_pooling=settings.pooled_model
-        )
-    except Damaged as error:  # the pooled model's: no fault of this org, whose leads nothing scores meanwhile
-        context.log.warning("the pooled model cannot score the org's leads: %s", error.message)
-        return None
+_IN_WORDS = {
+    "activated": "activated by this run",
+    "active_already": "active already",
+    "held": "held, because it is not surely better",
+    "refused": "refused",
+    "withheld": "not activated",
+    "taken_back": "it was active before and was taken back, so only a rollback makes it active again",
+}
 
 
-def _verdict(applied: Applied) -> str:
-    return applied.judgement.decision.verdict if applied.judgement else "was never judged"
-
-
-def _version(model: ActiveModel | None) -> str:
-    return model.pointer.version if model else NONE
-
-
-def _data_version(model: ActiveModel | None) -> str:
-    return f"pooled:{_version(model)}" if model and model.scope == "pooled" else _version(model)
-
-
-def _metadata(model: ActiveModel | None, applied: Applied, candidate: str) -> dict[str, str]:
-    is_held = applied.judgement is not None and applied.judgement.decision.verdict == "hold"
-    return {
-        "version": _version(model),
-        "model_scope": model.scope if model else NONE,
-        "verdict": _verdict(applied),
-        "reasons": applied.judgement.decision.text if applied.judgement else NONE,
-        **({"held_version": candidate} if is_held and candidate != _version(model) else {}),
-        **(_pointer_metadata(model.pointer) if model else {}),
-    }
-
-
-def _pointer_metadata(pointer: Pointer) -> dict[str, str]:
-    return {
-        "previous_version": pointer.previous or NONE,
-        "activated_at": pointer.activated_at,
-        "by": pointer.by,
-        "activation_reason": pointer.reason,
-    }
+def _of_the_candidate(applied: Applied, version: str) -> dict[str, str]:
+    """Return what became of the candidate, and why; of one that was taken back, its old verdict no longer matters."""
+    shown = {"candidate": version, "outcome": _IN_WORDS[applied.outcome]}
+    if applied.outcome == "taken_back":
+        return shown
+    shown |= {"verdict": "was never judged", "reasons": "none"}
+    if judgement := applied.judgement:
+        withheld = [reason.text for reason in judgement.withheld] if applied.outcome == "withheld" else []
+        shown |= {"verdict": judgement.decision.verdict, "reasons": " ".join([*withheld, judgement.decision.text])}
+    return shown | ({f"{applied.outcome}_version": version} if applied.outcome in ("held", "withheld") else {})

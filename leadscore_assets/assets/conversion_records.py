@@ -5,11 +5,11 @@ from datetime import datetime
 import dagster as dg
 from pydantic import Field
 
-from leadscore.errors import InvalidInput
 from leadscore.features import CONTRACT
-from leadscore.records import window_from
+from leadscore.readiness import LONGEST_WINDOW_DAYS
+from leadscore.records import parse_as_of, window_from
 from leadscore.registry.store import Registry
-from leadscore.settings import TIME, Settings, parse_time
+from leadscore.settings import Settings
 from leadscore_assets.assets.org_asset import org_asset
 from leadscore_assets.changed_orgs import check_same_customer
 from leadscore_assets.dataset import ConversionRecords
@@ -25,7 +25,10 @@ class ExtractionConfig(dg.Config):
         default=None, description="Time as of which to train (ISO 8601, UTC), to repeat a past training."
     )
     training_window_days: int | None = Field(
-        default=None, ge=1, le=3_650, description="Only leads created in this many days before `as_of` are used."
+        default=None,
+        ge=1,
+        le=LONGEST_WINDOW_DAYS,
+        description="Only leads created in this many days before `as_of` are used.",
     )
 
 
@@ -60,9 +63,4 @@ def conversion_records(
 
 
 def _as_of(config: ExtractionConfig) -> datetime | None:
-    if config.as_of is None:
-        return None
-    try:
-        return parse_time(config.as_of)
-    except ValueError as error:
-        raise InvalidInput(f"as_of is {config.as_of!r}; it must be {TIME.says}") from error
+    return None if config.as_of is None else parse_as_of(config.as_of)

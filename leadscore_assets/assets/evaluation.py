@@ -1,6 +1,7 @@
 """evaluation: the candidate judged against the champion on the same holdout leads."""
 
 import dagster as dg
+from pydantic import Field
 
 from leadscore.errors import AlreadyJudged
 from leadscore.gate import Judgement, policy_from
@@ -16,12 +17,24 @@ from leadscore_assets.metadata.figures import (
     version_links,
 )
 from leadscore_assets.metadata.history import past_versions
+from leadscore_assets.metadata.readiness_plan import plan_for, plan_metadata
 from leadscore_assets.training.judge import judge
 
 
+class EvaluationConfig(dg.Config):
+    """Configuration of one run."""
+
+    activate: bool = Field(
+        default=True,
+        description="false judges the candidate only: then nothing activates it later, except a rollback to it or a run"
+        " with `activate_anyway`.",
+    )
+
+
 @org_asset("model", {"python"})
-def evaluation(
+def evaluation(  # noqa: PLR0917 (Dagster hands them over by their names)
     context: dg.AssetExecutionContext,
+    config: EvaluationConfig,
     settings: dg.ResourceParam[Settings],
     registry: dg.ResourceParam[Registry],
     lead_features: FeatureRows,
@@ -37,7 +50,9 @@ def evaluation(
 
     org_id = context.partition_key
     with clear_failures():
-        judgement = _judgement(context, settings, registry, lead_features, trained_model.version)
+        judgement = _judgement(
+            context, settings, registry, lead_features, trained_model.version, is_trial=not config.activate
+        )
         versions = past_versions(registry, org_id)
     context.log.info("verdict %s: %s", judgement.decision.verdict, judgement.decision.text)
     return dg.MaterializeResult(
@@ -45,6 +60,7 @@ def evaluation(
         metadata={
             **version_links(settings, org_id, trained_model.version),
             **decision_metadata(judgement),
+            **_plan(context, settings, registry, judgement),
             **evaluation_pictures(judgement),
             **quality_metadata(judgement.report),
             **history_metadata(versions),
@@ -54,8 +70,26 @@ def evaluation(
     )
 
 
+def _plan(
+    context: dg.AssetExecutionContext, settings: Settings, registry: Registry, judgement: Judgement
+) -> dict[str, str | float]:
+    """Return when the org will have enough data, for a version that was refused."""
+    if judgement.decision.verdict != "refuse":
+        return {}
+    org_id = context.partition_key
+    with clear_failures():
+        window = registry.manifest(org_id, judgement.report.version).window
+    return plan_metadata(plan_for(settings, org_id, window, context.log))
+
+
 def _judgement(
-    context: dg.AssetExecutionContext, settings: Settings, registry: Registry, features: FeatureRows, version: str
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    registry: Registry,
+    features: FeatureRows,
+    version: str,
+    *,
+    is_trial: bool,
 ) -> Judgement:
     """Return how the version was judged before or, the first time, judge it and store that with the report."""
     # scikit-learn is needed the first time only
@@ -73,6 +107,7 @@ def _judgement(
         policy_from(settings),
         run_id=context.run.run_id,
         is_pooling=settings.pooled_model,
+        is_trial=is_trial,
     )
     try:
         return registry.record_judgement(org_id, version, judging.judgement, report_files(settings, judging))

@@ -30,6 +30,7 @@ METRICS = (
 )
 
 COMPARED = ("roc_auc", "brier_score", "log_loss")
+DIGITS = 3  # more would be noise: in a holdout of 1,000 leads the second digit is not sure either
 
 Metadata = dict[str, Any]
 
@@ -76,7 +77,7 @@ def counts_metadata(counts: RecordCounts) -> Metadata:
     if counts.unreadable_orgs:
         metadata["unreadable_orgs"] = counts.unreadable_orgs
     if counts.base_rate is not None:
-        metadata["base_rate"] = round(counts.base_rate, 4)
+        metadata["base_rate"] = round(counts.base_rate, DIGITS)
     if counts.fingerprint:
         metadata["fingerprint"] = counts.fingerprint
         metadata["set_aside"] = _count_table(counts.set_aside, "rows", of=counts.read_rows)
@@ -102,8 +103,9 @@ def window_metadata(window: Window) -> Metadata:
 def decision_metadata(judgement: Judgement) -> Metadata:
     """Return the decision in words, with the figures of candidate and champion side by side.
 
-    The probabilities that the candidate ranks better, and that it gives better probabilities, are separate figures,
-    which Dagster plots over time. They are absent when nothing was compared.
+    The probabilities that the candidate ranks better, and that it gives better probabilities, are separate figures.
+    They are absent when nothing was compared. `withheld` is there when the version does not become active whatever the
+    verdict.
     """
     report, decision = judgement.report, judgement.decision
     return {
@@ -112,6 +114,7 @@ def decision_metadata(judgement: Judgement) -> Metadata:
         "champion_version": judgement.champion_version or "none",
         "verdict": decision.verdict,
         "reasons": decision.text,
+        **({"withheld": " ".join(reason.text for reason in judgement.withheld)} if judgement.withheld else {}),
         "notes": " ".join(note.text for note in decision.notes) or "none",
         "metrics": _metrics_table(report, judgement.champion),
     }
@@ -119,17 +122,17 @@ def decision_metadata(judgement: Judgement) -> Metadata:
 
 def _comparison_metadata(comparison: Comparison) -> Metadata:
     return {
-        "probability_ranks_better": comparison.roc_auc.probability_better,
-        "probability_fits_better": comparison.brier_score.probability_better,
+        "probability_ranks_better": round(comparison.roc_auc.probability_better, DIGITS),
+        "probability_fits_better": round(comparison.brier_score.probability_better, DIGITS),
         "comparison": _comparison_table(comparison),
     }
 
 
 def quality_metadata(report: EvaluationReport) -> Metadata:
-    """Return each figure by itself, which Dagster plots over time, and the quality by age and by share contacted."""
+    """Return each figure by itself, which Dagster plots across orgs, and the quality by age and by share contacted."""
     metadata: Metadata = {
         "records": report.records,
-        "base_rate": round(report.base_rate, 4),
+        "base_rate": round(report.base_rate, DIGITS),
         "holdout_records": report.holdout_records,
         "holdout_rows": report.holdout_rows,
         "quality_by_age": _age_table(report),
@@ -138,7 +141,7 @@ def quality_metadata(report: EvaluationReport) -> Metadata:
     for name in METRICS:
         figure = getattr(report.metrics, name)
         if figure is not None:
-            metadata[name] = figure
+            metadata[name] = round(figure, DIGITS)
     return metadata
 
 
@@ -146,7 +149,7 @@ def importance_table(importance: Sequence[Importance]) -> dg.MetadataValue:
     """Return the features by importance: their mean absolute contribution."""
     return _table(
         {"feature": "string", "mean_absolute_contribution": "float"},
-        [(entry.feature, round(entry.importance, 5)) for entry in importance],
+        [(entry.feature, round(entry.importance, DIGITS)) for entry in importance],
     )
 
 
@@ -181,7 +184,11 @@ def _metrics_table(report: EvaluationReport, champion: EvaluationReport | None) 
 def _comparison_table(comparison: Comparison) -> dg.MetadataValue:
     columns = {"metric": "string", "candidate": "string", comparison.baseline: "string", "gain": "string"}
     rows = [
-        (name, *map(_with_interval, (metric.candidate, metric.baseline, metric.gain)), metric.probability_better)
+        (
+            name,
+            *map(_with_interval, (metric.candidate, metric.baseline, metric.gain)),
+            round(metric.probability_better, DIGITS),
+        )
         for name in COMPARED
         for metric in [getattr(comparison, name)]
     ]
@@ -189,11 +196,11 @@ def _comparison_table(comparison: Comparison) -> dg.MetadataValue:
 
 
 def _with_interval(estimate: Estimate) -> str:
-    return f"{estimate.value:z.4f} ({estimate.low:z.4f} to {estimate.high:z.4f})"
+    return f"{estimate.value:z.3f} ({estimate.low:z.3f} to {estimate.high:z.3f})"
 
 
 def _rounded(figure: float | None) -> str:
-    return "none" if figure is None else f"{figure:.4f}"
+    return "none" if figure is None else f"{figure:.3f}"
 
 
 def _age_table(report: EvaluationReport) -> dg.MetadataValue:

@@ -1,4 +1,8 @@
-"""The plan that goes with a refusal: when the org will have enough data. A refusal holds without a plan, too."""
+"""A refusal as Dagster shows it, with the plan that goes with it: when the org will have enough data.
+
+Whichever step meets it, the org's partition of `evaluation` and its check `minimum_records` carry the verdict, the
+reasons and the plan. A refusal holds without a plan, too.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,14 @@ from leadscore.errors import DatabaseUnavailable, SourceMismatch
 from leadscore.gate import Decision, policy_from
 from leadscore.pooling import POOLED
 from leadscore.readiness import Readiness, assess
-from leadscore.records import Window
+from leadscore.records import RecordCounts, Window
 from leadscore.settings import Settings
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.outcomes import outcome_counts
 
 NO_DATE = "no date can be given"
+EVALUATION = dg.AssetKey("evaluation")
+MINIMUM_RECORDS = "minimum_records"
 
 
 def plan_for(settings: Settings, org_id: str, window: Window, log: logging.Logger) -> Readiness | None:
@@ -50,5 +56,43 @@ def plan_metadata(plan: Readiness | None) -> dict[str, str | float]:
 
 def refused(decision: Decision, plan: Readiness | None) -> dg.Failure:
     """Return the failure of a step whose data the gate refuses."""
-    metadata = {"code": "insufficient_data", "verdict": decision.verdict, "reasons": decision.text}
-    return dg.Failure(in_words(decision, plan), {**metadata, **plan_metadata(plan)}, allow_retries=False)
+    metadata = {"code": "insufficient_data", **_refusal_metadata(decision, plan)}
+    return dg.Failure(in_words(decision, plan), metadata, allow_retries=False)
+
+
+def refusal_events(
+    org_id: str, decision: Decision, plan: Readiness | None, counts: RecordCounts
+) -> tuple[dg.AssetMaterialization, dg.AssetCheckEvaluation]:
+    """Return the events that show a refusal on the org's `evaluation` and on its check, when no version was fitted.
+
+    Where one was fitted, the asset and the check show the same themselves.
+    """
+    said = refused_in_words(decision, plan)
+    metadata: dict[str, str | int | float] = {
+        "version": "none",
+        **_refusal_metadata(decision, plan),
+        "records": counts.records,
+        "converted_records": counts.converted_records,
+    }
+    return (
+        dg.AssetMaterialization(EVALUATION, said, {**metadata, "passed_gate": 0}, partition=org_id),
+        dg.AssetCheckEvaluation(
+            EVALUATION,
+            MINIMUM_RECORDS,
+            passed=False,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=said,
+            metadata=metadata,
+            partition=org_id,
+            blocking=True,
+        ),
+    )
+
+
+def refused_in_words(decision: Decision, plan: Readiness | None) -> str:
+    """Return what the check says of a refusal."""
+    return f"Refused: {in_words(decision, plan)}"
+
+
+def _refusal_metadata(decision: Decision, plan: Readiness | None) -> dict[str, str | float]:
+    return {"verdict": decision.verdict, "reasons": decision.text, **plan_metadata(plan)}

@@ -16,7 +16,7 @@ from leadscore.arrays import Floats
 from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
 from leadscore.errors import Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound
 from leadscore.evaluation import EvaluationReport, Holdout, evaluate, has_both_outcomes
-from leadscore.gate import Judgement, Policy, Unevaluable, decide
+from leadscore.gate import Judgement, Policy, Unevaluable, decide, withheld
 from leadscore.left_out import causes_of
 from leadscore.records import Window
 from leadscore.registry.active_model import ActiveModel, active_model, as_served_to
@@ -59,11 +59,13 @@ def judge(
     *,
     run_id: str | None = None,
     is_pooling: bool = False,
+    is_trial: bool = False,
 ) -> Judging:
     """Judge a version against the one that scores the org's leads now; the registry is only read.
 
-    With `is_pooling` that may be the pooled model. Raises SourceMismatch when `features` are not the rows that the
-    version was trained on, Damaged when its files are not as written.
+    With `is_pooling` that may be the pooled model. `is_trial` withholds the version from activation. Raises
+    SourceMismatch when `features` are not the rows that the version was trained on, Damaged when its files are not as
+    written.
     """
     artifact = registry.load(org_id, version)
     _check_same_records(artifact, features)
@@ -80,8 +82,20 @@ def judge(
         judged_at=datetime.now(UTC).isoformat(timespec="seconds"),
         run_id=run_id,
         comparison=comparison,
+        withheld=withheld(artifact.manifest.window.as_of, _as_of_active(registry, org_id), is_trial=is_trial),
     )
     return Judging(judgement, artifact, features, champion.probabilities if champion else None)
+
+
+def _as_of_active(registry: Registry, org_id: str) -> datetime | None:
+    """Return the `as_of` of the org's own active version; None where there is none, or it can no longer be read."""
+    pointer = registry.active(org_id)
+    try:
+        return registry.manifest(org_id, pointer.version).window.as_of if pointer else None
+    except UnsupportedFormat:
+        raise
+    except (Damaged, VersionNotFound):
+        return None  # leads cannot be scored by it either, so any version that passes replaces it
 
 
 def _check_same_records(candidate: LoadedVersion, features: FeatureRows) -> None:

@@ -112,7 +112,13 @@ def _difference(candidate: float, baseline: float, gain: float, probability_bett
     return Difference(ours, theirs, gained, probability_better)
 
 
-def _judge(registry: Registry, version: str, verdict: Verdict = "activate", org_id: str = ORG) -> Judgement:
+def _judge(
+    registry: Registry,
+    version: str,
+    verdict: Verdict = "activate",
+    org_id: str = ORG,
+    withheld: tuple[Reason, ...] = (),
+) -> Judgement:
     champion = registry.active(org_id)
     judgement = Judgement(
         report=_report(version),
@@ -122,6 +128,7 @@ def _judge(registry: Registry, version: str, verdict: Verdict = "activate", org_
         manifest_sha256=registry.manifest_sha256(org_id, version),
         judged_at="2026-03-15T06:00:01+00:00",
         run_id=None,
+        withheld=withheld,
     )
     registry.record_judgement(org_id, version, judgement)
     return judgement
@@ -171,7 +178,7 @@ def make_comparison() -> Callable[..., Comparison]:
 
 @pytest.fixture(scope="session")
 def judge() -> Callable[..., Judgement]:
-    """Give `judge(registry, version, verdict="activate", org_id="acme")`, which stores a judgement and returns it.
+    """Give `judge(registry, version, verdict="activate", org_id="acme", withheld=())`, which returns what it stores.
 
     The version is judged against the one that is active.
     """

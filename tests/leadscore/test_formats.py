@@ -43,6 +43,7 @@ def test_an_older_judgement_reads_as_it_was(stored: Registry) -> None:
     judgement = stored.judgement("acme", version)
     assert judgement is not None
     assert judgement.decision.verdict == "activate"
+    assert judgement.withheld == ()
     if stored.manifest("acme", version).format < COMPARED_SINCE_FORMAT:
         assert (judgement.comparison, judgement.files) == (None, {})
         with pytest.raises(NotKept, match="an earlier release made it; train again"):
@@ -51,6 +52,13 @@ def test_an_older_judgement_reads_as_it_was(stored: Registry) -> None:
         assert judgement.comparison is not None
         assert judgement.comparison.roc_auc.gain.value == 0
         assert stored.judged_file("acme", version, "report.html") == b"<p>a report</p>\n"
+
+
+def test_an_older_judgement_withholds_nothing(stored: Registry) -> None:
+    """Whether a version was only tried is stored since format 6; before, each training was to activate."""
+    judgement = stored.judgement("acme", stored.active("acme").version)
+    assert judgement is not None
+    assert judgement.may_become_active
 
 
 def test_an_older_version_can_be_rolled_back_to(stored: Registry) -> None:

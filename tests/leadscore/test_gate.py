@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,10 +16,12 @@ from leadscore.gate import (
     Judgement,
     Policy,
     Unevaluable,
+    Verdict,
     decide,
     policy_from,
     probability_needed,
     refuse_unfittable,
+    withheld,
 )
 from leadscore.left_out import causes_of
 from leadscore.records import RecordCounts
@@ -149,8 +152,8 @@ def test_the_words_have_the_figures(make_report: Report, make_comparison: Compar
     fits = decide(make_report(), make_comparison(**figures, fits_better=0.875, shared_window=0.5), None, POLICY)
     assert fits.text.startswith(
         "ROC-AUC 0.712 against 0.718 (it may fall by at most 0.016). The probability that it gives better probabilities"
-        " than the active version 20260315060000 is 0.88 (0.50 needed, since that version saw 50% of this"
-        " training window); Brier score 0.181 against 0.178 on the same 40 leads. Log loss"
+        " than the active version 20260315060000 is 0.88 (0.50 needed, since 50% of this training window is newer"
+        " than that version); Brier score 0.181 against 0.178 on the same 40 leads. Log loss"
     )
 
 
@@ -160,8 +163,8 @@ def test_a_ranking_that_is_too_much_worse_is_told_beside_a_stale_champion(
     figures: dict[str, Any] = {"ranks_better": 0.33, "roc_auc": (0.680, 0.715), "shared_window": 0.1}
     assert decide(make_report(), make_comparison(**figures), None, POLICY).text.startswith(
         "The probability that it ranks leads better than the active version 20260315060000 is 0.33 (0.30 needed,"
-        " since that version saw 10% of this training window); ROC-AUC 0.680 against 0.715 on the same 40 leads."
-        " ROC-AUC 0.680 against 0.715 (it may fall by at most 0.016). It ranks leads worse; train again when new"
+        " since 90% of this training window is newer than that version); ROC-AUC 0.680 against 0.715 on the same 40"
+        " leads. ROC-AUC 0.680 against 0.715 (it may fall by at most 0.016). It ranks leads worse; train again when new"
         " outcomes are known."
     )
 
@@ -371,6 +374,48 @@ def test_enough_data_without_a_comparison_is_an_error_and_never_a_pass(make_repo
     for problem in (None, GONE):
         with pytest.raises(ValueError, match="was not compared with a baseline; train again"):
             decide(make_report(), None, problem, POLICY)
+
+
+JUNE = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("days_older", "is_trial", "codes"),
+    [
+        (None, False, []),
+        (None, True, ["only_tried"]),
+        (0, False, []),
+        (-1, False, []),
+        (92, False, ["older_than_active"]),
+        (92, True, ["only_tried", "older_than_active"]),
+    ],
+)
+def test_a_version_is_withheld_when_it_was_only_tried_or_is_older_than_the_active_one(
+    days_older: float | None, is_trial: bool, codes: list[str]
+) -> None:
+    active = None if days_older is None else JUNE + timedelta(days=days_older)
+    assert [reason.code for reason in withheld(JUNE, active, is_trial=is_trial)] == codes
+
+
+def test_why_a_version_is_withheld_is_said_in_words() -> None:
+    tried, older = withheld(JUNE, JUNE + timedelta(days=92), is_trial=True)
+    remedy = "Only a rollback to it, or a run with `activate_anyway`, makes it active."
+    assert tried.text == f"The training was asked to judge only. {remedy}"
+    assert older.text == (
+        f"Its data ends on 2026-06-01 00:00 UTC, before that of the active version (2026-09-01 00:00 UTC). {remedy}"
+    )
+    assert (older.figure, older.threshold) == (92, 0)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "is_trial", "may"), [("activate", False, True), ("activate", True, False), ("hold", False, False)]
+)
+def test_only_what_passed_and_is_not_withheld_may_become_active(
+    make_report: Report, verdict: Verdict, is_trial: bool, may: bool
+) -> None:
+    kept_back = withheld(JUNE, None, is_trial=is_trial)
+    judgement = Judgement(make_report(), None, None, Decision(verdict, ()), "c0ffee", "then", None, withheld=kept_back)
+    assert judgement.may_become_active is may
 
 
 def test_the_policy_is_the_settings() -> None:

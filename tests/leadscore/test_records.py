@@ -69,16 +69,15 @@ def test_counts_of_an_earlier_release_have_no_records_lost_and_the_rows_of_their
         (50, 100, 0.5),
         (100, 100, 0.0),
         (300, 100, 0.0),
-        (0, 14, 0.14),  # a short window saw little, however young it is
-        (50, 14, 0.14),
-        (93, 14, 0.07),
+        (0, 14, 1.0),  # a window that only goes further back has nothing newer in it
+        (50, 14, 0.5),
         (50, 1000, 0.5),
         (-10, 100, 1.0),  # one that ends later is no older
         (-300, 100, 1.0),
-        (-10, 25, 0.25),
+        (-10, 25, 1.0),
     ],
 )
-def test_a_training_has_seen_as_much_as_the_two_windows_share(days_before: int, window_days: int, share: float) -> None:
+def test_a_training_has_seen_what_is_no_newer_than_its_end(days_before: int, window_days: int, share: float) -> None:
     window = window_from(read_settings({"AS_OF": "2026-03-15", "TRAINING_WINDOW_DAYS": "100"}))
     ended = window.as_of - timedelta(days=days_before)
     other = msgspec.structs.replace(window, as_of=ended, training_window_days=window_days)

@@ -102,11 +102,17 @@ def train(crm_settings: Settings, instance: dg.DagsterInstance) -> Train:
     """Give a function that runs the job `train` for an org, or only some of its assets."""
 
     def run(
-        org_id: str, *, only: list[str] | None = None, run_config: Any = AS_OF, settings: Settings = crm_settings
+        org_id: str,
+        *,
+        only: list[str] | None = None,
+        run_config: Any = AS_OF,
+        op_config: Any = None,
+        settings: Settings = crm_settings,
     ) -> dg.ExecuteInProcessResult:
         job = build_defs(settings).resolve_job_def("train")
         selection = None if only is None else [dg.AssetKey(name) for name in only]
         chosen = run_config if selection is None or dg.AssetKey("conversion_records") in selection else None
+        chosen = {"ops": op_config} if op_config else chosen
         return job.execute_in_process(
             instance=instance,
             partition_key=org_id,

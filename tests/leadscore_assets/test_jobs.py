@@ -63,7 +63,9 @@ def test_a_retraining_with_nothing_new_is_held_and_green(train: Any, registry: R
     assert materialized(result) == ASSETS
     improves = check(result, "metrics_improve")
     assert (improves.passed, improves.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert improves.description.startswith("held: The probability that it ranks leads better than the active version")
+    assert improves.description.startswith(
+        "Not better: The probability that it ranks leads better than the active version"
+    )
     assert "is 0.00 (0.80 needed)" in improves.description
     assert check(result, "minimum_records").passed
     assert registry.active("sound") == first

@@ -38,6 +38,9 @@ def test_the_schedule_trains_orgs_that_have_enough_records(
 
     assert {request.partition_key for request in tick.run_requests} == {"sound", "one-class"}
     assert len({request.run_key for request in tick.run_requests}) == 2
+    for request in tick.run_requests:
+        tags = {"leadscore/org": request.partition_key, "leadscore/asked_by": "schedule"}
+        assert tags.items() <= request.tags.items()
     assert evaluate_schedule(settings, stored_instance, NOW).run_requests == tick.run_requests
 
 

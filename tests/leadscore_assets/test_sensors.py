@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,7 +12,7 @@ import pytest
 
 from leadscore.pooling import POOLED
 from leadscore.records import window_from
-from leadscore.registry.store import Registry
+from leadscore.registry.store import Pointer, Registry
 from leadscore.settings import Settings
 from leadscore_assets import sensors
 from leadscore_assets.dataset import ORG_COLUMN
@@ -214,3 +215,60 @@ def test_the_eraser_looks_once_an_hour_and_runs_from_the_start(defs: dg.Definiti
     sensor = defs.resolve_sensor_def("erase_gone_leads")
     assert sensor.minimum_interval_seconds == 3_600
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def report_versions(settings: Settings, instance: dg.DagsterInstance) -> Any:
+    defs = build_defs(settings)
+    with dg.build_sensor_context(
+        instance=instance,
+        repository_def=defs.get_repository_def(),
+        resources={"settings": settings, "registry": Registry(settings.model_path)},
+    ) as context:
+        return defs.resolve_sensor_def("report_active_versions").evaluate_tick(context)
+
+
+def point(settings: Settings, org_id: str, version: str) -> None:
+    registry = Registry(settings.model_path)
+    with registry.exclusive(org_id):
+        pointer = Pointer(version, None, "2026-06-02T08:00:00+00:00", "request 7", "odd scores", "0" * 64)
+        registry.swap_pointer(org_id, pointer, registry.history(org_id))
+
+
+def test_a_rollback_shows_in_dagster_as_a_materialization_of_the_org(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    settings = Settings(model_path=tmp_path)
+    assert report_versions(settings, instance).skip_message == (
+        "active_model shows what scores the leads of all 3 orgs"
+    )
+    point(settings, "sound", "20260301000000")
+    tick = report_versions(settings, instance)
+    [event] = tick.asset_events
+    assert (event.asset_key.path, event.partition) == (["active_model"], "sound")
+    assert (event.tags or {})["dagster/data_version"] == "20260301000000"
+    assert tick.skip_message == "reported 1 orgs"
+
+
+def test_an_org_without_a_partition_is_not_reported(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    point(Settings(model_path=tmp_path), "gone", "20260301000000")
+    assert report_versions(Settings(model_path=tmp_path), instance).asset_events == []
+
+
+def test_a_tick_reports_so_many_orgs_and_the_next_one_the_others(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "REPORTS_AT_A_TIME", 2)
+    settings = Settings(model_path=tmp_path)
+    for org_id in ("sound", "small", "one-class"):
+        point(settings, org_id, "20260301000000")
+    tick = report_versions(settings, instance)
+    assert tick.skip_message == "reported 2 orgs; 1 more follow"
+    for event in tick.asset_events:
+        instance.report_runless_asset_event(event)
+    [last] = report_versions(settings, instance).asset_events
+    assert {last.partition, *(event.partition for event in tick.asset_events)} == {"sound", "small", "one-class"}
+
+
+def test_the_reporter_looks_every_half_minute_and_runs_from_the_start() -> None:
+    assert sensors.report_active_versions.minimum_interval_seconds == 30
+    assert sensors.report_active_versions.default_status is dg.DefaultSensorStatus.RUNNING

@@ -22,7 +22,7 @@ from leadscore.errors import (
     UnsupportedFormat,
     VersionNotFound,
 )
-from leadscore.gate import Judgement
+from leadscore.gate import Judgement, withheld
 from leadscore.registry.activation import Reinstated, apply_verdict, reinstate, roll_back, withdraw
 from leadscore.registry.store import POINTER_FILE, Registry, Withdrawal
 from leadscore.registry.version import FOREST_FILE, MANIFEST_FILE
@@ -79,9 +79,41 @@ def test_a_version_that_the_gate_did_not_pass_never_becomes_active_by_itself(
     judgement = judge(registry, version := publish(registry), verdict)
     with _unchanged(registry):
         applied = apply_verdict(registry, "acme", version, by="run-7")
-    assert applied == (judgement, registry.active("acme"), False)
+    assert applied == (judgement, registry.active("acme"), "held" if verdict == "hold" else "refused")
     with _refused(registry, NotActivatable, rf"\({verdict}: Because it is to {verdict}.*repeat the call with force"):
         roll_back(registry, "acme", version, by="me", reason="I like it")
+
+
+@pytest.fixture
+def tried(registry: Registry, versions: list[str], publish: Publish, judge: Judge) -> str:
+    """Give a version that passed the gate in a training that was asked to judge only."""
+    judge(registry, version := publish(registry), withheld=withheld(datetime.now(UTC), None, is_trial=True))
+    return version
+
+
+def test_a_version_that_was_only_tried_never_becomes_active_by_itself(registry: Registry, tried: str) -> None:
+    with _unchanged(registry):
+        applied = apply_verdict(registry, "acme", tried, by="run-7")
+    assert (applied.outcome, applied.pointer) == ("withheld", registry.active("acme"))
+
+
+def test_a_version_that_was_only_tried_becomes_active_by_an_explicit_flag(registry: Registry, tried: str) -> None:
+    assert apply_verdict(registry, "acme", tried, by="run-7", activate_anyway=True).is_activated
+    assert registry.active("acme").version == tried
+
+
+def test_a_version_that_was_only_tried_becomes_active_by_a_rollback_without_force(
+    registry: Registry, tried: str
+) -> None:
+    assert roll_back(registry, "acme", tried, by="me", reason="the trial was good").version == tried
+
+
+def test_the_explicit_flag_does_not_let_a_held_version_pass(
+    registry: Registry, versions: list[str], publish: Publish, judge: Judge
+) -> None:
+    judge(registry, version := publish(registry), "hold", withheld=withheld(datetime.now(UTC), None, is_trial=True))
+    with _unchanged(registry):
+        assert apply_verdict(registry, "acme", version, by="run-7", activate_anyway=True).outcome == "held"
 
 
 def test_a_version_that_was_never_judged_does_not_become_active(
@@ -145,8 +177,9 @@ def test_a_version_that_was_taken_back_returns_by_a_rollback_only(registry: Regi
     """Whatever was judged against the version that is active again: the operator's act stands."""
     apply_verdict(registry, "acme", versions[1], by="run-7")
     roll_back(registry, "acme", versions[0], by="me", reason="odd scores")
-    with _refused(registry, NotActivatable, "was active before; bring it back with a rollback"):
-        apply_verdict(registry, "acme", versions[1], by="run-8")
+    with _unchanged(registry):
+        applied = apply_verdict(registry, "acme", versions[1], by="run-8", activate_anyway=True)
+    assert (applied.outcome, applied.pointer) == ("taken_back", registry.active("acme"))
     assert roll_back(registry, "acme", versions[1], by="me", reason="it was right").version == versions[1]
 
 

@@ -92,22 +92,22 @@ class RegistryMachine(RuleBasedStateMachine):
     def apply_verdict(self, org_id: str, which: int) -> None:
         if picked := self._pick(org_id, which):
             (version, known), org = picked, self.orgs[org_id]
-            is_settled = known.verdict in ("hold", "refuse") or (known.verdict and version == org.active)
+            # only a rollback brings back what was active before
+            was_active = known.verdict and version in org.history
+            is_settled = known.verdict in ("hold", "refuse") or version == org.active or was_active
             changes_nothing = is_settled and not org.withdrawn
-            error = None if changes_nothing else self._activation_refusal(version, known, org)
+            error = None if changes_nothing else self._activation_refusal(known, org)
             self._expect(error, lambda: apply_verdict(self.registry, org_id, version, by="machine"))
             if error is None and not changes_nothing:
                 org.activate(version)
 
-    def _activation_refusal(self, version: str, known: Known, org: Org) -> type[LeadscoreError] | None:
+    def _activation_refusal(self, known: Known, org: Org) -> type[LeadscoreError] | None:
         if org.withdrawn:
             return OrgChanged
         if known.verdict is None:
             return NotActivatable
         if known.champion != org.active:
             return ActiveVersionMoved
-        if version in org.history:
-            return NotActivatable  # only a rollback brings back what was active before
         return Damaged if known.is_damaged else None
 
     @rule(org_id=ORGS, which=WHICH, is_stale=st.booleans(), is_forced=st.booleans())

@@ -67,7 +67,7 @@ def test_a_refusal_says_which_values_cost_its_records_wherever_it_is_read(
     assert judgement.decision.text == REFUSAL
     assert metadata_of(spoilt, "evaluation")["reasons"] == REFUSAL
     minimum = check(spoilt, "minimum_records")
-    assert (minimum.description, minimum.metadata["reasons"].value) == (f"refused: {REFUSAL}", REFUSAL)
+    assert (minimum.description, minimum.metadata["reasons"].value) == (f"Refused: {REFUSAL}", REFUSAL)
     assert failure_text(train("sound", only=["active_model"]), "active_model") == REFUSAL
 
 
