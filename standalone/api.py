@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import urllib3
 
 from leadscore.errors import CannotRun
+from leadscore.run_tags import START_AGENT
 from leadscore.settings import Settings
 from leadscore.tokens import EVERY_ORG, Tokens
 from standalone.screen import Mark
@@ -43,7 +44,7 @@ class Api:
 
     def __init__(self, address: str, token: str | None = None) -> None:
         self.address, self.is_guarded = address, token is not None
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = {"User-Agent": START_AGENT, **({"Authorization": f"Bearer {token}"} if token else {})}
         self._pool = urllib3.PoolManager(retries=False, timeout=TIMEOUT_SECONDS)
 
     def get(self, path: str) -> Answer:

@@ -15,8 +15,9 @@ import msgspec
 from leadscore.comparison import Comparison
 from leadscore.errors import Fault
 from leadscore.evaluation import Metrics
+from leadscore.gate import Verdict
 from leadscore.pooling import Scope
-from leadscore.readiness import Need, Pace
+from leadscore.readiness import LONGEST_WINDOW_DAYS, Need, Pace
 from leadscore.records import Window
 from leadscore.registry.ids import ORG_ID_PATTERN, VERSION_ID_PATTERN
 from leadscore.scoring import Action
@@ -177,10 +178,14 @@ class VersionsQuery(OrgQuery, frozen=True, kw_only=True):
 
 
 class DecisionAnswer(Answer, frozen=True, kw_only=True):
-    """How the gate judged a version: verdict, reasons and figures. `comparison` is null when nothing was compared."""
+    """How the gate judged a version: verdict, reasons and figures. `comparison` is null when nothing was compared.
 
-    verdict: Literal["activate", "hold", "refuse"]
+    `withheld` says what else keeps the version from becoming active, but for a rollback to it.
+    """
+
+    verdict: Verdict
     reasons: list[str]
+    withheld: list[str]
     notes: list[str]
     judged_at: str
     champion_version: VersionId | None
@@ -378,7 +383,36 @@ class GradesAnswer(Answer, frozen=True, kw_only=True):
 
 
 class TrainRequest(OrgRequest, frozen=True, kw_only=True):
-    """The org to train."""
+    """The org to train, on which data, and whether only to try it.
+
+    A version whose `as_of` is before that of the active version is judged, but not activated.
+    """
+
+    as_of: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                description="train on what was known at this past time (ISO 8601, UTC); by default, now",
+                examples=["2026-03-15"],
+            ),
+        ]
+        | None
+    ) = None
+    training_window_days: (
+        Annotated[
+            int,
+            msgspec.Meta(
+                ge=1,
+                le=LONGEST_WINDOW_DAYS,
+                description="use leads created in this many days before `as_of`; by default TRAINING_WINDOW_DAYS",
+            ),
+        ]
+        | None
+    ) = None
+    activate: Annotated[
+        bool,
+        msgspec.Meta(description="false only judges the version: nothing but a rollback to it activates it later"),
+    ] = True
 
 
 class TrainQuery(Request, frozen=True, kw_only=True):
@@ -394,7 +428,11 @@ class TrainQuery(Request, frozen=True, kw_only=True):
 
 
 class TrainAnswer(Answer, frozen=True, kw_only=True):
-    """A training that ended. When the gate held the new version, `activated` is false; `reasons` says why."""
+    """A training that ended. When the gate held the new version, `activated` is false; `reasons` says why.
+
+    `withheld` says why a version that passed the gate was not activated: it was only tried, or its data is older than
+    that of the active version.
+    """
 
     status: Literal["success"]
     org_id: OrgId
@@ -402,7 +440,9 @@ class TrainAnswer(Answer, frozen=True, kw_only=True):
     activated: bool
     metrics: Metrics
     training_data_size: int
+    verdict: Verdict
     reasons: list[str]
+    withheld: list[str]
     run_id: RunId
 
 

@@ -8,13 +8,23 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import msgspec
-from flask import Blueprint
+from flask import Blueprint, request
 
-from leadscore.errors import AlreadyTraining, DagsterUnavailable, DatabaseUnavailable, LeadscoreError, TooManyTrainings
+from leadscore.errors import (
+    AlreadyTraining,
+    DagsterUnavailable,
+    DatabaseUnavailable,
+    Fault,
+    InvalidInput,
+    LeadscoreError,
+    TooManyTrainings,
+)
 from leadscore.pooling import POOLED
+from leadscore.records import Window, parse_as_of, window_from
+from leadscore.run_tags import START_AGENT
 from serving.api.access import caller
 from serving.api.endpoint import JsonResponse, answer, endpoint
-from serving.api.problems import PROBLEM_TYPE, Refusal, problem_of, refusal_of
+from serving.api.problems import PROBLEM_TYPE, Refusal, invalid, problem_of, refusal_of
 from serving.api.readiness import readiness_answer
 from serving.api.schema import (
     InsufficientData,
@@ -24,6 +34,8 @@ from serving.api.schema import (
     TrainRequest,
     TrainRunning,
 )
+from serving.dependencies.dagster_client import AskedTraining
+from serving.dependencies.readiness_source import present_window
 from serving.services import Services
 from serving.telemetry.request_context import request_context, request_id
 from serving.training.runs import Failed, Insufficient, Outcome, Running
@@ -53,14 +65,15 @@ def train(services: Services, query: TrainQuery, body: TrainRequest) -> JsonResp
 
     When the run takes longer than `wait` seconds, the answer is 202, and its header `Location` is where to ask later.
     """
+    window = _window(services, body)
     services.check_registry()
     services.registry.check_same_customer(body.org_id)
     wait_seconds = services.settings.train_wait_seconds if query.wait is None else query.wait
 
     def start_and_wait() -> Outcome:
-        if refused := _refused_before_a_run(services, body.org_id):
+        if refused := _refused_before_a_run(services, body.org_id, window):
             return refused
-        run_id = _start(services, body.org_id)
+        run_id = _start(services, body)
         try:
             return services.trainings.wait(body.org_id, run_id, wait_seconds)
         except DagsterUnavailable as error:
@@ -83,7 +96,18 @@ def training(services: Services, run_id: str) -> JsonResponse:
     return _answer(services, services.trainings.slot(), lambda: services.trainings.outcome(run_id, may_see))
 
 
-def _refused_before_a_run(services: Services, org_id: str) -> Insufficient | None:
+def _window(services: Services, body: TrainRequest) -> Window | None:
+    """Return the window that the training is asked for, None for that of now and the settings. Raises Refusal 422."""
+    if body.as_of is None and body.training_window_days is None:
+        return None
+    try:
+        as_of = parse_as_of(body.as_of) if body.as_of is not None else present_window(services.settings).as_of
+    except InvalidInput as error:
+        raise invalid((Fault("/as_of", "invalid_time", error.message),), 422, "invalid_request") from error
+    return window_from(services.settings, as_of, body.training_window_days)
+
+
+def _refused_before_a_run(services: Services, org_id: str, window: Window | None) -> Insufficient | None:
     """Return the refusal of an org that is not ready, or that the CRM does not know; None for one that may be trained.
 
     It is None, too, while the database cannot tell: the run then says what is wrong.
@@ -91,22 +115,37 @@ def _refused_before_a_run(services: Services, org_id: str) -> Insufficient | Non
     if org_id == POOLED:
         return None  # its data is that of all orgs
     try:
-        readiness = services.readiness.readiness(org_id)
+        readiness = services.readiness.readiness(org_id, window)
     except DatabaseUnavailable as error:
         _log.warning("a training is started without knowing whether the org is ready: %s", error.message)
         return None
     if readiness.has_enough:  # what the last run set aside may have been corrected: only a run checks the values
         return None
     services.metrics.model_training.labels("insufficient_data").inc()
-    return Insufficient(org_id, None, "The org is not ready for a training.")
+    return Insufficient(org_id, None, "The org is not ready for a training.", window)
 
 
-def _start(services: Services, org_id: str) -> str:
+def _start(services: Services, body: TrainRequest) -> str:
+    asked = AskedTraining(
+        body.org_id,
+        _asker(),
+        request_id(),
+        caller().id,
+        parse_as_of(body.as_of) if body.as_of is not None else None,
+        body.training_window_days,
+        body.activate,
+    )
     try:
-        return services.trainings.start(org_id, request_id(), caller().id)
+        return services.trainings.start(asked)
     except AlreadyTraining as error:
         headers = {"Location": _address(error.run_id)} if error.run_id and error.is_followable else {}
         raise refusal_of(error, headers=headers, run_id=error.run_id) from error
+
+
+def _asker() -> str:
+    """Return who asks, as the run's tag says it: a start of `make run`, or another client, and the token's id."""
+    client = "make run" if request.user_agent.string == START_AGENT else "HTTP"
+    return f"{client}, token {caller().id}" if caller().id else client
 
 
 def _answer(services: Services, slot: AbstractContextManager[None], ask: Callable[[], Outcome]) -> JsonResponse:
@@ -139,6 +178,8 @@ def _answer_outcome(services: Services, outcome: Outcome) -> JsonResponse:
         org_id=outcome.org_id,
         version=outcome.version,
         activated=outcome.is_activated,
+        verdict=outcome.verdict,
+        withheld=list(outcome.withheld),
         metrics=outcome.metrics,
         training_data_size=outcome.training_data_size,
         reasons=list(outcome.reasons),
@@ -170,7 +211,7 @@ def _answer_insufficient(services: Services, outcome: Insufficient) -> JsonRespo
 def _with_plan(services: Services, outcome: Insufficient) -> tuple[str, ReadinessAnswer | msgspec.UnsetType]:
     """Return why the data was refused, with the plan when the database can answer now."""
     try:
-        readiness = services.readiness.readiness(outcome.org_id)
+        readiness = services.readiness.readiness(outcome.org_id, outcome.window)
         message = readiness.added_to(outcome.message, is_of_a_run=outcome.run_id is not None)
         return message, readiness_answer(services, outcome.org_id, readiness)
     except (LeadscoreError, OSError) as error:

@@ -277,6 +277,7 @@ def _decision(judgement: Judgement | None) -> DecisionAnswer | None:
     return DecisionAnswer(
         verdict=judgement.decision.verdict,
         reasons=[reason.text for reason in judgement.decision.reasons],
+        withheld=[reason.text for reason in judgement.withheld],
         notes=[note.text for note in judgement.decision.notes],
         judged_at=judgement.judged_at,
         champion_version=judgement.champion_version,

@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 import urllib3
 
 from leadscore.errors import DagsterUnavailable
+from leadscore.run_tags import ASKER_TAG, ORG_TAG
 from serving.dependencies.dagster_queries import (
     ACTIVE_RUNS,
     ADD_PARTITION,
@@ -31,6 +33,7 @@ from serving.dependencies.dagster_state import ASKED, LOCATION, DagsterState, st
 REPOSITORY = "__repository__"
 PARTITIONS = "orgs"
 JOB = "train"
+EXTRACTION, EVALUATION = "conversion_records", "evaluation"
 PARTITION_TAG = "dagster/partition"
 REQUEST_TAG = "leadscore/request_id"
 TOKEN_TAG = "leadscore/token"  # noqa: S105 (the id, not the secret)
@@ -109,6 +112,41 @@ class _Events(_Graphql, frozen=True):
     events: list[_Event]
 
 
+class AskedTraining(msgspec.Struct, frozen=True):
+    """A training that a caller asks for: of which org, by whom, on which data, and whether only to judge.
+
+    `as_of` and `training_window_days` are None for the present and for the setting.
+    """
+
+    org_id: str
+    asker: str
+    request_id: str
+    token_id: str = ""
+    as_of: datetime | None = None
+    training_window_days: int | None = None
+    activate: bool = True
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of the run."""
+        of_the_token = {TOKEN_TAG: self.token_id} if self.token_id else {}
+        asked_by = {ORG_TAG: self.org_id, ASKER_TAG: self.asker}
+        return {PARTITION_TAG: self.org_id, **asked_by, REQUEST_TAG: self.request_id, **of_the_token}
+
+    @property
+    def run_config(self) -> dict[str, Any]:
+        """The configuration of the run: what differs from the defaults."""
+        data: dict[str, str | int] = {}
+        if self.as_of is not None:
+            data["as_of"] = self.as_of.isoformat()
+        if self.training_window_days is not None:
+            data["training_window_days"] = self.training_window_days
+        judging = {} if self.activate else {"activate": False}
+        steps = {EXTRACTION: data, EVALUATION: judging}
+        ops = {step: {"config": config} for step, config in steps.items() if config}
+        return {"ops": ops} if ops else {}
+
+
 class StepFailure(msgspec.Struct, frozen=True):
     """A failed step: what it said in words, and the texts of its metadata by label."""
 
@@ -161,12 +199,14 @@ class DagsterClient:
         expected = ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError")
         self._ask(ADD_PARTITION, variables, lambda data: _typed(data, "addDynamicPartition", *expected))
 
-    def launch(self, org_id: str, request_id: str, token_id: str) -> str:
-        """Launch a training of the org and return the run's id; who asked for it is in the run's tags."""
-        selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "jobName": JOB}
-        values = {PARTITION_TAG: org_id, REQUEST_TAG: request_id, **({TOKEN_TAG: token_id} if token_id else {})}
-        tags = [{"key": key, "value": value} for key, value in values.items()]
-        params = {"selector": selector, "mode": "default", "runConfigData": {}, "executionMetadata": {"tags": tags}}
+    def launch(self, asked: AskedTraining) -> str:
+        """Launch a training and return the run's id; who asked for it is in the run's tags."""
+        params = {
+            "selector": {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "jobName": JOB},
+            "mode": "default",
+            "runConfigData": asked.run_config,
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in asked.tags.items()]},
+        }
         # once, whatever it says: it may have launched a run
         data = _data(*self._send(LAUNCH, {"params": params}, LAUNCH_SECONDS))
         return _take(_typed(data, "launchRun", "LaunchRunSuccess"), str, "run", "runId")

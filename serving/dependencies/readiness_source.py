@@ -24,13 +24,14 @@ class ReadinessSource:
     def __init__(self, settings: Settings, database: CrmDatabase) -> None:
         self._settings, self._database = settings, database
 
-    def readiness(self, org_id: str) -> Readiness:
-        """Return whether the org has enough data, and the plan; an unknown org has no data.
+    def readiness(self, org_id: str, window: Window | None = None) -> Readiness:
+        """Return whether the org has enough data for a training of `window`, by default of now, and the plan.
 
-        Raises DatabaseUnavailable, and InvalidId for the pooled model, whose leads are those of all orgs.
+        An unknown org has no data. Raises DatabaseUnavailable, and InvalidId for the pooled model, whose leads are
+        those of all orgs.
         """
         check_crm_org_id(org_id)
-        window = present_window(self._settings)
+        window = window or present_window(self._settings)
         counts = self._database.value(*counts_query(org_id, window), OutcomeCounts, task=TASK)
         return assess(counts, window, policy_from(self._settings).requirements)
 

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 
 from leadscore.errors import AlreadyTraining, DagsterUnavailable, RunNotFound, TooManyTrainings
 from leadscore.evaluation import Metrics as ModelMetrics
+from leadscore.gate import Verdict
 from leadscore.pooling import scope_of
+from leadscore.records import Window
 from leadscore.registry.ids import check_org_id
 from leadscore.registry.store import Registry
-from serving.dependencies.dagster_client import JOB, DagsterClient, Run
+from serving.dependencies.dagster_client import JOB, AskedTraining, DagsterClient, Run
 from serving.telemetry.metrics import Metrics
 from serving.training.failure_messages import DETAILS, failure_message
 from serving.training.run_claims import RunClaims
@@ -40,24 +42,33 @@ class Running:
 
 @dataclass(frozen=True)
 class Trained:
-    """A version was trained and judged; `is_activated` when it became the active one in this run."""
+    """A version was trained and judged; `is_activated` when it became the active one in this run.
+
+    `withheld` says why it did not although it passed the gate: it was only tried, or is older than the active one.
+    """
 
     org_id: str
     run_id: str
     version: str
     is_activated: bool
+    verdict: Verdict
     metrics: ModelMetrics
     training_data_size: int
     reasons: tuple[str, ...]
+    withheld: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Insufficient:
-    """The data is too little; `message` says what is missing. `run_id` is None where no run was launched for it."""
+    """The data is too little; `message` says what is missing. `run_id` is None where no run was launched for it.
+
+    `window` is that of the training, None where it is not known any more.
+    """
 
     org_id: str
     run_id: str | None
     message: str
+    window: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -109,11 +120,12 @@ class Trainings:
         with _taken(self._waiting_slots), _taken(self._slots):
             yield
 
-    def start(self, org_id: str, request_id: str, token_id: str = "") -> str:
-        """Launch a training, tagged with the request and the token, and return its run id.
+    def start(self, asked: AskedTraining) -> str:
+        """Launch a training, tagged with who asked for it, and return its run id.
 
         Raises AlreadyTraining, TooManyTrainings when `max_queued` runs wait for their turn, or DagsterUnavailable.
         """
+        org_id = asked.org_id
         with self._claims.only(org_id) as is_only:
             if not is_only:
                 raise AlreadyTraining(None, is_followable=False)
@@ -122,7 +134,7 @@ class Trainings:
             if self._dagster.queued_runs(self._max_queued) >= self._max_queued:
                 raise TooManyTrainings
             self._dagster.add_partition(org_id)
-            run_id = self._dagster.launch(org_id, request_id, token_id)
+            run_id = self._dagster.launch(asked)
         self._claims.remember(run_id)
         return run_id
 
@@ -205,9 +217,11 @@ class Trainings:
             run_id=run_id,
             version=version,
             is_activated=is_activated,
+            verdict=judgement.decision.verdict,
             metrics=judgement.report.metrics,
             training_data_size=judgement.report.records,
             reasons=tuple(reason.text for reason in judgement.decision.reasons),
+            withheld=tuple(reason.text for reason in judgement.withheld),
         )
 
     def _count(self, outcome: Outcome) -> None:

@@ -126,10 +126,17 @@ class Shelf:
         )
         return described.version
 
-    def judged(self, org_id: str = "default", verdict: Verdict = "activate", **published: Any) -> str:
+    def judged(
+        self,
+        org_id: str = "default",
+        verdict: Verdict = "activate",
+        withheld: tuple[Reason, ...] = (),
+        **published: Any,
+    ) -> str:
         """Add a version that was judged, and return its id."""
         version = self.publish(org_id, **published)
-        self.registry.record_judgement(org_id, version, _judgement(self.registry, org_id, version, verdict))
+        judgement = _judgement(self.registry, org_id, version, verdict)
+        self.registry.record_judgement(org_id, version, msgspec.structs.replace(judgement, withheld=withheld))
         return version
 
     def activated(self, org_id: str = "default", **published: Any) -> str:
@@ -228,11 +235,11 @@ def app_with_dagster(settings: Settings, shelf: Shelf, dagster: ScriptedDagster)
 
 
 @pytest.fixture
-def evaluated(shelf: Shelf, dagster: ScriptedDagster) -> Callable[[Verdict], str]:
+def evaluated(shelf: Shelf, dagster: ScriptedDagster) -> Callable[..., str]:
     """Give a function that lets the run have judged a version."""
 
-    def evaluate(verdict: Verdict) -> str:
-        version = shelf.judged("acme", verdict)
+    def evaluate(verdict: Verdict, withheld: tuple[Reason, ...] = ()) -> str:
+        version = shelf.judged("acme", verdict, withheld)
         dagster.materialized["evaluation"] = {"version": version, "verdict": verdict, "reasons": "In words."}
         return version
 

@@ -25,7 +25,7 @@ from serving.api.access import ACCESS
 from serving.api.endpoint import Endpoint
 from serving.api.openapi import openapi_document
 from serving.app import create_app
-from serving.dependencies.dagster_client import JOB, PARTITION_TAG, TOKEN_TAG, Run, _Tag
+from serving.dependencies.dagster_client import JOB, PARTITION_TAG, TOKEN_TAG, AskedTraining, Run, _Tag
 from serving.server.startup import check_tokens
 from serving.services import EXTENSION, Services
 from serving.telemetry.json_logging import Line, _encoded
@@ -93,9 +93,9 @@ class FakeDagster:
     def add_partition(self, _org_id: str) -> None:
         self.asked.append("add_partition")
 
-    def launch(self, org_id: str, request_id: str, token_id: str) -> str:
-        self.launched.append((org_id, request_id, token_id))
-        return RUNS[org_id]
+    def launch(self, asked: AskedTraining) -> str:
+        self.launched.append((asked.org_id, asked.request_id, asked.token_id))
+        return RUNS[asked.org_id]
 
 
 class Untouchable:

@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from leadscore.gate import withheld
 from leadscore.records import RecordCounts
 from leadscore.registry.activation import withdraw
+from leadscore.run_tags import START_AGENT
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.database import connect
 from serving.services import EXTENSION, build_services
 from standalone.crm import create_tables
 from tests.serving.crm_of_leads import SPOILT, Crm
 from tests.serving.scripted_dagster import REFUSED, TRAIN, ScriptedDagster, post, step_failure, trainings
+
+MARCH = datetime(2026, 3, 15, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -40,10 +44,62 @@ def test_an_activated_version_is_answered_with_its_figures(client, dagster, eval
         "version": version,
         "activated": True,
         "training_data_size": 200,
+        "verdict": "activate",
         "reasons": ["The reason to activate. A remedy."],
+        "withheld": [],
         "run_id": dagster.run_id,
     }
     assert 'status="activated"} 1.0' in trainings(client)
+
+
+def test_a_version_that_was_only_tried_is_a_success_that_says_why_it_is_not_active(client, dagster, evaluated):
+    version = evaluated("activate", withheld=withheld(MARCH, None, is_trial=True))
+    dagster.materialized["active_model"] = {"version": "none", "model_scope": "none"}
+    answer = client.post(f"{TRAIN}?wait=5", json={"org_id": "acme", "as_of": "2026-03-15", "activate": False})
+    assert (answer.status_code, answer.json["version"], answer.json["verdict"]) == (200, version, "activate")
+    assert answer.json["activated"] is False
+    assert answer.json["withheld"] == [
+        "The training was asked to judge only. Only a rollback to it, or a run with `activate_anyway`, makes it active."
+    ]
+    [listed] = client.get("/api/v1/model/versions?org_id=acme").json["versions"]
+    assert listed["decision"]["withheld"] == answer.json["withheld"]
+    [params] = dagster.launched
+    assert params["runConfigData"] == {
+        "ops": {
+            "conversion_records": {"config": {"as_of": "2026-03-15T00:00:00+00:00"}},
+            "evaluation": {"config": {"activate": False}},
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "pointer", "words"),
+    [
+        ({"as_of": "soon"}, "/as_of", "as_of must be a date or a time in ISO 8601, such as 2026-03-15"),
+        ({"as_of": "2226-01-01"}, "/as_of", "as_of must be a past time, since 1990; give one, or leave it out"),
+        ({"as_of": "1970-01-01"}, "/as_of", "as_of must be a past time, since 1990"),
+        ({"as_of": "0001-01-01T00:00:00+14:00"}, "/as_of", "as_of must be a date or a time in ISO 8601"),
+        ({"as_of": 20260315}, "/as_of", "Expected `str | null`, got `int`"),
+        ({"training_window_days": 0}, "/training_window_days", "Expected `int` >= 1"),
+        ({"training_window_days": 3651}, "/training_window_days", "Expected `int` <= 3650"),
+        ({"activate": "no"}, "/activate", "Expected `bool`, got `str`"),
+        ({"as_off": "2026-03-15"}, "/as_off", "no such field; did you mean as_of?"),
+    ],
+)
+def test_what_a_training_cannot_be_asked_for_is_refused_in_words_before_a_run(client, dagster, asked, pointer, words):
+    answer = client.post(TRAIN, json={"org_id": "acme", **asked})
+    [fault] = answer.json["errors"]
+    assert (answer.status_code, fault["pointer"]) == (422, pointer)
+    assert fault["detail"].startswith(words)
+    assert dagster.launched == []
+
+
+@pytest.mark.parametrize(("agent", "asker"), [("curl/8", "HTTP"), (START_AGENT, "make run")])
+def test_the_run_is_tagged_with_who_asked_for_it(client, dagster, evaluated, agent, asker):
+    evaluated("hold")
+    client.post(f"{TRAIN}?wait=5", json={"org_id": "acme"}, headers={"User-Agent": agent})
+    [params] = dagster.launched
+    assert {"key": "leadscore/asked_by", "value": asker} in params["executionMetadata"]["tags"]
 
 
 def test_a_held_version_is_a_success_that_was_not_activated(client, evaluated):
@@ -89,6 +145,17 @@ def test_an_org_that_is_not_ready_is_refused_with_the_plan_before_a_run_is_launc
     assert "run_id" not in body
     assert (dagster.asked, dagster.launched) == ([], [])
     assert 'status="insufficient_data"} 1.0' in trainings(app_with_database.test_client())
+
+
+def test_readiness_is_asked_about_the_training_that_is_asked_for(app_with_database, dagster):
+    """The leads of five days in May, of which the last was not closed yet."""
+    asked = {"org_id": "acme", "as_of": "2026-05-22", "training_window_days": 5}
+    answer = app_with_database.test_client().post(TRAIN, json=asked)
+    assert (answer.status_code, answer.json["code"]) == (422, "insufficient_data")
+    assert "As of 2026-05-22: " in answer.json["message"]
+    assert answer.json["readiness"]["as_of"] == "2026-05-22T00:00:00+00:00"
+    assert answer.json["readiness"]["needs"][0]["have"] == 4
+    assert dagster.launched == []
 
 
 def test_an_org_that_the_crm_does_not_know_is_refused_and_becomes_no_partition(app_with_database, dagster):

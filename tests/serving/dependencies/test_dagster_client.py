@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 import uuid
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from flask import Flask
 
 from serving.app import create_app
 from serving.dependencies import dagster_client
+from serving.dependencies.dagster_client import AskedTraining
 from serving.dependencies.dagster_state import DagsterState
 from tests.serving.scripted_dagster import TRAIN, post
 
@@ -31,8 +34,38 @@ def test_the_run_is_launched_for_the_orgs_partition_and_names_the_request(client
     }
     assert params["executionMetadata"]["tags"] == [
         {"key": "dagster/partition", "value": "acme"},
+        {"key": "leadscore/org", "value": "acme"},
+        {"key": "leadscore/asked_by", "value": "HTTP"},
         {"key": "leadscore/request_id", "value": "req-7"},
     ]
+    assert params["runConfigData"] == {}
+
+
+MARCH = datetime(2026, 3, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("changed", "ops"),
+    [
+        ({"as_of": MARCH}, {"conversion_records": {"as_of": "2026-03-15T00:00:00+00:00"}}),
+        ({"training_window_days": 365}, {"conversion_records": {"training_window_days": 365}}),
+        ({"activate": False}, {"evaluation": {"activate": False}}),
+        (
+            {"as_of": MARCH, "activate": False},
+            {"conversion_records": {"as_of": "2026-03-15T00:00:00+00:00"}, "evaluation": {"activate": False}},
+        ),
+    ],
+)
+def test_the_runs_configuration_has_what_was_asked_for_and_nothing_else(
+    changed: dict[str, Any], ops: dict[str, Any]
+) -> None:
+    config = AskedTraining("acme", "HTTP", "req-7", **changed).run_config
+    assert config == {"ops": {step: {"config": values} for step, values in ops.items()}}
+
+
+def test_a_token_is_named_in_the_runs_tags() -> None:
+    tags = AskedTraining("acme", "HTTP, token t1", "req-7", "t1").tags
+    assert (tags["leadscore/asked_by"], tags["leadscore/token"]) == ("HTTP, token t1", "t1")
 
 
 def test_an_org_that_is_a_partition_already_is_trained_all_the_same(client, dagster, evaluated):
