@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 from flask import Flask
 
 from leadscore import VERSION
-from leadscore.features import CONTRACT, Contract, Feature
+from leadscore.features import CONTRACT, Contract
+from serving.api import examples
 from serving.api.endpoint import Endpoint
+from serving.api.openapi_schemas import Schema, component_schemas, path_schema, query_schemas, reference
 from serving.api.problems import CODES, PROBLEM_TYPE
 from serving.api.request_parsing import JSON_TYPE
-from serving.api.schema import (
-    BatchFault,
-    BatchRequest,
-    BatchScore,
-    InsufficientData,
-    PredictRequest,
-    Problem,
-    RollbackRequest,
-    TrainRequest,
-)
+from serving.api.schema import InsufficientData, LeadIdText, OrgId, Problem, RunId
+from serving.services import EXTENSION, Services
 
-Schema = dict[str, Any]
-
-_REF = "#/components/schemas/{name}"
 _METHODS = ("GET", "POST")
+_IN_PATH: dict[str, Any] = {"lead_id": LeadIdText, "org_id": OrgId, "run_id": RunId}
 
 # how a token is sent; OpenAPI calls a scope a role
 _SECURITY_SCHEMES = {
@@ -61,18 +54,12 @@ def openapi_document(app: Flask, contract: Contract = CONTRACT) -> Schema:
 
     Raises TypeError for a route that is not an Endpoint.
     """
-    operations = {}
-    for rule in app.url_map.iter_rules():
-        view = app.view_functions[rule.endpoint]
-        if not isinstance(view, Endpoint):
-            raise TypeError(f"the route {rule.rule} is not an Endpoint; declare it with @endpoint")
-        for method in _METHODS:
-            if method in (rule.methods or ()):
-                operations[re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower()] = view
-    schemas = _schemas(list(operations.values()), contract)
+    services: Services = app.extensions[EXTENSION]
+    operations = dict(_operations(app))
+    views = list(operations.values())
     paths: dict[str, Schema] = {}
     for (path, method), view in operations.items():
-        paths.setdefault(path, {})[method] = _described(path, view, schemas)
+        paths.setdefault(path, {})[method] = _described(path, view, contract)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -82,104 +69,100 @@ def openapi_document(app: Flask, contract: Contract = CONTRACT) -> Schema:
             " versions of each org's model. Every refusal is application/problem+json, and every answer has the header"
             " X-Request-ID. When a JSON object repeats a name, the last value counts.",
         },
+        "servers": [{"url": services.settings.link(""), "description": "this server; SERVER_URL sets the address"}],
+        "tags": _tags(views),
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": _SECURITY_SCHEMES},
+        "components": {
+            "schemas": component_schemas(_types(views), contract),
+            "examples": {code: _problem_example(code) for code in CODES},
+            "securitySchemes": _SECURITY_SCHEMES,
+        },
     }
 
 
-def _schemas(operations: list[Endpoint], contract: Contract) -> Schema:
-    kinds: list[Any] = [Problem, InsufficientData, BatchScore, BatchFault]
-    for view in operations:
-        kinds += [kind for kind in (view.query, view.body, *view.answers.values()) if isinstance(kind, type)]
-    _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
-    for kind, example in _examples(contract).items():
-        schemas[kind.__name__]["examples"] = [example]
-    return {**schemas, **_feature_schemas(contract)}
+def _operations(app: Flask) -> Iterator[tuple[tuple[str, str], Endpoint]]:
+    """Yield each path with a method in lower case, and its view."""
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        if not isinstance(view, Endpoint):
+            raise TypeError(f"the route {rule.rule} is not an Endpoint; declare it with @endpoint")
+        for method in _METHODS:
+            if method in (rule.methods or ()):
+                yield (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower()), view
 
 
-def _examples(contract: Contract) -> dict[type, Schema]:
-    return {
-        PredictRequest: {"org_id": "default", "features": contract.example},
-        BatchRequest: {"org_id": "default", "batch": [{"lead_id": "lead-1", "features": contract.example}]},
-        RollbackRequest: {"org_id": "default", "version": "20260314150926", "reason": "the new version ranks worse"},
-        TrainRequest: {"org_id": "default"},
-    }
+def _types(views: list[Endpoint]) -> list[type]:
+    """Return the types of all bodies and answers."""
+    return [kind for view in views for kind in (view.body, *view.answers.values()) if isinstance(kind, type)]
 
 
-def _feature_schemas(contract: Contract) -> Schema:
-    required = [feature.name for feature in contract.features if not feature.nullable]
-    properties = {feature.name: _feature_schema(feature) for feature in contract.features}
-    features = {
-        "title": "Features",
-        "description": "What is known about the lead now. Each version uses the features that it was trained with;"
-        " these are the features of this release.",
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-        "examples": [contract.example],
-    }
-    lead_id = {"anyOf": [{"type": "string", "maxLength": 128}, {"type": "integer"}, {"type": "null"}]}
-    nested = {
-        "type": "object",
-        "properties": {"features": {"$ref": _REF.format(name="Features")}, "lead_id": lead_id},
-        "required": ["features"],
-        "additionalProperties": False,
-    }
-    flat = {**features, "title": "FlatItem", "properties": {**properties, "lead_id": lead_id}}
-    return {"Features": features, "BatchItem": {"title": "BatchItem", "anyOf": [nested, flat]}}
+def _tag(view: Endpoint) -> str:
+    """Return the tag of a view: the name of the module that it is in."""
+    return view.view.__module__.rpartition(".")[2]
 
 
-def _feature_schema(feature: Feature) -> Schema:
-    kind = "number" if feature.kind == "number" else "integer"
-    return {
-        "type": [kind, "null"] if feature.nullable else kind,
-        "minimum": feature.minimum,
-        "maximum": feature.maximum,
-        "description": f"{feature.unit}: {feature.meaning}",
-    }
+def _tags(views: list[Endpoint]) -> list[Schema]:
+    """Return the tags, in the order of their routes, each described by the first line of its module."""
+    modules = {_tag(view): sys.modules[view.view.__module__] for view in views}
+    return [
+        {"name": tag, "description": (inspect.getdoc(module) or "").partition("\n")[0]}
+        for tag, module in modules.items()
+    ]
 
 
-def _described(path: str, view: Endpoint, schemas: Schema) -> Schema:
+def _problem_example(code: str) -> Schema:
+    return {"summary": CODES[code], "value": examples.problem(code)}
+
+
+def _described(path: str, view: Endpoint, contract: Contract) -> Schema:
     summary, _, rest = (inspect.getdoc(view.view) or "").partition("\n")
     described: Schema = {
         "operationId": view.view.__name__,
+        "tags": [_tag(view)],
         "summary": summary,
-        "parameters": [*_path_parameters(path), *_query_parameters(view, schemas)],
-        "responses": {str(status): content for status, content in sorted(_responses(view).items())},
+        "parameters": [*_path_parameters(path), *_query_parameters(view)],
+        "responses": {str(status): content for status, content in sorted(_responses(view, contract).items())},
     }
     roles = [] if view.scope is None else [view.scope]
     described["security"] = [{scheme: roles} for scheme in _SECURITY_SCHEMES] if roles else []
     if rest.strip():
         described["description"] = " ".join(rest.split())
     if view.body is not None:
-        described["requestBody"] = {"required": True, "content": {JSON_TYPE: {"schema": _ref(view.body)}}}
+        described["requestBody"] = {"required": True, "content": {JSON_TYPE: {"schema": reference(view.body)}}}
     return described
 
 
 def _path_parameters(path: str) -> list[Schema]:
     names = re.findall(r"\{(\w+)\}", path)
-    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    return [
+        {"name": name, "in": "path", "required": True, "schema": path_schema(_IN_PATH.get(name, str))} for name in names
+    ]
 
 
-def _query_parameters(view: Endpoint, schemas: Schema) -> list[Schema]:
+def _query_parameters(view: Endpoint) -> list[Schema]:
     if view.query is None:
         return []
-    properties = schemas[view.query.__name__]["properties"]
-    return [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in properties.items()]
+    return [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in query_schemas(view.query).items()
+    ]
 
 
-def _responses(view: Endpoint) -> dict[int, Schema]:
+def _responses(view: Endpoint, contract: Contract) -> dict[int, Schema]:
     responses = {status: _refused(codes) for status, codes in _refusals(view).items()}
     for status, kind in view.answers.items():
         if isinstance(kind, str):
             responses[status] = _response("The text.", kind, {"type": "string"})
-        elif kind is InsufficientData:
+            continue
+        example = {"example": {"value": examples.answers(contract)[kind]}}
+        if kind is InsufficientData:
             codes = _refusals(view).get(status, ())
-            either = {"anyOf": [_ref(InsufficientData), _ref(Problem)]}
-            responses[status] = _response(_meanings((*codes, "insufficient_data")), PROBLEM_TYPE, either)
+            either = {"anyOf": [reference(InsufficientData), reference(Problem)]}
+            given = example | _references(codes)
+            responses[status] = _response(_meanings((*codes, "insufficient_data")), PROBLEM_TYPE, either, given)
         else:
-            responses[status] = _response(inspect.getdoc(kind) or "", JSON_TYPE, _ref(kind))
+            responses[status] = _response(inspect.getdoc(kind) or "", JSON_TYPE, reference(kind), example)
+            responses[status]["content"] |= {other: {"schema": {"type": "string"}} for other in view.other_types}
     return responses
 
 
@@ -193,19 +176,20 @@ def _refusals(view: Endpoint) -> dict[int, tuple[str, ...]]:
 
 
 def _refused(codes: tuple[str, ...]) -> Schema:
-    return _response(_meanings(codes), PROBLEM_TYPE, _ref(Problem))
+    return _response(_meanings(codes), PROBLEM_TYPE, reference(Problem), _references(codes))
+
+
+def _references(codes: tuple[str, ...]) -> Schema:
+    return {code: {"$ref": f"#/components/examples/{code}"} for code in codes}
 
 
 def _meanings(codes: tuple[str, ...]) -> str:
     return " ".join(f"`{code}`: {CODES[code]}" for code in codes)
 
 
-def _response(description: str, content_type: str, schema: Schema) -> Schema:
-    return {"description": description, "content": {content_type: {"schema": schema}}}
-
-
-def _ref(kind: type) -> Schema:
-    return {"$ref": _REF.format(name=kind.__name__)}
+def _response(description: str, content_type: str, schema: Schema, given: Schema | None = None) -> Schema:
+    content = {"schema": schema, **({"examples": given} if given else {})}
+    return {"description": description, "content": {content_type: content}}
 
 
 def title_of(status: str) -> str:

@@ -7,7 +7,7 @@ types.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -21,7 +21,7 @@ from leadscore.readiness import LONGEST_WINDOW_DAYS, Need, Pace
 from leadscore.records import Window
 from leadscore.registry.ids import ORG_ID_PATTERN, VERSION_ID_PATTERN
 from leadscore.scoring import Action
-from serving.dependencies.call_list import CallListEntry, Grade, Said, Trend
+from serving.dependencies.call_list import MAX_LEAD_ID_LENGTH, CallListEntry, Grade, Moment, Said, Trend
 from serving.dependencies.grade_rules import Rule, WeeklyCapacity
 
 OrgId = Annotated[
@@ -36,10 +36,19 @@ VersionId = Annotated[
     str,
     msgspec.Meta(pattern=VERSION_ID_PATTERN, description="14 digits, YYYYMMDDHHMMSS", examples=["20260314150926"]),
 ]
-RunId = Annotated[str, msgspec.Meta(description="the id of a run in Dagster, a UUID")]
+RUN_ID_PATTERN = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$(?!\n)"
+RunId = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=RUN_ID_PATTERN,
+        description="the id of a run in Dagster, a UUID",
+        examples=["9c2c8a3e-5d0f-4b7a-8a51-0d6f2b1c7e94"],
+    ),
+]
 RunState = Literal["kept", "gone", "unknown"]
 Origin = Annotated[str, msgspec.Meta(max_length=64, description="list only the versions that this made")]
-LeadId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(max_length=128)]
+LeadIdText = Annotated[str, msgspec.Meta(max_length=MAX_LEAD_ID_LENGTH)]
+LeadId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | LeadIdText
 Items = Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
 # both stay undecoded until the version is known, because its contract says how to read them
 Features = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"$ref": "#/components/schemas/Features"})]
@@ -331,7 +340,7 @@ class LeadsAnswer(Answer, frozen=True, kw_only=True):
 
     leads: list[CallListEntry]
     next_cursor: str | None
-    scored_as_of: datetime
+    scored_as_of: Moment
     scored_leads: int
     model_version: VersionId | None
     org_id: OrgId
@@ -345,7 +354,7 @@ class LeadAnswer(CallListEntry, frozen=True, kw_only=True):
     """
 
     org_id: OrgId
-    scored_as_of: datetime
+    scored_as_of: Moment
     base_value: Share
     feature_contributions: Annotated[
         Sequence[Contribution], msgspec.Meta(description="every feature, the strongest contribution first")
@@ -375,7 +384,7 @@ class GradesAnswer(Answer, frozen=True, kw_only=True):
     rule: Rule
     weekly_capacity: WeeklyCapacity | None
     cut_points: list[Share] | None
-    set_at: datetime | None
+    set_at: Moment | None
     set_by: str | None
 
 

@@ -27,6 +27,7 @@ from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.problems import PROBLEM_TYPE, Refusal, invalid, problem_of, refusal_of
 from serving.api.readiness import readiness_answer
 from serving.api.schema import (
+    RUN_ID_PATTERN,
     InsufficientData,
     ReadinessAnswer,
     TrainAnswer,
@@ -45,7 +46,6 @@ SLOT_FREE_SECONDS = 10
 
 routes = Blueprint("training", __name__, url_prefix="/api/v1/model/train")
 
-_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _ANSWERS: dict[int, type[msgspec.Struct] | str] = {200: TrainAnswer, 202: TrainRunning, 422: InsufficientData}
 _REFUSALS = {429: ("too_many_trainings",), 503: ("dagster_unavailable", "training_failed")}
 
@@ -86,7 +86,7 @@ def train(services: Services, query: TrainQuery, body: TrainRequest) -> JsonResp
 @endpoint(_ANSWERS, scope="train", refusals={**_REFUSALS, 404: ("run_not_found",)})
 def training(services: Services, run_id: str) -> JsonResponse:
     """Return the outcome of a training that was started earlier, or 202 while it runs."""
-    if not _RUN_ID.fullmatch(run_id):
+    if not re.search(RUN_ID_PATTERN, run_id):
         raise Refusal(
             400,
             "invalid_id",

@@ -19,6 +19,7 @@ from serving.dependencies.crm_database import CrmDatabase
 Grade = Literal["A", "B", "C", "D"]
 Trend = Literal["improving", "steady", "declining", "not_enough_history"]
 Version = Annotated[str, msgspec.Meta(pattern=VERSION_ID_PATTERN)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 MAX_LEAD_ID_LENGTH = 128
 MOST_HISTORY = 200
@@ -114,17 +115,17 @@ class CallListEntry(msgspec.Struct, frozen=True, kw_only=True):
     conversion_probability_before: Share | None
     reasons: list[str]
     moves: list[str]
-    created_at: datetime
+    created_at: Moment
     is_beyond_landmarks: bool
     model_version: Version
     model_scope: Scope
-    scored_since: datetime
+    scored_since: Moment
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What a scoring said of a lead, since its grade, trend or scope had changed, or it had reached a landmark age."""
 
-    said_at: datetime
+    said_at: Moment
     because: Literal["change", "landmark"]
     landmark_days: int | None
     age_days: float
@@ -152,7 +153,7 @@ class ScoredLead(CallListEntry, frozen=True, kw_only=True):
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """Some of an org's entries, best first, as of its last scoring, which scored `scored_leads` in all."""
 
-    scored_as_of: datetime
+    scored_as_of: Moment
     model_version: Version | None
     scored_leads: int
     leads: list[CallListEntry]
@@ -161,7 +162,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """The lead, None when it has no score, as of its org's last scoring."""
 
-    scored_as_of: datetime
+    scored_as_of: Moment
     lead: ScoredLead | None
 
 

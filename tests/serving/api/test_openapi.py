@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+import jsonschema
 import pytest
 from flask import Response
 
 from leadscore.features import CONTRACT, Feature, Words, declare
+from leadscore.registry.ids import ORG_ID_PATTERN, VERSION_ID_PATTERN
 from serving.api.openapi import openapi_document
 from serving.api.problems import STATUSES
+from serving.api.schema import RUN_ID_PATTERN
 
 
 def operations(document):
@@ -27,6 +30,16 @@ def references(part):
     if isinstance(part, list):
         for inner in part:
             yield from references(inner)
+
+
+def resolved(part, document):
+    """Return a part of the document, or what it refers to."""
+    found = part
+    if "$ref" in part:
+        found = document
+        for name in part["$ref"].removeprefix("#/").split("/"):
+            found = found[name]
+    return found
 
 
 def test_every_route_of_the_app_is_described(app, document):
@@ -63,7 +76,7 @@ def test_the_document_has_the_parts_that_openapi_demands(document):
 
 def test_every_reference_leads_to_a_type(document):
     for reference in references(document):
-        assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+        assert resolved({"$ref": reference}, document)
 
 
 def test_the_features_are_those_of_the_contract(document):
@@ -94,6 +107,71 @@ def test_the_examples_show_a_feature_as_soon_as_it_is_declared(client, shelf, ap
         assert answer.status_code == 200, answer.json
         assert answer.json.get("failed", 0) == 0
         assert '"visits_count"' in answer.text
+
+
+def unions(part):
+    if isinstance(part, dict):
+        yield from ([part["anyOf"]] if isinstance(part.get("anyOf"), list) else [])
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from unions(inner)
+
+
+def test_each_part_of_a_union_has_a_title_which_is_its_own(document):
+    """Generators name the types of clients after them."""
+    found = list(unions(document))
+    assert len(found) > 30
+    for parts in found:
+        titles = [resolved(part, document)["title"] for part in parts]
+        assert len(set(titles)) == len(titles)
+
+
+def test_every_call_has_a_tag_that_is_described_and_the_address_is_the_servers(document, settings):
+    described = {tag["name"]: tag["description"] for tag in document["tags"]}
+    assert all(description.endswith(".") for description in described.values())
+    assert {tag for _, _, call in operations(document) for tag in call["tags"]} == set(described)
+    assert {"scoring", "leads", "grades", "trainings", "versions"} <= set(described)
+    assert [server["url"] for server in document["servers"]] == [settings.link("")]
+
+
+def test_ids_have_the_pattern_by_which_they_are_checked(document):
+    def pattern_of(path, name):
+        [schema] = [each["schema"] for each in document["paths"][path]["get"]["parameters"] if each["name"] == name]
+        return schema["pattern"] if "pattern" in schema else schema["anyOf"][0]["pattern"]
+
+    assert pattern_of("/api/v1/model/info", "org_id") == ORG_ID_PATTERN
+    assert pattern_of("/api/v1/model/info", "version") == VERSION_ID_PATTERN
+    assert pattern_of("/api/v1/model/train/{run_id}", "run_id") == RUN_ID_PATTERN
+    [fields] = [document["components"]["schemas"]["LeadsAnswer"]["properties"]]
+    assert (fields["org_id"]["pattern"], fields["model_version"]["anyOf"][0]["pattern"]) == (
+        ORG_ID_PATTERN,
+        VERSION_ID_PATTERN,
+    )
+
+
+def test_every_call_shows_an_example_of_each_answer_in_json_and_each_refusal_that_fits_its_schema(document):
+    for path, _, described in operations(document):
+        for status, response in described["responses"].items():
+            for kind, content in response["content"].items():
+                if kind in ("application/json", "application/problem+json") and "$ref" in str(content["schema"]):
+                    given = content["examples"]
+                    assert given, (path, status)
+                    for example in given.values():
+                        check(resolved(example, document)["value"], content["schema"], document)
+
+
+def check(value, schema, document):
+    jsonschema.validate(value, {**schema, "components": document["components"]}, jsonschema.Draft202012Validator)
+
+
+def test_an_example_of_a_refusal_has_the_status_and_the_code_that_it_stands_for(document):
+    for _, _, described in operations(document):
+        for status, response in described["responses"].items():
+            given = response["content"].get("application/problem+json", {}).get("examples", {})
+            for code in given.keys() - {"example"}:
+                value = document["components"]["examples"][code]["value"]
+                assert (value["code"], value["status"]) == (code, int(status))
 
 
 def test_every_answer_that_is_refused_is_described_as_a_problem(document):
