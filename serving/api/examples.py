@@ -60,6 +60,7 @@ _DECISION = {
     "notes": [],
     "judged_at": "2026-06-01T02:03:09+00:00",
     "champion_version": EARLIER_VERSION,
+    "withheld": [],
     "comparison": None,
 }
 _READINESS = {
