@@ -1,8 +1,8 @@
 """The feature contract: declares every feature once, and is the only code that checks values against it.
 
-The contract drives the records' SQL (its columns), training, request validation, the API's description and the
+The contract drives the SQL of the features (its columns), training, request validation, the API's description and the
 docs. Each version stores the contract that it was trained with, and is served with it. To add a feature, add an entry
-with an example to `CONTRACT` and a column to `conversion_records.sql`, and train again.
+with an example and words to `CONTRACT` and a column to `features_at.sql`, and train again.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ listing AS (
         -- read as text, as a non-empty array, so that no listing's odd value (or column type) can fail the org
         coalesce(photos_json::text ~ '^\s*\[\s*[^][:space:]]', false)::int AS has_photos
     FROM annonce
-    WHERE org_id = (SELECT id FROM org)
+    WHERE org_id = (SELECT id FROM org) AND id = ANY (ARRAY(SELECT annonce_id FROM lead))
 ),
 
 -- The org's new leads per day. Days without any are in it too, wherever a moment falls. Leads that came after a moment

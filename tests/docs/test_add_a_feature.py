@@ -56,7 +56,11 @@ def test_the_steps_to_add_a_feature_work(database: Settings, tmp_path: Path) -> 
     [declaration] = blocks("python", section(TRAINING, "Add a feature"))
     [column] = blocks("sql", section(TRAINING, "Add a feature"))
     insert(project / "leadscore/features.py", declaration, after="    features=(\n")
-    insert(project / "leadscore_assets/source/conversion_records.sql", column, after="LATERAL (\n    SELECT\n")
+    insert(
+        project / "leadscore_assets/source/features_at.sql",
+        column,
+        after="activity.lead_id,\n        activity.moment,\n",
+    )
     with connect(database) as connection:
         create_tables(connection)
         org = Org("sound", leads=700, conversion_rate=0.35)

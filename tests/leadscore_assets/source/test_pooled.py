@@ -78,11 +78,13 @@ def test_no_orgs_give_no_records(crm: Crm) -> None:
     assert check_rows(pooled, CONTRACT).counts.records == 0
 
 
-def changed_sql(path: Path, lead_id: str = "activity.id::text", converted: str = "") -> Path:
+def changed_sql(path: Path, lead_id: str = "landmarks.lead_id", converted: str = "") -> Path:
     """Write the supplied SQL with another lead id, or with something in place of the outcome; return its path."""
-    query = RECORDS_SQL.read_text().replace("activity.id::text AS lead_id", f"{lead_id} AS lead_id")
+    head, mark, rest = RECORDS_SQL.read_text().rpartition("    landmarks.lead_id,\n")
+    assert mark
+    query = f"{head}    {lead_id} AS lead_id,\n{rest}"
     if converted:
-        outcome = "CASE WHEN activity.excluded_because IS NULL THEN activity.is_converted::int END AS converted"
+        outcome = "CASE WHEN landmarks.excluded_because IS NULL THEN landmarks.is_converted::int END AS converted"
         assert outcome in query
         query = query.replace(outcome, f"{converted} AS converted")
     path.write_text(query)
@@ -112,13 +114,13 @@ def test_an_org_with_odd_data_is_left_out_named_and_counted(
 def test_sql_that_fits_no_org_is_refused(crm: Crm, tmp_path: Path) -> None:
     fill(crm)
     with pytest.raises(SourceMismatch, match="lead_id is returned 2 times"):
-        pool(crm, path=changed_sql(tmp_path / "site.sql", lead_id="activity.id::text AS lead_id, activity.id::text"))
+        pool(crm, path=changed_sql(tmp_path / "site.sql", lead_id="landmarks.lead_id, landmarks.lead_id"))
 
 
 def test_orgs_that_share_lead_ids_are_refused_with_the_remedy(crm: Crm, tmp_path: Path) -> None:
     """Two leads of one id would be taken for one; with the org's id before it each is itself."""
     fill(crm)
-    shared = "(activity.id - min(activity.id) OVER ())::text"
+    shared = "(landmarks.id - min(landmarks.id) OVER ())::text"
     with pytest.raises(SourceMismatch, match=r"the orgs cannot be pooled.* Make the ids unique"):
         pool(crm, path=changed_sql(tmp_path / "site.sql", lead_id=shared))
     unique = changed_sql(tmp_path / "site.sql", lead_id=f"%(org_id)s || '/' || {shared}")
