@@ -199,6 +199,12 @@ def _day(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def refuse_counts(counts: SplitCounts, policy: Policy) -> Decision | None:
+    """Return the refusal with which a training of so many leads would end; None for enough data."""
+    refusals = _refusals(counts, policy.requirements, ())
+    return Decision("refuse", refusals) if refusals else None
+
+
 def refuse_unfittable(
     records: int,
     converted_records: int,

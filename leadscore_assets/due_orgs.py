@@ -1,19 +1,26 @@
-"""Which orgs are due for a training: those with enough records, and new outcomes since their last training."""
+"""Which orgs are due for a training: those with enough data, and new outcomes since their last training.
+
+Enough data is what the gate demands of a training, and what readiness says: an org that is not ready is not trained, so
+that its run does not fail. Asked for by hand, it is trained, and its run says why it is refused.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from leadscore.errors import Damaged
-from leadscore.gate import policy_from
+from leadscore.gate import Policy, policy_from, refuse_counts
+from leadscore.left_out import CORRECT_VALUES, rows_in_words
 from leadscore.pooling import POOLED
-from leadscore.records import Window
+from leadscore.records import RecordCounts, Window
 from leadscore.registry.store import Registry
-from leadscore.requirements import requirement_of_records
+from leadscore.requirements import SplitCounts, requirement_of_records
 from leadscore.settings import Settings
 from leadscore_assets.changed_orgs import REMEDY, withdrawn_orgs
 from leadscore_assets.source import orgs as source
@@ -30,14 +37,37 @@ def training_needs(settings: Settings, registry: Registry, window: Window) -> li
     With POOLED_MODEL the pooled model comes last. An org that has the pooled model's id is left out.
     """
     with connect(settings, read_only=True) as connection:
-        trained_as_of = refused_as_of(infos(connection, "lead_features")) | judged_as_of(registry)
-        min_records = requirement_of_records(policy_from(settings).requirements).needed
+        last_runs, policy = infos(connection, "lead_features"), policy_from(settings)
+        trained_as_of = refused_as_of(last_runs) | judged_as_of(registry)
+        min_records = requirement_of_records(policy.requirements).needed
         needs = _of_orgs(connection, window, trained_as_of, min_records)
         changed = {*changed_orgs(identities(connection), [need.org_id for need in needs]), *withdrawn_orgs(registry)}
         needs = [replace(need, is_due=False, reason=CHANGED) if need.org_id in changed else need for need in needs]
         if settings.pooled_model:
             needs.append(_of_the_pool(connection, window, trained_as_of.get(POOLED), min_records))
-    return needs
+    return [_if_ready(need, policy, last_runs.get(need.org_id)) for need in needs]
+
+
+def _if_ready(need: source.TrainingNeed, policy: Policy, last_run: dict[str, Any] | None) -> source.TrainingNeed:
+    """Return the need of an org that is ready as it is, and that of another as not due, with the reason."""
+    if refusal := refuse_counts(need.counts, policy):
+        return replace(need, is_due=False, reason=refusal.text)
+    if need.is_due and last_run and (obstacle := _obstacle(last_run, need, policy)):
+        return replace(need, is_due=False, reason=obstacle)
+    return need
+
+
+def _obstacle(last_run: dict[str, Any], need: source.TrainingNeed, policy: Policy) -> str | None:
+    """Return why the CRM's records do not suffice although there are enough: the last run set too many aside."""
+    left = msgspec.convert(last_run["counts"], RecordCounts)
+    needed = requirement_of_records(policy.requirements).needed
+    if left.records >= needed or left.read_records < needed:
+        return None
+    return (
+        f"{need.records} records would be enough, but in the last run {rows_in_words(left, is_past=True)}, and"
+        f" {left.records} of {left.read_records} records were left ({needed} needed). {CORRECT_VALUES}; then train the"
+        " org by hand; the run checks the values again."
+    )
 
 
 def _of_orgs(
@@ -53,17 +83,22 @@ def _of_the_pool(
     """Return whether the pooled model is due, from the records and new outcomes of all orgs since its last training."""
     trained_as_of = dict.fromkeys(source.orgs(connection), trained) if trained else {}
     needs = _of_orgs(connection, window, trained_as_of, min_records)
-    records, new_outcomes = sum(need.records for need in needs), sum(need.new_outcomes for need in needs)
-    return source.need_of(POOLED, records, new_outcomes, trained, min_records)
+    columns = zip((0, 0, 0, 0), *(astuple(need.counts) for need in needs), strict=True)
+    counts = SplitCounts(*map(sum, columns))
+    return source.need_of(POOLED, counts, sum(need.new_outcomes for need in needs), trained, min_records)
 
 
 def judged_as_of(registry: Registry) -> dict[str, datetime]:
-    """Return the `as_of` of each org's newest judged version; an unfinished training does not count."""
+    """Return the `as_of` of each org's newest judged version.
+
+    An unfinished training does not count, nor does one that was only tried, or looked back in time.
+    """
     moments = {}
     for org_id in [*registry.orgs(), POOLED]:
         for version in registry.versions(org_id):
             with suppress(Damaged):
-                if registry.judgement(org_id, version):
+                judgement = registry.judgement(org_id, version)
+                if judgement and not judgement.withheld:
                     moments[org_id] = registry.manifest(org_id, version).window.as_of
                     break
     return moments

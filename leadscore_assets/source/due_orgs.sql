@@ -1,9 +1,12 @@
--- Per org: how many records a training as of `as_of` would find, and how many of their outcomes became known since the
--- org's last training. Orgs without a record are not returned.
+-- Per org: how many records a training as of `as_of` would find, of either outcome and on either side of the split, and
+-- how many of their outcomes became known since the org's last training. Orgs without a record are not returned.
 
 SELECT
     outcome.org_id,
     count(*) AS records,
+    count(*) FILTER (WHERE outcome.is_converted) AS converted_records,
+    count(*) FILTER (WHERE outcome.is_held_out) AS holdout_records,
+    count(*) FILTER (WHERE outcome.is_held_out AND outcome.is_converted) AS holdout_converted_records,
     count(*) FILTER (WHERE trained.as_of IS NULL OR outcome.known_at > trained.as_of) AS new_outcomes
 FROM leadscore.lead_outcomes(
     %(as_of)s,

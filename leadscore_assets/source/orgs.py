@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from leadscore.records import Window, crm_time, outcome_parameters
+from leadscore.requirements import SplitCounts
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.extraction import consistent_reading
 from leadscore_assets.source.outcomes import REMEDY
@@ -30,11 +31,15 @@ SELECT org_id FROM steps WHERE org_id IS NOT NULL
 """
 
 
+NO_RECORDS = SplitCounts(0, 0, 0, 0)
+
+
 @dataclass(frozen=True)
 class TrainingNeed:
     """Whether an org is due for a training, and the reason in words.
 
-    `new_outcomes` counts the records whose outcome became known since the org's last training.
+    `new_outcomes` counts the records whose outcome became known since the org's last training, `counts` all records by
+    outcome and side of the split.
     """
 
     org_id: str
@@ -42,6 +47,7 @@ class TrainingNeed:
     new_outcomes: int
     is_due: bool
     reason: str
+    counts: SplitCounts = NO_RECORDS
 
 
 def orgs(connection: Connection) -> list[str]:
@@ -64,20 +70,26 @@ def training_needs(
     }
     with explaining("counting the orgs' outcomes", REMEDY), consistent_reading(connection):
         counted = connection.execute(DUE_ORGS_SQL.read_bytes(), parameters).fetchall()
-    counts = {str(org_id): (int(str(records)), int(str(new))) for org_id, records, new in counted}
-    return [
-        need_of(org_id, *counts.get(org_id, (0, 0)), trained_as_of.get(org_id), min_records)
-        for org_id in orgs(connection)
-    ]
+    found = {str(org_id): [int(str(count)) for count in counts] for org_id, *counts in counted}
+    needs = []
+    for org_id in orgs(connection):
+        *counts, new_outcomes = found.get(org_id, [0] * 5)
+        needs.append(need_of(org_id, SplitCounts(*counts), new_outcomes, trained_as_of.get(org_id), min_records))
+    return needs
 
 
-def need_of(org_id: str, records: int, new_outcomes: int, trained: datetime | None, min_records: int) -> TrainingNeed:
+def need_of(
+    org_id: str, counts: SplitCounts, new_outcomes: int, trained: datetime | None, min_records: int
+) -> TrainingNeed:
     """Return whether an org is due: it has enough records, and new outcomes since the training as of `trained`."""
+    records = counts.records
+    since = f"since {trained.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if trained else ""
     if records < min_records:
-        return TrainingNeed(org_id, records, new_outcomes, False, f"{records} of {min_records} records")
-    if trained is None:
-        return TrainingNeed(org_id, records, new_outcomes, True, f"{records} records, never trained")
-    since = f"since {trained.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    if not new_outcomes:
-        return TrainingNeed(org_id, records, 0, False, f"no new outcomes {since}")
-    return TrainingNeed(org_id, records, new_outcomes, True, f"{records} records, {new_outcomes} new outcomes {since}")
+        is_due, reason = False, f"{records} of {min_records} records"
+    elif not trained:
+        is_due, reason = True, f"{records} records, never trained"
+    elif not new_outcomes:
+        is_due, reason = False, f"no new outcomes {since}"
+    else:
+        is_due, reason = True, f"{records} records, {new_outcomes} new outcomes {since}"
+    return TrainingNeed(org_id, records, new_outcomes, is_due, reason, counts)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import pandas as pd
 import pytest
 
-from leadscore_assets.source.orgs import TrainingNeed, training_needs
+from leadscore.requirements import SplitCounts
+from leadscore_assets.source.orgs import NO_RECORDS, TrainingNeed, training_needs
+from leadscore_assets.training.split import holdout_mask
 from tests.leadscore_assets.source.hand_made_crm import AS_OF, MICROSECOND, ORG, Crm, day, window
 
 
 def need(crm: Crm, trained: datetime | None = None, *, min_records: int = 2, **changed: object) -> TrainingNeed:
     trained_as_of = {} if trained is None else {ORG: trained.replace(tzinfo=UTC)}
     (found,) = training_needs(crm.connection, window(**changed), trained_as_of, min_records)
-    return found
+    return replace(found, counts=NO_RECORDS)
 
 
 def test_an_org_with_too_few_records_is_told_how_many(crm: Crm) -> None:
@@ -53,6 +57,15 @@ def test_the_end_of_a_conversion_window_is_a_new_outcome(crm: Crm) -> None:
         crm.lead(day(100))
     assert need(crm, day(10)).new_outcomes == 0
     assert need(crm, day(10) - MICROSECOND).new_outcomes == 2
+
+
+def test_the_records_are_counted_by_outcome_and_side_as_a_training_splits_them(crm: Crm) -> None:
+    leads = [crm.lead(day(100), (status, day(90))) for status in ("WON", "LOST", "LOST") * 20]
+    is_held_out = holdout_mask(pd.Series([str(lead) for lead in leads]))
+    held_out_won = int(is_held_out[::3].sum())
+    (found,) = training_needs(crm.connection, window(), {}, 1)
+    assert 0 < held_out_won < is_held_out.sum()
+    assert found.counts == SplitCounts(60, 20, int(is_held_out.sum()), held_out_won)
 
 
 def test_each_org_is_judged_by_its_own_leads_and_training(crm: Crm) -> None:
