@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 
 import pytest
 
+from leadscore.settings import PROJECT_ROOT
+
+STORED = PROJECT_ROOT / "tests" / "leadscore" / "stored"
 REPORT = "/api/v1/model/report"
 PAGE = "<!DOCTYPE html>\n<html lang='en'><title>Größe</title>".encode()
 
@@ -31,6 +35,14 @@ def test_the_active_versions_report_is_sent_as_it_was_stored(client, reported):
     assert answer.content_type == "text/html; charset=utf-8"
     assert answer.headers["X-Model-Version"] == version
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("release", sorted({path.parts[-4] for path in STORED.glob("*/acme/*/report.html")}))
+def test_the_report_of_an_earlier_release_is_sent_as_it_was_stored(client, shelf, release):
+    shutil.copytree(STORED / release / "acme", shelf.registry.root / "acme")
+    [stored] = shelf.registry.root.glob("acme/*/report.html")
+    answer = client.get(f"{REPORT}?org_id=acme&version={stored.parent.name}")
+    assert (answer.status_code, answer.data) == (200, stored.read_bytes())
 
 
 def test_the_page_may_load_and_run_nothing(client, reported):
