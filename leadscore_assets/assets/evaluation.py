@@ -17,7 +17,9 @@ from leadscore_assets.metadata.figures import (
     version_links,
 )
 from leadscore_assets.metadata.history import past_versions
+from leadscore_assets.metadata.pictures import evaluation_pictures, versions_pictures
 from leadscore_assets.metadata.readiness_plan import plan_for, plan_metadata
+from leadscore_assets.served_models import KEY as ACTIVE_MODEL
 from leadscore_assets.training.judge import judge
 
 
@@ -45,15 +47,12 @@ def evaluation(  # noqa: PLR0917 (Dagster hands them over by their names)
     The candidate is compared with the active version on the same held-out leads. A version is judged only once;
     materializing this asset again shows the stored judgement.
     """
-    # matplotlib is needed by this step only
-    from leadscore_assets.metadata.pictures import evaluation_pictures, versions_picture  # noqa: PLC0415
-
     org_id = context.partition_key
     with clear_failures():
         judgement = _judgement(
             context, settings, registry, lead_features, trained_model.version, is_trial=not config.activate
         )
-        versions = past_versions(registry, org_id)
+        versions = past_versions(registry, org_id, _activated(context, registry, judgement))
     context.log.info("verdict %s: %s", judgement.decision.verdict, judgement.decision.text)
     return dg.MaterializeResult(
         value=trained_model,
@@ -64,10 +63,18 @@ def evaluation(  # noqa: PLR0917 (Dagster hands them over by their names)
             **evaluation_pictures(judgement),
             **quality_metadata(judgement.report),
             **history_metadata(versions),
-            "versions_over_time": versions_picture(versions),
+            **versions_pictures(versions),
             "passed_gate": int(judgement.decision.verdict == "activate"),
         },
     )
+
+
+def _activated(context: dg.AssetExecutionContext, registry: Registry, judgement: Judgement) -> str | None:
+    """Return the version if this run will make it active: it has the asset that does so, and nothing is against it."""
+    version, selected = judgement.report.version, context.run.asset_selection
+    was_active = version in registry.history(context.partition_key).activated_versions
+    is_activating = not selected or ACTIVE_MODEL in selected  # without a selection it is the whole job
+    return version if is_activating and judgement.may_become_active and not was_active else None
 
 
 def _plan(

@@ -1,4 +1,4 @@
-"""An org's versions over time, from the registry, because Dagster cannot plot them per org."""
+"""An org's versions over time, from the registry, because Dagster plots figures across orgs only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class PastVersion:
     """A version with its figures, which are None when it is damaged or was not judged.
 
     `roc_auc` and `brier_score` have intervals, of width 0 when the release that judged the version stored none.
-    `decision` is the gate's verdict, NOT_JUDGED or DAMAGED.
+    `decision` is the gate's verdict, NOT_JUDGED or DAMAGED. Versions of the same `fingerprint` were judged on the same
+    held-out leads.
     """
 
     version: str
@@ -29,12 +30,16 @@ class PastVersion:
     records: int | None = None
     roc_auc: Estimate | None = None
     brier_score: Estimate | None = None
+    fingerprint: str = ""
 
 
-def past_versions(registry: Registry, org_id: str) -> list[PastVersion]:
-    """Return the org's last MOST_VERSIONS versions, oldest first."""
+def past_versions(registry: Registry, org_id: str, activated: str | None = None) -> list[PastVersion]:
+    """Return the org's last MOST_VERSIONS versions, oldest first.
+
+    `activated` is the version that the run will make active, None for one that leaves the active version as it is.
+    """
     pointer = registry.active(org_id)
-    active = pointer.version if pointer else None
+    active = activated or (pointer.version if pointer else None)
     newest = registry.versions(org_id)[:MOST_VERSIONS]
     return [_past(registry, org_id, version, is_active=version == active) for version in reversed(newest)]
 
@@ -56,6 +61,7 @@ def _past(registry: Registry, org_id: str, version: str, *, is_active: bool) -> 
         records=records,
         roc_auc=comparison.roc_auc.candidate if comparison else _point(metrics.roc_auc),
         brier_score=comparison.brier_score.candidate if comparison else _point(metrics.brier_score),
+        fingerprint=manifest.counts.fingerprint,
     )
 
 

@@ -1,141 +1,240 @@
-"""The pictures of an evaluation in Dagster: ROC curve, calibration, confusion matrix and the org's versions over time.
+"""The pictures of an evaluation in Dagster: ROC curve, calibration, confusion matrix, and an org's versions over time.
 
-They are small inline PNGs, drawn from what the registry stores alone: the same judgements give the same pictures.
+Dagster shows Markdown of less than 1,000 characters in place, and longer Markdown behind a button only. So a picture is
+a small SVG within its link, with the legend as text below it, and says as much as fits. It is drawn from what the
+registry stores alone: the same judgements give the same pictures.
 """
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from urllib.parse import quote
 
 import dagster as dg
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from leadscore.arrays import evenly_spread
+from leadscore.comparison import Estimate
 from leadscore.evaluation import EvaluationReport
 from leadscore.gate import Judgement
 from leadscore_assets.metadata.history import PastVersion
 
-GUIDE_COLOUR = "#9a9a9a"
-SIZE_INCHES = (4.6, 4.0)
-DOTS_PER_INCH = 100
+MOST_CHARACTERS = 999
+MOST_POINTS = 20  # of a curve
+# names, because a # takes three characters in a link
+CANDIDATE_COLOUR, CHAMPION_COLOUR = "royalblue", "sandybrown"
+DECISION_COLOURS = {"activate": "green", "hold": "orange", "refuse": "red"}
+# the plotting area, in the picture's units
+LEFT, RIGHT, TOP, BOTTOM = 30, 290, 8, 128
+WIDTH, HEIGHT = 300, 150
+# within a link in angle brackets only these must be quoted
+_UNQUOTED = " !$&'()*+,-./:;=?@[]^_{|}~"
 
-
-@dataclass(frozen=True)
-class Style:
-    """How a version's line looks. The champion's is broad and pale, so that the candidate's shows upon it."""
-
-    name: str
-    colour: str
-    width: float
-
-
-CANDIDATE = Style("candidate", "#1f5fbf", 1.5)
-DECISION_COLOURS = {"activate": "#1a7f4b", "hold": "#8a6100", "refuse": "#b3261e"}
-CHAMPION = Style("champion", "#f0b58c", 5)
+Point = tuple[float, float]
 
 
 def evaluation_pictures(judgement: Judgement) -> dict[str, dg.MetadataValue]:
     """Return the pictures as Markdown metadata; a holdout with one class has no ROC curve, and says so."""
-    reports = [(judgement.report, CANDIDATE)]
-    if judgement.champion is not None:
-        reports.insert(0, (judgement.champion, CHAMPION))
-    roc, calibration, confusion = _figure("ROC curve"), _figure("Calibration"), _figure("Confusion matrix")
-    for report, style in reports:
-        _draw_roc(roc.gca(), report, style)
-        _draw_calibration(calibration.gca(), report, style)
-    _draw_confusion(confusion.gca(), judgement.report)
     return {
-        "roc_curve": _picture(roc),
-        "calibration_curve": _picture(calibration),
-        "confusion_matrix": _picture(confusion),
+        "roc_curve": _roc_curve(judgement.report, judgement.champion),
+        "calibration_curve": _calibration(judgement.report, judgement.champion),
+        "confusion_matrix": _confusion_matrix(judgement.report),
     }
 
 
-def versions_picture(versions: Sequence[PastVersion]) -> dg.MetadataValue:
-    """Return ROC-AUC and Brier score of the versions in their order, with intervals; the active one is ringed."""
-    figure = _figure("Versions over time", rows=2)
-    upper, lower = figure.axes
-    for axes, name, label in ((upper, "roc_auc", "ROC-AUC"), (lower, "brier_score", "Brier score")):
-        _draw_versions(axes, versions, name)
-        axes.set_ylabel(label)
-    upper.set_xticklabels([])
-    lower.set_xticklabels([past.as_of.strftime("%Y-%m-%d") if past.as_of else "" for past in versions], rotation=90)
-    lower.set_xlabel("trained as of")
-    handles, labels = upper.get_legend_handles_labels()
-    shown = dict(zip(labels, handles, strict=True))
-    # above the frame, where no version can stand
-    legend = upper.legend(
-        shown.values(), shown.keys(), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=8
-    )
-    legend.set_frame_on(False)
-    upper.set_title(upper.get_title(), pad=22)
-    return _picture(figure)
+def versions_pictures(versions: Sequence[PastVersion]) -> dict[str, dg.MetadataValue]:
+    """Return ROC-AUC and Brier score of the versions by the time as of which they were trained, with intervals.
+
+    The versions that were judged on the same leads as the newest have hollow dots; figures on other leads are not
+    comparable to the last digit. Where there are too many for one picture, the newest are drawn.
+    """
+    return {
+        f"{name}_over_time": _versions_picture(versions, name, label)
+        for name, label in (("roc_auc", "ROC-AUC"), ("brier_score", "Brier score"))
+    }
 
 
-def _draw_versions(axes: Axes, versions: Sequence[PastVersion], name: str) -> None:
-    for place, past in enumerate(versions):
-        estimate = getattr(past, name)
-        if estimate is None:
-            continue
-        spread = [[estimate.value - estimate.low], [estimate.high - estimate.value]]
-        colour = DECISION_COLOURS[past.decision]
-        axes.errorbar(place, estimate.value, spread, fmt="o", color=colour, label=past.decision, capsize=2, linewidth=1)
-        if past.is_active:
-            axes.plot(place, estimate.value, "o", markersize=12, fillstyle="none", color=colour, label="active")
-    axes.set(xticks=range(len(versions)), xlim=(-0.5, len(versions) - 0.5))
-    axes.tick_params(labelsize=8)
+def _roc_curve(report: EvaluationReport, champion: EvaluationReport | None) -> dg.MetadataValue:
+    curves = [_curve(_roc_points(report), CANDIDATE_COLOUR, 2)]
+    legend = f"Blue: candidate, {_auc(report)}"
+    if champion is not None:
+        curves.insert(0, _curve(_roc_points(champion), CHAMPION_COLOUR, 5))
+        legend += f"; orange: active version, {_auc(champion)}"
+    return _picture("ROC curve", [_unit_square("false positive rate", "true positive rate"), *curves], f"{legend}.")
 
 
-def _draw_roc(axes: Axes, report: EvaluationReport, style: Style) -> None:
-    points = report.roc_curve
-    auc = "no ROC-AUC: one class" if report.metrics.roc_auc is None else f"ROC-AUC {report.metrics.roc_auc:.3f}"
-    x, y = [point.false_positive_rate for point in points], [point.true_positive_rate for point in points]
-    axes.plot(x, y, color=style.colour, linewidth=style.width, label=f"{style.name} {report.version}\n{auc}")
-    _finish(axes, "false positive rate", "true positive rate")
+def _roc_points(report: EvaluationReport) -> list[Point]:
+    return [(point.false_positive_rate, point.true_positive_rate) for point in report.roc_curve]
 
 
-def _draw_calibration(axes: Axes, report: EvaluationReport, style: Style) -> None:
-    x, y = [b.mean_probability for b in report.calibration], [b.conversion_rate for b in report.calibration]
-    label = f"{style.name}\nBrier {report.metrics.brier_score:.3f}"
-    axes.plot(x, y, color=style.colour, linewidth=style.width, marker="o", markersize=style.width + 3, label=label)
-    _finish(axes, "predicted probability (mean of a tenth)", "share that converted")
+def _auc(report: EvaluationReport) -> str:
+    return "no ROC-AUC: one class" if report.metrics.roc_auc is None else f"ROC-AUC {report.metrics.roc_auc:.3f}"
 
 
-def _finish(axes: Axes, x_label: str, y_label: str) -> None:
-    axes.plot([0, 1], [0, 1], color=GUIDE_COLOUR, linestyle="--", linewidth=1)
-    axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, 1), ylim=(0, 1))
-    axes.legend(loc="best", fontsize=8, frameon=False)
+def _calibration(report: EvaluationReport, champion: EvaluationReport | None) -> dg.MetadataValue:
+    points = _calibration_points(report)
+    drawn = [_curve(points, CANDIDATE_COLOUR, 2), _dots(map(_placed, points), CANDIDATE_COLOUR, 6)]
+    legend = f"Blue: candidate, Brier score {report.metrics.brier_score:.3f}"
+    if champion is not None:
+        drawn.insert(0, _curve(_calibration_points(champion), CHAMPION_COLOUR, 5))
+        legend += f"; orange: active version, {champion.metrics.brier_score:.3f}"
+    axes = _unit_square("predicted probability (mean of a tenth)", "share that converted")
+    return _picture("Calibration", [axes, *drawn], f"{legend}.")
 
 
-def _draw_confusion(axes: Axes, report: EvaluationReport) -> None:
+def _calibration_points(report: EvaluationReport) -> list[Point]:
+    return [(tenth.mean_probability, tenth.conversion_rate) for tenth in report.calibration]
+
+
+def _confusion_matrix(report: EvaluationReport) -> dg.MetadataValue:
     matrix = report.metrics.confusion_matrix
-    cells = [[matrix.true_negatives, matrix.false_positives], [matrix.false_negatives, matrix.true_positives]]
-    most = max(1, *cells[0], *cells[1])
-    axes.imshow(cells, cmap="Blues", vmin=0, vmax=most)
-    for row, counts in enumerate(cells):
-        for column, count in enumerate(counts):
-            colour = "white" if count > most / 2 else "black"
-            axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=14)
-    axes.set(xticks=[0, 1], yticks=[0, 1], xlabel="predicted at 0.5", ylabel="outcome (rows)")
-    axes.set_xticklabels(["not converted", "converted"])
-    axes.set_yticklabels(["not\nconverted", "converted"])
+    cells = (
+        (100, 10, matrix.true_negatives),
+        (200, 10, matrix.false_positives),
+        (100, 70, matrix.false_negatives),
+        (200, 70, matrix.true_positives),
+    )
+    most = max(1, *(count for _, _, count in cells))
+    drawn = [
+        f"<path d='M{x} {y}h96v56h-96z' fill='{CANDIDATE_COLOUR}' fill-opacity='{0.1 + 0.4 * count / most:.2f}'/>"
+        f"<text x='{x + 8}' y='{y + 34}'>{count:,}</text>"
+        for x, y, count in cells
+    ]
+    labels = _text(2, 42, "not converted") + _text(2, 102, "converted") + _text(100, 142, "predicted no")
+    return _picture("Confusion matrix", [*drawn, labels, _text(200, 142, "yes (0.5)")], "Rows of the holdout.")
 
 
-def _figure(title: str, rows: int = 1) -> Figure:
-    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="tight")
-    FigureCanvasAgg(figure)
-    figure.subplots(rows)
-    figure.axes[0].set_title(title)
-    return figure
+def _versions_picture(versions: Sequence[PastVersion], name: str, label: str) -> dg.MetadataValue:
+    drawn = [past for past in versions if past.as_of is not None and getattr(past, name) is not None]
+    legend = "Hollow: judged on the newest version's leads. Green: activate, orange: hold, red: refuse, ringed: active."
+    while True:
+        elements = list(_Timeline.of(drawn, name).elements()) if drawn else []
+        markdown = _markdown(f"{label} over time", elements, legend)
+        if len(markdown) <= MOST_CHARACTERS:
+            return dg.MetadataValue.md(markdown)
+        drawn = drawn[1:]
 
 
-def _picture(figure: Figure) -> dg.MetadataValue:
-    buffer = io.BytesIO()
-    # without the library's name in it, the same judgement gives the same bytes
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    encoded = base64.b64encode(buffer.getvalue()).decode()
-    return dg.MetadataValue.md(f"![{figure.axes[0].get_title()}](data:image/png;base64,{encoded})")
+@dataclass(frozen=True)
+class _Mark:
+    """A version in the picture: where it stands, the ends of its interval, its colour, and what it is marked as."""
+
+    x: int
+    y: int
+    top: int
+    bottom: int
+    colour: str
+    is_comparable: bool
+    is_active: bool
+
+
+@dataclass(frozen=True)
+class _Timeline:
+    """Versions over time, with the labels of the axes."""
+
+    marks: Sequence[_Mark]
+    first: datetime
+    last: datetime
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, versions: Sequence[PastVersion], name: str) -> _Timeline:
+        """Place the versions, of which there is at least one."""
+        moments = [past.as_of for past in versions if past.as_of]
+        estimates: list[Estimate] = [getattr(past, name) for past in versions]
+        low, high = min(each.low for each in estimates), max(each.high for each in estimates)
+        first, span = min(moments), (max(moments) - min(moments)).total_seconds()
+
+        def across(moment: datetime) -> int:
+            share = (moment - first).total_seconds() / span if span else 0.5
+            return round(LEFT + 8 + share * (RIGHT - LEFT - 16))
+
+        def down(figure: float) -> int:
+            return round(BOTTOM - 6 - (figure - low) / ((high - low) or 1.0) * (BOTTOM - TOP - 12))
+
+        newest = versions[-1].fingerprint
+        marks = [
+            _Mark(
+                across(moment),
+                down(each.value),
+                down(each.high),
+                down(each.low),
+                DECISION_COLOURS[past.decision],
+                past.fingerprint == newest,
+                past.is_active,
+            )
+            for past, moment, each in zip(versions, moments, estimates, strict=True)
+        ]
+        return cls(marks, first, max(moments), low, high)
+
+    def elements(self) -> Iterable[str]:
+        """Yield the axes with their labels, the intervals, a ring around the active version, and the dots."""
+        yield _axes() + _text(0, TOP + 8, f"{self.highest:.2f}") + _text(0, BOTTOM - 2, f"{self.lowest:.2f}")
+        yield _text(LEFT, HEIGHT - 4, f"{self.first:%Y-%m-%d}")
+        if self.last > self.first:
+            yield _text(RIGHT - 56, HEIGHT - 4, f"{self.last:%Y-%m-%d}")
+        bars = _lines(((mark.x, mark.top, mark.bottom - mark.top) for mark in self.marks), "v")
+        yield f"<path d='{bars}' stroke='gray'/>"
+        yield _dots(((mark.x, mark.y) for mark in self.marks if mark.is_active), "black", 11)
+        for colour in DECISION_COLOURS.values():
+            yield _dots(((mark.x, mark.y) for mark in self.marks if mark.colour == colour), colour, 8)
+        yield _dots(((mark.x, mark.y) for mark in self.marks if mark.is_comparable), "white", 4)
+
+
+def _unit_square(x_label: str, y_label: str) -> str:
+    """Return axes from 0 to 1 with their labels, and the diagonal."""
+    diagonal = f"<path d='M{LEFT} {BOTTOM}L{RIGHT} {TOP}' stroke='gray' stroke-dasharray='4'/>"
+    return _axes() + diagonal + _text(LEFT, HEIGHT - 8, x_label) + _text(LEFT + 6, TOP + 8, y_label)
+
+
+def _axes() -> str:
+    return f"<path d='M{LEFT} {TOP}V{BOTTOM}H{RIGHT}' fill='none' stroke='gray'/>"
+
+
+def _placed(point: Point) -> tuple[int, int]:
+    """Return where a point of the unit square stands in the picture."""
+    x, y = point
+    return round(LEFT + x * (RIGHT - LEFT)), round(BOTTOM - y * (BOTTOM - TOP))
+
+
+def _curve(points: Sequence[Point], colour: str, width: int) -> str:
+    """Return a line through at most MOST_POINTS of the points."""
+    if not points:
+        return ""
+    placed = [_placed(points[index]) for index in evenly_spread(len(points), MOST_POINTS)]
+    steps = " ".join(f"{x} {y}" for x, y in placed)
+    return f"<path d='M{steps}' fill='none' stroke='{colour}' stroke-width='{width}'/>"
+
+
+def _dots(places: Iterable[tuple[int, int]], colour: str, size: int) -> str:
+    """Return round dots: lines without a length, whose ends are round."""
+    lines = _lines(((x, y, 0) for x, y in places), "h")
+    return f"<path d='{lines}' stroke='{colour}' stroke-width='{size}'/>" if lines else ""
+
+
+def _lines(lines: Iterable[tuple[int, int, int]], direction: Literal["h", "v"]) -> str:
+    """Return lines, given as x, y and length. Each is drawn from the end of the one before, because steps are short."""
+    drawn, (at_x, at_y) = "", (0, 0)
+    for x, y, length in lines:
+        drawn += f"m{x - at_x} {y - at_y}{direction}{length}".replace(" -", "-")
+        at_x, at_y = (x + length, y) if direction == "h" else (x, y + length)
+    return drawn
+
+
+def _text(x: int, y: int, words: str) -> str:
+    return f"<text x='{x}' y='{y}'>{words}</text>"
+
+
+def _picture(title: str, elements: Iterable[str], legend: str) -> dg.MetadataValue:
+    return dg.MetadataValue.md(_markdown(title, elements, legend))
+
+
+def _markdown(title: str, elements: Iterable[str], legend: str) -> str:
+    svg = (
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='450' viewBox='0 0 {WIDTH} {HEIGHT}' font-size='10'"
+        f" stroke-linecap='round' style='background:white'>{''.join(elements)}</svg>"
+    )
+    return f"![{title}](<data:image/svg+xml,{quote(svg, safe=_UNQUOTED)}>)\n\n{legend}"

@@ -9,11 +9,12 @@ from tests.leadscore_assets.run_results import failure_text, metadata_of
 
 
 def test_an_orgs_versions_over_time_are_shown_with_each_evaluation(train: Any, registry: Registry) -> None:
-    """The second evaluation has a table and a picture of both versions, and the decision as a number to plot."""
+    """The second evaluation has a table and pictures of both versions, and the decision as a number to plot."""
     first, second = (metadata_of(train("sound"), "evaluation") for _ in range(2))
 
     assert (first["passed_gate"], second["passed_gate"]) == (1, 0)
-    assert second["versions_over_time"].startswith("![Versions over time](data:image/png;base64,")
+    assert second["roc_auc_over_time"].startswith("![ROC-AUC over time](<data:image/svg+xml,")
+    assert [record.data["active"] for record in first["versions"].records] == ["active"]  # this run activates it
     newest, oldest = (record.data for record in second["versions"].records)
     assert [newest["version"], oldest["version"]] == registry.versions("sound")
     assert (newest["decision"], newest["active"]) == ("hold", "")

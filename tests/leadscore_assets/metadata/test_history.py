@@ -5,7 +5,7 @@ from __future__ import annotations
 from leadscore.comparison import Estimate
 from leadscore.registry.store import Pointer, Registry
 from leadscore_assets.metadata.history import DAMAGED, MOST_VERSIONS, NOT_JUDGED, past_versions, table_rows
-from leadscore_assets.metadata.pictures import versions_picture
+from leadscore_assets.metadata.pictures import versions_pictures
 from tests.leadscore_assets.metadata.judged_versions import ORG, judged, published
 
 
@@ -21,6 +21,16 @@ def test_versions_stand_in_their_order_with_their_decisions(registry: Registry) 
     assert [past.decision for past in found] == ["activate", "hold", NOT_JUDGED]
     assert [past.is_active for past in found] == [True, False, False]
     assert [row[0] for row in table_rows(found)] == [third, second, first]
+
+
+def test_the_version_that_the_run_will_make_active_is_shown_as_active(registry: Registry) -> None:
+    first, second = judged(registry, "activate"), judged(registry, "activate")
+    with registry.exclusive(ORG):
+        pointer = Pointer(first, None, "then", "a test", "a test", registry.manifest_sha256(ORG, first))
+        registry.swap_pointer(ORG, pointer, registry.history(ORG))
+
+    assert [past.version for past in past_versions(registry, ORG, second) if past.is_active] == [second]
+    assert [past.version for past in past_versions(registry, ORG) if past.is_active] == [first]
 
 
 def test_figures_have_their_intervals_where_they_were_stored(registry: Registry) -> None:
@@ -41,7 +51,9 @@ def test_a_damaged_version_is_told_as_such_and_hides_no_other(registry: Registry
 
     assert [(past.version, past.decision) for past in found] == [(damaged, DAMAGED), (sound, "hold")]
     assert table_rows(found)[1] == (damaged, "", "", "", "", DAMAGED, "")
-    assert versions_picture(found).value.startswith("![Versions over time](data:image/png;base64,")
+    assert str(versions_pictures(found)["roc_auc_over_time"].value).startswith(
+        "![ROC-AUC over time](<data:image/svg+xml,"
+    )
 
 
 def test_only_the_last_versions_are_shown(registry: Registry) -> None:
