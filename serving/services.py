@@ -17,6 +17,7 @@ from serving.dependencies.crm_database import CrmDatabase
 from serving.dependencies.dagster_client import PROBE_SECONDS, DagsterClient
 from serving.dependencies.dagster_state import DagsterState
 from serving.dependencies.grade_rules import GradeRules
+from serving.dependencies.lead_reader import LeadReader
 from serving.dependencies.probes import DatabaseState, Probe, database_state
 from serving.dependencies.readiness_source import ReadinessSource
 from serving.models.cache import ModelCache
@@ -46,6 +47,7 @@ class Services:
     dagster: Probe[DagsterState]
     crm: CrmDatabase
     readiness: ReadinessSource
+    lead_reader: LeadReader
     call_list: CallList
     grade_rules: GradeRules
     metrics: Metrics
@@ -110,6 +112,7 @@ def build_services(
         ),
         crm=crm,
         readiness=ReadinessSource(settings, crm),
+        lead_reader=LeadReader(settings, crm),
         call_list=CallList(crm),
         grade_rules=GradeRules(crm),
         metrics=metrics,

@@ -5,6 +5,7 @@ OpenAPI is made from these declarations. This module also has the answer of most
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache, cached_property, update_wrapper
@@ -39,9 +40,9 @@ class Endpoint:
     of the token's. A route that `shows_all_orgs` needs a token for all orgs.
 
     `is_computing` marks a view that waits for nothing but a version's first load. `is_quick` marks such a view that is
-    answered in the event loop, without a thread. The view is called with the app's services, with `query` and `body` if
-    they are declared, and with the path's parameters. `other_types` are content types in which an answer that is JSON
-    by default can be had, too.
+    answered in the event loop, without a thread; with `quick_with`, only if that is found in the body. The view is
+    called with the app's services, with `query` and `body` if they are declared, and with the path's parameters.
+    `other_types` are content types in which an answer that is JSON by default can be had, too.
     """
 
     view: View
@@ -54,6 +55,7 @@ class Endpoint:
     is_computing: bool = False
     shows_all_orgs: bool = False
     other_types: tuple[str, ...] = ()
+    quick_with: re.Pattern[bytes] | None = None
 
     def __post_init__(self) -> None:
         update_wrapper(self, self.view)
@@ -130,10 +132,21 @@ def endpoint(
     is_computing: bool = False,
     shows_all_orgs: bool = False,
     other_types: tuple[str, ...] = (),
+    quick_with: re.Pattern[bytes] | None = None,
 ) -> Callable[[View], Endpoint]:
     """Make a view an Endpoint."""
     return lambda view: Endpoint(
-        view, query, body, answers, scope, refusals or {}, is_quick, is_computing, shows_all_orgs, other_types
+        view,
+        query,
+        body,
+        answers,
+        scope,
+        refusals or {},
+        is_quick,
+        is_computing,
+        shows_all_orgs,
+        other_types,
+        quick_with,
     )
 
 

@@ -113,7 +113,7 @@ def requests(contract: Contract) -> dict[type, Example]:
     """Return an example of each body that is sent, with the features of `contract`."""
     features = contract.example
     return {
-        PredictRequest: {"org_id": "default", "features": features},
+        PredictRequest: {"org_id": "default", "lead_id": "lead-1", "features": features},
         BatchRequest: {"org_id": "default", "batch": [{"lead_id": "lead-1", "features": features}]},
         RollbackRequest: {"org_id": "default", "version": EARLIER_VERSION, "reason": "the new version ranks worse"},
         TrainRequest: {"org_id": "default"},
@@ -133,13 +133,14 @@ def answers(contract: Contract) -> dict[type, Example]:
         "recommended_action": "HIGH_PRIORITY",
         **explained,
         "org_id": "default",
+        "lead_id": "lead-1",
     }
     fault = {"pointer": "/features/has_property", "code": "missing", "detail": "required; expected 0 or 1"}
     return {
         PredictAnswer: score,
         BatchAnswer: {
             "predictions": [
-                score | {"feature_contributions": [], "lead_id": "lead-1"},
+                score | {"feature_contributions": []},
                 {
                     "error": f"{fault['pointer']}: {fault['detail']}",
                     "index": 1,

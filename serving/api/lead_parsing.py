@@ -111,6 +111,14 @@ def values_of(contract: Contract, features: msgspec.Raw) -> Values:
         return _judged(contract, _object_in(features), "/features", IN_FULL)
 
 
+def values_told(contract: Contract, told: Mapping[str, Any]) -> Values:
+    """Return the values, in the contract's order, of features that were read elsewhere than in a request.
+
+    Raises InvalidFeatures with every fault.
+    """
+    return _judged(contract, told, "/features", IN_FULL)
+
+
 def check_is_object(features: msgspec.Raw) -> None:
     """Raise Refusal 422 when the features of a lead are not a JSON object. It is asked before a version is loaded."""
     if bytes(memoryview(features)[:1]) != b"{":

@@ -56,12 +56,14 @@ _OF_ROUTES: dict[str, tuple[int, str]] = {
     "report_not_found": (404, "The version has no report: it is not judged yet, or an earlier release judged it."),
     "org_not_found": (404, "The org is not known here: it was neither trained nor scored."),
     "org_not_scored": (404, "The org's open leads were never scored."),
+    "lead_not_found": (404, "The org has no lead of this id, or none that was created by now."),
     "lead_not_scored": (
         404,
         "The lead has no score: it is not an open lead of the org, or was left out or not there yet.",
     ),
     "damaged": (409, "The version's files are missing or damaged."),  # of the version that a rollback names
     "invalid_request": (422, "The body has unknown, missing or invalid fields."),
+    "invalid_lead": (422, "The lead's features in the CRM break the contract of the model."),
     "nothing_scorable": (422, "No item of the batch could be scored."),
     "insufficient_data": (422, "The org has too little data to train a model and judge it."),
     "not_ready": (503, "The server is stopping, or cannot read the model registry."),

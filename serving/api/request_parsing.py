@@ -28,7 +28,7 @@ Body = TypeVar("Body", bound=OrgRequest)
 Environ = dict[str, Any]
 JSON_TYPE = "application/json"
 # parsed once the version is known, because its contract says how; until then only the type is checked
-_LEFT_AS_THEY_CAME: dict[Any, Any] = {Batch: Items, Features: dict[str, Any]}
+_LEFT_AS_THEY_CAME: dict[Any, Any] = {Batch: Items, Features | msgspec.UnsetType: dict[str, Any]}
 # names beyond these are counted, not listed: finding the nearest name of each takes time
 MAX_UNKNOWN_NAMES = 20
 MAX_NAME_LENGTH = 64

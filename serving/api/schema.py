@@ -95,9 +95,13 @@ class ScoringQuery(Request, frozen=True, kw_only=True):
 
 
 class PredictRequest(OrgRequest, frozen=True, kw_only=True):
-    """One lead to score."""
+    """One lead to score, by its features or by its id alone: then the server reads its features from the CRM now.
 
-    features: Features
+    Features that may be unknown may be left out. With features, `lead_id` is only echoed.
+    """
+
+    features: Features | msgspec.UnsetType = msgspec.UNSET
+    lead_id: LeadId | None = None
 
 
 class BatchRequest(OrgRequest, frozen=True, kw_only=True):
@@ -114,8 +118,8 @@ class Contribution(Answer, frozen=True, gc=False):
     contribution: float
 
 
-class PredictAnswer(Answer, frozen=True, gc=False):
-    """A lead's score. `base_value` plus all contributions equals the probability."""
+class LeadScore(Answer, frozen=True, gc=False):
+    """A lead's score, with the lead's id as sent. `base_value` plus all contributions equals the probability."""
 
     prediction: Literal[0, 1]
     conversion_probability: Share
@@ -128,12 +132,20 @@ class PredictAnswer(Answer, frozen=True, gc=False):
     ]
     org_id: OrgId
     base_value: Share
-
-
-class BatchScore(PredictAnswer, frozen=True, gc=False):
-    """The score of an item, with its lead id as sent."""
-
     lead_id: LeadId | None
+
+
+class PredictAnswer(LeadScore, frozen=True, gc=False):
+    """A lead's score, with the lead's id as sent. `base_value` plus all contributions equals the probability."""
+
+    note: Annotated[
+        str | msgspec.UnsetType,
+        msgspec.Meta(description="only for a lead whose conversion window is over: what the score cannot say"),
+    ] = msgspec.UNSET
+
+
+class BatchScore(LeadScore, frozen=True, gc=False):
+    """The score of an item, with its lead id as sent. `base_value` plus all contributions equals the probability."""
 
 
 class BatchFault(Answer, frozen=True, kw_only=True):

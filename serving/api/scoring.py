@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from itertools import repeat
 
 from flask import Blueprint
+from msgspec import UNSET, UnsetType
 
-from leadscore.errors import InvalidFeatures
-from leadscore.registry.version import LoadedVersion
+from leadscore.errors import Fault, InvalidFeatures
+from leadscore.registry.version import LoadedVersion, Manifest
 from leadscore.scoring import Scores, score_row, score_rows
 from serving.api.endpoint import JsonResponse, answer, endpoint
-from serving.api.lead_parsing import Faulty, Leads, Values, check_count, check_is_object, leads_of, row_of, values_of
-from serving.api.problems import Refusal, refusal_of
+from serving.api.lead_parsing import (
+    Faulty,
+    Leads,
+    Values,
+    check_count,
+    check_is_object,
+    leads_of,
+    row_of,
+    values_of,
+    values_told,
+)
+from serving.api.problems import CODES, Refusal, invalid, refusal_of
 from serving.api.schema import (
     BatchAnswer,
     BatchFault,
@@ -33,6 +45,9 @@ _REFUSALS = {
     422: ("invalid_request", "invalid_features"),
     503: ("model_unavailable", "registry_unavailable"),
 }
+# In a valid body only a key stands before a colon. Without this key, the answer waits for the database.
+_HAS_FEATURES = re.compile(rb'"features"\s*:')
+_AGE = "days_since_creation"
 
 
 @routes.post("/api/v1/predict")
@@ -41,15 +56,26 @@ _REFUSALS = {
     scope="score",
     query=ScoringQuery,
     body=PredictRequest,
-    refusals=_REFUSALS,
+    refusals={
+        404: (*_REFUSALS[404], "lead_not_found"),
+        422: (*_REFUSALS[422], "invalid_lead"),
+        503: (*_REFUSALS[503], "database_unavailable"),
+    },
     is_quick=True,
+    quick_with=_HAS_FEATURES,
 )
 def predict(services: Services, query: ScoringQuery, body: PredictRequest) -> JsonResponse:
-    """Score one lead."""
-    check_is_object(body.features)
+    """Score one lead, by its features or by its id alone: then its features are read from the CRM now.
+
+    With features, the CRM's database is never asked.
+    """
+    _check_names_a_lead(body)
     version = services.models.active(body.org_id)
     manifest, scorer = version.manifest, version.scorer
-    values = values_of(manifest.contract, body.features)
+    if body.features is UNSET:
+        values = _values_now(services, manifest, body)
+    else:
+        values = values_of(manifest.contract, body.features)
     started_seconds = time.perf_counter()
     score = score_row(scorer, row_of(values), services.policy, with_contributions=query.contributions)
     services.recorder.scored(manifest.version, [score.probability], time.perf_counter() - started_seconds)
@@ -63,8 +89,47 @@ def predict(services: Services, query: ScoringQuery, body: PredictRequest) -> Js
         feature_contributions=_reasons(manifest.contract.names, values, score.contributions),
         org_id=body.org_id,
         base_value=scorer.base_value,
+        lead_id=body.lead_id,
+        note=_note(manifest, values),
     )
     return answer(scored, version=manifest.version)
+
+
+def _check_names_a_lead(body: PredictRequest) -> None:
+    """Raise Refusal 422 for a body that has neither features nor a lead's id."""
+    if body.features is not UNSET:
+        check_is_object(body.features)
+    elif body.lead_id is None:
+        fault = Fault("/features", "missing", "required, unless lead_id is given in their place")
+        raise invalid((fault,), 422, "invalid_request")
+
+
+def _values_now(services: Services, manifest: Manifest, body: PredictRequest) -> Values:
+    """Return the values of the lead that the body names, as the CRM tells them now.
+
+    Raises Refusal 404 for a lead that is not there, 422 for one whose values break the contract; DatabaseUnavailable.
+    """
+    contract = manifest.contract
+    told = services.lead_reader.features(body.org_id, str(body.lead_id), contract.names)
+    if told is None:
+        raise Refusal(404, "lead_not_found", CODES["lead_not_found"])
+    try:
+        return values_told(contract, told)
+    except InvalidFeatures as error:
+        detail = f"the CRM's values of this lead cannot be scored; correct them there: {refusal_of(error).detail}"
+        raise Refusal(422, "invalid_lead", detail, faults=error.faults) from error
+
+
+def _note(manifest: Manifest, values: Values) -> str | UnsetType:
+    """Return what to know about a lead whose conversion window is over."""
+    names, window_days = manifest.contract.names, manifest.window.conversion_window_days
+    age_days = values[names.index(_AGE)] if _AGE in names else None
+    if age_days is None or age_days < window_days:
+        return UNSET
+    return (
+        f"The lead is {age_days:,.0f} days old. The model tells whether a lead converts within {window_days} days of"
+        " its creation; that time is over, so the probability says nothing of what comes."
+    )
 
 
 @routes.post("/api/v1/predict/batch")

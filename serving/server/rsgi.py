@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import re
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +80,7 @@ class Bridge:
         # the app that only measures what a server costs has none
         self._recorder: Recorder | None = getattr(app, "recorder", None)
         self._quick, self._computing = _paths_of(app, "is_quick"), _paths_of(app, "is_computing")
+        self._quick_with = _quick_bodies_of(app)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._large_threads = large_threads()
         self._bodies = Bodies(max_body_bytes)
@@ -124,11 +126,18 @@ class Bridge:
     async def _exchange(self, environ: Environ, protocol: HTTPProtocol, byte_count: int) -> None:
         if byte_count:
             environ["wsgi.input"] = await self._bodies.receive(protocol)
-        if environ["PATH_INFO"] in self._quick:
+        if self._is_quick(environ):
             status, headers, content = self._answer(environ)
         else:
             status, headers, content = await self._answer_in(self._threads, environ)
         protocol.response_bytes(status, _last(headers) if self._is_stopping.is_set() else headers, content)
+
+    def _is_quick(self, environ: Environ) -> bool:
+        """Return whether the answer waits for nothing, so that the event loop may make it."""
+        path, body = environ["PATH_INFO"], environ["wsgi.input"]
+        if path not in self._quick_with or not isinstance(body, io.BytesIO):
+            return path in self._quick
+        return self._quick_with[path].search(body.getvalue()) is not None
 
     async def _exchange_large(self, environ: Environ, protocol: HTTPProtocol, byte_count: int) -> None:
         try:
@@ -171,6 +180,13 @@ def _paths_of(app: Flask, mark: str) -> frozenset[str]:
     """Return the paths whose view says so of itself."""
     rules = app.url_map.iter_rules()
     return frozenset(rule.rule for rule in rules if getattr(app.view_functions[rule.endpoint], mark, False))
+
+
+def _quick_bodies_of(app: Flask) -> dict[str, re.Pattern[bytes]]:
+    """Return, per path, what a body must hold so that the view is quick, where not every body will do."""
+    rules = app.url_map.iter_rules()
+    wanted = ((rule.rule, getattr(app.view_functions[rule.endpoint], "quick_with", None)) for rule in rules)
+    return {path: pattern for path, pattern in wanted if pattern is not None}
 
 
 def _answer_to_defect(error: Exception) -> Response:

@@ -31,6 +31,7 @@ def test_a_lead_gets_everything_that_the_contract_names(client, shelf, features)
         "recommended_action": "HIGH_PRIORITY",
         "org_id": "default",
         "base_value": answer.json["base_value"],
+        "lead_id": None,
     }
 
 
@@ -43,6 +44,43 @@ def test_contributions_name_every_feature_with_its_value_and_add_up(client, shel
     assert sizes == sorted(sizes, reverse=True)
     total = body["base_value"] + sum(entry["contribution"] for entry in contributions)
     assert total == pytest.approx(body["conversion_probability"], abs=1e-6)
+
+
+def test_a_lead_id_beside_the_features_is_echoed(client, shelf, features):
+    shelf.activated()
+    for lead_id in ("A-17", 17, None):
+        answer = client.post(PREDICT, json={"features": features, "lead_id": lead_id})
+        assert (answer.status_code, answer.json["lead_id"]) == (200, lead_id)
+    answer = client.post(PREDICT, json={"features": features, "lead_id": 1.5})
+    assert (answer.status_code, answer.json["errors"][0]["pointer"]) == (422, "/lead_id")
+
+
+def test_features_that_may_be_unknown_may_be_left_out(client, shelf, features):
+    shelf.activated()
+    nullable = [feature.name for feature in CONTRACT.features if feature.nullable]
+    rest = {name: value for name, value in features.items() if name not in nullable}
+    whole = client.post(PREDICT, json={"features": rest | dict.fromkeys(nullable)})
+    assert client.post(PREDICT, json={"features": rest}).json == whole.json
+    assert nullable == ["response_time_minutes"]
+    required = client.get("/openapi.json").json["components"]["schemas"]["Features"]["required"]
+    assert sorted(required) == sorted(rest)
+
+
+@pytest.mark.parametrize(("age_days", "says"), [(89.5, None), (90, "90 days old"), (1_234.6, "1,235 days old")])
+def test_a_lead_whose_conversion_window_is_over_gets_a_note(client, shelf, features, age_days, says):
+    shelf.activated()
+    body = client.post(PREDICT, json={"features": features | {"days_since_creation": age_days}}).json
+    assert (says is None) == ("note" not in body)
+    assert says is None or (says in body["note"] and "converts within 90 days of its creation" in body["note"])
+
+
+def test_a_lead_without_features_and_id_is_refused(client, shelf):
+    shelf.activated()
+    answer = client.post(PREDICT, json={"org_id": "default", "lead_id": None})
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid_request")
+    assert answer.json["errors"] == [
+        {"pointer": "/features", "code": "missing", "detail": "required, unless lead_id is given in their place"}
+    ]
 
 
 def test_an_org_that_is_not_named_is_default(client, shelf, features):
@@ -102,7 +140,7 @@ def test_a_batch_item_is_scored_as_the_lead_alone(client, shelf, features):
     shelf.activated()
     alone = client.post(PREDICT, json={"features": features}).json
     [in_batch] = client.post(BATCH, json={"batch": [features]}).json["predictions"]
-    assert in_batch == alone | {"lead_id": None}
+    assert in_batch == alone
 
 
 def test_a_batch_of_which_nothing_can_be_scored_is_refused_with_every_fault(client, shelf, features):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import socket
+import threading
 from typing import Any
 
 import msgspec
 import pytest
+
+from serving.server.rsgi import Bridge
 
 NOT_ASCII = [b"\xe9", b"\xff", b"\xc3\xa9", b"\xf0\x9f\x98\x80", b"\xed\xa0\x80", b"%E9", b"%00", b"\x80" * 50]
 GETS = ["/health", "/health/live", "/metrics", "/docs", "/openapi.json", "/api/v1/model/info", "/api/v1/model/versions"]
@@ -73,3 +77,28 @@ def test_what_flask_never_sees_is_answered_as_a_defect_with_an_id_and_recorded(
     assert (problem["code"], problem["request_id"]) == ("internal_error", statuses[1]["X-Request-ID"])
     assert "defect: UnicodeEncodeError" in caplog.text
     assert 'leadscore_http_requests_total{method="GET",route="other",status="500"} 1.0' in parts.metrics.text().decode()
+
+
+def test_the_event_loop_answers_only_predictions_that_ask_no_database(app: Any) -> None:
+    """A body with a lead's id in place of the features waits for the database, so it is answered in a thread."""
+    bridge = Bridge(app, threading.Event(), threads=1, max_body_bytes=1_000)
+    quick = [{"features": {}}, {"org_id": "a", "lead_id": 7, "features": {"has_property": 1}}, {"features": None}]
+    waiting = [{"lead_id": "features"}, {"org_id": "features", "lead_id": 1}, {"lead_id": '"features":'}, {}]
+
+    def is_quick(path: str, body: object) -> bool:
+        return bridge._is_quick({"PATH_INFO": path, "wsgi.input": io.BytesIO(msgspec.json.encode(body))})
+
+    assert [is_quick("/api/v1/predict", body) for body in quick] == [True] * 3
+    assert [is_quick("/api/v1/predict", body) for body in waiting] == [False] * 4
+    assert is_quick("/health/live", {})
+    assert not is_quick("/api/v1/predict/batch", {"features": {}})
+
+
+def test_a_prediction_by_a_leads_id_is_answered_over_the_wire(live: Any) -> None:
+    """The live server's database is away."""
+    body = b'{"lead_id": 1}'
+    head = (
+        b"POST /api/v1/predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    )
+    status, answer = exchange(live.port, head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    assert (status, msgspec.json.decode(answer)["code"]) in ((503, "database_unavailable"), (404, "no_active_model"))
