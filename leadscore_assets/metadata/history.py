@@ -31,6 +31,12 @@ class PastVersion:
     roc_auc: Estimate | None = None
     brier_score: Estimate | None = None
     fingerprint: str = ""
+    is_withheld: bool = False
+
+    @property
+    def decision_in_words(self) -> str:
+        """The decision, and whether the version was only tried, or is older than the version that was active."""
+        return f"{self.decision}, withheld" if self.is_withheld else self.decision
 
 
 def past_versions(registry: Registry, org_id: str, activated: str | None = None) -> list[PastVersion]:
@@ -62,6 +68,7 @@ def _past(registry: Registry, org_id: str, version: str, *, is_active: bool) -> 
         roc_auc=comparison.roc_auc.candidate if comparison else _point(metrics.roc_auc),
         brier_score=comparison.brier_score.candidate if comparison else _point(metrics.brier_score),
         fingerprint=manifest.counts.fingerprint,
+        is_withheld=bool(judgement.withheld),
     )
 
 
@@ -78,7 +85,7 @@ def table_rows(versions: Sequence[PastVersion]) -> list[tuple[str, ...]]:
             "" if past.records is None else f"{past.records:,}",
             _text_of(past.roc_auc),
             _text_of(past.brier_score),
-            past.decision,
+            past.decision_in_words,
             "active" if past.is_active else "",
         )
         for past in reversed(versions)

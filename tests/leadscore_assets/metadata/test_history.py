@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from leadscore.comparison import Estimate
+from leadscore.gate import Reason
 from leadscore.registry.store import Pointer, Registry
 from leadscore_assets.metadata.history import DAMAGED, MOST_VERSIONS, NOT_JUDGED, past_versions, table_rows
 from leadscore_assets.metadata.pictures import versions_pictures
@@ -31,6 +34,17 @@ def test_the_version_that_the_run_will_make_active_is_shown_as_active(registry: 
 
     assert [past.version for past in past_versions(registry, ORG, second) if past.is_active] == [second]
     assert [past.version for past in past_versions(registry, ORG) if past.is_active] == [first]
+
+
+def test_a_version_that_was_only_tried_is_told_from_one_that_went_live(registry: Registry) -> None:
+    version = judged(registry, "activate")
+    path = registry.root / ORG / version / "evaluation.json"
+    judgement = registry.judgement(ORG, version)
+    assert judgement is not None
+    tried = msgspec.structs.replace(judgement, withheld=(Reason("only_tried", "It was only tried", 0, 0),))
+    path.write_bytes(msgspec.json.encode(tried))
+
+    assert table_rows(past_versions(registry, ORG))[0][5] == "activate, withheld"
 
 
 def test_figures_have_their_intervals_where_they_were_stored(registry: Registry) -> None:
