@@ -4,7 +4,7 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run simulate rebuild erase backup restore test check format lock licences bench bench-setup bench-serving bench-serving-setup clean
+.PHONY: help setup run simulate rebuild erase backup restore pictures test check format lock licences bench bench-setup bench-serving bench-serving-setup clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -44,6 +44,9 @@ backup: $(RUN_STAMP) ## save models, tokens and database into a new file, also w
 
 restore: $(RUN_STAMP) ## restore a backup where there is no data yet: make restore FILE=…
 	@$(PYTHON) -m standalone restore "$(FILE)"
+
+pictures: $(RUN_STAMP) ## take the documents' pictures again, in Chromium, while `make run` goes on with the demo
+	@$(PYTHON) -m standalone.pictures
 
 test: $(DEV_STAMP) ## run every test
 	$(PYTHON) -m pytest -n 2 --dist loadgroup $(TESTS)

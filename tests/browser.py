@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-# the sandbox needs rights that a container lacks, and the pages are our own
-OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
+from standalone.pictures import OPTIONS, PROGRAMS
+
 DARK = "--blink-settings=preferredColorScheme=0"
 TIMEOUT_SECONDS = 90
 PHONE, DESK = 390, 1_200  # widths in CSS pixels
@@ -65,7 +64,7 @@ class Browser:
     """A browser's program, started anew for each question."""
 
     def __init__(self, program: str) -> None:
-        self._program = program
+        self.program = program
 
     @staticmethod
     def found() -> Browser:
@@ -104,7 +103,7 @@ class Browser:
         page = folder / "page.html"
         page.write_text(content, encoding="utf-8")
         scheme = (DARK,) if is_dark else ()
-        command: list[Any] = [self._program, *OPTIONS, *scheme, f"--user-data-dir={folder / 'profile'}", *options]
+        command: list[Any] = [self.program, *OPTIONS, *scheme, f"--user-data-dir={folder / 'profile'}", *options]
         done = subprocess.run([*command, page.as_uri()], capture_output=True, timeout=TIMEOUT_SECONDS, check=True)
         return done.stdout
 

@@ -46,7 +46,7 @@ def test_the_readmes_example_is_one_that_is_run() -> None:
 
 
 def test_the_readme_leads_to_every_document() -> None:
-    reached = {(README.parent / target).resolve() for target in links(README)}
+    reached = {(README.parent / target).resolve() for target in links(README) if not target.endswith(".png")}
 
     assert reached == set(ALL) - {README}
 
