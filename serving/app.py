@@ -14,6 +14,7 @@ from serving.api.docs import routes as docs_routes
 from serving.api.grades import routes as grade_routes
 from serving.api.health import routes as health_routes
 from serving.api.leads import routes as lead_routes
+from serving.api.orgs import routes as org_routes
 from serving.api.problems import answer_errors
 from serving.api.readiness import routes as readiness_routes
 from serving.api.reports import routes as report_routes
@@ -21,6 +22,8 @@ from serving.api.request_hooks import App
 from serving.api.scoring import routes as scoring_routes
 from serving.api.trainings import routes as training_routes
 from serving.api.versions import routes as version_routes
+from serving.pages import all_orgs, one_org
+from serving.pages.words import FILTERS
 from serving.services import build_services
 
 ROUTES = (
@@ -31,8 +34,11 @@ ROUTES = (
     training_routes,
     lead_routes,
     grade_routes,
+    org_routes,
     health_routes,
     docs_routes,
+    all_orgs.routes,
+    one_org.routes,
 )
 
 
@@ -47,6 +53,7 @@ def create_app(settings: Settings, *, folder: Path | None = None, is_stopping: t
     # `//health` is not another way to write `/health`: one address per thing
     app.url_map.merge_slashes = False
     app.extensions[ACCESS] = Access(settings, Tokens(settings.tokens_path))
+    app.jinja_env.filters.update(FILTERS)
     answer_errors(app)
     for routes in ROUTES:
         app.register_blueprint(routes)

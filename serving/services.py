@@ -16,8 +16,10 @@ from serving.dependencies.call_list import CallList
 from serving.dependencies.crm_database import CrmDatabase
 from serving.dependencies.dagster_client import PROBE_SECONDS, DagsterClient
 from serving.dependencies.dagster_state import DagsterState
+from serving.dependencies.grade_moves import GradeMoves
 from serving.dependencies.grade_rules import GradeRules
 from serving.dependencies.lead_reader import LeadReader
+from serving.dependencies.org_health import OrgHealthTable
 from serving.dependencies.probes import DatabaseState, Probe, database_state
 from serving.dependencies.readiness_source import ReadinessSource
 from serving.models.cache import ModelCache
@@ -49,7 +51,9 @@ class Services:
     readiness: ReadinessSource
     lead_reader: LeadReader
     call_list: CallList
+    grade_moves: GradeMoves
     grade_rules: GradeRules
+    org_health: OrgHealthTable
     metrics: Metrics
     recorder: Recorder
     is_stopping: threading.Event
@@ -114,7 +118,9 @@ def build_services(
         readiness=ReadinessSource(settings, crm),
         lead_reader=LeadReader(settings, crm),
         call_list=CallList(crm),
+        grade_moves=GradeMoves(crm),
         grade_rules=GradeRules(crm),
+        org_health=OrgHealthTable(crm),
         metrics=metrics,
         recorder=Recorder(metrics, models.take_hits),
         is_stopping=is_stopping,

@@ -105,11 +105,14 @@ def _last_verdict(registry: Registry, org_id: str, before: Model | None) -> Verd
 
 
 def _judgements(registry: Registry, org_id: str) -> Iterator[tuple[str, Judgement]]:
-    """Yield the org's judged versions with their judgements, newest first; a damaged one is passed over."""
+    """Yield the org's judged versions with their judgements, newest first, but no damaged and no withheld one.
+
+    A version that was only tried, or whose data is old, says nothing of what becomes of the org's trainings.
+    """
     for version in registry.versions(org_id):
         try:
             judgement = registry.judgement(org_id, version)
         except Damaged:
             continue
-        if judgement:
+        if judgement and not judgement.withheld:
             yield version, judgement

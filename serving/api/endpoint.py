@@ -17,6 +17,7 @@ import msgspec
 from flask import Response, current_app, request
 from werkzeug.datastructures import Headers
 
+from leadscore.registry.ids import check_crm_org_id
 from leadscore.tokens import EVERY_ORG, Scope, Token
 from serving.api.access import ACCESS, ANYBODY, CALLER, Access, check_org
 from serving.api.page import PAGE_TYPE
@@ -36,8 +37,9 @@ VERSION_HEADER = "X-Model-Version"
 class Endpoint:
     """A view with its query and body types, its answers by status, and the codes of its refusals by status.
 
-    `scope` is what the caller's token must allow; None asks for no token. The org that the request names must be one
-    of the token's. A route that `shows_all_orgs` needs a token for all orgs.
+    `scope` is what the caller's token must allow; None asks for no token. The org that the request names, in the query,
+    the body or the path (`org_id`), must be one of the token's. A route that `shows_all_orgs` needs a token for all
+    orgs.
 
     `is_computing` marks a view that waits for nothing but a version's first load. `is_quick` marks such a view that is
     answered in the event loop, without a thread; with `quick_with`, only if that is found in the body. The view is
@@ -75,6 +77,8 @@ class Endpoint:
             arguments["body"] = read_body(self.body, environ, services.settings)
         if caller is not ANYBODY:
             self._check_org(caller, arguments)
+        if "org_id" in arguments:
+            environ[CONTEXT]["org_id"] = check_crm_org_id(arguments["org_id"])
         response = self.view(services, **arguments)
         version = response.version if type(response) is JsonResponse else response.headers.get(VERSION_HEADER)
         if version is not None:
@@ -100,6 +104,8 @@ class Endpoint:
             check_org(caller, EVERY_ORG)
         elif named is not None:
             check_org(caller, named.org_id)
+        elif "org_id" in arguments:
+            check_org(caller, arguments["org_id"])
 
     @cached_property
     def _is_org_in_query(self) -> bool:

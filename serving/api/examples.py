@@ -20,6 +20,7 @@ from serving.api.schema import (
     InsufficientData,
     LeadAnswer,
     LeadsAnswer,
+    OrgsAnswer,
     PredictAnswer,
     PredictRequest,
     ReadinessAnswer,
@@ -54,6 +55,7 @@ _METRICS = {
     "expected_calibration_error": 0.031,
 }
 _REASON = "The probability that it ranks leads better than the active version is 0.94 (0.80 needed)."
+_TOO_UNSURE = "The probability that it ranks leads better than the active version is 0.61 (0.80 needed)."
 _DECISION = {
     "verdict": "activate",
     "reasons": [_REASON],
@@ -298,6 +300,50 @@ _OTHER_ANSWERS: dict[type, Example] = {
         "reasons": [_REASON],
         "withheld": [],
         "run_id": RUN_ID,
+    },
+    OrgsAnswer: {
+        "orgs": [
+            {
+                "org_id": "default",
+                "state": "active",
+                "state_since": "2026-03-01T02:03:11Z",
+                "problem": None,
+                "model": {
+                    "version": EARLIER_VERSION,
+                    "scope": "own",
+                    "activated_at": "2026-05-01T02:03:11Z",
+                    "trained_at": "2026-05-01T02:02:47Z",
+                    "age_days": 31.29,
+                },
+                "last_verdict": {
+                    "verdict": "hold",
+                    "version": VERSION,
+                    "reasons": [_TOO_UNSURE],
+                    "judged_at": "2026-06-01T02:03:09Z",
+                    "held_since": "2026-06-01T02:03:09Z",
+                },
+                "last_run_at": "2026-06-01T02:02:41Z",
+                "readiness": {
+                    "is_ready": True,
+                    "records": 2731,
+                    "records_needed": 100,
+                    "expected_on": "2026-06-01",
+                    "message": "2731 records with a known outcome (100 needed). This is enough for a training.",
+                    "as_of": "2026-06-01T02:02:40Z",
+                },
+                "scoring": {
+                    "scored_as_of": "2026-06-01T04:00:00Z",
+                    "open_leads": 216,
+                    "scored_leads": 214,
+                    "leads_by_grade": {"A": 21, "B": 54, "C": 83, "D": 56},
+                    "improving_leads": 17,
+                    "declining_leads": 23,
+                },
+            }
+        ],
+        "next_cursor": "default",
+        "total": 1000,
+        "refreshed_at": "2026-06-01T09:00:00Z",
     },
     TrainRunning: {"status": "running", "org_id": "default", "run_id": RUN_ID},
     ReadinessAnswer: _READINESS,

@@ -51,6 +51,7 @@ def _check_version_id(value: object, _: Settings) -> str:
 # by the type of a field
 _ID_RULES: dict[Any, Callable[[object, Settings], str]] = {
     OrgId: _check_org_id,
+    OrgId | None: _check_org_id,
     VersionId: _check_version_id,
     VersionId | None: _check_version_id,
 }

@@ -7,7 +7,7 @@ types.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -20,6 +20,7 @@ from leadscore.pooling import Scope
 from leadscore.readiness import LONGEST_WINDOW_DAYS, Need, Pace
 from leadscore.records import Window
 from leadscore.registry.ids import ORG_ID_PATTERN, VERSION_ID_PATTERN
+from leadscore.registry.org_state import MEANINGS, OrgState
 from leadscore.scoring import Action
 from serving.dependencies.call_list import MAX_LEAD_ID_LENGTH, CallListEntry, Grade, Moment, Said, Trend
 from serving.dependencies.grade_rules import Rule, WeeklyCapacity
@@ -519,6 +520,105 @@ class ReadinessAnswer(Answer, frozen=True, kw_only=True):
     last_run: Annotated[
         LastRunAnswer | None, msgspec.Meta(description="null before the org's first run, or when the CRM has no lead")
     ] = None
+
+
+# orgs
+
+
+class OrgsQuery(Request, frozen=True, kw_only=True):
+    """A page of the list, and a filter. `cursor` is the previous page's `next_cursor`."""
+
+    state: OrgState | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    cursor: OrgId | None = None
+
+
+class OrgModel(Answer, frozen=True, kw_only=True):
+    """The version that scores an org's leads. `age_days` is the time since it was trained."""
+
+    version: VersionId
+    scope: ModelScope
+    activated_at: datetime | None
+    trained_at: datetime | None
+    age_days: float | None
+
+
+class OrgVerdict(Answer, frozen=True, kw_only=True):
+    """The verdict on an org's last training. `version` is null when that training ended without one.
+
+    `held_since` is the time since which every judged version was held, null unless the last one was.
+    """
+
+    verdict: Verdict
+    version: VersionId | None
+    reasons: list[str]
+    judged_at: datetime | None
+    held_since: datetime | None
+
+
+class OrgReadiness(Answer, frozen=True, kw_only=True):
+    """Whether an org has enough data for a training, as counted at `as_of`, at most a day ago; `message` says it.
+
+    `expected_on` is the day (UTC) on which it will have enough, null when no day can be given.
+    """
+
+    is_ready: bool
+    records: int
+    records_needed: int
+    expected_on: date | None
+    message: str
+    as_of: datetime
+
+
+class OpenLeadsByGrade(Answer, frozen=True, kw_only=True, rename="upper"):
+    """The number of open leads of each grade."""
+
+    a: int
+    b: int
+    c: int
+    d: int
+
+
+class OrgScoring(Answer, frozen=True, kw_only=True):
+    """The last scoring of an org's open leads: how many there were and were scored, by grade and by trend."""
+
+    scored_as_of: datetime
+    open_leads: int
+    scored_leads: int
+    leads_by_grade: OpenLeadsByGrade
+    improving_leads: int
+    declining_leads: int
+
+
+class OrgEntry(Answer, frozen=True, kw_only=True):
+    """How an org stands. What it does not have yet, such as a model or a scoring, is null."""
+
+    org_id: str
+    state: Annotated[
+        OrgState, msgspec.Meta(description="; ".join(f"{state}: {meaning}" for state, meaning in MEANINGS.items()))
+    ]
+    state_since: Annotated[
+        datetime, msgspec.Meta(description="when the state began or, where that is not recorded, was first seen")
+    ]
+    problem: Annotated[str | None, msgspec.Meta(description="why the org is withdrawn, or what is damaged")]
+    model: OrgModel | None
+    last_verdict: OrgVerdict | None
+    last_run_at: Annotated[datetime | None, msgspec.Meta(description="when a run last read the org's records")]
+    readiness: OrgReadiness | None
+    scoring: OrgScoring | None
+
+
+class OrgsAnswer(Answer, frozen=True, kw_only=True):
+    """A page of the orgs that the caller's token may see, by id; `next_cursor` is null on the last page.
+
+    `total` counts the orgs that match the filter. The state is that of `refreshed_at`, about a minute ago; it is null
+    until the list was first made.
+    """
+
+    orgs: list[OrgEntry]
+    next_cursor: OrgId | None
+    total: int
+    refreshed_at: datetime | None
 
 
 # health

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from tests.serving.scored_leads import SCORED_AT, Lead, Scores
 EXAMPLE_ADDRESS = "http://127.0.0.1:5000"
 EXAMPLE_VERSION = "20260601020000"
 EXAMPLE_LEAD = "4711"
+# a sensor lists the orgs once a minute
+LISTED_SECONDS = 180
 EXAMPLES = EXAMPLE.findall(API.read_text())
 
 
@@ -27,6 +30,10 @@ def of_the_system(system: Any) -> dict[str, str]:
         Scores(system.settings).scored("default", [Lead("1", 0.75, "A"), Lead("2", 0.5), Lead("3", 0.25)])
         Scores(system.settings).said("default", "1", SCORED_AT)
         listed = system.ask("GET", "/api/v1/leads?org_id=default&limit=1")
+    deadline_seconds = time.monotonic() + LISTED_SECONDS
+    while not system.ask("GET", "/api/v1/orgs?state=active").body["orgs"]:
+        assert time.monotonic() < deadline_seconds, "the sensor refresh_org_health lists no active org"
+        time.sleep(0.5)
     return {
         EXAMPLE_ADDRESS: system.address,
         EXAMPLE_VERSION: system.registry.active("default").version,

@@ -44,6 +44,9 @@ ROUTES: dict[tuple[str, str], tuple[str | None, str]] = {
     ("GET", "/api/v1/leads/<path:lead_id>"): ("read", "org"),
     ("GET", "/api/v1/grades"): ("read", "org"),
     ("POST", "/api/v1/grades"): ("activate", "org"),
+    ("GET", "/api/v1/orgs"): ("read", "none"),
+    ("GET", "/"): ("read", "none"),
+    ("GET", "/orgs/<org_id>"): ("read", "org"),
     ("POST", "/api/v1/model/rollback"): ("activate", "org"),
     ("POST", "/api/v1/model/train"): ("train", "org"),
     ("GET", "/api/v1/model/train/<run_id>"): ("train", "run"),
@@ -175,7 +178,7 @@ def text_of(kind: str, tokens: Tokens) -> str | None:
 def ask(  # noqa: PLR0917 (a row of the table)
     app: Flask, method: str, route: str, org: str, features: dict[str, Any], authorization: str | None
 ) -> Asked:
-    path = route.replace("<run_id>", RUNS[org]).replace("<path:lead_id>", "lead-1")
+    path = route.replace("<run_id>", RUNS[org]).replace("<path:lead_id>", "lead-1").replace("<org_id>", org)
     headers = {"Authorization": authorization} if authorization else {}
     if method == "POST":
         body = {
@@ -188,7 +191,8 @@ def ask(  # noqa: PLR0917 (a row of the table)
         query = "?wait=0" if route.endswith("/train") else ""
         answer = app.test_client().post(path + query, json={"org_id": org, **body}, headers=headers)
     else:
-        query = f"?org_id={org}" if ROUTES[method, route][1] == "org" or route == "/health" else ""
+        is_in_query = (ROUTES[method, route][1] == "org" and "<org_id>" not in route) or route == "/health"
+        query = f"?org_id={org}" if is_in_query else ""
         answer = app.test_client().get(path + query, headers=headers)
     kept = {name: value for name, value in answer.headers.items() if name != "X-Request-ID"}
     return Asked(answer.status_code, kept, _without_ids(answer.get_data(as_text=True), answer.headers["X-Request-ID"]))
@@ -270,6 +274,8 @@ def test_nothing_is_looked_up_for_who_may_not_know_of_the_org(
         crm=nothing,
         call_list=nothing,
         grade_rules=nothing,
+        grade_moves=nothing,
+        org_health=nothing,
     )
     text = text_of("all scopes, another org", tokens)
     for (method, route), (_, whose) in ROUTES.items():

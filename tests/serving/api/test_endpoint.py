@@ -20,9 +20,9 @@ JSON = "application/json"
         ("POST", "/api/v1/model/readiness", 405, "GET"),
         ("TRACE", "/health", 405, "GET"),
         ("BREW", "/health", 405, "GET"),
-        ("GET", "/", 404, None),
+        ("POST", "/", 405, "GET"),
+        ("GET", "/api", 404, None),
         ("GET", "/health/", 404, None),
-        ("GET", "//health", 404, None),
         ("GET", "/api/v1/../metrics", 404, None),
         ("GET", "/HEALTH", 404, None),
         ("GET", "/static/x", 404, None),
@@ -33,6 +33,12 @@ def test_a_wrong_method_or_route_is_told_so(client, method, path, status, allowe
     answer = client.open(path, method=method)
     assert_refused(answer, status)
     assert allowed is None or allowed in answer.headers["Allow"]
+
+
+def test_slashes_in_front_are_not_another_way_to_write_an_address(client):
+    """A client takes what follows them for a host, so the path is set as a server receives it."""
+    for path in ("//health", "//"):
+        assert_refused(client.get("/health", environ_overrides={"PATH_INFO": path}), 404)
 
 
 def test_head_and_options_are_answered_without_a_body(client):

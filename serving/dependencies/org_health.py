@@ -1,0 +1,135 @@
+"""Reads `leadscore.org_health` from the CRM's database: how each org stands. Dagster keeps the table true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Literal
+
+import msgspec
+
+from leadscore.gate import Verdict
+from leadscore.pooling import Scope
+from leadscore.registry.org_state import OrgState
+from serving.dependencies.crm_database import CrmDatabase
+
+Order = Literal["org", "state", "grade_a", "open_leads", "oldest_model", "held", "ready_on"]
+
+TASK = "read how the orgs stand"
+# which state needs somebody soonest
+_BY_STATE = "array_position(ARRAY['damaged', 'withdrawn', 'no_model', 'pooled', 'active'], state)"
+_ORDERS: dict[Order, str] = {
+    "org": "",
+    "state": f"{_BY_STATE}, ",
+    "grade_a": "leads_a DESC, ",
+    "open_leads": "open_leads DESC NULLS LAST, ",
+    "oldest_model": "trained_at NULLS LAST, ",
+    "held": "held_since NULLS LAST, ",
+    "ready_on": "is_ready NULLS LAST, ready_on NULLS LAST, ",
+}
+ORG_ORDER = 'org_id COLLATE "C"'
+PAGE = """
+WITH visible AS (
+    SELECT *
+    FROM leadscore.org_health
+    WHERE %(org_ids)s::text[] IS NULL OR org_id = ANY (%(org_ids)s::text[])
+),
+seen AS (
+    SELECT *
+    FROM visible
+    WHERE (%(state)s::text IS NULL OR state = %(state)s)
+        AND (%(search)s = '' OR position(lower(%(search)s) IN lower(org_id)) > 0)
+)
+SELECT json_build_object(
+    'total', (SELECT count(*) FROM seen),
+    'by_state', (
+        SELECT coalesce(json_object_agg(state, orgs), '{}')
+        FROM (SELECT state, count(*) AS orgs FROM visible GROUP BY state) AS counted
+    ),
+    'refreshed_at', (SELECT refreshed_at FROM leadscore.org_health_refresh),
+    'orgs', (SELECT coalesce(json_agg(page), '[]') FROM ({page}) AS page)
+)
+"""
+
+
+class OrgHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table; its columns' comments say what they mean."""
+
+    org_id: str
+    state: OrgState
+    state_since: datetime
+    problem: str
+    model_version: str | None
+    model_scope: Scope | None
+    activated_at: datetime | None
+    trained_at: datetime | None
+    judged_version: str | None
+    verdict: Verdict | None
+    verdict_reasons: list[str]
+    judged_at: datetime | None
+    held_since: datetime | None
+    last_run_at: datetime | None
+    last_run_id: str | None
+    is_ready: bool | None
+    records: int | None
+    records_needed: int | None
+    ready_on: date | None
+    readiness: str
+    readiness_as_of: datetime | None
+    scored_as_of: datetime | None
+    open_leads: int | None
+    scored_leads: int | None
+    leads_a: int
+    leads_b: int
+    leads_c: int
+    leads_d: int
+    improving_leads: int
+    declining_leads: int
+
+
+class OrgsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the orgs that were asked for, of `total`.
+
+    `by_state` counts all orgs that may be seen. `refreshed_at` is None before the table was first filled.
+    """
+
+    total: int
+    by_state: dict[OrgState, int]
+    refreshed_at: datetime | None
+    orgs: list[OrgHealth]
+
+
+class OrgHealthTable:
+    """How the orgs stand. Every call raises DatabaseUnavailable when the database cannot answer."""
+
+    def __init__(self, database: CrmDatabase) -> None:
+        self._database = database
+
+    def after(self, org_ids: Sequence[str] | None, org_id: str, *, state: OrgState | None, most: int) -> OrgsPage:
+        """Return up to `most` orgs behind `org_id` in the order of ids, of `org_ids` or, with None, of all."""
+        page = f"SELECT * FROM seen WHERE {ORG_ORDER} > %(after)s ORDER BY {ORG_ORDER} LIMIT %(most)s"  # noqa: S608 (ours)
+        return self._page(page, org_ids, state=state, search="", after=org_id, most=most)
+
+    def sorted(
+        self,
+        org_ids: Sequence[str] | None,
+        *,
+        state: OrgState | None,
+        search: str,
+        order: Order,
+        most: int,
+        skipped: int = 0,
+    ) -> OrgsPage:
+        """Return up to `most` orgs in that order whose ids contain `search`, without the first `skipped` ones."""
+        page = f"SELECT * FROM seen ORDER BY {_ORDERS[order]}{ORG_ORDER} LIMIT %(most)s OFFSET %(skipped)s"  # noqa: S608 (ours)
+        return self._page(page, org_ids, state=state, search=search, most=most, skipped=skipped)
+
+    def org(self, org_id: str) -> OrgHealth | None:
+        """Return how one org stands; None for an org that the table does not have."""
+        found = self.sorted([org_id], state=None, search="", order="org", most=1)
+        return next(iter(found.orgs), None)
+
+    def _page(self, page: str, org_ids: Sequence[str] | None, **arguments: object) -> OrgsPage:
+        query = PAGE.replace("{page}", page)
+        named = arguments | {"org_ids": None if org_ids is None else list(org_ids)}
+        return self._database.value(query, named, OrgsPage, task=TASK)

@@ -1,0 +1,111 @@
+"""An org's versions and the decisions about them as one list, the newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from leadscore.errors import Damaged
+from leadscore.gate import Judgement
+from leadscore.registry.store import REPORT_FILE, History, Pointer, Registry, Withdrawal
+from leadscore.registry.version import Manifest
+
+MOST_VERSIONS = 24
+_JUDGED = {"activate": "passed the gate", "hold": "was held", "refuse": "was refused"}
+
+
+class Event(NamedTuple):
+    """What happened to a version: `tone` is a verdict or empty, `details` are sentences, `by` says who did it."""
+
+    at: datetime
+    title: str
+    tone: str
+    details: list[str]
+    by: str = ""
+    version: str = ""
+    has_report: bool = False
+
+
+class _Judged(NamedTuple):
+    version: str
+    manifest: Manifest
+    judgement: Judgement | None
+
+
+def timeline(registry: Registry, org_id: str, history: History, versions: list[str]) -> list[Event]:
+    """Return what happened to the org's newest versions, newest first; `versions` are its versions in that order."""
+    shown, events = versions[:MOST_VERSIONS], list[Event]()
+    judged: dict[str, _Judged] = {}
+    for version in shown:
+        try:
+            manifest, judgement = registry.manifest(org_id, version), registry.judgement(org_id, version)
+        except Damaged as error:
+            events.append(_damaged(version, error))
+            continue
+        judged[version] = _Judged(version, manifest, judgement)
+    first = min(shown, default="")
+    activated = {entry.version for entry in history.entries if isinstance(entry, Pointer)}
+    events += [_judged(found) for found in judged.values() if not _is_told_by_its_activation(found, activated)]
+    events += [event for event in _acts(history, judged) if not event.version or event.version >= first]
+    return sorted(events, key=lambda event: event.at, reverse=True)
+
+
+def _is_told_by_its_activation(found: _Judged, activated: set[str]) -> bool:
+    passed = found.judgement is not None and found.judgement.decision.verdict == "activate"
+    return passed and found.version in activated
+
+
+def _acts(history: History, judged: dict[str, _Judged]) -> Iterator[Event]:
+    """Yield each activation and withdrawal; the first activation of a version has the gate's reasons."""
+    told = set[str]()
+    for entry in history.entries:
+        if isinstance(entry, Withdrawal):
+            title = f"Version {entry.withdrawn.version} was withdrawn" if entry.withdrawn else "The org was withdrawn"
+            yield Event(datetime.fromisoformat(entry.withdrawn_at), title, "refuse", [entry.reason], entry.by)
+            continue
+        found = judged.get(entry.version)
+        is_by_the_gate = bool(
+            found and found.judgement and found.judgement.decision.text == entry.reason and entry.version not in told
+        )
+        told.add(entry.version)
+        yield Event(
+            at=datetime.fromisoformat(entry.activated_at),
+            title=f"Version {entry.version} became active",
+            tone="activate",
+            details=_details(found) if found and is_by_the_gate else [entry.reason],
+            by=entry.by,
+            version=entry.version,
+            has_report=found is not None and _has_report(found),
+        )
+
+
+def _judged(found: _Judged) -> Event:
+    """Return that a version was judged or, while it is not, that it was trained."""
+    judgement = found.judgement
+    return Event(
+        at=datetime.fromisoformat(judgement.judged_at if judgement else found.manifest.created_at),
+        title=f"Version {found.version} {_JUDGED[judgement.decision.verdict] if judgement else 'was trained'}",
+        tone=judgement.decision.verdict if judgement and not judgement.withheld else "",
+        details=_details(found),
+        version=found.version,
+        has_report=_has_report(found),
+    )
+
+
+def _details(found: _Judged) -> list[str]:
+    counts = found.manifest.counts
+    trained = f"Trained on {counts.records:,} leads, {counts.converted_records:,} of them converted."
+    if found.judgement is None:
+        return [trained]
+    return [trained, *(reason.text for reason in (*found.judgement.withheld, *found.judgement.decision.reasons))]
+
+
+def _has_report(found: _Judged) -> bool:
+    return found.judgement is not None and REPORT_FILE in found.judgement.files
+
+
+def _damaged(version: str, error: Damaged) -> Event:
+    """Return that a version cannot be read, at the time that its id names."""
+    at = datetime.strptime(f"{version}+0000", "%Y%m%d%H%M%S%z")
+    return Event(at, f"Version {version} cannot be read", "refuse", [error.message], version=version)

@@ -1,0 +1,177 @@
+"""One org's page: whom to call and why, what moved, what the model is good for, what data is missing, what happened."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from flask.testing import FlaskClient
+
+from leadscore.evaluation import LeadQuality
+from leadscore.registry.activation import roll_back
+from serving.app import create_app
+from serving.pages.words import MINUS
+from tests.browser import DESK, PHONE, Browser, sheets
+from tests.serving.crm_of_leads import Crm
+from tests.serving.pages.page_parts import PageParts
+from tests.serving.scored_leads import SCORED_AT, Lead, Scores
+from tests.serving.standing_orgs import refreshed, standing_orgs
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "javascript:alert(1)",
+    "a/../b?x=1#y",
+    "{{7*7}}",
+)
+
+
+@pytest.fixture
+def versions(crm: Crm, shelf: Any) -> dict[str, str]:
+    return standing_orgs(crm, shelf)
+
+
+@pytest.fixture
+def client(crm: Crm, versions: dict[str, str]) -> FlaskClient:
+    return crm.client()
+
+
+def parts(client: FlaskClient, org_id: str, **query: Any) -> PageParts:
+    answer = client.get(f"/orgs/{org_id}", query_string=query, headers=BROWSER)
+    assert (answer.status_code, answer.content_type) == (200, "text/html; charset=utf-8"), answer.text
+    return PageParts(answer.text)
+
+
+def leads(page: PageParts) -> list[str]:
+    return [row[1].split(" ")[0] for row in page.rows if row]
+
+
+def test_the_call_list_says_whom_to_call_and_why(client: FlaskClient, versions: dict[str, str]) -> None:
+    page = parts(client, "acme")
+    first = next(row for row in page.rows if row)
+    assert first[0] == "1"
+    assert first[1].startswith("a created ")
+    assert first[2:4] == ["A", "75%"]
+    assert first[4] == "↑ ±0"
+    assert first[5] == "lead source scored 30 of 100: +50 points"
+    assert first[6] == f"Response time: {MINUS}10 points Source: +10 points"
+    assert leads(page) == ["a", "b", "c"]
+    assert page.links["a"] == "/api/v1/leads/a?org_id=acme"
+    assert page.links["Download as CSV"] == "/api/v1/leads?org_id=acme&format=csv&limit=1000"
+    assert client.get(page.links["Download as CSV"]).content_type.startswith("text/csv")
+
+
+def test_leads_are_shown_by_grade_and_trend_and_as_many_as_wanted(client: FlaskClient) -> None:
+    assert leads(parts(client, "acme", grade="B")) == ["b", "c"]
+    assert leads(parts(client, "acme", trend="declining")) == ["b"]
+    assert "No open lead matches." in parts(client, "acme", grade="D").text
+    page = parts(client, "acme", most=1)
+    assert (leads(page), page.links["Show more"]) == (["a"], "/orgs/acme?most=4")
+    assert "Show more" not in parts(client, "acme", most=3).links
+
+
+def test_the_model_is_a_sentence(client: FlaskClient, shelf: Any, versions: dict[str, str]) -> None:
+    judgement = shelf.registry.judgement("acme", versions["acme"])
+    report = msgspec.structs.replace(judgement.report, by_lead=LeadQuality(400, 80, 80, 34, 0.75, 0.2))
+    (shelf.folder(versions["acme"], "acme") / "evaluation.json").unlink()
+    shelf.registry.record_judgement("acme", versions["acme"], msgspec.structs.replace(judgement, report=report))
+    page = parts(client, "acme")
+    assert "active Its own active version scores its leads, since " in page.text
+    assert "Of new leads, the 20% that it puts first hold 42% of the conversions." in page.text
+    assert "on 200 leads created up to 15 Mar 2026; active since " in page.text
+    report_link = page.links[f"Report of version {versions['acme']}"]
+    assert report_link == f"/api/v1/model/report?org_id=acme&version={versions['acme']}"
+
+
+def test_the_versions_and_decisions_are_a_timeline(client: FlaskClient, shelf: Any, versions: dict[str, str]) -> None:
+    page = parts(client, "beta")
+    assert "The last training was held" in page.text
+    assert "was held" in page.text.split("Versions and decisions")[1]
+    again = shelf.activated("beta")
+    roll_back(shelf.registry, "beta", versions["beta"], by="token 1, api request 2", reason="<i>worse</i>")
+    told = parts(client, "beta").text.split("Versions and decisions")[1]
+    assert told.index(f"Version {versions['beta']} became active (scores the leads now)") < told.index(again)
+    assert "by token 1, api request 2" in told
+    assert "<i>worse</i>" in told
+    assert "i" not in parts(client, "beta").elements
+
+
+def test_what_moved_since_yesterday_is_said(client: FlaskClient, crm: Crm) -> None:
+    scores = Scores(crm.settings)
+    scores.said("acme", "a", SCORED_AT - timedelta(days=1), grade="C")
+    scores.said("acme", "a", SCORED_AT, grade="A")
+    scores.said("acme", "c", SCORED_AT, grade="B")
+    moved = parts(client, "acme").text.split("Since yesterday")[1]
+    assert moved.strip().startswith("1 lead moved up a grade, 0 moved down, and 1 is new. C → A a , 75%")
+
+
+def test_an_org_without_a_model_says_when_it_will_have_enough_data(client: FlaskClient) -> None:
+    page = parts(client, "new")
+    assert "no model No model scores its leads, since " in page.text
+    assert page.text.index("Data for a training") < page.text.index("Whom to call")
+    assert "20 of 100 records with a known outcome" in page.text
+    assert "They are scored once there is a model." in page.text
+    assert "No version was trained yet." in page.text
+
+
+def test_a_list_that_is_old_says_so(client: FlaskClient, crm: Crm) -> None:
+    assert "This list is old: the leads were last scored " in parts(client, "acme").text
+    Scores(crm.settings).scored("acme", [Lead("a", 0.75, "A")], at=datetime.now(UTC) - timedelta(hours=3))
+    assert "This list is old" not in parts(client, "acme").text
+
+
+@pytest.mark.parametrize(
+    ("org_id", "status", "title"),
+    [
+        ("unheard-of", 404, "org"),
+        ("..x", 400, "This is not an id"),
+        ("_pooled", 400, "This is not an id"),
+        ("gone", 409, "another"),
+    ],
+)
+def test_an_org_that_cannot_be_shown_is_refused_as_a_page(
+    client: FlaskClient, org_id: str, status: int, title: str
+) -> None:
+    answer = client.get(f"/orgs/{org_id}", headers=BROWSER)
+    assert (answer.status_code, answer.content_type) == (status, "text/html; charset=utf-8")
+    assert title in answer.text
+    for secret in ("reason to activate", "75%"):
+        assert secret not in answer.text
+
+
+def test_without_the_database_a_browser_gets_a_page(settings: Any, shelf: Any) -> None:
+    shelf.activated("acme")
+    answer = create_app(settings).test_client().get("/orgs/acme", headers=BROWSER)
+    assert (answer.status_code, answer.content_type) == (503, "text/html; charset=utf-8")
+
+
+def test_hostile_ids_are_shown_as_text_and_linked_within_this_server(client: FlaskClient, crm: Crm) -> None:
+    Scores(crm.settings).scored("new", [Lead(lead_id, 0.5) for lead_id in HOSTILE])
+    answer = client.get("/orgs/new", headers=BROWSER)
+    page = PageParts(answer.text)
+    assert not {"script", "img"} & set(page.elements)
+    assert set(HOSTILE) <= page.links.keys()
+    assert {link[:1] for link in page.links.values()} == {"/"}
+    assert not any(name.startswith("on") for name, _ in page.attributes)
+    for lead_id in HOSTILE:
+        found = client.get(page.links[lead_id])
+        assert (found.status_code, found.json["lead_id"]) == (200, lead_id)
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+
+
+def test_it_fits_a_phone_a_desk_and_paper(client: FlaskClient, crm: Crm, shelf: Any, browser: Browser) -> None:
+    long = Lead("a-lead-with-a-very-long-id-of-another-crm-" + "0123456789" * 5, 0.5, "A", "improving")
+    shown = [Lead("a", 0.75, "A"), long, *(Lead(str(number), 0.4) for number in range(30))]
+    Scores(crm.settings).scored("acme", shown, at=SCORED_AT + timedelta(days=1))
+    refreshed(crm, shelf)
+    pages = [client.get(f"/orgs/{org_id}", headers=BROWSER).text for org_id in ("acme", "beta", "new")]
+    for width in (PHONE, DESK):
+        assert [(layout.fits, layout.outside) for layout in browser.layouts(pages, width)] == [(True, [])] * 3
+    dark = browser.layouts(pages, PHONE, is_dark=True)
+    assert {layout.background for layout in dark} == {"rgb(18, 22, 28)"}
+    assert sheets(browser.printed(pages[0])) <= 3
