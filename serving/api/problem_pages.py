@@ -6,8 +6,12 @@ page; programs receive application/problem+json, as everywhere.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from flask import Response, current_app, render_template, request
 
+from leadscore.errors import InvalidId
+from leadscore.registry.ids import check_crm_org_id
 from serving.api.page import page
 from serving.api.schema import Problem
 
@@ -22,6 +26,7 @@ TITLES = {
     "invalid_query": "This address is not right",
     "model_unavailable": "This version cannot be shown",
     "no_active_model": "There is no model yet",
+    "org_not_found": "There is no such org",
     "not_found": "There is no such page",
     "report_not_found": "This version has no report",
     "unauthorized": "This page needs a token",
@@ -38,7 +43,20 @@ def is_for_a_browser() -> bool:
 
 def problem_page(problem: Problem, meaning: str) -> Response:
     """Return `problem` as a page; `meaning` says what its code stands for."""
-    title = TITLES.get(problem.code, problem.title)
-    detail = f"{problem.detail[:1].upper()}{problem.detail[1:].removesuffix('.')}."
-    content = render_template("problem.html", problem=problem, title=title, detail=detail, meaning=meaning)
+    content = render_template(
+        "problem.html",
+        problem=problem,
+        title=TITLES.get(problem.code, problem.title),
+        detail=f"{problem.detail[:1].upper()}{problem.detail[1:].removesuffix('.')}.",
+        meaning=meaning,
+        org_id=_org_with_a_page(),
+    )
     return page(content, problem.status)
+
+
+def _org_with_a_page() -> str | None:
+    """Return the org that the address of a report names, whose own page has more."""
+    org_id = request.args.get("org_id")
+    with suppress(InvalidId):
+        return check_crm_org_id(org_id)
+    return None

@@ -26,6 +26,7 @@ def test_an_org_without_a_model_has_a_page_that_says_so(client):
     answer = client.get(f"{REPORT}?org_id=acme", headers=BROWSER)
     assert_is_page(answer, 404, "There is no model yet")
     assert "The org has no active model; train the org" in answer.text
+    assert '<a href="/orgs/acme">acme</a>' in answer.text
 
 
 def test_a_version_without_a_report_has_a_page_that_says_so(client, shelf):
