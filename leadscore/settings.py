@@ -224,6 +224,15 @@ class Settings:
     retrain_schedule: str = _setting(
         "0 2 1 * *", CRON, "cron schedule, in UTC, on which the orgs that are due are trained again"
     )
+    score_schedule: str = _setting(
+        "0 5 * * *", CRON, "cron schedule, in UTC, on which the open leads of all orgs are scored"
+    )
+    scoring_shards: int = _setting(
+        2, _whole(1, 64, "runs"), "runs among which a scoring of all orgs is divided; one per processor is best"
+    )
+    score_history_days: int = _setting(
+        400, _whole(31, 3_650, "days"), "days that the history of the scores is kept, in whole months"
+    )
     dagster_token: str | None = _setting(
         None,
         _optional(SECRET),

@@ -15,10 +15,11 @@ from leadscore.gate import Judgement
 from leadscore.pooling import POOLED
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
-from leadscore_assets import changed_orgs, plausible_times
+from leadscore_assets import changed_orgs, plausible_times, score_ages
 from leadscore_assets.absent_orgs import CHECK, AbsentOrgs, absent_orgs
 from leadscore_assets.assets.conversion_records import conversion_records
 from leadscore_assets.assets.evaluation import evaluation
+from leadscore_assets.assets.lead_scores import lead_scores
 from leadscore_assets.changed_orgs import ChangedOrgs
 from leadscore_assets.dataset import Candidate, ConversionRecords
 from leadscore_assets.failures import clear_failures
@@ -27,6 +28,7 @@ from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 from leadscore_assets.retention import absent_leads
 from leadscore_assets.retention.absent_leads import AbsentLeads
+from leadscore_assets.source.database import connect
 
 # checks per partition are a preview in the release that is pinned; the tests hold what we use of it
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*")
@@ -206,6 +208,24 @@ def _change_metadata(changed: ChangedOrgs) -> dict[str, list[str]]:
     return {"withdrawn_orgs": changed.withdrawn, "not_withdrawn_orgs": changed.not_withdrawn}
 
 
+@dg.asset_check(
+    asset=lead_scores,
+    name=score_ages.CHECK,
+    partitions_def=orgs,
+    description="The org's scores are as new as SCORE_SCHEDULE asks for.\n\nThe sensor watch_scores says when not.",
+)
+def scores_are_fresh(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    """Warn when the org's leads were last scored before the time at which they were due."""
+    org_id = context.partition_key
+    with clear_failures(), connect(settings, read_only=True) as connection:
+        scorings = score_ages.last_scorings(connection)
+    stale = score_ages.stale_scores(settings, scorings, {org_id} - {POOLED}, datetime.now(UTC))
+    said = stale.get(org_id, "the leads were scored when they were due")
+    return dg.AssetCheckResult(passed=not stale, severity=dg.AssetCheckSeverity.WARN, description=said)
+
+
 _IN_WORDS = {"activate": "Better", "hold": "Not better", "refuse": "Refused"}
 
 ALL = (
@@ -215,6 +235,7 @@ ALL = (
     leads_are_in_crm,
     orgs_keep_their_leads,
     times_are_plausible,
+    scores_are_fresh,
 )
 
 

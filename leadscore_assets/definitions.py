@@ -6,17 +6,18 @@ import dagster as dg
 
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings, read_settings
-from leadscore_assets import assets, checks
+from leadscore_assets import assets, checks, jobs
 from leadscore_assets.io_managers import LeadscoreTables
-from leadscore_assets.jobs import train_job
 from leadscore_assets.resources import Crm
-from leadscore_assets.schedules import retraining_schedule
+from leadscore_assets.schedules import retraining_schedule, scoring_schedule
 from leadscore_assets.sensors import (
     erase_gone_leads,
     follow_identities,
     follow_orgs,
     refresh_org_health,
     report_active_versions,
+    score_changed_orgs,
+    watch_scores,
 )
 from leadscore_assets.source.extraction import check_sql
 
@@ -29,9 +30,17 @@ def build_defs(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=assets.ALL,
         asset_checks=checks.ALL,
-        jobs=[train_job],
-        schedules=[retraining_schedule(settings.retrain_schedule)],
-        sensors=[follow_orgs, follow_identities, erase_gone_leads, refresh_org_health, report_active_versions],
+        jobs=jobs.ALL,
+        schedules=[retraining_schedule(settings.retrain_schedule), scoring_schedule(settings.score_schedule)],
+        sensors=[
+            follow_orgs,
+            follow_identities,
+            erase_gone_leads,
+            refresh_org_health,
+            report_active_versions,
+            score_changed_orgs,
+            watch_scores,
+        ],
         resources={
             "settings": settings,
             "registry": Registry(settings.model_path, wait_seconds=TRAINING_WAIT_SECONDS),

@@ -1,11 +1,12 @@
-"""The one job: train an org, from its conversion records to its active model, with the checks in between."""
+"""The jobs: one trains an org, from its conversion records to its active model; the other scores leads of all orgs."""
 
 from __future__ import annotations
 
 import dagster as dg
 
 from leadscore_assets import absent_orgs, changed_orgs
-from leadscore_assets.assets import ALL, conversion_records
+from leadscore_assets.assets import TRAINING, conversion_records
+from leadscore_assets.lanes.scoring import score_open_leads
 from leadscore_assets.retention import absent_leads
 
 # whether the CRM has all orgs and their leads is no question of one org's training
@@ -16,6 +17,10 @@ _OF_ALL_ORGS = [
 
 train_job = dg.define_asset_job(
     "train",
-    selection=dg.AssetSelection.assets(*ALL) - dg.AssetSelection.checks(*_OF_ALL_ORGS),
+    selection=dg.AssetSelection.assets(*TRAINING) - dg.AssetSelection.checks(*_OF_ALL_ORGS),
     description="Extracts an org's records, trains a candidate, judges it, and activates it when it is better.",
 )
+
+ALL = (train_job, score_open_leads)
+
+__all__ = ["ALL", "score_open_leads", "train_job"]

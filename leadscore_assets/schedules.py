@@ -1,4 +1,4 @@
-"""The schedule that trains the orgs that are due, and logs why the others are not."""
+"""The schedules: one trains the orgs that are due, and logs why the others are not; the other scores all open leads."""
 
 import logging
 
@@ -10,8 +10,11 @@ from leadscore.registry.store import Registry
 from leadscore.run_tags import ASKER_TAG, ORG_TAG, SCHEDULE
 from leadscore.settings import Settings
 from leadscore_assets.due_orgs import training_needs
-from leadscore_assets.jobs import train_job
+from leadscore_assets.jobs import score_open_leads, train_job
+from leadscore_assets.lanes.scoring import shard_config
 from leadscore_assets.partitions import orgs, valid_org_ids
+
+SUNDAY = 6
 
 
 def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
@@ -50,3 +53,31 @@ def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
 def _partitions(org_ids: list[str], log: logging.Logger) -> list[str]:
     of_the_pool = [POOLED] if POOLED in org_ids else []
     return [*valid_org_ids((org_id for org_id in org_ids if org_id != POOLED), log), *of_the_pool]
+
+
+def scoring_schedule(cron: str) -> dg.ScheduleDefinition:
+    """Return the schedule that scores the open leads of all orgs at `cron`, in UTC."""
+
+    @dg.schedule(
+        name="score_open_leads_daily",
+        job=score_open_leads,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Scores the open leads of all orgs, in SCORING_SHARDS runs; on Sundays, every lead again.",
+    )
+    def score_open_leads_daily(
+        context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
+    ) -> list[dg.RunRequest]:
+        tick, shards = context.scheduled_execution_time, settings.scoring_shards
+        is_full = tick.weekday() == SUNDAY
+        return [
+            dg.RunRequest(
+                run_key=f"{shard}:{tick.isoformat()}",
+                run_config=shard_config(shard=shard, shards=shards, is_full=is_full),
+                tags={"leadscore/shard": f"{shard + 1} of {shards}"},
+            )
+            for shard in range(shards)
+        ]
+
+    return score_open_leads_daily

@@ -1,7 +1,8 @@
-"""The sensors that follow the CRM (its orgs, whose ids they are, which leads are gone), the registry and org health."""
+"""The sensors: they follow the CRM's orgs, ids and leads, the registry, the orgs' health, and what scores leads."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -11,15 +12,20 @@ import msgspec
 from leadscore.pooling import POOLED
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore_assets import score_ages
 from leadscore_assets.absent_orgs import AbsentOrgs, absent_orgs
 from leadscore_assets.changed_orgs import assess, withdraw_changed
 from leadscore_assets.changed_orgs import follow_identities as follow
 from leadscore_assets.checks import leads_are_in_crm_event, orgs_have_leads_event, orgs_keep_their_leads_event
 from leadscore_assets.health.refresh import refresh
+from leadscore_assets.jobs import score_open_leads
+from leadscore_assets.lanes.scoring import shard_config
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 from leadscore_assets.retention.absent_leads import erase_absent_leads
+from leadscore_assets.scoring.outdated import outdated_orgs
 from leadscore_assets.served_models import changes, report_of
+from leadscore_assets.source.database import connect
 
 INTERVAL_SECONDS = 60
 # every id that we hold is compared with the CRM's, which takes 2 s for 100,000 leads; the delay is a matter of days
@@ -28,6 +34,8 @@ ERASURE_INTERVAL_SECONDS = 3_600
 REPORT_INTERVAL_SECONDS = 30
 # the daemon stores one event after the other, which takes 27 ms of CPU each
 REPORTS_AT_A_TIME = 200
+SCORING_INTERVAL_SECONDS = 30
+AGES_INTERVAL_SECONDS = 3_600
 # one request with tens of thousands of keys is more than SQLite takes in a statement
 KEYS_AT_A_TIME = 1_000
 
@@ -199,3 +207,60 @@ def _requests(added: Sequence[str], removed: Sequence[str]) -> Requests:
 
 def _parts(keys: Sequence[str]) -> list[Sequence[str]]:
     return [keys[start : start + KEYS_AT_A_TIME] for start in range(0, len(keys), KEYS_AT_A_TIME)]
+
+
+@dg.sensor(
+    # by its name: with the job itself, Dagster makes a second sensor, and warns of a parameter that it passes on
+    job_name=score_open_leads.name,
+    minimum_interval_seconds=SCORING_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Scores the open leads of each org that another model version serves than the one that scored them,"
+    " and of each org whose rule for grades was set: after an activation, a rollback, or a restored registry.",
+)
+def score_changed_orgs(
+    context: dg.SensorEvaluationContext, crm: dg.ResourceParam[Crm], registry: dg.ResourceParam[Registry]
+) -> dg.SensorResult:
+    """Request one run for all orgs whose scores are not by the model that serves them now."""
+    changed = outdated_orgs(crm.settings, registry, valid_org_ids(crm.orgs(), context.log), context.log)
+    if not changed:
+        return dg.SensorResult(skip_reason="every org's leads were scored by the model that serves the org")
+    org_ids = sorted(changed)
+    # a run that failed is not repeated before the schedule does it, or before something changes again
+    key = hashlib.sha256(msgspec.json.encode(sorted(changed.items()))).hexdigest()
+    return dg.SensorResult(run_requests=[dg.RunRequest(key, run_config=shard_config(org_ids=org_ids))])
+
+
+class KnownAges(msgspec.Struct, frozen=True):
+    """What the sensor's cursor holds: the orgs whose scores were too old at the last tick."""
+
+    stale: list[str] = []
+
+
+@dg.sensor(
+    minimum_interval_seconds=AGES_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Compares the age of every org's scores with SCORE_SCHEDULE; the check scores_are_fresh warns of those"
+    " that are too old.",
+)
+def watch_scores(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]) -> dg.SensorResult:
+    """Report the orgs whose scores became too old, and those whose scores no longer are."""
+    partitions = set(context.instance.get_dynamic_partitions(orgs.name or "")) - {POOLED}
+    with connect(settings, read_only=True) as connection:
+        scorings = score_ages.last_scorings(connection)
+    stale = score_ages.stale_scores(settings, scorings, partitions, now())
+    before = set(_known_ages(context.cursor).stale)
+    events = [score_ages.stale_scores_event(org_id, stale[org_id]) for org_id in sorted(stale.keys() - before)]
+    events += [score_ages.fresh_scores_event(org_id) for org_id in sorted((before - stale.keys()) & partitions)]
+    return dg.SensorResult(
+        skip_reason=f"the scores of {len(stale)} of {len(partitions)} orgs are older than SCORE_SCHEDULE asks for",
+        asset_events=events,
+        cursor=msgspec.json.encode(KnownAges(sorted(stale))).decode(),
+    )
+
+
+def _known_ages(cursor: str | None) -> KnownAges:
+    """Return what the last tick found, nothing when it was of another release."""
+    try:
+        return msgspec.json.decode(cursor or "{}", type=KnownAges)
+    except msgspec.MsgspecError:
+        return KnownAges()

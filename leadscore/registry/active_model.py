@@ -13,7 +13,7 @@ import msgspec
 from leadscore.errors import NoActiveModel
 from leadscore.pooling import POOLED, Scope, scope_of, shift_to_base_value
 from leadscore.registry.org_record import OrgRecord
-from leadscore.registry.store import Pointer
+from leadscore.registry.store import Pointer, Registry
 from leadscore.registry.version import LoadedVersion
 
 
@@ -53,6 +53,16 @@ def base_value_for(version: LoadedVersion, org_id: str, record: OrgRecord) -> fl
     values = version.base_values.orgs
     ids = record.ids_at(org_id, version.manifest.window.as_of)
     return next((values[known_as] for known_as in ids if known_as in values), None)
+
+
+def present_base_value(version: LoadedVersion, org_id: str, registry: Registry) -> float | None:
+    """Return `base_value_for`, by what the registry now records of the org, which has no active version of its own.
+
+    None while its version is withdrawn: the base value may be another customer's. Raises Damaged.
+    """
+    if version.base_values is None or (org_id != POOLED and registry.pointer_stamp(org_id) is not None):
+        return None
+    return base_value_for(version, org_id, registry.org_record(org_id))
 
 
 def move_to_base_value(version: LoadedVersion, base_value: float) -> LoadedVersion:

@@ -1,11 +1,22 @@
-"""The five assets, one file each, in the order of the data: from an org's CRM records to its active model."""
+"""The six assets, one file each, in the order of the data: from an org's CRM records to the scores of its leads."""
 
 from leadscore_assets.assets.active_model import active_model
 from leadscore_assets.assets.conversion_records import conversion_records
 from leadscore_assets.assets.evaluation import evaluation
 from leadscore_assets.assets.lead_features import lead_features
+from leadscore_assets.assets.lead_scores import lead_scores
 from leadscore_assets.assets.trained_model import trained_model
 
-ALL = (conversion_records, lead_features, trained_model, evaluation, active_model)
+TRAINING = (conversion_records, lead_features, trained_model, evaluation, active_model)
+ALL = (*TRAINING, lead_scores)
 
-__all__ = ["ALL", "active_model", "conversion_records", "evaluation", "lead_features", "trained_model"]
+__all__ = [
+    "ALL",
+    "TRAINING",
+    "active_model",
+    "conversion_records",
+    "evaluation",
+    "lead_features",
+    "lead_scores",
+    "trained_model",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -17,9 +17,14 @@ OWNERS = ["team:leadscore"]
 
 
 def org_asset(
-    stage: str, kinds: set[str], metadata: Mapping[str, Any] | None = None
+    stage: str,
+    kinds: set[str],
+    metadata: Mapping[str, Any] | None = None,
+    deps: Sequence[dg.AssetsDefinition] = (),
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Return a decorator that makes an asset with one partition per org. `stage` is `data`, `model` or `serving`.
+
+    `deps` are assets that it follows without taking their values.
 
     Its code version covers all code of the pipeline, because any change may change the result. After a change Dagster
     shows the partitions as made by other code.
@@ -32,6 +37,7 @@ def org_asset(
         tags={"stage": stage},
         code_version=code_version(),
         metadata=metadata,
+        deps=deps,
     )
 
     def asset(body: Callable[..., Any]) -> dg.AssetsDefinition:

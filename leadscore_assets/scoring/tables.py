@@ -8,11 +8,16 @@ from pathlib import Path
 import msgspec
 from psycopg import sql
 
-from leadscore.features import CONTRACT, Contract
+from leadscore.features import CONTRACT, Contract, Words
 from leadscore_assets.source.database import TABLES_LOCK, Connection, create_schema
 
+NO_WORDS = Words("", "", "", "")
 TABLES_SQL = Path(__file__).with_name("tables.sql")
 HISTORY = "lead_score_history"
+PARTS = """
+SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+WHERE inhparent = 'leadscore.lead_score_history'::regclass ORDER BY relname
+"""
 
 
 def create_tables(connection: Connection, contract: Contract = CONTRACT) -> None:
@@ -26,7 +31,7 @@ def create_tables(connection: Connection, contract: Contract = CONTRACT) -> None
         connection.execute(TABLES_SQL.read_bytes())
         connection.execute("DELETE FROM leadscore.feature_words")
         for feature in contract.features:
-            words = msgspec.structs.astuple(feature.words)
+            words = msgspec.structs.astuple(feature.words or NO_WORDS)
             connection.execute(
                 "INSERT INTO leadscore.feature_words (feature, unit, label, known, zero, unknown)"
                 " VALUES (%s, %s, %s, %s, %s, %s)",
@@ -49,6 +54,17 @@ def create_month_of_history(connection: Connection, moment: datetime) -> None:
                 sql.Literal(end.isoformat()),
             )
         )
+
+
+def drop_old_history(connection: Connection, before: datetime) -> list[str]:
+    """Drop the months (UTC) of `lead_score_history` that ended before that moment; return the names of their parts."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
+        first_kept = _month(before)[0]
+        parts = [str(name) for (name,) in connection.execute(PARTS) if str(name) < first_kept]
+        for name in parts:
+            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("leadscore", name)))
+    return parts
 
 
 def _month(moment: datetime) -> tuple[str, datetime, datetime]:

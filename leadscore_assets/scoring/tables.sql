@@ -62,11 +62,11 @@ CREATE TABLE IF NOT EXISTS leadscore.lead_score_history (
     trend         text NOT NULL,
     model_version text NOT NULL,
     model_scope   text NOT NULL,
-    PRIMARY KEY (org_id, lead_id, said_at, because)
+    PRIMARY KEY (org_id, lead_id, said_at)
 ) PARTITION BY RANGE (said_at);
 COMMENT ON TABLE leadscore.lead_score_history IS 'What was said of each lead: a row when its grade, trend or scope changed, and one at each landmark age.';
 COMMENT ON COLUMN leadscore.lead_score_history.said_at IS 'The as_of of the scoring.';
-COMMENT ON COLUMN leadscore.lead_score_history.because IS 'change (of grade, trend or scope) or landmark.';
+COMMENT ON COLUMN leadscore.lead_score_history.because IS 'landmark, or else change: of grade, trend or scope, or the first score.';
 COMMENT ON COLUMN leadscore.lead_score_history.landmark_days IS 'The landmark age that the lead had reached, for a row of a landmark.';
 COMMENT ON COLUMN leadscore.lead_score_history.age_days IS 'The age of the lead at said_at, in days.';
 

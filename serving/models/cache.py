@@ -28,9 +28,9 @@ from leadscore.pooling import POOLED
 from leadscore.registry.active_model import (
     ActiveModel,
     active_model,
-    base_value_for,
     move_to_base_value,
     no_active_model,
+    present_base_value,
 )
 from leadscore.registry.store import Pointer, Registry
 from leadscore.registry.version import LoadedVersion
@@ -117,18 +117,11 @@ class ModelCache:
         owner, pointer = self.active_model(org_id)
         key = _Key(owner, pointer.version, pointer.manifest_sha256)
         version = self._in_memory(key) or self._loaded(key, lambda: self._read(key))
-        base_value = self._base_value(version, org_id) if version.base_values else None
+        base_value = present_base_value(version, org_id, self._registry) if version.base_values else None
         if base_value is None:
             return version
         moved_key = key._replace(base_value=base_value)
         return self._in_memory(moved_key) or self._loaded(moved_key, lambda: move_to_base_value(version, base_value))
-
-    def _base_value(self, version: LoadedVersion, org_id: str) -> float | None:
-        """Return the base value at which the pooled `version` scores the org's leads, None for its own."""
-        # a pointer that names no version is a withdrawal: the base value may be another customer's
-        if org_id != POOLED and self._registry.pointer_stamp(org_id) is not None:
-            return None
-        return base_value_for(version, org_id, self._registry.org_record(org_id))
 
     def warm_up(self, seconds: float) -> None:
         """Load active versions, those activated last first, until the time is over or half of the memory is taken.

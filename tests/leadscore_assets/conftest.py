@@ -28,6 +28,9 @@ from standalone.orgs import Org
 from standalone.simulator import into_database, simulate
 from standalone.state_dir import dagster_home
 from tests.leadscore_assets.made_rows import made_features
+from tests.leadscore_assets.scored_org import scored, template
+
+__all__ = ["scored", "template"]  # fixtures
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 AS_OF = {"ops": {"conversion_records": {"config": {"as_of": NOW.isoformat()}}}}

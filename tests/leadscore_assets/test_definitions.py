@@ -17,10 +17,11 @@ GRAPH = {
     "trained_model": {"lead_features"},
     "evaluation": {"lead_features", "trained_model"},
     "active_model": {"evaluation"},
+    "lead_scores": {"active_model"},
 }
 
 
-def test_the_five_assets_stand_in_the_datas_order(defs: dg.Definitions) -> None:
+def test_the_six_assets_stand_in_the_datas_order(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
 
     found = {

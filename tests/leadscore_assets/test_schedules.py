@@ -90,3 +90,21 @@ def test_the_schedule_trains_the_pool_with_the_orgs(
 ) -> None:
     requests = evaluate_schedule(pooled_settings, stored_instance, NOW).run_requests
     assert [request.partition_key for request in requests] == ["sound", POOLED]
+
+
+def test_all_open_leads_are_scored_daily_in_shards_and_fully_on_sundays(database: Settings) -> None:
+    defs = build_defs(replace(database, scoring_shards=3, score_schedule="15 4 * * *"))
+    schedule = defs.resolve_schedule_def("score_open_leads_daily")
+    assert (schedule.cron_schedule, schedule.default_status) == ("15 4 * * *", dg.DefaultScheduleStatus.RUNNING)
+    is_full = {}
+    for day in (1, 7):  # a Monday, a Sunday
+        at = datetime(2026, 6, day, 4, 15, tzinfo=UTC)
+        with dg.build_schedule_context(
+            scheduled_execution_time=at, resources={"settings": replace(database, scoring_shards=3)}
+        ) as context:
+            requests = schedule.evaluate_tick(context).run_requests
+        configs = [request.run_config["ops"]["score_shard"]["config"] for request in requests]
+        assert [(config["shard"], config["shards"]) for config in configs] == [(0, 3), (1, 3), (2, 3)]
+        assert len({request.run_key for request in requests}) == 3
+        is_full[day] = {config["is_full"] for config in configs}
+    assert is_full == {1: {False}, 7: {True}}

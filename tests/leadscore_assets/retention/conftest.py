@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -12,10 +13,29 @@ from leadscore.features import CONTRACT
 from leadscore.pooling import POOLED
 from leadscore.settings import Settings
 from leadscore_assets.dataset import ORG_COLUMN
+from leadscore_assets.scoring.stored_scores import set_rule
+from leadscore_assets.scoring.tables import create_month_of_history
 from leadscore_assets.source.tables import ASSETS_WITH_ROWS, store
 from tests.leadscore_assets.source.hand_made_crm import Crm, day
 
 ROWS_OF_A_LEAD = 3
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+SCORE = """
+INSERT INTO leadscore.lead_score (
+    org_id, lead_id, created_at, probability, confidence, grade, action, trend, features, contributions,
+    is_beyond_landmarks, model_version, model_scope, scored_since, fingerprint
+) VALUES (%s, %s, now(), 0.5, 1, 'A', 'NURTURE', 'steady', '{}', '{}', false, '1', 'own', now(), '')
+"""
+SAID = """
+INSERT INTO leadscore.lead_score_history (
+    org_id, lead_id, said_at, because, age_days, probability, grade, trend, model_version, model_scope
+) VALUES (%s, %s, %s, 'change', 1, 0.5, 'A', 'steady', '1', 'own')
+"""
+SCORING = """
+INSERT INTO leadscore.scoring_run (
+    org_id, as_of, feature_names, open_leads, scored, changed, removed, left_out, is_full
+) VALUES (%s, %s, '{}', 1, 1, 1, 0, '{}', false)
+"""
 
 
 class Holding:
@@ -39,6 +59,16 @@ class Holding:
         for asset in ASSETS_WITH_ROWS:
             store(self.connection, asset, org_id, run_id="run", info={}, rows=rows(lead_ids))
         store(self.connection, "trained_model", org_id, run_id="run", info={})
+
+    def score(self, org_id: str, lead_ids: list[str]) -> None:
+        """Store a score of each lead, two rows of its history, and the lines of the org."""
+        create_month_of_history(self.connection, NOW)
+        for lead_id in lead_ids:
+            self.connection.execute(SCORE, [org_id, lead_id])
+            for days in (0, 1):
+                self.connection.execute(SAID, [org_id, lead_id, NOW + timedelta(days=days)])
+        self.connection.execute(SCORING, [org_id, NOW])
+        set_rule(self.connection, org_id, 40, set_by="test")
 
     def store_pool(self, ids: dict[str, list[str]]) -> None:
         """Store the rows of the pooled model."""

@@ -1,0 +1,1 @@
+"""Measurements of the scoring of open leads."""

@@ -1,0 +1,1 @@
+"""What the measurement of the scoring is made of: a CRM of many orgs, and the runs of the lane."""

@@ -1,0 +1,73 @@
+"""How old the scores of each org are, against the schedule that makes them: the check `scores_are_fresh`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._utils.schedules import reverse_cron_string_iterator
+
+from leadscore.settings import Settings
+from leadscore_assets.scoring.stored_scores import REMEDY
+from leadscore_assets.source.database import Connection, explaining
+
+CHECK = "scores_are_fresh"
+KEY = dg.AssetKey("lead_scores")
+# a scoring of all orgs may take this long after its time
+GRACE = timedelta(hours=2)
+LAST_SCORINGS = "SELECT org_id, as_of FROM leadscore.last_scoring"
+
+
+def due_since(settings: Settings, now: datetime) -> datetime:
+    """Return the moment that the newest scores must not be older than; AS_OF when that is earlier."""
+    ticks = reverse_cron_string_iterator((now - GRACE).timestamp(), settings.score_schedule, "UTC")
+    due = next(tick for tick in ticks if tick <= now - GRACE)
+    return min(due, settings.as_of or due)
+
+
+def last_scorings(connection: Connection) -> dict[str, datetime]:
+    """Return, for all orgs by one query, as of when they were last scored. Raises DatabaseUnavailable."""
+    with explaining("asking when the orgs were last scored", REMEDY), connection.transaction():
+        return {str(org_id): as_of for org_id, as_of in connection.execute(LAST_SCORINGS)}  # type: ignore[misc]
+
+
+def stale_scores(
+    settings: Settings, scorings: dict[str, datetime], org_ids: Iterable[str], now: datetime
+) -> dict[str, str]:
+    """Return, for each org whose scores are older than the schedule asks for, how old they are, in words."""
+    due = due_since(settings, now)
+    ages = {org_id: scorings.get(org_id) for org_id in org_ids}
+    return {org_id: in_words(as_of, due) for org_id, as_of in ages.items() if as_of is None or as_of < due}
+
+
+def in_words(as_of: datetime | None, due: datetime) -> str:
+    """Return how old an org's scores are, and what to do."""
+    age = (
+        "the org was never scored" if as_of is None else f"the scores are of {as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    )
+    return (
+        f"{age}, but those of {due.astimezone(UTC):%Y-%m-%d %H:%M} UTC or later are due; look at the last run of"
+        " score_open_leads, then materialize lead_scores"
+    )
+
+
+def fresh_scores_event(org_id: str) -> dg.AssetCheckEvaluation:
+    """Return that the org's scores are as new as they should be, as an event of its own."""
+    return _event(org_id, True, "the leads were scored when they were due")
+
+
+def stale_scores_event(org_id: str, said: str) -> dg.AssetCheckEvaluation:
+    """Return that the org's scores are too old, as an event of its own."""
+    return _event(org_id, False, said)
+
+
+def _event(org_id: str, passed: bool, said: str) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=KEY,
+        check_name=CHECK,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=said,
+        partition=org_id,
+    )

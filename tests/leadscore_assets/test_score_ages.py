@@ -1,0 +1,45 @@
+"""Scores are too old when they are of a time before the schedule's last one, after some grace."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from leadscore.settings import Settings
+from leadscore_assets.score_ages import due_since, stale_scores
+
+DAILY = Settings(score_schedule="0 5 * * *")
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ("2026-06-02T06:59", "2026-06-01T05:00"),
+        ("2026-06-02T07:00", "2026-06-02T05:00"),
+        ("2026-06-02T23:00", "2026-06-02T05:00"),
+    ],
+)
+def test_scores_are_due_two_hours_after_their_time(now: str, due: str) -> None:
+    assert due_since(DAILY, moment(now)) == moment(due)
+
+
+def test_nothing_is_due_after_a_time_that_is_set() -> None:
+    """With AS_OF, no newer scores can be made."""
+    fixed = replace(DAILY, as_of=moment("2026-03-15T00:00"))
+    assert due_since(fixed, moment("2026-06-02T12:00")) == moment("2026-03-15T00:00")
+
+
+def test_each_org_is_told_how_old_its_scores_are() -> None:
+    scorings = {"fresh": moment("2026-06-02T05:00"), "stale": moment("2026-06-01T05:00")}
+    stale = stale_scores(DAILY, scorings, ["fresh", "stale", "never"], moment("2026-06-02T12:00"))
+    assert stale.keys() == {"stale", "never"}
+    assert stale["stale"].startswith(
+        "the scores are of 2026-06-01 05:00 UTC, but those of 2026-06-02 05:00 UTC or later"
+    )
+    assert stale["never"].startswith("the org was never scored, but")
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
