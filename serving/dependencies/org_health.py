@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -30,7 +30,7 @@ _ORDERS: dict[Order, str] = {
 ORG_ORDER = 'org_id COLLATE "C"'
 PAGE = """
 WITH visible AS (
-    SELECT *
+    SELECT {columns}
     FROM leadscore.org_health
     WHERE %(org_ids)s::text[] IS NULL OR org_id = ANY (%(org_ids)s::text[])
 ),
@@ -52,42 +52,50 @@ SELECT json_build_object(
 """
 
 
-class OrgHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the table; its columns' comments say what they mean."""
+class OrgGlance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a row of the table says at a glance; its columns' comments say what they mean."""
 
     org_id: str
     state: OrgState
     state_since: datetime
-    problem: str
-    model_version: str | None
-    model_scope: Scope | None
-    activated_at: datetime | None
     trained_at: datetime | None
-    judged_version: str | None
     verdict: Verdict | None
-    verdict_reasons: list[str]
-    judged_at: datetime | None
     held_since: datetime | None
-    last_run_at: datetime | None
-    last_run_id: str | None
     is_ready: bool | None
     records: int | None
     records_needed: int | None
     ready_on: date | None
-    readiness: str
-    readiness_as_of: datetime | None
     scored_as_of: datetime | None
     open_leads: int | None
-    scored_leads: int | None
     leads_a: int
-    leads_b: int
-    leads_c: int
-    leads_d: int
     improving_leads: int
     declining_leads: int
 
 
-class OrgsPage(msgspec.Struct, frozen=True, kw_only=True):
+class OrgHealth(OrgGlance, frozen=True, kw_only=True):
+    """A whole row of the table."""
+
+    problem: str
+    model_version: str | None
+    model_scope: Scope | None
+    activated_at: datetime | None
+    judged_version: str | None
+    verdict_reasons: list[str]
+    judged_at: datetime | None
+    last_run_at: datetime | None
+    last_run_id: str | None
+    readiness: str
+    readiness_as_of: datetime | None
+    scored_leads: int | None
+    leads_b: int
+    leads_c: int
+    leads_d: int
+
+
+Org = TypeVar("Org", bound=OrgGlance)
+
+
+class OrgsPage(msgspec.Struct, Generic[Org], frozen=True, kw_only=True):
     """Some of the orgs that were asked for, of `total`.
 
     `by_state` counts all orgs that may be seen. `refreshed_at` is None before the table was first filled.
@@ -96,7 +104,7 @@ class OrgsPage(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     by_state: dict[OrgState, int]
     refreshed_at: datetime | None
-    orgs: list[OrgHealth]
+    orgs: list[Org]
 
 
 class OrgHealthTable:
@@ -105,10 +113,12 @@ class OrgHealthTable:
     def __init__(self, database: CrmDatabase) -> None:
         self._database = database
 
-    def after(self, org_ids: Sequence[str] | None, org_id: str, *, state: OrgState | None, most: int) -> OrgsPage:
+    def after(
+        self, org_ids: Sequence[str] | None, org_id: str, *, state: OrgState | None, most: int
+    ) -> OrgsPage[OrgHealth]:
         """Return up to `most` orgs behind `org_id` in the order of ids, of `org_ids` or, with None, of all."""
         page = f"SELECT * FROM seen WHERE {ORG_ORDER} > %(after)s ORDER BY {ORG_ORDER} LIMIT %(most)s"  # noqa: S608 (ours)
-        return self._page(page, org_ids, state=state, search="", after=org_id, most=most)
+        return self._page(OrgHealth, page, org_ids, state=state, search="", after=org_id, most=most)
 
     def sorted(
         self,
@@ -119,17 +129,19 @@ class OrgHealthTable:
         order: Order,
         most: int,
         skipped: int = 0,
-    ) -> OrgsPage:
+    ) -> OrgsPage[OrgGlance]:
         """Return up to `most` orgs in that order whose ids contain `search`, without the first `skipped` ones."""
         page = f"SELECT * FROM seen ORDER BY {_ORDERS[order]}{ORG_ORDER} LIMIT %(most)s OFFSET %(skipped)s"  # noqa: S608 (ours)
-        return self._page(page, org_ids, state=state, search=search, most=most, skipped=skipped)
+        return self._page(OrgGlance, page, org_ids, state=state, search=search, most=most, skipped=skipped)
 
     def org(self, org_id: str) -> OrgHealth | None:
         """Return how one org stands; None for an org that the table does not have."""
-        found = self.sorted([org_id], state=None, search="", order="org", most=1)
+        found = self.after([org_id], "", state=None, most=1)
         return next(iter(found.orgs), None)
 
-    def _page(self, page: str, org_ids: Sequence[str] | None, **arguments: object) -> OrgsPage:
-        query = PAGE.replace("{page}", page)
+    def _page(self, kind: type[Org], page: str, org_ids: Sequence[str] | None, **arguments: object) -> OrgsPage[Org]:
+        """Return what `page` selects, with the columns that are fields of `kind`."""
+        query = PAGE.replace("{columns}", ", ".join(kind.__struct_fields__)).replace("{page}", page)
         named = arguments | {"org_ids": None if org_ids is None else list(org_ids)}
-        return self._database.value(query, named, OrgsPage, task=TASK)
+        page_of: type[OrgsPage[Org]] = OrgsPage[kind]  # type: ignore[valid-type]  # msgspec reads it at run time
+        return self._database.value(query, named, page_of, task=TASK)

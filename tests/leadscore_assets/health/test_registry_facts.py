@@ -127,6 +127,16 @@ def test_a_judgement_that_cannot_be_read_hides_no_older_one(registry: Registry) 
     assert model_of(registry, ORG, None, None, NOW).judged_version == older
 
 
+def test_a_version_that_was_only_tried_is_not_what_became_of_the_last_training(registry: Registry) -> None:
+    held, tried = judged(registry, "hold"), published(registry)
+    judgement = registry.judgement(ORG, held)
+    assert judgement is not None
+    withheld = (Reason("only_tried", "The training was asked to judge only", 0, 0),)
+    registry.record_judgement(ORG, tried, msgspec.structs.replace(judgement, withheld=withheld))
+    found = model_of(registry, ORG, None, None, NOW)
+    assert (found.judged_version, found.verdict, found.held_since) == (held, "hold", JUDGED_AT)
+
+
 def test_a_refusal_without_a_version_is_the_last_verdict(registry: Registry) -> None:
     judged(registry, "hold")
     decision = Decision("refuse", (Reason("one_class", "None of 320 records converted", 0, 1),))
