@@ -48,7 +48,7 @@ RunId = Annotated[
 ]
 RunState = Literal["kept", "gone", "unknown"]
 Origin = Annotated[str, msgspec.Meta(max_length=64, description="list only the versions that this made")]
-LeadIdText = Annotated[str, msgspec.Meta(max_length=MAX_LEAD_ID_LENGTH)]
+LeadIdText = Annotated[str, msgspec.Meta(max_length=MAX_LEAD_ID_LENGTH, examples=["4711"])]
 LeadId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | LeadIdText
 Items = Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
 # both stay undecoded until the version is known, because its contract says how to read them
