@@ -23,6 +23,8 @@ from standalone.crm import create_tables
 from standalone.orgs import Org
 from standalone.postgres import HOST, SUPERUSER, EmbeddedPostgres
 from standalone.simulator import into_database, simulate
+from tests.end_to_end.documented_calls import EXAMPLE_ADDRESS, EXAMPLE_LEAD, EXAMPLE_VERSION
+from tests.serving.scored_leads import SCORED_AT, Lead, Scores
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 ORGS = (
@@ -33,6 +35,8 @@ ORGS = (
 )
 UP_SECONDS = 300
 DOWN_SECONDS = 60
+# a sensor lists the orgs once a minute
+LISTED_SECONDS = 180
 
 
 @dataclass(frozen=True)
@@ -149,3 +153,24 @@ def wait_for(is_done: Callable[[], bool], process: subprocess.Popen[str], output
 def away(system: System, free_port: Callable[[], int]) -> Settings:
     """Give the system's settings with an address at which no Dagster listens."""
     return replace(system.settings, dagster_url=f"http://{HOST}:{free_port()}")
+
+
+@pytest.fixture(scope="session")
+def of_the_system(system: System) -> dict[str, str]:
+    """Give what stands in the system for the examples' address, version and lead."""
+    listed = system.ask("GET", "/api/v1/leads?org_id=default&limit=1")
+    if listed.status == 404:  # the schedule has not scored the org's leads yet
+        Scores(system.settings).scored("default", [Lead("1", 0.75, "A"), Lead("2", 0.5), Lead("3", 0.25)])
+        Scores(system.settings).said("default", "1", SCORED_AT)
+        listed = system.ask("GET", "/api/v1/leads?org_id=default&limit=1")
+    deadline_seconds = time.monotonic() + LISTED_SECONDS
+    while not system.ask("GET", "/api/v1/orgs?state=active").body["orgs"]:
+        assert time.monotonic() < deadline_seconds, "the sensor refresh_org_health lists no active org"
+        time.sleep(0.5)
+    pointer = system.registry.active("default")
+    assert pointer is not None
+    return {
+        EXAMPLE_ADDRESS: system.address,
+        EXAMPLE_VERSION: pointer.version,
+        EXAMPLE_LEAD: listed.body["leads"][0]["lead_id"],
+    }
