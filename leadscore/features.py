@@ -26,6 +26,7 @@ _EXPECTED: dict[str, str] = {"number": "a number", "count": "a whole number", "f
 # looking for the nearest name takes long enough to matter when a request invents thousands of names
 NEAREST_NAMES_GIVEN = 5
 _UNKNOWN = "no such feature"
+_AGE = "days_since_creation"
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -140,6 +141,11 @@ class Contract(msgspec.Struct, frozen=True, dict=True):
     def names(self) -> tuple[str, ...]:
         """The features' names, in order."""
         return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def age_place(self) -> int | None:
+        """The place of the lead's age in days, None when it is not among the features."""
+        return self.names.index(_AGE) if _AGE in self.names else None
 
     @cached_property
     def lead_type(self) -> type[msgspec.Struct]:

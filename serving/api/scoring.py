@@ -47,7 +47,6 @@ _REFUSALS = {
 }
 # In a valid body only a key stands before a colon. Without this key, the answer waits for the database.
 _HAS_FEATURES = re.compile(rb'"features"\s*:')
-_AGE = "days_since_creation"
 
 
 @routes.post("/api/v1/predict")
@@ -122,8 +121,8 @@ def _values_now(services: Services, manifest: Manifest, body: PredictRequest) ->
 
 def _note(manifest: Manifest, values: Values) -> str | UnsetType:
     """Return what to know about a lead whose conversion window is over."""
-    names, window_days = manifest.contract.names, manifest.window.conversion_window_days
-    age_days = values[names.index(_AGE)] if _AGE in names else None
+    place, window_days = manifest.contract.age_place, manifest.window.conversion_window_days
+    age_days = None if place is None else values[place]
     if age_days is None or age_days < window_days:
         return UNSET
     return (

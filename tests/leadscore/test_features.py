@@ -273,3 +273,8 @@ def _is_taken(value: object, lead_type: type[msgspec.Struct], name: str) -> bool
 
 def test_a_feature_has_a_label_for_people_also_one_of_another_release() -> None:
     assert [label_of(name) for name in ("response_time_minutes", "visits_count")] == ["Response time", "visits count"]
+
+
+def test_the_place_of_the_age_is_known_where_the_age_is_a_feature() -> None:
+    assert CONTRACT.names[CONTRACT.age_place or 0] == "days_since_creation"
+    assert Contract(CONTRACT.features[:3]).age_place is None

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from leadscore.outcome_forecast import OutcomeCounts
-from leadscore.records import outcome_parameters
-from leadscore_assets.source.open_leads import OPEN_LEADS
+from leadscore_assets.source.lead_features import open_leads
 from leadscore_assets.source.orgs import training_needs
 from leadscore_assets.source.outcomes import outcome_counts
 from tests.leadscore_assets.source.hand_made_crm import AS_OF, ORG, Crm, window
@@ -114,14 +113,20 @@ def test_readiness_schedule_and_open_leads_follow_the_same_rule(made: tuple[Crm,
     assert len(counts.open_leads) == (case.expected == "still_open")
     [need] = training_needs(crm.connection, asked, {}, 1)
     assert need.records == is_record
-    open_leads = crm.connection.execute(OPEN_LEADS, outcome_parameters(asked) | {"org_id": ORG}).fetchall()
-    assert open_leads == ([(lead,)] if is_open(case) else [])
+    leads, left_out = open_leads(crm.connection, ORG, asked), why_left_out(case)
+    assert leads.lead_ids == ([lead] if is_open(case) and left_out is None else [])
+    assert leads.left_out == ({left_out: 1} if is_open(case) and left_out else {})
+
+
+def why_left_out(case: Case) -> str | None:
+    """Return why the case's lead, where it is open, cannot be scored."""
+    if case.expected == "outcome_time_unknown":
+        return "outcome_time_unknown"
+    return "window_over" if case.age >= window().conversion_window_days else None
 
 
 def is_open(case: Case) -> bool:
-    """Return whether the case's lead is open at AS_OF."""
-    if case.expected == "outcome_time_unknown":
-        return False
+    """Return whether no move has closed the case's lead by AS_OF."""
     closing = {"WON", *case.changed.get("lost_statuses", ("LOST",))}
     since = [(days, status) for status, days in case.moves if 0 <= days <= case.age]
     is_final = case.changed.get("conversion_is_final", False) and any(status == "WON" for _, status in since)
