@@ -44,6 +44,9 @@ INSERT INTO leadscore.org_setting (org_id, grade_rule, weekly_capacity, cut_poin
 VALUES (%(org_id)s, %(rule)s, %(weekly_capacity)s, %(cut_points)s, 'default')
 ON CONFLICT (org_id) DO UPDATE SET cut_points = excluded.cut_points
 WHERE org_setting.cut_points IS NULL
+    -- a rule that was set meanwhile waits for cut points of its own
+    AND org_setting.grade_rule = excluded.grade_rule
+    AND org_setting.weekly_capacity IS NOT DISTINCT FROM excluded.weekly_capacity
 """
 SET_RULE = """
 INSERT INTO leadscore.org_setting (org_id, grade_rule, weekly_capacity, set_by)

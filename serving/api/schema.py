@@ -387,7 +387,7 @@ class GradesRequest(OrgRequest, frozen=True, kw_only=True):
 
 
 class GradesAnswer(Answer, frozen=True, kw_only=True):
-    """How the org's leads are graded, since when, and by whom; `base_rate` when nobody set it.
+    """How the org's leads are graded, since when, and by whom: `default` after a first scoring when nobody set it.
 
     `cut_points` are the lowest probabilities of A, B and C. They are null until the next scoring computes them, and
     then stay until the rule is set again.

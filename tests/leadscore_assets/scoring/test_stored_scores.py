@@ -37,6 +37,17 @@ def test_a_rule_is_set_and_its_cut_points_are_kept_once(scored: Scored) -> None:
     assert stored.setting(connection, ORG) == stored.Setting("base_rate", None, None)
 
 
+def test_a_scoring_keeps_no_cut_points_for_a_rule_that_was_set_while_it_ran(scored: Scored) -> None:
+    connection = scored.connection
+    stored.set_rule(connection, ORG, 40, set_by="somebody")
+    for earlier in (
+        stored.Setting("capacity", 30, CutPoints(0.5, 0.3, 0.1)),
+        stored.Setting("base_rate", None, CutPoints(0.6, 0.3, 0.1)),
+    ):
+        stored.save_cut_points(connection, ORG, earlier)
+        assert stored.setting(connection, ORG) == stored.Setting("capacity", 40, None)
+
+
 def test_the_last_run_is_the_one_of_the_latest_time(scored: Scored) -> None:
     assert stored.last_run(scored.connection, ORG) is None
     scored.score(days=1)
