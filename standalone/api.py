@@ -1,4 +1,4 @@
-"""A client of the HTTP API, which trains orgs and scores a lead after the start."""
+"""A client of the HTTP API, which trains orgs and lists leads after the start."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def token_of_a_start(settings: Settings) -> Iterator[str | None]:
         yield None
         return
     tomorrow = datetime.now(UTC) + timedelta(days=1)  # for a start that is killed
-    text, token = tokens.new(scopes=("score", "train"), orgs=(EVERY_ORG,), expires_at=tomorrow, note="a start")
+    text, token = tokens.new(scopes=("read", "train"), orgs=(EVERY_ORG,), expires_at=tomorrow, note="a start")
     try:
         yield text
     finally:

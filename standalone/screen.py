@@ -42,7 +42,12 @@ class Progress:
 
     def count(self) -> None:
         """Note that one more is done."""
-        self._done, self._last = self._done + 1, self._clock()
+        self.reach(self._done + 1)
+
+    def reach(self, done: int) -> None:
+        """Note that so many are done."""
+        if done > self._done:
+            self._done, self._last = done, self._clock()
 
     def __str__(self) -> str:
         so_far = f"{self._done:,} of {self._total:,} {self._things}"

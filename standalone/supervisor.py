@@ -23,15 +23,17 @@ from leadscore_assets.due_orgs import training_needs
 from leadscore_assets.source.control_plane import Lease, held
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.extraction import check_sql
+from serving.dependencies.dagster_client import DagsterClient
 from serving.server.startup import check_tokens
 from standalone.api import Api, Outcome, token_of_a_start, train_orgs
 from standalone.crm_source import create_source_table, fill_crm, given_crm
-from standalone.first_trainings import first_lead, in_one_line, split_by_need
+from standalone.first_scoring import orgs_to_score, score_orgs
+from standalone.first_trainings import in_one_line, split_by_need
 from standalone.postgres import HOST, EmbeddedPostgres
 from standalone.processes import Child, stop_all, wait_until
 from standalone.restarts import Restarted
 from standalone.screen import Mark, Progress, Screen
-from standalone.showcase import print_lead
+from standalone.showcase import first_call_list, print_call_list
 from standalone.state_dir import (
     accepts_connections,
     check_ports,
@@ -46,6 +48,7 @@ from standalone.state_dir import (
 
 START_SECONDS = 180.0
 WATCH_SECONDS = 0.5
+RECOUNT_SECONDS = 5.0
 CODE_SERVER = (
     *("dagster", "api", "grpc", "-m", "leadscore_assets.definitions", "-d", str(PROJECT_ROOT)),
     "--use-python-environment-entry-point",
@@ -67,6 +70,7 @@ class Run:
         self.environment = environment
         self.screen = Screen(console)
         self.api = Api(settings.local_address)
+        self.dagster = DagsterClient(self.settings.dagster_url)
         self.server: Child | None = None
         self.lease: Lease | None = None
         self.restarted: list[Restarted] = []
@@ -105,6 +109,7 @@ class Run:
         with token_of_a_start(self.settings) as token:
             self.api = Api(self.settings.local_address, token)
             self._train()
+            self._score()
             self._show()
 
     def _start_database(self, stack: ExitStack) -> None:
@@ -146,6 +151,7 @@ class Run:
 
     def _start_servers(self, stack: ExitStack) -> None:
         settings, environment = self.settings, child_environment(self.settings, self.environment)
+        self.dagster = DagsterClient(environment["DAGSTER_URL"], environment["DAGSTER_TOKEN"])
         workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
 
         def start(name: str, *command: str, port: int | None = None, again_by: Sequence[str] = ()) -> None:
@@ -213,15 +219,36 @@ class Run:
         with self.screen.progress("Training", progress) as refresh:
             train_orgs(self.api, due, ended, watch)
 
-    def _show(self) -> None:
-        lead, reasons = first_lead(self.api, self.settings)
-        self.screen.list(_by_line(reasons), "no lead to show", "orgs")
-        if lead:
-            print_lead(self.screen.console, self.api, lead)
+    def _score(self) -> None:
+        """Score the open leads of the orgs whose model is new."""
+        org_ids = orgs_to_score(self.settings)
+        if not org_ids:
+            return
+        started = told = time.monotonic()
+        progress = Progress(len(org_ids), "orgs")
+
+        def watch() -> None:
+            nonlocal told
+            self._watch()
+            if time.monotonic() - told > RECOUNT_SECONDS:
+                progress.reach(len(org_ids) - len(orgs_to_score(self.settings)))
+                told = time.monotonic()
+            refresh()
+
+        with self.screen.progress("Scoring the open leads", progress) as refresh:
+            problem = score_orgs(self.dagster, org_ids, watch)
+        if problem:
+            self.screen.tell(Mark.FAILED, f"Open leads: not scored: {problem}")
         else:
-            self.screen.say(
-                "There is no lead to show, because no org has both an active version and an open lead that was scored."
-            )
+            self.screen.done("Open leads", f"scored in {len(org_ids)} orgs ({time.monotonic() - started:.1f} s)")
+
+    def _show(self) -> None:
+        shown, reasons = first_call_list(self.api, self.settings)
+        self.screen.list(_by_line(reasons), "no call list", "orgs")
+        if shown:
+            print_call_list(self.screen.console, self.api, shown)
+        else:
+            self.screen.say("There is no call list to show, because no org has open leads that a model scored.")
         self.screen.say(f"\nHTTP server  {self.api.address}/docs")
         self.screen.say(f"Dagster      http://{HOST}:{self.settings.dagster_port}")
         self.screen.say(f"Logs         {self.settings.state_dir / 'logs'}\nCtrl-C stops everything.")

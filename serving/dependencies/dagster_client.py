@@ -201,11 +201,15 @@ class DagsterClient:
 
     def launch(self, asked: AskedTraining) -> str:
         """Launch a training and return the run's id; who asked for it is in the run's tags."""
+        return self.launch_job(JOB, asked.run_config, asked.tags)
+
+    def launch_job(self, job: str, run_config: dict[str, Any], tags: dict[str, str]) -> str:
+        """Launch a run of `job` and return its id."""
         params = {
-            "selector": {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "jobName": JOB},
+            "selector": {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "jobName": job},
             "mode": "default",
-            "runConfigData": asked.run_config,
-            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in asked.tags.items()]},
+            "runConfigData": run_config,
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         }
         # once, whatever it says: it may have launched a run
         data = _data(*self._send(LAUNCH, {"params": params}, LAUNCH_SECONDS))

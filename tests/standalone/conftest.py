@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import psycopg
 import pytest
 
 from leadscore.settings import Settings
-from standalone import showcase
 from standalone.crm import create_tables
 from standalone.orgs import DEMO_ORGS
 from standalone.postgres import EmbeddedPostgres
@@ -30,23 +29,6 @@ def demo(postgres_server: EmbeddedPostgres) -> Iterator[psycopg.Connection]:
         yield connection
     with postgres_server.connect() as connection:
         connection.execute("DROP DATABASE demo WITH (FORCE)")
-
-
-@pytest.fixture
-def with_open_leads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
-    """Give a function that lets every org have so many open leads; it returns the limits that were asked for."""
-
-    def have(count: int) -> list[int]:
-        limits: list[int] = []
-
-        def open_leads(_settings: Settings, _org_id: str, limit: int) -> dict[str, dict[str, float | None]]:
-            limits.append(limit)
-            return {f"lead {number}": {"response_time_minutes": None} for number in range(min(count, limit))}
-
-        monkeypatch.setattr(showcase, "open_leads", open_leads)
-        return limits
-
-    return have
 
 
 @pytest.fixture

@@ -18,14 +18,15 @@ SUCCESS = Answer(
         "training_data_size": 2730,
     },
 )
-SCORE: Body = {
-    "conversion_probability": 0.5,
-    "confidence": 0.9,
-    "recommended_action": "NURTURE",
-    "model_version": "V",
-    "base_value": 0.4,
-    "feature_contributions": [{"feature": "response_time_minutes", "value": None, "contribution": 0.1}],
+ENTRY: Body = {
+    "lead_id": "lead 0",
+    "rank": 1,
+    "grade": "A",
+    "trend": "improving",
+    "conversion_probability": 0.76,
+    "reasons": ["2 appointments booked: +26 points", "answered after 53 minutes: +11 points"],
 }
+CALL_LIST = Answer(200, {"leads": [ENTRY], "scored_leads": 812, "model_version": "V"})
 
 
 class ScriptedApi(Api):

@@ -12,18 +12,9 @@ from rich.console import Console
 from leadscore.settings import Settings
 from leadscore.tokens import Tokens
 from standalone.api import Api, token_of_a_start
-from standalone.showcase import ScoredLead, print_lead
+from standalone.showcase import CallList, print_call_list
 from standalone.state_dir import child_environment
 from standalone.supervisor import run
-
-SCORE = {
-    "model_version": "20260601020000",
-    "conversion_probability": 0.5,
-    "confidence": 1.0,
-    "recommended_action": "NURTURE",
-    "base_value": 0.5,
-    "feature_contributions": [],
-}
 
 
 @pytest.fixture
@@ -40,13 +31,13 @@ def test_a_start_has_no_token_where_none_is_asked_for(settings: Settings) -> Non
         assert token is None
 
 
-def test_a_starts_token_trains_and_scores_every_org_and_ends_with_the_start(settings: Settings) -> None:
+def test_a_starts_token_trains_and_reads_every_org_and_ends_with_the_start(settings: Settings) -> None:
     tokens = Tokens(settings.tokens_path)
     _, first = tokens.new(scopes=["read"], orgs=["*"])
     with token_of_a_start(settings) as text:
         token = tokens.find(text or "")
         assert token is not None
-        assert (token.scopes, token.orgs) == (("score", "train"), ("*",))
+        assert (token.scopes, token.orgs) == (("read", "train"), ("*",))
         assert token.expires_at is not None
     assert tokens.find(text or "") is None
     assert tokens.listed() == (first,)
@@ -71,6 +62,6 @@ def test_a_start_that_others_could_reach_is_refused_before_anything_is_started(
 @pytest.mark.parametrize(("token", "is_named"), [(None, False), ("lsk_x", True)])
 def test_the_printed_command_names_a_token_where_one_is_asked_for(token: str | None, is_named: bool) -> None:
     said = StringIO()
-    print_lead(Console(file=said, width=200), Api("http://here", token), ScoredLead("a", "b", {}, SCORE))
+    print_call_list(Console(file=said, width=200), Api("http://here", token), CallList("a", 1, "V", []))
     assert ('-H "Authorization: Bearer $TOKEN"' in said.getvalue()) == is_named
     assert "lsk_" not in said.getvalue()
