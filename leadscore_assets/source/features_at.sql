@@ -48,6 +48,20 @@ org AS (
     SELECT org_id AS id FROM lead LIMIT 1
 ),
 
+-- The messages of all leads of the org, or of the one lead that is asked about: of the two conditions on the number of
+-- leads one is false, and its half is not read.
+message_of_lead AS (
+    SELECT message.dossier_id, message.direction, message."timestamp"
+    FROM message
+    WHERE message.org_id = (SELECT id FROM org) AND cardinality(features_at.lead_ids) <> 1
+    UNION ALL
+    SELECT message.dossier_id, message.direction, message."timestamp"
+    FROM message
+    WHERE message.org_id = (SELECT id FROM org)
+        AND message.dossier_id = (SELECT id FROM lead LIMIT 1)
+        AND cardinality(features_at.lead_ids) = 1
+),
+
 -- What happened around each lead, one line per event. A cancelled appointment is booked when it was made and unbooked
 -- when it was last changed. What has no time cannot be placed before any moment, so it is never known.
 event AS (
@@ -60,7 +74,7 @@ event AS (
         (message.direction::text = 'OUTBOUND')::int AS outbound,
         0 AS appointments
     FROM lead
-    JOIN message ON message.org_id = (SELECT id FROM org) AND message.dossier_id = lead.id
+    JOIN message_of_lead AS message ON message.dossier_id = lead.id
     UNION ALL
     SELECT
         lead.id,

@@ -92,12 +92,23 @@ def features_at(
     if len(lead_ids) != len(moments):
         raise ValueError(f"{len(lead_ids)} lead ids have {len(moments)} moments; give one moment for each lead id")
     features = np.full((len(lead_ids), len(contract.names)), np.nan)
-    parameters = {"org_id": org_id, "lead_ids": [*lead_ids], "moments": [*moments], "crm_time_zone": crm_time_zone}
+    parameters = {
+        "org_id": org_id,
+        "lead_ids": _array(lead_ids),
+        "moments": _array([moment.isoformat() for moment in moments]),
+        "crm_time_zone": crm_time_zone,
+    }
     with explaining("reading the features of leads", FEATURES_REMEDY), connection.transaction():
         _check_names(connection, contract)
         nth, found = _copied(connection, _query(contract), parameters, 1 + len(contract.names))
     features[nth - 1] = found
     return features
+
+
+def _array(texts: Sequence[str]) -> str:
+    """Return the texts as PostgreSQL writes an array: of a list of 2,200, psycopg makes one in 25 ms more."""
+    escaped = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in escaped) + "}"
 
 
 def _query(contract: Contract) -> str:
