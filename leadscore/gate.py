@@ -318,8 +318,8 @@ def _claims(comparison: Comparison, policy: Policy) -> tuple[Reason, Reason]:
     """Return how sure it is that the candidate ranks leads better, and that its probabilities are better."""
     auc, brier = comparison.roc_auc, comparison.brier_score
     needed = probability_needed(comparison.shared_window, policy)
-    since = f", since {1 - comparison.shared_window:.0%} of this training window is newer than that version"
-    since = since if needed < policy.min_probability_better else ""
+    newer = f"{1 - comparison.shared_window:.0%}"
+    since = f", since {newer} of this training window is newer than that version" if newer != "0%" else ""
     ranks_better = _surely(
         ("ranks_better", "ranks_no_better"),
         f"ranks leads better than {comparison.against.in_words}",

@@ -57,9 +57,8 @@ def evaluation(  # noqa: PLR0917 (Dagster hands them over by their names)
     return dg.MaterializeResult(
         value=trained_model,
         metadata={
+            **decision_metadata(judgement, _plan(context, settings, registry, judgement)),
             **version_links(settings, org_id, trained_model.version),
-            **decision_metadata(judgement),
-            **_plan(context, settings, registry, judgement),
             **evaluation_pictures(judgement),
             **quality_metadata(judgement.report),
             **history_metadata(versions),

@@ -17,7 +17,7 @@ from leadscore_assets.metadata.figures import (
     version_links,
     window_metadata,
 )
-from leadscore_assets.metadata.readiness_plan import plan_for, refusal_events, refused
+from leadscore_assets.metadata.readiness_plan import plan_for, refused, show_refusal
 from leadscore_assets.source.control_plane import check_same_registry
 
 
@@ -48,8 +48,7 @@ def trained_model(
     )
     if refusal:
         plan = plan_for(settings, context.partition_key, lead_features.window, context.log)
-        for event in refusal_events(context.partition_key, refusal, plan, counts):
-            context.log_event(event)
+        show_refusal(context, refusal, plan, counts)
         raise refused(refusal, plan)
     with clear_failures():
         # a damaged pointer or history would fail the activation, after all the work

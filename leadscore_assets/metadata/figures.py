@@ -100,8 +100,8 @@ def window_metadata(window: Window) -> Metadata:
     }
 
 
-def decision_metadata(judgement: Judgement) -> Metadata:
-    """Return the decision in words, with the figures of candidate and champion side by side.
+def decision_metadata(judgement: Judgement, plan: Mapping[str, str | float]) -> Metadata:
+    """Return the decision in words first, then the `plan` of a refusal, and candidate and champion side by side.
 
     The probabilities that the candidate ranks better, and that it gives better probabilities, are separate figures.
     They are absent when nothing was compared. `withheld` is there when the version does not become active whatever the
@@ -109,13 +109,14 @@ def decision_metadata(judgement: Judgement) -> Metadata:
     """
     report, decision = judgement.report, judgement.decision
     return {
-        **(_comparison_metadata(judgement.comparison) if judgement.comparison else {}),
         "version": report.version,
-        "champion_version": judgement.champion_version or "none",
         "verdict": decision.verdict,
         "reasons": decision.text,
         **({"withheld": " ".join(reason.text for reason in judgement.withheld)} if judgement.withheld else {}),
+        **plan,
+        "champion_version": judgement.champion_version or "none",
         "notes": " ".join(note.text for note in decision.notes) or "none",
+        **(_comparison_metadata(judgement.comparison) if judgement.comparison else {}),
         "metrics": _metrics_table(report, judgement.champion),
     }
 

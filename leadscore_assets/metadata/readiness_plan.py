@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from leadscore.errors import DatabaseUnavailable, SourceMismatch
 from leadscore.gate import Decision, policy_from
@@ -60,22 +61,22 @@ def refused(decision: Decision, plan: Readiness | None) -> dg.Failure:
     return dg.Failure(in_words(decision, plan), metadata, allow_retries=False)
 
 
-def refusal_events(
-    org_id: str, decision: Decision, plan: Readiness | None, counts: RecordCounts
-) -> tuple[dg.AssetMaterialization, dg.AssetCheckEvaluation]:
-    """Return the events that show a refusal on the org's `evaluation` and on its check, when no version was fitted.
+def show_refusal(
+    context: dg.AssetExecutionContext, decision: Decision, plan: Readiness | None, counts: RecordCounts
+) -> None:
+    """Show a refusal on the org's `evaluation` and on its check, when no version was fitted.
 
     Where one was fitted, the asset and the check show the same themselves.
     """
-    said = refused_in_words(decision, plan)
+    said, org_id = refused_in_words(decision, plan), context.partition_key
     metadata: dict[str, str | int | float] = {
         "version": "none",
         **_refusal_metadata(decision, plan),
         "records": counts.records,
         "converted_records": counts.converted_records,
     }
-    return (
-        dg.AssetMaterialization(EVALUATION, said, {**metadata, "passed_gate": 0}, partition=org_id),
+    context.log_event(dg.AssetMaterialization(EVALUATION, said, {**metadata, "passed_gate": 0}, partition=org_id))
+    context.log_event(
         dg.AssetCheckEvaluation(
             EVALUATION,
             MINIMUM_RECORDS,
@@ -83,9 +84,19 @@ def refusal_events(
             severity=dg.AssetCheckSeverity.ERROR,
             description=said,
             metadata=metadata,
+            target_materialization_data=_last_evaluation(context),
             partition=org_id,
             blocking=True,
-        ),
+        )
+    )
+
+
+def _last_evaluation(context: dg.AssetExecutionContext) -> AssetCheckEvaluationTargetMaterializationData:
+    """Return what the check is about: without it, Dagster takes the partition's check for one that was never run."""
+    of_the_org = dg.AssetRecordsFilter(EVALUATION, asset_partitions=[context.partition_key])
+    [record] = context.instance.fetch_materializations(of_the_org, limit=1).records
+    return AssetCheckEvaluationTargetMaterializationData(
+        storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
     )
 
 

@@ -169,6 +169,14 @@ def test_a_ranking_that_is_too_much_worse_is_told_beside_a_stale_champion(
     )
 
 
+@pytest.mark.parametrize(("shared_window", "is_told"), [(1.0, False), (0.996, False), (0.99, True)])
+def test_that_a_part_of_the_window_is_newer_is_told_from_a_hundredth_on(
+    shared_window: float, is_told: bool, make_report: Report, make_comparison: Compared
+) -> None:
+    text = decide(make_report(), make_comparison(shared_window=shared_window), None, POLICY).text
+    assert ("of this training window is newer" in text) is is_told
+
+
 @pytest.mark.parametrize(("shared_window", "needed"), [(1.0, 0.75), (0.5, 0.5), (0.0, 0.25)])
 def test_how_sure_falls_in_proportion_to_what_the_champion_has_seen(shared_window: float, needed: float) -> None:
     assert probability_needed(shared_window, POLICY) == needed

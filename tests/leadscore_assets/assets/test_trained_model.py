@@ -81,6 +81,11 @@ def test_an_org_that_is_refused_is_known_to_dagster_as_evaluated(
     """Its check is red and names the reasons; the step that met the refusal is red, too."""
     train("one-class")
 
+    check_key = dg.AssetCheckKey(dg.AssetKey("evaluation"), "minimum_records")
+    [evaluated] = instance.event_log_storage.get_asset_check_execution_history(check_key, limit=1)
+    latest = instance.get_latest_materialization_event(dg.AssetKey("evaluation"))
+    target = evaluated.event.dagster_event.asset_check_evaluation_data.target_materialization_data
+    assert (target.run_id, target.timestamp) == (latest.run_id, latest.timestamp)
     orgs = build_defs(crm_settings).resolve_asset_graph().get(dg.AssetKey("evaluation")).partitions_def
     for asset, expected in (("trained_model", "FAILED"), ("evaluation", "MATERIALIZED"), ("active_model", "FAILED")):
         statuses = instance.get_status_by_partition(dg.AssetKey(asset), ["one-class"], orgs) or {}
