@@ -61,6 +61,13 @@ def test_every_org_is_a_row_with_its_state_and_a_link(client: FlaskClient) -> No
     assert page.links["2"] == "/?state=active"
 
 
+def test_an_org_with_enough_records_of_one_outcome_says_so(client: FlaskClient, crm: Crm, shelf: Any) -> None:
+    crm.leads("one-class", 120, "LOST", every=1)
+    refreshed(crm, shelf, "one-class")
+    [row] = (row for row in parts(client).rows if row)
+    assert row[7] == "too few of one outcome no date can be given"
+
+
 def test_it_is_sorted_searched_and_filtered_by_its_address_alone(client: FlaskClient) -> None:
     assert orgs(parts(client, sort="state")) == ["gone", "new", "acme", "beta"]
     assert orgs(parts(client, search="ET", state="", sort="org")) == ["beta"]

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from leadscore.evaluation import LeadQuality
 from leadscore.registry.activation import roll_back
+from leadscore_assets.source.database import connect
 from serving.app import create_app
 from serving.pages.words import MINUS
 from tests.browser import DESK, PHONE, Browser, sheets
@@ -115,6 +116,20 @@ def test_an_org_without_a_model_says_when_it_will_have_enough_data(client: Flask
     assert "20 of 100 records with a known outcome" in page.text
     assert "They are scored once there is a model." in page.text
     assert "No version was trained yet." in page.text
+
+
+def test_a_scoring_without_a_model_shows_no_call_list(client: FlaskClient, crm: Crm) -> None:
+    Scores(crm.settings).scored("new", [], version=None)
+    page = parts(client, "new")
+    assert "They are scored once there is a model." in page.text
+    assert "Since yesterday" not in page.text
+
+
+def test_leads_that_were_left_out_are_counted(client: FlaskClient, crm: Crm, shelf: Any) -> None:
+    assert "left out" not in parts(client, "acme").text
+    with connect(crm.settings) as connection:
+        connection.execute("UPDATE leadscore.org_health SET open_leads = 4 WHERE org_id = 'acme'")
+    assert "1 more open lead is left out, such as those whose conversion window is over." in parts(client, "acme").text
 
 
 def test_a_list_that_is_old_says_so(client: FlaskClient, crm: Crm) -> None:
