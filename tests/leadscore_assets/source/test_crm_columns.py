@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from leadscore.errors import SourceMismatch
+from leadscore.features import CONTRACT
 from leadscore_assets.source.crm_columns import COLUMNS, check_columns
-from leadscore_assets.source.open_leads import open_leads
+from leadscore_assets.source.lead_features import features_at, open_leads
 from leadscore_assets.source.orgs import orgs, training_needs
 from leadscore_assets.source.outcomes import outcome_counts
 from standalone.crm import TABLES
@@ -57,6 +58,8 @@ def test_org_ids_of_type_uuid_give_the_same_records(own_crm: Crm) -> None:
     [need] = training_needs(own_crm.connection, window(), {}, 1)
     assert (need.org_id, need.records) == (UUID, 15)
     assert len(outcome_counts(own_crm.connection, UUID, window()).open_leads) == 1
+    [lead] = open_leads(own_crm.connection, UUID, window()).lead_ids
+    assert features_at(own_crm.connection, UUID, [lead], [day(5)], CONTRACT, crm_time_zone="UTC")[0, -2] == 5
 
 
 def test_an_id_that_no_org_of_the_type_can_have_has_no_outcomes(own_crm: Crm) -> None:
@@ -106,8 +109,7 @@ def test_views_stand_in_for_tables(own_crm: Crm) -> None:
             f"ALTER TABLE {table} SET SCHEMA theirs; CREATE VIEW {table} AS TABLE theirs.{table}"
         )
     assert own_crm.extract().rows.equals(before.rows)
-    settings = own_crm.settings.__class__(**{**vars(own_crm.settings), "as_of": window().as_of})
-    assert len(open_leads(settings, ORG, 10)) == 1
+    assert len(open_leads(own_crm.connection, ORG, window()).lead_ids) == 1
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from leadscore.errors import DatabaseUnavailable, SourceMismatch
+from leadscore.features import CONTRACT
 from leadscore.outcome_forecast import OutcomeCounts, counts_query
 from leadscore.records import Window
 from leadscore.settings import Settings
@@ -18,7 +19,7 @@ from leadscore_assets.resources import Crm as CrmResource
 from leadscore_assets.source import orgs, outcomes
 from leadscore_assets.source.database import connect, explaining
 from leadscore_assets.source.extraction import extract
-from leadscore_assets.source.open_leads import open_leads
+from leadscore_assets.source.lead_features import features_at, open_leads
 from leadscore_assets.source.pooled import extract_pooled
 from serving.dependencies.crm_database import MAY_NOT, ask
 from serving.dependencies.probes import database_state
@@ -115,7 +116,10 @@ READINGS: dict[str, Callable[[Settings], object]] = {
     "the orgs": lambda settings: CrmResource(settings).orgs(),
     "one org's records": lambda settings: extract(settings, ORG, window()),
     "all orgs' records": lambda settings: extract_pooled(settings, [ORG], window()).counts.unreadable_orgs,
-    "the open leads": lambda settings: open_leads(settings, ORG, 5),
+    "the open leads": lambda settings: _connected(settings, lambda c: open_leads(c, ORG, window())),
+    "the features of leads": lambda settings: _connected(
+        settings, lambda c: features_at(c, ORG, ["1"], [day(1)], CONTRACT, crm_time_zone="UTC")
+    ),
     "the orgs that are due": lambda settings: _connected(settings, lambda c: orgs.training_needs(c, window(), {}, 1)),
     "an org's outcomes": lambda settings: _connected(settings, lambda c: outcomes.outcome_counts(c, ORG, window())),
     "the given CRM": given_crm,
