@@ -24,7 +24,6 @@ from standalone.orgs import Org
 from standalone.postgres import HOST, SUPERUSER, EmbeddedPostgres
 from standalone.simulator import into_database, simulate
 from tests.end_to_end.documented_calls import EXAMPLE_ADDRESS, EXAMPLE_LEAD, EXAMPLE_VERSION
-from tests.serving.scored_leads import SCORED_AT, Lead, Scores
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 ORGS = (
@@ -35,7 +34,7 @@ ORGS = (
 )
 UP_SECONDS = 300
 DOWN_SECONDS = 60
-# a sensor lists the orgs once a minute
+# sensors list the orgs, and score their leads, once a minute
 LISTED_SECONDS = 180
 
 
@@ -158,19 +157,21 @@ def away(system: System, free_port: Callable[[], int]) -> Settings:
 @pytest.fixture(scope="session")
 def of_the_system(system: System) -> dict[str, str]:
     """Give what stands in the system for the examples' address, version and lead."""
-    listed = system.ask("GET", "/api/v1/leads?org_id=default&limit=1")
-    if listed.status == 404:  # the schedule has not scored the org's leads yet
-        Scores(system.settings).scored("default", [Lead("1", 0.75, "A"), Lead("2", 0.5), Lead("3", 0.25)])
-        Scores(system.settings).said("default", "1", SCORED_AT)
-        listed = system.ask("GET", "/api/v1/leads?org_id=default&limit=1")
-    deadline_seconds = time.monotonic() + LISTED_SECONDS
-    while not system.ask("GET", "/api/v1/orgs?state=active").body["orgs"]:
-        assert time.monotonic() < deadline_seconds, "the sensor refresh_org_health lists no active org"
-        time.sleep(0.5)
+    listed = listed_by(system, "/api/v1/leads?org_id=default&limit=1", "leads")
+    listed_by(system, "/api/v1/orgs?state=active", "orgs")
     pointer = system.registry.active("default")
     assert pointer is not None
     return {
         EXAMPLE_ADDRESS: system.address,
         EXAMPLE_VERSION: pointer.version,
-        EXAMPLE_LEAD: listed.body["leads"][0]["lead_id"],
+        EXAMPLE_LEAD: listed[0]["lead_id"],
     }
+
+
+def listed_by(system: System, path: str, name: str) -> list[Any]:
+    """Return what the path lists under that name, once a sensor has made some of it."""
+    deadline_seconds = time.monotonic() + LISTED_SECONDS
+    while not (listed := system.ask("GET", path).body.get(name, [])):
+        assert time.monotonic() < deadline_seconds, f"no sensor has made what {path} lists"
+        time.sleep(0.5)
+    return list(listed)

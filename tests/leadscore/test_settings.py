@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from leadscore.errors import InvalidSettings
-from leadscore.settings import Settings, read_settings
+from leadscore.settings import Settings, read_settings, with_query
 
 FIXED_BY_DESIGN = {
     "port": 5000,
@@ -207,6 +207,8 @@ def test_a_cron_line_is_taken_as_it_is(line: str) -> None:
 def test_a_link_quotes_what_its_query_asks_for() -> None:
     link = Settings().link("/api/v1/model/info", org_id="acme.eu@1:a", version="20260315060000")
     assert link == "http://127.0.0.1:5000/api/v1/model/info?org_id=acme.eu%401%3Aa&version=20260315060000"
+    assert with_query("/api/v1/leads", org_id="a b", cursor="x=") == "/api/v1/leads?org_id=a+b&cursor=x%3D"
+    assert with_query("/docs") == "/docs"
 
 
 def test_a_link_leads_to_an_address_that_can_be_opened() -> None:

@@ -23,7 +23,13 @@ ROLLBACK = "/api/v1/model/rollback"
 JSON = "application/json"
 PAGES_OF_AN_ORG = [
     "/health",
-    *(f"/api/v1/model/{page}" for page in ("info", "report", "versions", "feature-importance", "readiness")),
+    *(
+        f"/api/v1/model/{page}"
+        for page in ("info", "report", "versions", "activations", "feature-importance", "readiness")
+    ),
+    "/api/v1/leads",
+    "/api/v1/leads/4711",
+    "/api/v1/grades",
 ]
 
 TRAVERSALS = ["../../etc", "..", "a/../b", "%2e%2e%2f", "..%252f", "\\..\\..\\x", "file:///etc", "a#/../x", "a..b"]
@@ -119,6 +125,7 @@ def test_an_org_id_that_is_none_is_refused_everywhere_and_not_repeated(client, s
         client.post(f"{PREDICT}/batch", json={"org_id": org_id, "batch": [features]}),
         client.post(ROLLBACK, json={"org_id": org_id, "version": "20260315060000"}),
         client.post("/api/v1/model/train", json={"org_id": org_id}),
+        client.post("/api/v1/grades", json={"org_id": org_id, "rule": "base_rate"}),
     ]
     if isinstance(org_id, str):
         answers += [client.get(path, query_string={"org_id": org_id}) for path in PAGES_OF_AN_ORG]

@@ -20,6 +20,7 @@ from leadscore.registry.activation import withdraw
 from leadscore_assets.source.database import connect
 from tests.serving.crm_of_leads import Crm
 from tests.serving.scored_leads import SCORED_AT, VERSION, Lead, Scores
+from tests.serving.test_app_attacks import IDS
 
 LEADS = "/api/v1/leads"
 # two of them equal, but for their age and id
@@ -307,6 +308,13 @@ def test_a_lead_without_a_score_is_404(client: FlaskClient, scores: Scores, lead
     scores.scored("acme", THREE)
     scores.scored("beta", [Lead("foreign", 0.9)])
     assert refused(client, f"{LEADS}/{lead_id}") == (404, "lead_not_scored")
+
+
+def test_no_text_in_place_of_an_id_or_a_cursor_is_an_error_of_the_server(client: FlaskClient, scores: Scores) -> None:
+    scores.scored("acme", THREE)
+    for text in (attack for attack in IDS if isinstance(attack, str) and attack):
+        assert refused(client, f"{LEADS}/{quote(text, safe='')}")[0] == 404, text
+        assert refused(client, cursor=text) == (400, "invalid_query"), text
 
 
 # what keeps an answer from being given
