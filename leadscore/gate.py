@@ -43,7 +43,7 @@ from leadscore.settings import Settings
 Verdict = Literal["activate", "hold", "refuse"]
 
 RECOMMENDED_BASE_RATE = 0.2
-ROLL_BACK_TO_IT = "Only a rollback to it, or a run with `activate_anyway`, makes it active"
+ROLL_BACK_TO_IT = "Only a rollback to it, or a run with `activate_anyway` if it passed the gate, makes it active"
 
 
 class Policy(msgspec.Struct, frozen=True):

@@ -407,7 +407,7 @@ def test_a_version_is_withheld_when_it_was_only_tried_or_is_older_than_the_activ
 
 def test_why_a_version_is_withheld_is_said_in_words() -> None:
     tried, older = withheld(JUNE, JUNE + timedelta(days=92), is_trial=True)
-    remedy = "Only a rollback to it, or a run with `activate_anyway`, makes it active."
+    remedy = "Only a rollback to it, or a run with `activate_anyway` if it passed the gate, makes it active."
     assert tried.text == f"The training was asked to judge only. {remedy}"
     assert older.text == (
         f"Its data ends on 2026-06-01 00:00 UTC, before that of the active version (2026-09-01 00:00 UTC). {remedy}"

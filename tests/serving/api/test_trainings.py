@@ -59,7 +59,8 @@ def test_a_version_that_was_only_tried_is_a_success_that_says_why_it_is_not_acti
     assert (answer.status_code, answer.json["version"], answer.json["verdict"]) == (200, version, "activate")
     assert answer.json["activated"] is False
     assert answer.json["withheld"] == [
-        "The training was asked to judge only. Only a rollback to it, or a run with `activate_anyway`, makes it active."
+        "The training was asked to judge only. Only a rollback to it, or a run with `activate_anyway` if it passed the"
+        " gate, makes it active."
     ]
     [listed] = client.get("/api/v1/model/versions?org_id=acme").json["versions"]
     assert listed["decision"]["withheld"] == answer.json["withheld"]
