@@ -335,10 +335,18 @@ class ActivationsAnswer(Answer, frozen=True, kw_only=True):
 class LeadsQuery(OrgQuery, frozen=True, kw_only=True):
     """A page of the call list, and filters. `cursor` is the previous page's `next_cursor`."""
 
-    grade: Grade | None = None
-    trend: Trend | None = None
+    grade: Annotated[Grade, msgspec.Meta(description="list only the leads of this grade")] | None = None
+    trend: Annotated[Trend, msgspec.Meta(description="list only the leads with this trend")] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
-    cursor: Annotated[str, msgspec.Meta(max_length=1024, pattern="^[A-Za-z0-9_-]+$")] | None = None
+    cursor: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                max_length=1024, pattern="^[A-Za-z0-9_-]+$", description="the previous page's `next_cursor`, unchanged"
+            ),
+        ]
+        | None
+    ) = None
     format: (
         Annotated[Literal["json", "csv"], msgspec.Meta(description="what the header Accept asks for otherwise")] | None
     ) = None

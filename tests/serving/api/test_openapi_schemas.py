@@ -49,5 +49,7 @@ def test_a_batchs_items_have_types_of_their_own() -> None:
 def test_parameters_have_the_schemas_of_their_types() -> None:
     query = query_schemas(LeadsQuery)
     assert list(query) == ["org_id", "grade", "trend", "limit", "cursor", "format"]
-    assert query["grade"]["anyOf"][0] == {"title": "Grade", "type": "string", "enum": ["A", "B", "C", "D"]}
-    assert path_schema(LeadIdText) == {"type": "string", "maxLength": 128}
+    grade = query["grade"]["anyOf"][0]
+    assert (grade["title"], grade["type"], grade["enum"]) == ("Grade", "string", ["A", "B", "C", "D"])
+    assert grade["description"] == "list only the leads of this grade"
+    assert path_schema(LeadIdText) == {"type": "string", "maxLength": 128, "examples": ["4711"]}
