@@ -25,7 +25,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chro
 # the sandbox needs rights that a container lacks, and the pages are our own
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 # Dagster's pages draw themselves from several answers
-DRAWN_WITHIN_MILLISECONDS = 30_000
+DRAWN_WITHIN_MILLISECONDS = 20_000
 TIMEOUT_SECONDS = 180
 ANSWER_SECONDS = 30.0
 OK = 200
@@ -49,12 +49,13 @@ def pictures(settings: Settings) -> tuple[Picture, ...]:
         # on a narrower page Dagster leaves out what the assets have
         Picture("lineage", f"{dagster}/asset-groups", 3_000, 700, 0.5),
         Picture("evaluation", evaluation, 1_400, 1_000, 0.75),
+        Picture("call-list", f"{ours}/orgs/{ORG}", 1_200, 1_000, 0.8),
         Picture("report", with_query(f"{ours}/api/v1/model/report", org_id=ORG), 1_200, 1_000, 0.8),
     )
 
 
 def take(program: str, picture: Picture, folder: Path) -> Path:
-    """Write the picture into the folder, and return its file. Raises CannotRun when its page is not there."""
+    """Write the picture into the folder, and return its file. Raises CannotRun when that fails."""
     _check_answer(picture.address)
     file = folder / f"{picture.name}.png"
     with tempfile.TemporaryDirectory(prefix="leadscore-") as profile:
@@ -64,7 +65,10 @@ def take(program: str, picture: Picture, folder: Path) -> Path:
             f"--force-device-scale-factor={picture.scale:g}",
             *(f"--screenshot={file}", picture.address),
         ]
-        subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS, check=True)
+        try:
+            subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS, check=True)
+        except subprocess.SubprocessError as error:
+            raise CannotRun(f"{program} took no picture of {picture.address}: {error}. Try again.") from None
     return file
 
 

@@ -71,7 +71,7 @@ def test_every_picture_is_in_a_document_with_words_for_those_who_do_not_see_it()
 def test_the_pictures_are_of_the_system_that_the_settings_name() -> None:
     settings = Settings(port=5050, dagster_port=3030)
     servers = {picture.name: picture.address.split("/")[2].partition(":")[2] for picture in pictures(settings)}
-    assert servers == {"lineage": "3030", "evaluation": "3030", "report": "5050"}
+    assert servers == {"lineage": "3030", "evaluation": "3030", "call-list": "5050", "report": "5050"}
 
 
 def test_a_picture_has_the_size_that_was_asked_for(browser: Browser, address: str, tmp_path: Path) -> None:
