@@ -50,6 +50,8 @@ def training_needs(settings: Settings, registry: Registry, window: Window) -> li
 
 def _if_ready(need: source.TrainingNeed, policy: Policy, last_run: dict[str, Any] | None) -> source.TrainingNeed:
     """Return the need of an org that is ready as it is, and that of another as not due, with the reason."""
+    if need.reason == CHANGED:
+        return need
     if refusal := refuse_counts(need.counts, policy):
         return replace(need, is_due=False, reason=refusal.text)
     if need.is_due and last_run and (obstacle := _obstacle(last_run, need, policy)):
