@@ -85,7 +85,9 @@ def test_the_python_client_makes_every_call_of_the_documents(
             answer = module.sync_detailed(client=client, **arguments)
             assert answer.status_code == 200, (call, answer.content)
             if call.shown:
-                assert names_in(call.shown) <= names_in(answer.parsed.to_dict()), call
+                # the generator's to_dict fails for a field named D, as the numbers by grade have
+                assert names_in(call.shown) <= names_in(json.loads(answer.content)), call
+                assert answer.parsed is not None, call
 
 
 @pytest.fixture(scope="session")
