@@ -62,13 +62,9 @@ SPDX = {
 READ = {
     "antlr4-python3-runtime": "BSD-3-Clause",
     "blinker": "MIT",
-    "contourpy": "BSD-3-Clause",
-    "cycler": "BSD-3-Clause",
     "itsdangerous": "BSD-3-Clause",
     "jinja2": "BSD-3-Clause",
-    "kiwisolver": "BSD-3-Clause",
     "markdown-it-py": "MIT",
-    "matplotlib": "PSF-2.0",
     "mdurl": "MIT",
     "pathlib-abc": "PSF-2.0",
     "psycopg2-binary": "LGPL-3.0-or-later WITH an exception for OpenSSL",

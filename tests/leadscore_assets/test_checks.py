@@ -42,6 +42,7 @@ def test_the_checks_guard_the_evaluation(defs: dg.Definitions) -> None:
         "plausible_times": False,
         "leads_are_in_crm": False,
         "orgs_keep_their_leads": False,
+        "scores_are_fresh": False,
     }
     of_evaluation = {key.name for key in graph.asset_check_keys if key.asset_key == dg.AssetKey("evaluation")}
     assert of_evaluation == {"minimum_records", "metrics_improve"}
