@@ -70,10 +70,11 @@ def unreadable_tables(connection: psycopg.Connection, names: Sequence[str]) -> l
 
 
 def tables_anywhere(connection: psycopg.Connection, names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return schema and name of every table or view with one of these names, in any schema of the database."""
+    """Return schema and name of every table or view with one of these names, in any schema but our own."""
     query = """
         SELECT nspname::text, relname::text FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        WHERE relname = ANY (%s) AND relkind IN ('r', 'p', 'v', 'm', 'f') AND relpersistence <> 't' ORDER BY 1, 2"""
+        WHERE relname = ANY (%s) AND nspname <> 'leadscore' AND relkind IN ('r', 'p', 'v', 'm', 'f')
+            AND relpersistence <> 't' ORDER BY 1, 2"""
     return [(str(schema), str(table)) for schema, table in connection.execute(query, [list(names)])]
 
 

@@ -11,7 +11,7 @@ import urllib3
 
 
 def printed_request(system: Any) -> dict[str, Any]:
-    [line] = [line for line in system.output if line.startswith("curl ")]
+    [line] = [line for line in system.output if line.startswith("curl ") and "/api/v1/predict" in line]
     words = shlex.split(line)
     return json.loads(words[words.index("-d") + 1])
 

@@ -25,7 +25,10 @@ from standalone.supervisor import Run
 
 NOW = datetime(2026, 3, 15, tzinfo=UTC)
 LEAD = "INSERT INTO dossier (org_id, status, created_at, updated_at) VALUES ('a', 'NEW', now(), now())"
-TABLES_OF_A_CRM = "SELECT schemaname || '.' || tablename FROM pg_tables WHERE tablename = ANY(%s) ORDER BY 1"
+TABLES_OF_A_CRM = """
+SELECT schemaname || '.' || tablename FROM pg_tables
+WHERE tablename = ANY(%s) AND schemaname <> 'leadscore' ORDER BY 1
+"""
 
 
 @pytest.fixture

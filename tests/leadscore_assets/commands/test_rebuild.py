@@ -85,7 +85,7 @@ def test_a_version_of_format_1_kept_no_rows_and_needs_the_crm(crm_settings: Sett
     shutil.copytree(STORED, crm_settings.model_path)
     [version, _] = Registry(crm_settings.model_path).versions("acme")
     with connect(crm_settings) as connection:
-        connection.execute("DROP TABLE appointment")
+        connection.execute("DROP TABLE dossier CASCADE")
 
     code, text = run(crm_settings, capsys, version, "acme")
 
