@@ -33,8 +33,7 @@ def test_a_first_start_trains_every_org_that_can_be_trained(system: Any) -> None
     for org_id in ("default", "sound"):
         assert f"Org {org_id}: activated {system.registry.active(org_id).version}" in said
     assert "Org small: not trained: 37 of 100 records" in said
-    assert "Org one-class: not trained: " in said
-    assert "no lead converted" in said
+    assert "convert" in said.partition("Org one-class: not trained: ")[2][:300]
 
 
 def test_training_again_with_nothing_new_is_held(system: Any) -> None:
