@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 from dagster._utils.schedules import reverse_cron_string_iterator
@@ -29,7 +30,8 @@ def due_since(settings: Settings, now: datetime) -> datetime:
 def last_scorings(connection: Connection) -> dict[str, datetime]:
     """Return, for all orgs by one query, as of when they were last scored. Raises DatabaseUnavailable."""
     with explaining("asking when the orgs were last scored", REMEDY), connection.transaction():
-        return {str(org_id): as_of for org_id, as_of in connection.execute(LAST_SCORINGS)}  # type: ignore[misc]
+        rows: list[Any] = connection.execute(LAST_SCORINGS).fetchall()
+    return dict(rows)
 
 
 def stale_scores(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import dagster as dg
 import msgspec
@@ -39,6 +40,7 @@ AGES_INTERVAL_SECONDS = 3_600
 # one request with tens of thousands of keys is more than SQLite takes in a statement
 KEYS_AT_A_TIME = 1_000
 
+Remembered = TypeVar("Remembered", bound=msgspec.Struct)
 Requests = list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]
 
 
@@ -58,7 +60,7 @@ class Memory(msgspec.Struct, frozen=True):
 )
 def follow_orgs(context: dg.SensorEvaluationContext, crm: dg.ResourceParam[Crm]) -> dg.SensorResult:
     """Add and remove partitions; leave out org ids that cannot be partition keys, and log how many there are."""
-    memory, settings = _memory(context.cursor), crm.settings
+    memory, settings = _remembered(context.cursor, Memory), crm.settings
     partitions = set(context.instance.get_dynamic_partitions(orgs.name or ""))
     with_leads = set(valid_org_ids(crm.orgs(), context.log))
     absent = absent_orgs(partitions - {POOLED}, with_leads, memory.absent_since, now(), settings)
@@ -89,7 +91,7 @@ def erase_gone_leads(context: dg.SensorEvaluationContext, settings: dg.ResourceP
     memory = Memory(is_too_many=absent.is_too_many)
     return dg.SensorResult(
         skip_reason="; ".join([f"erased {table}" for table in erased] or [str(absent)]),
-        asset_events=[leads_are_in_crm_event(absent)] if memory != _memory(context.cursor) else [],
+        asset_events=[leads_are_in_crm_event(absent)] if memory != _remembered(context.cursor, Memory) else [],
         cursor=msgspec.json.encode(memory).decode(),
     )
 
@@ -139,7 +141,7 @@ def follow_identities(
     changed = assess(crm.settings, registry, follow(crm.settings, with_leads), len(with_leads))
     changed = withdraw_changed(crm.settings, registry, changed, context.log)
     found = KnownChanges(changed.withdrawn, changed.not_withdrawn, changed.is_too_many)
-    before = _known_changes(context.cursor)
+    before = _remembered(context.cursor, KnownChanges)
     if found != before:
         context.log.warning("%s", changed)
     return dg.SensorResult(
@@ -163,25 +165,9 @@ def refresh_org_health(
     return dg.SkipReason(str(refresh(settings, registry, partitions, context.log)))
 
 
-def _known_changes(cursor: str | None) -> KnownChanges:
-    """Return what the last tick found, nothing when it was of another release."""
-    try:
-        return msgspec.json.decode(cursor or "{}", type=KnownChanges)
-    except msgspec.MsgspecError:
-        return KnownChanges()
-
-
 def now() -> datetime:
     """Return the present moment."""
     return datetime.now(UTC)
-
-
-def _memory(cursor: str | None) -> Memory:
-    """Return what the last tick remembered, nothing when it was of another release."""
-    try:
-        return msgspec.json.decode(cursor or "{}", type=Memory)
-    except msgspec.MsgspecError:
-        return Memory()
 
 
 def _log(context: dg.SensorEvaluationContext, absent: AbsentOrgs, memory: Memory) -> None:
@@ -248,7 +234,7 @@ def watch_scores(context: dg.SensorEvaluationContext, settings: dg.ResourceParam
     with connect(settings, read_only=True) as connection:
         scorings = score_ages.last_scorings(connection)
     stale = score_ages.stale_scores(settings, scorings, partitions, now())
-    before = set(_known_ages(context.cursor).stale)
+    before = set(_remembered(context.cursor, KnownAges).stale)
     events = [score_ages.stale_scores_event(org_id, stale[org_id]) for org_id in sorted(stale.keys() - before)]
     events += [score_ages.fresh_scores_event(org_id) for org_id in sorted((before - stale.keys()) & partitions)]
     return dg.SensorResult(
@@ -258,9 +244,9 @@ def watch_scores(context: dg.SensorEvaluationContext, settings: dg.ResourceParam
     )
 
 
-def _known_ages(cursor: str | None) -> KnownAges:
-    """Return what the last tick found, nothing when it was of another release."""
+def _remembered(cursor: str | None, kind: type[Remembered]) -> Remembered:
+    """Return what the last tick remembered, the kind's defaults when it was of another release."""
     try:
-        return msgspec.json.decode(cursor or "{}", type=KnownAges)
+        return msgspec.json.decode(cursor or "{}", type=kind)
     except msgspec.MsgspecError:
-        return KnownAges()
+        return kind()

@@ -61,7 +61,9 @@ def lead_scores(
         models = OrgModels(registry, is_pooling=settings.pooled_model)
         scoring = score_org(connection, models, org_id, task)
         table = preview(connection, org_id)
-    context.log.info("%s", scoring)
+    context.log.info("%s", scoring.in_words)
+    if scoring.fault:
+        context.log.error("%s", scoring.fault)
     return dg.MaterializeResult(
         metadata={**scoring_metadata(settings, scoring), "first_calls": table},
         data_version=dg.DataVersion(scoring.content),

@@ -10,11 +10,13 @@ import argparse
 import getpass
 import sys
 
-from leadscore.errors import LeadscoreError
+from leadscore.errors import LeadscoreError, OrgNotFound
 from leadscore.registry.ids import check_crm_org_id
+from leadscore.registry.store import Registry
 from leadscore.settings import read_settings
 from leadscore_assets.scoring.stored_scores import set_rule
 from leadscore_assets.source.database import connect
+from leadscore_assets.source.org_rows import has_rows
 
 IN_WORDS = {
     "base_rate": "A from twice its base rate, B from its base rate, C from half of it",
@@ -28,7 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     rule = "base_rate" if options.capacity is None else "capacity"
     try:
         org_id = check_crm_org_id(options.org)
-        with connect(read_settings()) as connection:
+        settings = read_settings()
+        with connect(settings) as connection:
+            if org_id not in Registry(settings.model_path).orgs() and not has_rows(connection, org_id):
+                raise OrgNotFound(org_id)
             set_rule(connection, org_id, options.capacity, set_by=f"set_grades by {getpass.getuser()}")
     except LeadscoreError as error:
         print(error.message, file=sys.stderr)

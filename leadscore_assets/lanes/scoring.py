@@ -111,6 +111,8 @@ class Lane:
         self._tell(of)
 
     def _record(self, scoring: Scoring) -> None:
+        if scoring.fault:
+            self._context.log.error("%s", scoring.fault)
         tags = {
             DATA_VERSION_TAG: scoring.content,
             CODE_VERSION_TAG: code_version(),
@@ -124,7 +126,7 @@ class Lane:
                 tags=tags,
             )
         )
-        self._context.log_event(fresh_scores_event(scoring.org_id))  # type: ignore[arg-type]  # Dagster takes it
+        self._context.log_event(fresh_scores_event(scoring.org_id))  # type: ignore[arg-type]  # it takes every event of an asset
 
     def _tell(self, of: int) -> None:
         now = time.monotonic()

@@ -12,6 +12,14 @@ from leadscore_assets.scoring.score_org import Scoring
 from leadscore_assets.source.database import Connection
 
 PREVIEW_LEADS = 10
+PREVIEW_COLUMNS = {
+    "rank": "int",
+    "lead_id": "string",
+    "probability": "float",
+    "grade": "string",
+    "trend": "string",
+    "reasons": "string",
+}
 NONE = "none"
 
 
@@ -28,6 +36,7 @@ def scoring_metadata(settings: Settings, scoring: Scoring) -> dict[str, Any]:
         "rescored": scoring.rescored,
         "changed_rows": scoring.changed,
         "removed_rows": scoring.removed,
+        "wrong_rows": scoring.unequal,
         "is_full": scoring.is_full,
         "grades": dg.MetadataValue.json(scoring.grades),
         "trends": dg.MetadataValue.json(scoring.trends),
@@ -37,7 +46,6 @@ def scoring_metadata(settings: Settings, scoring: Scoring) -> dict[str, Any]:
 
 def preview(connection: Connection, org_id: str) -> dg.MetadataValue:
     """Return a table of the first leads to call."""
-    columns = ("rank", "lead_id", "probability", "grade", "trend", "reasons")
     rows: list[dict[str, str | int | float | bool | None]] = [
         {
             "rank": call.rank,
@@ -49,8 +57,5 @@ def preview(connection: Connection, org_id: str) -> dg.MetadataValue:
         }
         for call in first_calls(connection, org_id, PREVIEW_LEADS)
     ]
-    schema = dg.TableSchema([dg.TableColumn(name, "string" if name not in _NUMBERS else "float") for name in columns])
+    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in PREVIEW_COLUMNS.items()])
     return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], schema=schema)
-
-
-_NUMBERS = ("rank", "probability")

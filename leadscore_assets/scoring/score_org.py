@@ -71,6 +71,25 @@ class Scoring:
         """The number of leads that have a score."""
         return self.open_leads - sum(self.left_out.values())
 
+    @property
+    def in_words(self) -> str:
+        """What was found and done, in a sentence."""
+        by = f"by version {self.model.name}" if self.model else "because no model serves the org"
+        return (
+            f"{self.scored:,} of {self.open_leads:,} open leads of org {self.org_id} have a score, {by}:"
+            f" {self.rescored:,} were scored, {self.changed:,} rows written, {self.removed:,} removed"
+        )
+
+    @property
+    def fault(self) -> str | None:
+        """What a full scoring found wrong and has mended, None when nothing was."""
+        if not self.unequal:
+            return None
+        return (
+            f"{self.unequal:,} stored scores of org {self.org_id} were not what the model says, though nothing that"
+            " they depend on had changed; they were written anew. Find out who or what changed leadscore.lead_score"
+        )
+
 
 def score_org(connection: Connection, models: OrgModels, org_id: str, task: Task) -> Scoring:
     """Score the org's open leads, and return what was found and done.

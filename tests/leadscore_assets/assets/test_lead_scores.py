@@ -52,6 +52,17 @@ def test_the_same_scores_have_the_same_data_version(scored: Scored) -> None:
     assert data_version(materialize(scored.settings), "lead_scores") != first
 
 
+def test_a_full_scoring_says_which_rows_were_wrong(scored: Scored, capfd: pytest.CaptureFixture[str]) -> None:
+    scored.score()
+    scored.connection.execute(
+        "UPDATE leadscore.lead_score SET contributions[2] = 0.5"
+        " WHERE lead_id = (SELECT min(lead_id) FROM leadscore.lead_score)"
+    )
+    assert metadata_of(materialize(scored.settings, is_full=True), "lead_scores")["wrong_rows"] == 1
+    assert "1 stored scores of org north were not what the model says" in capfd.readouterr().err
+    assert metadata_of(materialize(scored.settings, is_full=True), "lead_scores")["wrong_rows"] == 0
+
+
 def test_the_pooled_models_partition_has_no_leads_of_its_own(scored: Scored) -> None:
     result = materialize(replace(scored.settings, pooled_model=True), POOLED)
     assert result.success

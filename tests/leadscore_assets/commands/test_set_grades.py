@@ -15,6 +15,8 @@ def environment(database: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command find the test's database."""
     for name in ("host", "port", "name", "user", "password"):
         monkeypatch.setenv(f"DB_{name.upper()}", str(getattr(database, f"db_{name}")))
+    monkeypatch.setenv("MODEL_PATH", str(database.model_path))
+    (database.model_path / "north").mkdir(parents=True)
 
 
 def rule_of(database: Settings, org_id: str) -> object:
@@ -45,6 +47,13 @@ def test_what_is_no_org_is_refused(database: Settings, capsys: pytest.CaptureFix
     set_up(database)
     assert set_grades.main(["../north"]) == 1
     assert "org" in capsys.readouterr().err
+
+
+def test_an_org_that_nobody_knows_is_refused(database: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    set_up(database)
+    assert set_grades.main(["nroth"]) == 1
+    assert "org nroth has neither versions nor rows here" in capsys.readouterr().err
+    assert rule_of(database, "nroth") is None
 
 
 def test_before_the_set_up_the_error_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
