@@ -48,7 +48,7 @@ def first_call_list(api: Api, settings: Settings) -> tuple[CallList | None, dict
             body = answer.body
             return CallList(org_id, body["scored_leads"], body["model_version"], body["leads"]), reasons
         if answer.body.get("code") != NOT_SCORED:
-            reasons[org_id] = "it has no open lead" if answer.status == OK else problem_in(answer)
+            reasons[org_id] = "none of its open leads has a score" if answer.status == OK else problem_in(answer)
     return None, reasons
 
 

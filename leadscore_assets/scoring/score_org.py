@@ -86,8 +86,9 @@ class Scoring:
         if not self.unequal:
             return None
         return (
-            f"{self.unequal:,} stored scores of org {self.org_id} were not what the model says, though nothing that"
-            " they depend on had changed; they were written anew. Find out who or what changed leadscore.lead_score"
+            f"{self.unequal:,} stored scores of org {self.org_id} differed from what the model says, although nothing"
+            " that a score depends on had changed. This run has corrected them."
+            " Find out who or what changed leadscore.lead_score"
         )
 
 

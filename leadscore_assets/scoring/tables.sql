@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS leadscore.lead_score_history (
 ) PARTITION BY RANGE (said_at);
 COMMENT ON TABLE leadscore.lead_score_history IS 'What was said of each lead: a row when its grade, trend or scope changed, and one at each landmark age.';
 COMMENT ON COLUMN leadscore.lead_score_history.said_at IS 'The as_of of the scoring.';
-COMMENT ON COLUMN leadscore.lead_score_history.because IS 'landmark, or else change: of grade, trend or scope, or the first score.';
+COMMENT ON COLUMN leadscore.lead_score_history.because IS 'landmark when the lead had reached a landmark age; otherwise change, because its grade, trend or scope had changed or it had no score before.';
 COMMENT ON COLUMN leadscore.lead_score_history.landmark_days IS 'The landmark age that the lead had reached, for a row of a landmark.';
 COMMENT ON COLUMN leadscore.lead_score_history.age_days IS 'The age of the lead at said_at, in days.';
 

@@ -46,7 +46,7 @@ def test_orgs_without_a_list_are_passed_over_and_named_where_something_is_wrong(
     found, reasons = first_call_list(api, settings)
     assert found is not None
     assert found.org_id == "z"
-    assert reasons == {"default": "the database is away", "a": "it has no open lead"}
+    assert reasons == {"default": "the database is away", "a": "none of its open leads has a score"}
 
 
 def test_an_org_whose_leads_were_never_scored_is_no_news(settings: Settings) -> None:

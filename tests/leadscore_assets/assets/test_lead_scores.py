@@ -59,7 +59,7 @@ def test_a_full_scoring_says_which_rows_were_wrong(scored: Scored, capfd: pytest
         " WHERE lead_id = (SELECT min(lead_id) FROM leadscore.lead_score)"
     )
     assert metadata_of(materialize(scored.settings, is_full=True), "lead_scores")["wrong_rows"] == 1
-    assert "1 stored scores of org north were not what the model says" in capfd.readouterr().err
+    assert "1 stored scores of org north differed from what the model says" in capfd.readouterr().err
     assert metadata_of(materialize(scored.settings, is_full=True), "lead_scores")["wrong_rows"] == 0
 
 

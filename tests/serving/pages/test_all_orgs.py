@@ -129,7 +129,7 @@ def test_a_list_that_is_old_or_not_there_yet_says_so(client: FlaskClient, crm: C
         connection.execute("UPDATE leadscore.org_health_refresh SET refreshed_at = now() - interval '3 hours'")
         assert "has not refreshed it for 3 hours. See whether Dagster's daemon runs" in parts(client).text
         connection.execute("TRUNCATE leadscore.org_health, leadscore.org_health_refresh")
-    assert "This list was not made yet" in parts(client).text
+    assert "This list has not been made yet" in parts(client).text
 
 
 def test_without_the_database_a_browser_gets_a_page(settings: Any) -> None:
