@@ -23,7 +23,6 @@ WITH moved AS (
         LIMIT 1
     ) AS before ON true
     WHERE history.org_id = %(org_id)s
-        AND history.because = 'change'
         AND history.said_at > (
             SELECT as_of - %(hours)s * interval '1 hour' FROM leadscore.last_scoring WHERE org_id = %(org_id)s
         )

@@ -21,18 +21,19 @@ def moves(crm: Crm) -> GradeMoves:
 
 def test_leads_that_moved_are_counted_and_the_best_named_first(crm: Crm, moves: GradeMoves) -> None:
     scores = Scores(crm.settings)
-    grades = {"up": "CA", "up-one": "CB", "down": "AD", "same": "BB", "new": "-B", "landmark": "DC"}
+    grades = {"up": "CA", "up-one": "CB", "down": "AD", "same": "BB", "new": "-B", "at-landmark": "DC"}
     scores.scored("acme", [Lead(name, 0.5, now) for name, (_, now) in grades.items()])
     for name, (before, now) in grades.items():
         if before != "-":
             scores.said("acme", name, YESTERDAY, grade=before)
-        scores.said("acme", name, SCORED_AT, "landmark" if name == "landmark" else "change", now)
+        # a new lead, and one that reached a landmark as its grade changed, have a row for the landmark
+        scores.said("acme", name, SCORED_AT, "landmark" if name in ("new", "at-landmark") else "change", now)
     scores.said("acme", "closed", YESTERDAY, grade="A")
     scores.said("acme", "closed", SCORED_AT, grade="B")
     scores.said("other", "up", SCORED_AT, grade="B")
 
     found = moves.of("acme", most=2)
-    assert (found.new, found.up, found.down) == (1, 2, 1)
+    assert (found.new, found.up, found.down) == (1, 3, 1)
     assert [(move.lead_id, move.grade_before, move.grade) for move in found.largest] == [
         ("down", "A", "D"),
         ("up", "C", "A"),
