@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from leadscore.features import CONTRACT, Words
+from leadscore.settings import PROJECT_ROOT
 from leadscore_assets.scoring.tables import create_month_of_history, create_tables, drop_old_history
 from tests.leadscore_assets.scored_org import NOW, ORG, Scored
 
@@ -48,6 +51,19 @@ def test_a_share_is_said_in_points(scored: Scored) -> None:
         "+1 point",
         "+20 points",
     ]
+
+
+def test_a_role_with_the_documented_rights_reads_the_call_list_alone(scored: Scored) -> None:
+    scored.score()
+    written = (PROJECT_ROOT / "docs" / "scoring.md").read_text()
+    query, rights = re.findall(r"```sql\n(.*?)```", written, re.DOTALL)[:2]
+    with scored.connection.transaction(force_rollback=True):
+        scored.connection.execute("CREATE ROLE crm_backend")
+        scored.connection.execute(rights.encode())
+        scored.connection.execute("SET LOCAL ROLE crm_backend")
+        assert len(scored.rows(query.replace("'default'", f"'{ORG}'"))) == 40
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), scored.connection.transaction():
+            scored.connection.execute("SELECT * FROM leadscore.lead_score")
 
 
 def test_the_call_list_ranks_the_leads_and_says_why(scored: Scored) -> None:
