@@ -28,16 +28,16 @@ def signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def is_any_running(group: int) -> bool:
-    """Return whether a process of the group runs; one that has ended and was not collected does not.
+def is_any_running(session: int) -> bool:
+    """Return whether a process of the session runs, in whatever group; one that has ended, collected or not, does not.
 
     Without /proc, which only Linux has, return False.
     """
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it ended just now
             # bytes: a long name of a process may be cut within a character
-            state, _, its_group = path.read_bytes().rpartition(b")")[2].split()[:3]
-            if state != b"Z" and int(its_group) == group:
+            state, _, _, its_session = path.read_bytes().rpartition(b")")[2].split()[:4]
+            if state != b"Z" and int(its_session) == session:
                 return True
     return False
 

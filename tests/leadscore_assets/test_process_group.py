@@ -27,6 +27,23 @@ def test_a_group_runs_until_its_last_process_has_ended() -> None:
         signal_group(leader.pid, signal.SIGTERM)
 
 
+def test_a_process_that_made_a_group_of_its_own_runs_on_in_the_session(tmp_path: Path) -> None:
+    """As the HTTP server's workers do: when their supervisor was killed, they answer for some more seconds."""
+    over = tmp_path / "over"
+    works = (
+        f"import os, pathlib, time; os.setpgid(0, 0)\nwhile not pathlib.Path({str(over)!r}).exists(): time.sleep(0.05)"
+    )
+    leaves = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {works!r}])"
+    with subprocess.Popen([sys.executable, "-c", leaves], start_new_session=True) as leader:
+        leader.wait(30)
+        assert is_any_running(leader.pid)
+        over.touch()
+        deadline = time.monotonic() + 10
+        while is_any_running(leader.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
 def test_a_process_that_ended_and_was_not_collected_does_not_run() -> None:
     with subprocess.Popen([sys.executable, "-c", ""], start_new_session=True, stdout=subprocess.PIPE) as ended:
         assert ended.stdout is not None
