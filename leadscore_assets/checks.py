@@ -28,6 +28,7 @@ from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 from leadscore_assets.retention import absent_leads
 from leadscore_assets.retention.absent_leads import AbsentLeads
+from leadscore_assets.scoring.stored_scores import last_scorings
 from leadscore_assets.source.database import connect
 
 # checks per partition are a preview in the release that is pinned; the tests hold what we use of it
@@ -220,7 +221,7 @@ def scores_are_fresh(
     """Warn when the org's leads were last scored before the time at which they were due."""
     org_id = context.partition_key
     with clear_failures(), connect(settings, read_only=True) as connection:
-        scorings = score_ages.last_scorings(connection)
+        scorings = last_scorings(connection)
     stale = score_ages.stale_scores(settings, scorings, {org_id} - {POOLED}, datetime.now(UTC))
     said = stale.get(org_id, "the leads were scored when they were due")
     return dg.AssetCheckResult(passed=not stale, severity=dg.AssetCheckSeverity.WARN, description=said)

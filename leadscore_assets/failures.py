@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import dagster as dg
 
 from leadscore.errors import LeadscoreError
+
+
+def in_words(error: Exception) -> str:
+    """Return what went wrong: the text of our own errors; of others the kind and the place, since a text may have data.
+
+    The texts of libraries can quote rows of the CRM.
+    """
+    if isinstance(error, LeadscoreError):
+        return error.message
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}: a defect, please report it"
 
 
 @contextmanager

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import dagster as dg
 from dagster._utils.schedules import reverse_cron_string_iterator
 
 from leadscore.settings import Settings
-from leadscore_assets.scoring.stored_scores import REMEDY
-from leadscore_assets.source.database import Connection, explaining
+from leadscore_assets.scoring.stored_scores import LastScoring
 
 CHECK = "scores_are_fresh"
 KEY = dg.AssetKey("lead_scores")
 # a scoring of all orgs may take this long after its time
 GRACE = timedelta(hours=2)
-LAST_SCORINGS = "SELECT org_id, as_of FROM leadscore.last_scoring"
 
 
 def due_since(settings: Settings, now: datetime) -> datetime:
@@ -27,19 +24,12 @@ def due_since(settings: Settings, now: datetime) -> datetime:
     return min(due, settings.as_of or due)
 
 
-def last_scorings(connection: Connection) -> dict[str, datetime]:
-    """Return, for all orgs by one query, as of when they were last scored. Raises DatabaseUnavailable."""
-    with explaining("asking when the orgs were last scored", REMEDY), connection.transaction():
-        rows: list[Any] = connection.execute(LAST_SCORINGS).fetchall()
-    return dict(rows)
-
-
 def stale_scores(
-    settings: Settings, scorings: dict[str, datetime], org_ids: Iterable[str], now: datetime
+    settings: Settings, scorings: Mapping[str, LastScoring], org_ids: Iterable[str], now: datetime
 ) -> dict[str, str]:
     """Return, for each org whose scores are older than the schedule asks for, how old they are, in words."""
     due = due_since(settings, now)
-    ages = {org_id: scorings.get(org_id) for org_id in org_ids}
+    ages = {org_id: scorings[org_id].as_of if org_id in scorings else None for org_id in org_ids}
     return {org_id: in_words(as_of, due) for org_id, as_of in ages.items() if as_of is None or as_of < due}
 
 
@@ -52,6 +42,12 @@ def in_words(as_of: datetime | None, due: datetime) -> str:
         f"{age}, but those of {due.astimezone(UTC):%Y-%m-%d %H:%M} UTC or later are due; look at the last run of"
         " score_open_leads, then materialize lead_scores"
     )
+
+
+def scored_event(settings: Settings, org_id: str, as_of: datetime, now: datetime) -> dg.AssetCheckEvaluation:
+    """Return whether scores that were made a moment ago are as new as they should be."""
+    due = due_since(settings, now)
+    return fresh_scores_event(org_id) if as_of >= due else stale_scores_event(org_id, in_words(as_of, due))
 
 
 def fresh_scores_event(org_id: str) -> dg.AssetCheckEvaluation:

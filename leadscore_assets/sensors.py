@@ -25,6 +25,7 @@ from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 from leadscore_assets.retention.absent_leads import erase_absent_leads
 from leadscore_assets.scoring.outdated import outdated_orgs
+from leadscore_assets.scoring.stored_scores import last_scorings
 from leadscore_assets.served_models import changes, report_of
 from leadscore_assets.source.database import connect
 
@@ -206,7 +207,9 @@ def _parts(keys: Sequence[str]) -> list[Sequence[str]]:
 def score_changed_orgs(
     context: dg.SensorEvaluationContext, crm: dg.ResourceParam[Crm], registry: dg.ResourceParam[Registry]
 ) -> dg.SensorResult:
-    """Request one run for all orgs whose scores are not by the model that serves them now."""
+    """Request one run for all orgs whose scores are not by the model that serves them now, once the last has ended."""
+    if context.instance.get_runs(_OWN_RUNS_UNDER_WAY, limit=1):
+        return dg.SensorResult(skip_reason="the run that this sensor last asked for has not ended")
     changed = outdated_orgs(crm.settings, registry, valid_org_ids(crm.orgs(), context.log), context.log)
     if not changed:
         return dg.SensorResult(skip_reason="every org's leads were scored by the model that serves the org")
@@ -214,6 +217,15 @@ def score_changed_orgs(
     # a run that failed is not repeated before the schedule does it, or before something changes again
     key = hashlib.sha256(msgspec.json.encode(sorted(changed.items()))).hexdigest()
     return dg.SensorResult(run_requests=[dg.RunRequest(key, run_config=shard_config(org_ids=org_ids))])
+
+
+_ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+# Dagster documents the tag, and exports no name for it
+_OWN_RUNS_UNDER_WAY = dg.RunsFilter(
+    job_name=score_open_leads.name,
+    tags={"dagster/sensor_name": "score_changed_orgs"},
+    statuses=[status for status in dg.DagsterRunStatus if status not in _ENDED],
+)
 
 
 class KnownAges(msgspec.Struct, frozen=True):
@@ -232,7 +244,7 @@ def watch_scores(context: dg.SensorEvaluationContext, settings: dg.ResourceParam
     """Report the orgs whose scores became too old, and those whose scores no longer are."""
     partitions = set(context.instance.get_dynamic_partitions(orgs.name or "")) - {POOLED}
     with connect(settings, read_only=True) as connection:
-        scorings = score_ages.last_scorings(connection)
+        scorings = last_scorings(connection)
     stale = score_ages.stale_scores(settings, scorings, partitions, now())
     before = set(_remembered(context.cursor, KnownAges).stale)
     events = [score_ages.stale_scores_event(org_id, stale[org_id]) for org_id in sorted(stale.keys() - before)]

@@ -38,6 +38,7 @@ class ScoringConfig(dg.Config):
             run_id,
             is_full=self.is_full,
             replaces_later=self.replaces_later,
+            is_present=self.as_of is None,
         )
 
 

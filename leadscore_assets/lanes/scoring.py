@@ -5,27 +5,29 @@ materialization with its metadata and data version, and the check. An org that f
 the end, and names it.
 """
 
+import logging
 import time
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from leadscore.errors import LeadscoreError
+from leadscore.errors import InvalidInput
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.assets.lead_scores import ScoringConfig, lead_scores
-from leadscore_assets.failures import clear_failures
+from leadscore_assets.failures import clear_failures, in_words
 from leadscore_assets.metadata.scores import scoring_metadata
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
-from leadscore_assets.score_ages import fresh_scores_event
+from leadscore_assets.score_ages import scored_event
 from leadscore_assets.scoring.org_models import OrgModels
 from leadscore_assets.scoring.score_org import Scoring, Task, score_org
-from leadscore_assets.scoring.stored_scores import scored_orgs
+from leadscore_assets.scoring.stored_scores import last_scorings, remove_old_runs, scored_orgs
 from leadscore_assets.scoring.tables import create_month_of_history, drop_old_history
-from leadscore_assets.served_models import DATA_VERSION_TAG, Served
+from leadscore_assets.served_models import DATA_VERSION_TAG, NONE
 from leadscore_assets.source.database import Connection, connect
 from leadscore_assets.training.provenance import code_version
 
@@ -61,10 +63,8 @@ def score_shard(
         task = config.task(settings, context.run.run_id)
         create_month_of_history(connection, task.as_of)
         if config.shard == 0:
-            for part in drop_old_history(connection, task.as_of - timedelta(days=settings.score_history_days)):
-                context.log.info("removed the history of a month: %s", part)
-        org_ids = config.org_ids or sorted({*valid_org_ids(crm.orgs(), context.log), *scored_orgs(connection)})
-        mine = org_ids[config.shard :: config.shards]
+            _remove_old(connection, task.as_of - timedelta(days=settings.score_history_days), context.log)
+        mine = _orgs_to_score(connection, crm, config.org_ids, context.log)[config.shard :: config.shards]
         # the sensor may not have seen an org yet; adding a key that is there changes nothing
         context.instance.add_dynamic_partitions(orgs.name or "", mine)
         lane = Lane(context, settings, registry, connection, task)
@@ -77,6 +77,28 @@ def score_shard(
             " Their former scores stay; the log says why",
             allow_retries=False,
         )
+
+
+def _remove_old(connection: Connection, before: datetime, log: logging.Logger) -> None:
+    """Remove what was said and which scorings were recorded before that moment."""
+    for part in drop_old_history(connection, before):
+        log.info("removed the history of a month: %s", part)
+    if removed := remove_old_runs(connection, before):
+        log.info("removed %s rows of scoring_run", f"{removed:,}")
+
+
+def _orgs_to_score(connection: Connection, crm: Crm, named: Sequence[str], log: logging.Logger) -> list[str]:
+    """Return the orgs that were named or, without any, all orgs. Raises InvalidInput for one that nobody knows."""
+    in_crm = set(valid_org_ids(crm.orgs(), log))
+    if not named:
+        return sorted(in_crm | set(scored_orgs(connection)))
+    unknown = sorted(set(named) - in_crm - last_scorings(connection).keys())
+    if unknown:
+        raise InvalidInput(
+            f"{len(unknown)} of the named orgs have no lead in the CRM, and were never scored: {_some(unknown)}."
+            " Correct org_ids; without it, all orgs are scored"
+        )
+    return sorted(set(named))
 
 
 class Lane:
@@ -100,15 +122,19 @@ class Lane:
         """Score one org of `of`; remember it when it fails."""
         try:
             scoring = score_org(self._connection, self._models, org_id, self._task)
-            self._record(scoring)
-            self._leads, self._changed = self._leads + scoring.scored, self._changed + scoring.changed
-        except LeadscoreError as error:
-            self.failed[org_id] = error.message
-            self._context.log.warning("org %s was not scored: %s", org_id, error.message)
+        except Exception as error:
+            self._fail(org_id, in_words(error))
             if self._connection.closed:
                 raise
+        else:
+            self._record(scoring)
+            self._leads, self._changed = self._leads + scoring.scored, self._changed + scoring.changed
         self._orgs += 1
         self._tell(of)
+
+    def _fail(self, org_id: str, why: str) -> None:
+        self.failed[org_id] = why
+        self._context.log.warning("org %s was not scored: %s", org_id, why)
 
     def _record(self, scoring: Scoring) -> None:
         if scoring.fault:
@@ -116,7 +142,7 @@ class Lane:
         tags = {
             DATA_VERSION_TAG: scoring.content,
             CODE_VERSION_TAG: code_version(),
-            INPUT_VERSION_TAG: Served(scoring.org_id, self._models.active(scoring.org_id)).data_version,
+            INPUT_VERSION_TAG: scoring.model.data_version if scoring.model else NONE,
         }
         self._context.log_event(
             dg.AssetMaterialization(
@@ -126,7 +152,8 @@ class Lane:
                 tags=tags,
             )
         )
-        self._context.log_event(fresh_scores_event(scoring.org_id))  # type: ignore[arg-type]  # it takes every event of an asset
+        event = scored_event(self._settings, scoring.org_id, scoring.as_of, datetime.now(UTC))
+        self._context.log_event(event)  # type: ignore[arg-type]  # it takes every event of an asset
 
     def _tell(self, of: int) -> None:
         now = time.monotonic()
@@ -155,8 +182,11 @@ class Lane:
 
 
 def _first(failed: dict[str, str]) -> str:
-    shown = [f"{org_id} ({why})" for org_id, why in list(failed.items())[:SHOWN_FAILURES]]
-    return "; ".join(shown) + ("; …" if len(failed) > SHOWN_FAILURES else "")
+    return _some([f"{org_id} ({why})" for org_id, why in failed.items()])
+
+
+def _some(items: Sequence[str]) -> str:
+    return "; ".join(items[:SHOWN_FAILURES]) + ("; …" if len(items) > SHOWN_FAILURES else "")
 
 
 @dg.job(description="Scores the open leads of all orgs, or of those that the configuration names, in shards.")

@@ -7,20 +7,19 @@ words changed, because the cut points of the grades or the policy of the actions
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from leadscore.arrays import Flags
 from leadscore.scoring import ActionPolicy
-from leadscore_assets.scoring.fingerprints import fingerprints
+from leadscore_assets.scoring.fingerprints import fingerprints, shown
 from leadscore_assets.scoring.grades import CutPoints
 from leadscore_assets.scoring.leads_to_score import Leads
 from leadscore_assets.scoring.org_models import OrgModel
 from leadscore_assets.scoring.org_scores import UNSCORED, Labels, Verdicts, explain, labels, score
-from leadscore_assets.scoring.stored_scores import StoredScore
-
-StoredContributions = dict[str, tuple[list[float], list[float] | None]]
+from leadscore_assets.scoring.stored_scores import StoredReasons, StoredScore
 
 
 class Changes(NamedTuple):
@@ -54,14 +53,14 @@ def compare(
     cuts: CutPoints,
     policy: ActionPolicy,
     *,
-    contributions: StoredContributions | None = None,
+    reasons: Mapping[str, StoredReasons] | None = None,
 ) -> Changes:
     """Score the leads whose fingerprint is not the stored one, and compare with the stored scores.
 
-    With the stored `contributions` every lead is scored and explained, and they are compared, too.
+    With the stored `reasons` every lead is scored and explained, and they are compared, too.
     """
-    is_full = contributions is not None
-    prints = fingerprints(model, leads.now, leads.before, leads.has_history)
+    is_full = reasons is not None
+    prints = fingerprints(model, leads)
     rows = [stored.get(lead_id) for lead_id in leads.ids]
     is_same = np.array(
         [row is not None and row.fingerprint == each for row, each in zip(rows, prints, strict=True)], bool
@@ -71,8 +70,8 @@ def compare(
     verdicts = known.with_others(to_score, score(model.version.scorer, leads, to_score))
     words = labels(verdicts, leads.ages_days, cuts, policy, model.version.manifest.window.landmark_days)
     is_unequal = verdicts.differ_from(known) & is_same
-    if contributions is not None:
-        is_unequal |= _are_explained_otherwise(model, leads, contributions) & is_same
+    if reasons is not None:
+        is_unequal |= _are_explained_otherwise(model, leads, reasons) & is_same
     return Changes(
         prints,
         verdicts,
@@ -86,12 +85,17 @@ def compare(
     )
 
 
-def _are_explained_otherwise(model: OrgModel, leads: Leads, stored: StoredContributions) -> Flags:
-    """Return for which leads the stored contributions are others; shape (leads,)."""
+def _are_explained_otherwise(model: OrgModel, leads: Leads, stored: Mapping[str, StoredReasons]) -> Flags:
+    """Return for which leads the stored reasons are others, as finely as they are shown; shape (leads,)."""
     now, before = explain(model.version.scorer, leads, np.arange(len(leads.ids)))
-    pairs = zip(now.tolist(), before.tolist(), leads.has_history.tolist(), strict=True)
-    explained = [(row, row_before if has_history else None) for row, row_before, has_history in pairs]
-    return np.array([stored.get(lead_id) != each for lead_id, each in zip(leads.ids, explained, strict=True)], bool)
+    known = [stored.get(lead_id) for lead_id in leads.ids]
+    features = np.array([each.features if each else leads.now[0] for each in known], np.float64)
+    is_otherwise = (shown(model, features) != shown(model, leads.now)).any(axis=1)
+    pairs = zip(leads.created_at, now.tolist(), before.tolist(), leads.has_history.tolist(), strict=True)
+    explained = [(since, row, row_before if has_history else None) for since, row, row_before, has_history in pairs]
+    is_otherwise |= [each is None or each[1:] != right for each, right in zip(known, explained, strict=True)]
+    flags: Flags = is_otherwise
+    return flags
 
 
 def _are_said_otherwise(rows: list[StoredScore | None], words: list[Labels], model: OrgModel) -> Flags:

@@ -1,8 +1,8 @@
 """What a lead's row depends on, as a hash: leads with equal fingerprints have equal scores and equal reasons.
 
 A forest looks at a number only through the thresholds of its splits. So it cannot tell two values with the same rank
-among the thresholds of a feature apart, and a lead whose ranks did not change need not be scored again. Counts, flags
-and whether a number is known are hashed, too, because the reasons show them as they are.
+among the thresholds of a feature apart, and a lead whose ranks did not change need not be scored again. The values are
+hashed, too, as finely as the reasons show them; only the age is not, which the reasons compute from the creation.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ import hashlib
 
 import numpy as np
 
-from leadscore.arrays import Flags, Floats
+from leadscore.arrays import Floats
+from leadscore_assets.scoring.leads_to_score import Leads
 from leadscore_assets.scoring.org_models import OrgModel
 
 DIGEST_BYTES = 16
+UNKNOWN = -1e300  # lower than any value
 
 
-def fingerprints(model: OrgModel, now: Floats, before: Floats, has_history: Flags) -> list[bytes]:
-    """Return the fingerprint of each lead.
-
-    `now` and `before`, shape (leads, features), are its features at the two moments that its score and its trend
-    depend on. Without a history, shape (leads,), the second does not count.
-    """
-    seen = [_ranks(model, now), _ranks(model, before) * has_history[:, None], _facts(model, now), has_history[:, None]]
+def fingerprints(model: OrgModel, leads: Leads) -> list[bytes]:
+    """Return the fingerprint of each lead: of its creation, and of its features now and, with a history, before."""
+    has_history = leads.has_history[:, None]
+    seen = [_ranks(model, leads.now), _ranks(model, leads.before) * has_history, shown(model, leads.now), has_history]
     rows = np.ascontiguousarray(np.concatenate(seen, axis=1, dtype=np.float64))
     key = hashlib.sha256(model.key.encode()).digest()
-    return [hashlib.blake2b(row.tobytes(), key=key, digest_size=DIGEST_BYTES).digest() for row in rows]
+    return [
+        hashlib.blake2b(created_at.encode() + row.tobytes(), key=key, digest_size=DIGEST_BYTES).digest()
+        for created_at, row in zip(leads.created_at, rows, strict=True)
+    ]
 
 
 def _ranks(model: OrgModel, values: Floats) -> Floats:
@@ -34,8 +36,11 @@ def _ranks(model: OrgModel, values: Floats) -> Floats:
     return ranks.astype(np.float64)
 
 
-def _facts(model: OrgModel, values: Floats) -> Floats:
-    """Return counts and flags as they are, and of numbers whether they are unknown; shape (leads, features)."""
-    is_number = np.array([feature.kind == "number" for feature in model.version.manifest.contract.features])
-    facts: Floats = np.where(is_number, np.isnan(values), np.nan_to_num(values, nan=-1.0))
-    return facts
+def shown(model: OrgModel, values: Floats) -> Floats:
+    """Return the values as finely as the reasons show them, 0 for the age; shape (leads, features)."""
+    contract = model.version.manifest.contract
+    digits = np.array([10.0 if feature.unit == "ratio" else 1.0 for feature in contract.features])
+    rounded: Floats = np.nan_to_num(np.floor(values * digits + 0.5), nan=UNKNOWN)
+    if contract.age_place is not None:
+        rounded[:, contract.age_place] = 0.0
+    return rounded

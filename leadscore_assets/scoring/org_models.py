@@ -27,6 +27,11 @@ class OrgModel:
         return self.version.manifest.version
 
     @property
+    def data_version(self) -> str:
+        """The data version of `active_model` that stands for it: its id, `pooled:<id>` for the pooled model."""
+        return self.name if self.scope == "own" else f"pooled:{self.name}"
+
+    @property
     def base_rate(self) -> float:
         """The share of the org's leads that convert: of its own records or, by the pooled model, its base value."""
         own = self.version.manifest.counts.base_rate if self.scope == "own" else None

@@ -6,9 +6,11 @@ A process that is killed in the middle leaves the org as it was.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from leadscore.errors import InvalidInput
 from leadscore.records import Window
@@ -28,7 +30,8 @@ from leadscore_assets.source.extraction import PLANNER
 class Task:
     """How orgs are scored: as of when, by which run, and whether every lead is scored again (`is_full`).
 
-    `replaces_later` lets scores of a later `as_of` be replaced.
+    Scores of a later `as_of` are replaced when it `replaces_later`. A scoring as of the present (`is_present`) that
+    another one overtook scores as of the other's time; any other is refused.
     """
 
     window: Window
@@ -36,6 +39,7 @@ class Task:
     run_id: str | None = None
     is_full: bool = False
     replaces_later: bool = False
+    is_present: bool = False
 
     @property
     def as_of(self) -> datetime:
@@ -101,8 +105,8 @@ def score_org(connection: Connection, models: OrgModels, org_id: str, task: Task
     with explaining(f"scoring the leads of org {org_id}", stored.REMEDY), connection.transaction():
         connection.execute("; ".join(f"SET LOCAL {name} = {value}" for name, value in PLANNER.items()).encode())
         stored.lock_org(connection, org_id)
+        task = _in_order(connection, org_id, task)
         last = stored.last_run(connection, org_id)
-        _check_order(org_id, task, last)
         model = models.of(org_id)
         if model is None:
             scoring = _without_model(connection, org_id, task)
@@ -112,12 +116,20 @@ def score_org(connection: Connection, models: OrgModels, org_id: str, task: Task
         return scoring
 
 
-def _check_order(org_id: str, task: Task, last: LastRun | None) -> None:
-    if last and task.as_of < last.as_of and not task.replaces_later:
-        raise InvalidInput(
-            f"the leads of org {org_id} were scored as of {last.as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC, which is"
-            f" later than {task.as_of:%Y-%m-%d %H:%M}; leave as_of out, or set replaces_later to replace those scores"
-        )
+def _in_order(connection: Connection, org_id: str, task: Task) -> Task:
+    """Return the task, no earlier than the org's last scoring, or forget later ones. Raises InvalidInput."""
+    last = stored.last_run(connection, org_id)
+    if last is None or task.as_of >= last.as_of:
+        return task
+    if task.replaces_later:
+        stored.forget_later(connection, org_id, task.as_of)
+        return task
+    if task.is_present:
+        return replace(task, window=msgspec.structs.replace(task.window, as_of=last.as_of))
+    raise InvalidInput(
+        f"the leads of org {org_id} were scored as of {last.as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC, which is"
+        f" later than {task.as_of:%Y-%m-%d %H:%M}; leave as_of out, or set replaces_later to replace those scores"
+    )
 
 
 def _without_model(connection: Connection, org_id: str, task: Task) -> Scoring:
@@ -132,8 +144,8 @@ def _by_model(connection: Connection, org_id: str, model: OrgModel, task: Task, 
     found = read_open_leads(connection, org_id, model, task.window)
     before, setting = stored.stored_scores(connection, org_id), stored.setting(connection, org_id)
     cuts = cut_points_of(connection, org_id, setting, model, task.window)
-    contributions = stored.stored_contributions(connection, org_id) if task.is_full else None
-    changes = compare(model, found.leads, before, cuts, task.policy, contributions=contributions)
+    reasons = stored.stored_reasons(connection, org_id) if task.is_full else None
+    changes = compare(model, found.leads, before, cuts, task.policy, reasons=reasons)
     removed = sorted(before.keys() - set(found.leads.ids))
     rows = ScoreRows(org_id, model, task.as_of, found.leads, changes)
     stored.replace_scores(connection, org_id, [*removed, *rows.replaced(before)], rows.scores())

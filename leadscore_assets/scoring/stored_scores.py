@@ -34,10 +34,36 @@ SELECT lead_id, fingerprint, probability, confidence, probability_before,
     grade, action, trend, is_beyond_landmarks, model_version, model_scope
 FROM leadscore.lead_score WHERE org_id = %s
 """
-CONTRIBUTIONS = "SELECT lead_id, contributions, contributions_before FROM leadscore.lead_score WHERE org_id = %s"
+REASONS = """
+SELECT lead_id, features, created_at, contributions, contributions_before FROM leadscore.lead_score WHERE org_id = %s
+"""
 LAST_RUN = "SELECT as_of, model_version FROM leadscore.last_scoring WHERE org_id = %s"
 SCORED_BEFORE = "SELECT max(as_of) FROM leadscore.scoring_run WHERE org_id = %s AND as_of < %s"
 FORGET_SAID = "DELETE FROM leadscore.lead_score_history WHERE org_id = %s AND said_at = %s AND lead_id = ANY (%s)"
+FORGET_LATER = (
+    "DELETE FROM leadscore.scoring_run WHERE org_id = %s AND as_of > %s",
+    "DELETE FROM leadscore.lead_score_history WHERE org_id = %s AND said_at > %s",
+)
+# one step per org along the index, as above
+LAST_SCORINGS = """
+WITH RECURSIVE steps AS (
+    (SELECT org_id FROM leadscore.scoring_run ORDER BY org_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT org_id FROM leadscore.scoring_run WHERE org_id > steps.org_id ORDER BY org_id LIMIT 1)
+    FROM steps WHERE steps.org_id IS NOT NULL
+)
+SELECT last.org_id, last.as_of, last.scored_at, last.model_version, last.model_scope
+FROM steps
+JOIN LATERAL (
+    SELECT * FROM leadscore.scoring_run WHERE org_id = steps.org_id ORDER BY as_of DESC LIMIT 1
+) AS last ON true
+"""
+# the newest of each org stays, however old it is
+REMOVE_OLD_RUNS = """
+DELETE FROM leadscore.scoring_run AS old
+WHERE old.as_of < %s
+    AND EXISTS (SELECT FROM leadscore.scoring_run AS newer WHERE newer.org_id = old.org_id AND newer.as_of > old.as_of)
+"""
 SETTING = "SELECT grade_rule, weekly_capacity, cut_points FROM leadscore.org_setting WHERE org_id = %s"
 SAVE_CUT_POINTS = """
 INSERT INTO leadscore.org_setting (org_id, grade_rule, weekly_capacity, cut_points, set_by)
@@ -120,6 +146,25 @@ class LastRun(NamedTuple):
     model_version: str | None
 
 
+class LastScoring(NamedTuple):
+    """An org's newest scoring: as of when, when it was, and by which version; None when none scored the leads."""
+
+    org_id: str
+    as_of: datetime
+    scored_at: datetime
+    model_version: str | None
+    model_scope: str | None
+
+
+class StoredReasons(NamedTuple):
+    """What a row of `lead_score` explains its score by; `contributions_before` are None without a history."""
+
+    features: list[float | None]
+    created_at: str
+    contributions: list[float]
+    contributions_before: list[float] | None
+
+
 class StoredScore(NamedTuple):
     """A row of `lead_score`: what a new score is compared with; `said_by` are the version and its scope."""
 
@@ -137,6 +182,19 @@ def scored_orgs(connection: Connection) -> list[str]:
     """Return the orgs that have scores. Raises SourceMismatch before the set-up, DatabaseUnavailable."""
     with explaining("listing the orgs that have scores", REMEDY), connection.transaction():
         return [str(org_id) for (org_id,) in connection.execute(SCORED_ORGS)]
+
+
+def last_scorings(connection: Connection) -> dict[str, LastScoring]:
+    """Return each org's newest scoring. Raises SourceMismatch before the set-up, DatabaseUnavailable."""
+    with explaining("asking how the orgs were last scored", REMEDY), connection.transaction():
+        rows: list[Any] = connection.execute(LAST_SCORINGS).fetchall()
+    return {row[0]: LastScoring(*row) for row in rows}
+
+
+def remove_old_runs(connection: Connection, before: datetime) -> int:
+    """Remove what is recorded of the scorings as of before that moment; return how many there were."""
+    with connection.transaction():
+        return connection.execute(REMOVE_OLD_RUNS, [before]).rowcount
 
 
 def lock_org(connection: Connection, org_id: str) -> None:
@@ -166,10 +224,13 @@ def setting(connection: Connection, org_id: str) -> Setting:
     return Setting(rule, weekly_capacity, CutPoints(*cut_points) if cut_points else None)
 
 
-def stored_contributions(connection: Connection, org_id: str) -> dict[str, tuple[list[float], list[float] | None]]:
-    """Return the contributions in the org's present rows by lead id: now and 7 days before, None without a history."""
-    rows: list[Any] = connection.execute(CONTRIBUTIONS, [org_id]).fetchall()
-    return {lead_id: (now, before) for lead_id, now, before in rows}
+def stored_reasons(connection: Connection, org_id: str) -> dict[str, StoredReasons]:
+    """Return what the org's present rows explain their scores by, by lead id."""
+    rows: list[Any] = connection.execute(REASONS, [org_id]).fetchall()
+    return {
+        lead_id: StoredReasons(features, created_at.isoformat(), now, before)
+        for lead_id, features, created_at, now, before in rows
+    }
 
 
 def set_rule(connection: Connection, org_id: str, weekly_capacity: int | None, *, set_by: str) -> None:
@@ -220,6 +281,12 @@ def forget_said(connection: Connection, org_id: str, as_of: datetime, lead_ids: 
     """Remove what the history has of these leads at that moment, which is about to be said anew."""
     if lead_ids:
         connection.execute(FORGET_SAID, [org_id, as_of, list(lead_ids)])
+
+
+def forget_later(connection: Connection, org_id: str, as_of: datetime) -> None:
+    """Remove the org's scorings as of later than that, and what they said."""
+    for statement in FORGET_LATER:
+        connection.execute(statement.encode(), [org_id, as_of])
 
 
 def add_history(connection: Connection, rows: Iterable[Sequence[str]]) -> None:

@@ -72,7 +72,15 @@ SELECT
                 {_ENTRY},
                 scoring.base_value,
                 scoring.feature_names,
-                score.features,
+                (
+                    -- a row stays while the lead's score does; its age goes on
+                    SELECT array_agg(CASE
+                        WHEN name = 'days_since_creation'
+                            THEN extract(epoch FROM scoring.as_of - list.created_at AT TIME ZONE 'UTC') / 86400
+                        ELSE value
+                    END ORDER BY nth)
+                    FROM unnest(scoring.feature_names, score.features) WITH ORDINALITY AS each (name, value, nth)
+                ) AS features,
                 score.contributions,
                 (
                     SELECT coalesce(json_agg(said), '[]')

@@ -9,6 +9,7 @@ import pytest
 
 from leadscore.settings import Settings
 from leadscore_assets.score_ages import due_since, stale_scores
+from leadscore_assets.scoring.stored_scores import LastScoring
 
 DAILY = Settings(score_schedule="0 5 * * *")
 
@@ -32,7 +33,10 @@ def test_nothing_is_due_after_a_time_that_is_set() -> None:
 
 
 def test_each_org_is_told_how_old_its_scores_are() -> None:
-    scorings = {"fresh": moment("2026-06-02T05:00"), "stale": moment("2026-06-01T05:00")}
+    scorings = {
+        org_id: LastScoring(org_id, moment(as_of), moment(as_of), "20260101000000", "own")
+        for org_id, as_of in (("fresh", "2026-06-02T05:00"), ("stale", "2026-06-01T05:00"))
+    }
     stale = stale_scores(DAILY, scorings, ["fresh", "stale", "never"], moment("2026-06-02T12:00"))
     assert stale.keys() == {"stale", "never"}
     assert stale["stale"].startswith(

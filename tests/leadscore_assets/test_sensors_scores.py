@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.test_utils import create_run_for_test
 
 from leadscore_assets import sensors
 from leadscore_assets.definitions import build_defs
@@ -35,6 +36,18 @@ def test_an_org_is_scored_when_another_version_serves_it(scored: Scored, instanc
     )
     scored.train_another()
     assert evaluate(scored, instance, "score_changed_orgs").run_requests[0].run_key != request.run_key
+
+
+def test_nothing_more_is_asked_for_before_the_last_run_has_ended(scored: Scored, instance: dg.DagsterInstance) -> None:
+    asked = create_run_for_test(
+        instance,
+        "score_open_leads",
+        tags={"dagster/sensor_name": "score_changed_orgs"},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert "has not ended" in evaluate(scored, instance, "score_changed_orgs").skip_message
+    instance.report_run_canceled(asked)
+    assert evaluate(scored, instance, "score_changed_orgs").run_requests
 
 
 def test_scores_that_grow_old_are_reported_once_and_again_when_they_are_fresh(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -9,7 +10,9 @@ import pytest
 
 from leadscore.pooling import POOLED
 from leadscore_assets.definitions import build_defs
+from leadscore_assets.lanes import scoring
 from leadscore_assets.lanes.scoring import shard_config
+from leadscore_assets.scoring.score_org import Scoring, score_org
 from tests.leadscore_assets.assets.test_lead_scores import materialize
 from tests.leadscore_assets.run_results import data_version, failure_text, metadata_of
 from tests.leadscore_assets.scored_org import NOW, ORG, Scored
@@ -59,7 +62,7 @@ def test_each_org_is_recorded_as_by_a_run_of_its_own(two_orgs: Scored, instance:
 
 
 def test_the_check_of_each_org_passes(two_orgs: Scored, instance: dg.DagsterInstance) -> None:
-    run(two_orgs, instance)
+    run(replace(two_orgs, settings=replace(two_orgs.settings, as_of=NOW)), instance)
     key = dg.AssetCheckKey(dg.AssetKey("lead_scores"), "scores_are_fresh")
     history = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
     assert {record.partition for record in history} == {ORG, SOUTH}
@@ -81,6 +84,58 @@ def test_an_org_that_fails_is_named_and_harms_no_other(two_orgs: Scored, instanc
     assert not result.success
     assert failure_text(result, "score_shard").startswith("1 of 2 orgs could not be scored: north (")
     assert two_orgs.rows("SELECT org_id FROM leadscore.scoring_run") == [(SOUTH,)]
+
+
+def test_a_defect_that_one_org_meets_harms_no_other_and_shows_no_data(
+    two_orgs: Scored, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(connection: Any, models: Any, org_id: str, task: Any) -> Scoring:
+        if org_id == ORG:
+            raise ValueError("jane@example.com")
+        return score_org(connection, models, org_id, task)
+
+    monkeypatch.setattr(scoring, "score_org", failing)
+    result = run(two_orgs, instance)
+    text = failure_text(result, "score_shard")
+    assert text.startswith("1 of 2 orgs could not be scored: north (ValueError in test_scoring.py, line ")
+    assert "jane" not in text
+    assert two_orgs.rows("SELECT org_id FROM leadscore.scoring_run") == [(SOUTH,)]
+
+
+def test_an_org_that_nobody_knows_is_refused_before_anything_is_done(
+    two_orgs: Scored, instance: dg.DagsterInstance
+) -> None:
+    before = instance.get_dynamic_partitions("orgs")
+    result = run(two_orgs, instance, org_ids=[ORG, "nroth", POOLED])
+    assert failure_text(result, "score_shard").startswith(
+        "2 of the named orgs have no lead in the CRM, and were never scored: _pooled; nroth."
+    )
+    assert (instance.get_dynamic_partitions("orgs"), two_orgs.rows("SELECT * FROM leadscore.scoring_run")) == (
+        before,
+        [],
+    )
+
+
+def test_scores_of_long_ago_do_not_pass_for_fresh(two_orgs: Scored, instance: dg.DagsterInstance) -> None:
+    run(two_orgs, instance, org_ids=[ORG])
+    key = dg.AssetCheckKey(dg.AssetKey("lead_scores"), "scores_are_fresh")
+    [record] = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
+    assert (record.partition, record.status.value) == (ORG, "FAILED")
+
+
+def test_the_model_that_scored_is_recorded_whatever_serves_by_then(
+    scored: Scored, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = scored.model.name
+
+    def then_another_is_activated(*arguments: Any) -> Scoring:
+        found = score_org(*arguments)
+        scored.train_another()
+        return found
+
+    monkeypatch.setattr(scoring, "score_org", then_another_is_activated)
+    run(scored, instance)
+    assert (recorded(instance, ORG).tags or {})["dagster/input_data_version/active_model"] == first != scored.model.name
 
 
 def test_only_the_named_orgs_are_scored(two_orgs: Scored, instance: dg.DagsterInstance) -> None:
@@ -112,3 +167,7 @@ def test_months_behind_the_history_are_dropped_by_the_first_shard(
     assert two_orgs.value("SELECT to_regclass('leadscore.lead_score_history_2024_07') IS NOT NULL")
     run(two_orgs, instance, shard=0, shards=2)
     assert two_orgs.value("SELECT to_regclass('leadscore.lead_score_history_2024_07') IS NULL")
+    # until then, it was the newest of its org
+    assert two_orgs.value("SELECT count(*) FROM leadscore.scoring_run WHERE as_of < %s", NOW) == 1
+    run(two_orgs, instance, shard=0, shards=2)
+    assert two_orgs.value("SELECT count(*) FROM leadscore.scoring_run WHERE as_of < %s", NOW) == 0

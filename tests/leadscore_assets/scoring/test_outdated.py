@@ -29,6 +29,19 @@ def test_an_org_is_scored_once_for_each_version(scored: Scored) -> None:
     assert again != first
 
 
+def test_a_version_that_serves_again_is_another_reason_than_before(scored: Scored) -> None:
+    """Otherwise Dagster would take the second request for a repeat of the first."""
+    reasons, first = [outdated(scored)], scored.model.name
+    scored.score()
+    second = scored.train_another()
+    for version in (first, second, first):
+        reasons.append(outdated(scored))
+        scored.score()
+        scored.activate(version)
+    assert [list(reason) for reason in reasons] == [[ORG]] * len(reasons)
+    assert len({reason[ORG] for reason in reasons}) == len(reasons)
+
+
 def test_an_org_whose_model_is_gone_loses_its_scores(scored: Scored) -> None:
     scored.score()
     (scored.registry.root / ORG / "active.json").unlink()

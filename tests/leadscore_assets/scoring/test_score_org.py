@@ -18,9 +18,13 @@ from leadscore_assets.scoring import stored_scores
 from leadscore_assets.scoring.stored_scores import set_rule
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.lead_features import features_at, open_leads
-from tests.leadscore_assets.scored_org import NOW, ORG, Scored
+from tests.leadscore_assets.scored_org import DAY, NOW, ORG, Scored
 
 SCORES = "SELECT * FROM leadscore.lead_score ORDER BY lead_id"
+SHOWN = """
+SELECT lead_id, rank, probability, confidence, grade, action, trend, probability_before, reasons, moves, created_at
+FROM leadscore.call_list ORDER BY lead_id
+"""
 HISTORY = "SELECT * FROM leadscore.lead_score_history ORDER BY lead_id, said_at"
 RUNS = "SELECT * FROM leadscore.scoring_run ORDER BY as_of"
 
@@ -115,7 +119,26 @@ def test_scoring_what_changed_is_the_same_as_scoring_everything(scored: Scored) 
         assert scored.rows(SCORES) == rows
 
 
-@pytest.mark.parametrize("wrong", ["probability = probability + 1e-9", "contributions[2] = 0.5"])
+def test_what_the_crm_shows_otherwise_is_written_though_the_score_stays(scored: Scored) -> None:
+    """The reasons say prices as they are, so the rows are those that a first scoring would write."""
+    scored.score()
+    scored.connection.execute("UPDATE annonce SET price = price * 1.01")
+    scored.score(days=0.0001)
+    rows = scored.rows(SHOWN)
+    scored.connection.execute("DELETE FROM leadscore.lead_score")
+    scored.score(days=0.0001)
+    assert scored.rows(SHOWN) == rows
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "probability = probability + 1e-9",
+        "contributions[2] = 0.5",
+        "features[1] = 7777",
+        "created_at = created_at - interval '1 day'",
+    ],
+)
 def test_a_full_scoring_finds_and_mends_a_wrong_row(scored: Scored, wrong: str) -> None:
     scored.score()
     right = scored.rows(SCORES)
@@ -179,6 +202,18 @@ def test_an_earlier_time_does_not_replace_a_later_one_unasked(scored: Scored) ->
         scored.score()
     assert scored.rows(SCORES) == rows
     assert scored.score(replaces_later=True).changed > 0
+    assert scored.rows("SELECT as_of FROM leadscore.last_scoring") == [(NOW,)]
+    assert scored.rows("SELECT DISTINCT scored_as_of FROM leadscore.call_list") == [(NOW,)]
+    assert scored.value("SELECT max(said_at) FROM leadscore.lead_score_history") == NOW
+    assert scored.score(days=0.5).changed > 0
+
+
+def test_a_scoring_of_the_present_that_another_overtook_scores_as_of_its_time(scored: Scored) -> None:
+    scored.score(days=1)
+    rows = scored.rows(SCORES)
+    overtaken = scored.score(is_present=True)
+    assert (overtaken.as_of, overtaken.changed, overtaken.removed) == (NOW + DAY, 0, 0)
+    assert scored.rows(SCORES) == rows
 
 
 def test_each_landmark_of_a_lead_is_said_once(scored: Scored) -> None:

@@ -50,8 +50,8 @@ def test_a_scoring_keeps_no_cut_points_for_a_rule_that_was_set_while_it_ran(scor
 
 def test_the_last_run_is_the_one_of_the_latest_time(scored: Scored) -> None:
     assert stored.last_run(scored.connection, ORG) is None
+    scored.score()
     scored.score(days=1)
-    scored.score(replaces_later=True)
     last = stored.last_run(scored.connection, ORG)
     assert last is not None
     assert (last.as_of, last.model_version) == (scored.window(1).as_of, scored.model.name)
