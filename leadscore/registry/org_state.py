@@ -20,7 +20,7 @@ MEANINGS: dict[OrgState, str] = {
     "pooled": "it has no active version of its own, so the pooled model scores its leads",
     "no_model": "no model scores its leads",
     "withdrawn": "its active version was withdrawn, because its id may have been given to another customer",
-    "damaged": "its files in the registry cannot be read, so its leads are not scored",
+    "damaged": "the files in the registry that its model needs cannot be read, so its leads are not scored",
 }
 
 
@@ -32,19 +32,38 @@ class Standing(NamedTuple):
     problem: str = ""
 
 
-def standing(registry: Registry, org_id: str, pooled: Pointer | None) -> Standing:
-    """Return how the org stands. `pooled` is the pooled model's pointer, None where orgs are not pooled."""
+def pooled_pointer(registry: Registry, *, is_pooling: bool) -> Pointer | Damaged | None:
+    """Return the pooled model's pointer, None where there is none or orgs are not pooled, or why it cannot be read.
+
+    That is not raised, because it does not concern an org with a model of its own.
+    """
+    try:
+        return registry.active(POOLED) if is_pooling else None
+    except Damaged as error:
+        return error
+
+
+def standing(registry: Registry, org_id: str, pooled: Pointer | Damaged | None) -> Standing:
+    """Return how the org stands. `pooled` is what `pooled_pointer` gives: many orgs share it."""
     try:
         present = registry.present(org_id)
     except Damaged as error:
         return Standing("damaged", problem=error.message)
     own = present if isinstance(present, Pointer) else None
-    model = active_model(org_id, {org_id: own, POOLED: pooled}.get, is_pooling=pooled is not None)
+    shared = pooled if isinstance(pooled, Pointer) else None
+    model = active_model(org_id, {org_id: own, POOLED: shared}.get, is_pooling=shared is not None)
     if isinstance(present, Withdrawal):
         return Standing("withdrawn", model, present.reason)
     if model is None:
-        return Standing("no_model")
+        return _without_model(pooled)
     return Standing("active" if model.scope == "own" else "pooled", model)
+
+
+def _without_model(pooled: Pointer | Damaged | None) -> Standing:
+    if not isinstance(pooled, Damaged):
+        return Standing("no_model")
+    problem = f"The org has no model of its own, and the pooled one cannot be read: {pooled.message}"
+    return Standing("damaged", problem=problem)
 
 
 def holds_since(history: History) -> datetime | None:

@@ -13,6 +13,7 @@ from leadscore.gate import policy_from, refuse_unfittable
 from leadscore.left_out import causes_of
 from leadscore.pooling import POOLED
 from leadscore.records import window_from
+from leadscore.registry.org_state import pooled_pointer
 from leadscore.registry.store import Pointer, Registry
 from leadscore.settings import Settings
 from leadscore_assets.health.database_facts import Facts, facts_of, is_plan_due, plans_of
@@ -46,7 +47,9 @@ def refresh(settings: Settings, registry: Registry, org_ids: Collection[str], lo
     with connect(settings) as connection:
         known = stored(connection)
         facts = facts_of(connection, asked, known)
-        pooled = _pooled(settings, registry, log)
+        pooled = pooled_pointer(registry, is_pooling=settings.pooled_model)
+        if isinstance(pooled, Damaged):
+            log.warning("the pooled model scores no leads: %s", pooled.message)
         models = {
             org_id: _model(settings, registry, org_id, pooled=pooled, fact=facts[org_id], known=known.get(org_id))
             for org_id in asked
@@ -59,21 +62,12 @@ def refresh(settings: Settings, registry: Registry, org_ids: Collection[str], lo
         return Refreshed(len(rows), write(connection, known, rows), waiting)
 
 
-def _pooled(settings: Settings, registry: Registry, log: logging.Logger) -> Pointer | None:
-    """Return the pooled model's pointer; None where orgs are not pooled, or when it cannot be read."""
-    try:
-        return registry.active(POOLED) if settings.pooled_model else None
-    except Damaged as error:
-        log.warning("the pooled model scores no leads: %s", error.message)
-        return None
-
-
 def _model(
     settings: Settings,
     registry: Registry,
     org_id: str,
     *,
-    pooled: Pointer | None,
+    pooled: Pointer | Damaged | None,
     fact: Facts,
     known: OrgHealth | None,
 ) -> Model:

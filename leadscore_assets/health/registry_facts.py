@@ -29,10 +29,12 @@ class Verdict(msgspec.Struct, frozen=True):
     held_since: datetime | None = None
 
 
-def model_of(registry: Registry, org_id: str, pooled: Pointer | None, known: OrgHealth | None, now: datetime) -> Model:
+def model_of(
+    registry: Registry, org_id: str, pooled: Pointer | Damaged | None, known: OrgHealth | None, now: datetime
+) -> Model:
     """Return which model scores the org's leads, and its last verdict; `known` is the org's stored row.
 
-    `pooled` is the pooled model's pointer, None where orgs are not pooled.
+    `pooled` is what `org_state.pooled_pointer` gives.
     """
     before = known.model if known else None
     found, trained_at, since = standing(registry, org_id, pooled), None, now

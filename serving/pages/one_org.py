@@ -11,8 +11,8 @@ from flask import Blueprint, Response, render_template, url_for
 
 from leadscore.errors import Damaged
 from leadscore.gate import Judgement
-from leadscore.pooling import POOLED, Scope
-from leadscore.registry.org_state import MEANINGS, Standing, holds_since, standing
+from leadscore.pooling import Scope
+from leadscore.registry.org_state import MEANINGS, Standing, holds_since, pooled_pointer, standing
 from leadscore.registry.version import Manifest
 from serving.api.access import caller
 from serving.api.endpoint import VERSION_HEADER, endpoint
@@ -108,7 +108,7 @@ def org_page(services: Services, query: OrgPageQuery, org_id: str) -> Response:
 
 
 def _standing(services: Services, org_id: str) -> Standing:
-    pooled = services.registry.active(POOLED) if services.settings.pooled_model else None
+    pooled = pooled_pointer(services.registry, is_pooling=services.settings.pooled_model)
     return standing(services.registry, org_id, pooled)
 
 

@@ -77,7 +77,9 @@ def test_a_damaged_pooled_pointer_is_logged_and_stops_nothing(
     (registry.root / "_pooled" / "active.json").write_bytes(b"{")
     refresh(pooled_settings, registry, ORGS, LOG)
     assert "the pooled model scores no leads" in caplog.text
-    assert {row.model.state for row in rows(pooled_settings).values()} == {"no_model"}
+    models = [row.model for row in rows(pooled_settings).values()]
+    assert {model.state for model in models} == {"damaged"}
+    assert all("the pooled one cannot be read: active.json" in model.problem for model in models)
 
 
 def test_plans_that_take_too_long_wait_for_the_next_time(

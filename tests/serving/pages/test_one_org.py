@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from leadscore.evaluation import LeadQuality
+from leadscore.pooling import POOLED
 from leadscore.registry.activation import roll_back
 from leadscore_assets.source.database import connect
 from serving.app import create_app
@@ -161,6 +162,26 @@ def test_without_the_database_a_browser_gets_a_page(settings: Any, shelf: Any) -
     shelf.activated("acme")
     answer = create_app(settings).test_client().get("/orgs/acme", headers=BROWSER)
     assert (answer.status_code, answer.content_type) == (503, "text/html; charset=utf-8")
+
+
+@pytest.fixture
+def harmed_pool(crm: Crm, shelf: Any, versions: dict[str, str]) -> FlaskClient:
+    """Give a client of an app that pools, while the pooled model's pointer is damaged."""
+    shelf.pooled(new=0.1)
+    (shelf.registry.root / POOLED / "active.json").write_bytes(b"harm")
+    return crm.client(pooled_model=True)
+
+
+def test_a_damaged_pooled_pointer_harms_no_org_that_has_a_model_of_its_own(harmed_pool: FlaskClient) -> None:
+    page = parts(harmed_pool, "acme")
+    assert "active Its own active version scores its leads" in page.text
+    assert leads(page) == ["a", "b", "c"]
+
+
+def test_an_org_that_only_the_pooled_model_could_score_says_what_is_damaged(harmed_pool: FlaskClient) -> None:
+    page = parts(harmed_pool, "new")
+    assert "The files in the registry that its model needs cannot be read, so its leads are not scored" in page.text
+    assert "The org has no model of its own, and the pooled one cannot be read: active.json" in page.text
 
 
 def test_hostile_ids_are_shown_as_text_and_linked_within_this_server(client: FlaskClient, crm: Crm) -> None:
