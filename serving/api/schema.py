@@ -50,6 +50,7 @@ RunState = Literal["kept", "gone", "unknown"]
 Origin = Annotated[str, msgspec.Meta(max_length=64, description="list only the versions that this made")]
 LeadIdText = Annotated[str, msgspec.Meta(max_length=MAX_LEAD_ID_LENGTH, examples=["4711"])]
 LeadId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | LeadIdText
+MOST_LEADS = 1_000
 Items = Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
 # both stay undecoded until the version is known, because its contract says how to read them
 Features = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"$ref": "#/components/schemas/Features"})]
@@ -337,7 +338,7 @@ class LeadsQuery(OrgQuery, frozen=True, kw_only=True):
 
     grade: Annotated[Grade, msgspec.Meta(description="list only the leads of this grade")] | None = None
     trend: Annotated[Trend, msgspec.Meta(description="list only the leads with this trend")] | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_LEADS)] = 50
     cursor: (
         Annotated[
             str,

@@ -62,6 +62,17 @@ SELECT
 FROM leadscore.last_scoring AS scoring
 WHERE scoring.org_id = %(org_id)s
 """  # noqa: S608 (our own text)
+# of the stored scores, since the list would make every lead's rank and words first
+HAS_MORE = """
+SELECT to_json(count(*) > %(leads)s)
+FROM (
+    SELECT FROM leadscore.lead_score
+    WHERE org_id = %(org_id)s
+        AND (%(grade)s::text IS NULL OR grade = %(grade)s)
+        AND (%(trend)s::text IS NULL OR trend = %(trend)s)
+    LIMIT %(leads)s + 1
+) AS matching
+"""
 LEAD = f"""
 SELECT
     scoring.as_of AS scored_as_of,
@@ -209,6 +220,11 @@ class CallList:
             "lead_id": lead_id,
         }
         return next(iter(self._database.rows(PAGE, arguments, Page, task="read the call list")), None)
+
+    def has_more(self, org_id: str, *, than: int, grade: Grade | None = None, trend: Trend | None = None) -> bool:
+        """Return whether more than so many of the org's leads match the filters."""
+        arguments = {"org_id": org_id, "leads": than, "grade": grade, "trend": trend}
+        return self._database.value(HAS_MORE, arguments, bool, task="count the leads of the call list")
 
     def lead(self, org_id: str, lead_id: str) -> Found | None:
         """Return one of the org's leads, with history; None when the org was never scored."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from flask import Blueprint, Response, render_template, url_for
@@ -18,8 +18,8 @@ from serving.api.access import caller
 from serving.api.endpoint import VERSION_HEADER, endpoint
 from serving.api.page import PAGE_TYPE, page
 from serving.api.problems import CODES, Refusal
-from serving.api.schema import Request
-from serving.dependencies.call_list import Grade, Trend
+from serving.api.schema import MOST_LEADS, Request
+from serving.dependencies.call_list import Grade, Page, Trend
 from serving.pages import words
 from serving.pages.model_words import measured_on, promise
 from serving.pages.timeline import timeline
@@ -37,7 +37,7 @@ class OrgPageQuery(Request, frozen=True, kw_only=True):
 
     grade: Grade | None = None
     trend: Trend | None = None
-    most: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 50
+    most: Annotated[int, msgspec.Meta(ge=1, le=MOST_LEADS)] = 50
 
 
 class _Model(NamedTuple):
@@ -97,7 +97,9 @@ def org_page(services: Services, query: OrgPageQuery, org_id: str) -> Response:
         grades=Grade.__args__,  # type: ignore[attr-defined]  # of a Literal
         now=now,
         link=_links(org_id, query),
-        csv_link=url_for("leads.leads", org_id=org_id, format="csv", limit=1_000),
+        csv_link=url_for("leads.leads", **_filters(query), org_id=org_id, format="csv", limit=MOST_LEADS),
+        most_leads=MOST_LEADS,
+        is_csv_cut=calls is not None and _is_csv_cut(services, org_id, calls, query),
         report_link=lambda owner, version: url_for("report.report", org_id=owner, version=version),
         lead_link=lambda lead_id: url_for("leads.lead", org_id=org_id, lead_id=lead_id),
     )
@@ -133,11 +135,22 @@ def _judgement(services: Services, owner: str, version: str) -> Judgement | None
         return None
 
 
+def _filters(query: OrgPageQuery) -> dict[str, Any]:
+    return {"grade": query.grade, "trend": query.trend}
+
+
+def _is_csv_cut(services: Services, org_id: str, calls: Page, query: OrgPageQuery) -> bool:
+    """Return whether more leads match than one answer holds; they are counted only where that can be."""
+    if calls.scored_leads <= MOST_LEADS:
+        return False
+    return services.call_list.has_more(org_id, than=MOST_LEADS, **_filters(query))
+
+
 def _links(org_id: str, query: OrgPageQuery) -> Callable[..., str]:
     """Return a function that gives the address of this page with some of the query changed; None leaves a part out."""
-    asked = {"grade": query.grade, "trend": query.trend, "most": None}
+    asked = _filters(query) | {"most": None}
 
     def link(**changed: str | int | None) -> str:
-        return url_for("org_page.org_page", org_id=org_id, **(asked | changed))  # type: ignore[arg-type]
+        return url_for("org_page.org_page", org_id=org_id, **(asked | changed))
 
     return link

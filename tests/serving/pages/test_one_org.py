@@ -75,6 +75,27 @@ def test_leads_are_shown_by_grade_and_trend_and_as_many_as_wanted(client: FlaskC
     assert "Show more" not in parts(client, "acme", most=3).links
 
 
+def test_the_csv_has_the_leads_that_the_page_filters_and_says_when_it_has_not_all(
+    client: FlaskClient, crm: Crm
+) -> None:
+    of_grade_b = parts(client, "acme", grade="B", trend="declining").links["Download as CSV"]
+    lines = client.get(of_grade_b).text.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["lead_id", "b"]
+
+    shown = [Lead(str(number), 0.5, "B" if number else "A") for number in range(1_001)]
+    Scores(crm.settings).scored("new", shown)
+    assert "Download as CSV" in parts(client, "new", grade="B").links
+    page = parts(client, "new")
+    assert "Download as CSV" not in page.links
+    assert len(client.get(page.links["Download the first 1,000 leads as CSV"]).text.splitlines()) == 1_001
+    longest = parts(client, "new", most=1_000)
+    assert "Show more" not in longest.links
+    assert "There are more leads; this page shows the first 1,000." in longest.text
+    with connect(crm.settings) as connection:
+        connection.execute("UPDATE leadscore.lead_score SET grade = 'B' WHERE org_id = 'new'")
+    assert "Download the first 1,000 leads as CSV" in parts(client, "new", grade="B").links
+
+
 def test_the_model_is_a_sentence(client: FlaskClient, shelf: Any, versions: dict[str, str]) -> None:
     judgement = shelf.registry.judgement("acme", versions["acme"])
     report = msgspec.structs.replace(judgement.report, by_lead=LeadQuality(400, 80, 80, 34, 0.75, 0.2))
