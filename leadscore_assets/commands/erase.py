@@ -159,7 +159,7 @@ def _still_in_crm(connection: Connection, org_id: str, lead_ids: Sequence[str]) 
         return
     if count:
         has = f"The CRM still has {_count(count, 'lead')} of {org_id}"
-        yield f"{has}: the next training run reads what it finds there again. Delete it there, too."
+        yield f"{has}: the next training and scoring store again what they find there. Delete it there, too."
 
 
 def _count(number: int, noun: str) -> str:

@@ -11,16 +11,15 @@ from psycopg import sql
 
 from leadscore_assets.retention.held_ids import ABSENT_IDS, HELD, OF_LEADS, OF_ORGS, Held
 from leadscore_assets.source.database import Connection, explaining
+from leadscore_assets.source.org_locks import lock_erasures, lock_scores
 from leadscore_assets.source.tables import REMEDY
-
-ERASURE_LOCK = 7_013_003  # any number of our own: whoever holds it may erase
 
 # the order in which a training's step takes the tables, too, so that neither waits for the other forever
 LOCK_TABLES = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(
     sql.SQL(", ").join(held.name for held in (*OF_LEADS, *OF_ORGS))
 )
 
-
+DUE_ORGS = "SELECT DISTINCT org_id FROM leadscore.absent_ids WHERE absent_since <= %s"
 # leads by which an org was known until its id was given to others: that is still noticed without them
 FORGET_KNOWN = """
 WITH gone AS (
@@ -58,7 +57,7 @@ class Erased(NamedTuple):
 def erasing(connection: Connection) -> Iterator[None]:
     """Let one erasure at a time run, in a transaction. Raises SourceMismatch before the set-up, DatabaseUnavailable."""
     with explaining("erasing leads", REMEDY), connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [ERASURE_LOCK])
+        lock_erasures(connection)
         yield
 
 
@@ -69,12 +68,14 @@ def erase_at_once(connection: Connection, org_id: str, lead_ids: Sequence[str] =
     DatabaseUnavailable.
     """
     with erasing(connection):
+        lock_scores(connection, [org_id])
         connection.execute(LOCK_TABLES)
         return [_erase_named(connection, held, org_id, lead_ids) for held in HELD if held.has_leads or not lead_ids]
 
 
 def erase_absent(connection: Connection, absent_until: datetime) -> list[Erased]:
     """Erase the ids that are in `absent_ids` since `absent_until` or longer; the caller is in `erasing`."""
+    lock_scores(connection, [str(org_id) for (org_id,) in connection.execute(DUE_ORGS, [absent_until])])
     connection.execute(LOCK_TABLES)
     erased = [_erase_absent_from(connection, held, absent_until, by_lead=True) for held in OF_LEADS]
     erased += [_erase_absent_from(connection, held, absent_until, by_lead=False) for held in OF_ORGS]

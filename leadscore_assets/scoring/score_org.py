@@ -24,6 +24,7 @@ from leadscore_assets.scoring.score_rows import ScoreRows
 from leadscore_assets.scoring.stored_scores import LastRun
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.extraction import PLANNER
+from leadscore_assets.source.org_locks import lock_scores
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def score_org(connection: Connection, models: OrgModels, org_id: str, task: Task
     """
     with explaining(f"scoring the leads of org {org_id}", stored.REMEDY), connection.transaction():
         connection.execute("; ".join(f"SET LOCAL {name} = {value}" for name, value in PLANNER.items()).encode())
-        stored.lock_org(connection, org_id)
+        lock_scores(connection, [org_id])
         task = _in_order(connection, org_id, task)
         last = stored.last_run(connection, org_id)
         model = models.of(org_id)

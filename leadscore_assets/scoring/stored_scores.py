@@ -1,6 +1,6 @@
 """Reads and writes an org's rows of `lead_score`, `lead_score_history`, `scoring_run` and `org_setting`.
 
-What concerns one org happens inside the transaction of the caller, who holds the org's lock.
+What concerns one org happens inside the transaction of the caller, who holds the org's lock (`source.org_locks`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from psycopg.types.json import Jsonb
 from leadscore_assets.scoring.grades import CutPoints, Rule
 from leadscore_assets.scoring.org_scores import Labels
 from leadscore_assets.source.database import Connection, explaining
-
-SCORES_LOCK = 7_013_004  # any number of our own: whoever holds it may write the scores of an org
 
 REMEDY = "Run `python -m leadscore_assets.commands.set_up_database`, then try again."
 # one step per org along the index, in place of a look at every row
@@ -195,11 +193,6 @@ def remove_old_runs(connection: Connection, before: datetime) -> int:
     """Remove what is recorded of the scorings as of before that moment; return how many there were."""
     with connection.transaction():
         return connection.execute(REMOVE_OLD_RUNS, [before]).rowcount
-
-
-def lock_org(connection: Connection, org_id: str) -> None:
-    """Wait until no other transaction writes the org's scores."""
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [org_id, SCORES_LOCK])
 
 
 def last_run(connection: Connection, org_id: str) -> LastRun | None:

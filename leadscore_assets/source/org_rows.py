@@ -9,6 +9,7 @@ from psycopg import sql
 
 from leadscore_assets.dataset import ORG_COLUMN
 from leadscore_assets.source.database import TABLES_LOCK, Connection, explaining
+from leadscore_assets.source.org_locks import lock_erasures, lock_scores
 
 REMEDY = "Let DB_USER's role own the schema leadscore and everything in it, then try again."
 KEY = "org_id"
@@ -94,6 +95,8 @@ def _columns(connection: Connection, *names: str) -> list[_Column]:
 
 
 def _lock(connection: Connection, *org_ids: str) -> None:
-    """Wait for a run that stores rows of these orgs: see `tables.store`."""
+    """Wait for an erasure, for a scoring of these orgs, and for a run that stores their rows: see `tables.store`."""
+    lock_erasures(connection)
+    lock_scores(connection, org_ids)
     for org_id in sorted(org_ids):
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [org_id, TABLES_LOCK])

@@ -90,8 +90,8 @@ def test_a_lead_that_the_crm_still_has_is_said_to_come_back(small: Settings, cap
     code, said, _ = run(small, capsys, "--org", "small", "--lead", first, second, "--lead", first)
     assert (code, said[-1]) == (
         0,
-        "The CRM still has 2 leads of small: the next training run reads what it finds there again. Delete it there,"
-        " too.",
+        "The CRM still has 2 leads of small: the next training and scoring store again what they find there. Delete it"
+        " there, too.",
     )
 
 

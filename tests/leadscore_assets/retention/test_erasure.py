@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,11 +16,15 @@ from leadscore.pooling import POOLED
 from leadscore.settings import Settings
 from leadscore_assets.retention.absent_leads import erase_absent_leads
 from leadscore_assets.retention.erasure import Erased, erase_at_once
+from leadscore_assets.scoring import score_org as scoring
+from leadscore_assets.scoring.tables import create_month_of_history
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.identities import is_changed, remember
 from leadscore_assets.source.tables import ASSETS_WITH_ROWS, load, store
-from tests.leadscore_assets.retention.conftest import Holding, rows
+from tests.leadscore_assets.retention.conftest import SAID, Holding, rows
+from tests.leadscore_assets.scored_org import NOW, ORG, Scored
 from tests.leadscore_assets.source.hand_made_crm import day
+from tests.leadscore_assets.waiting import comes_to_wait
 
 
 def test_a_lead_leaves_every_table_and_the_other_leads_stay(holding: Holding) -> None:
@@ -117,6 +125,46 @@ def test_erasures_and_trainings_at_the_same_time_wait_for_each_other(holding: Ho
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def at_once(settings: Settings, lead_id: str) -> None:
+    with connect(settings) as connection:
+        erase_at_once(connection, ORG, [lead_id])
+
+
+def when_absent(settings: Settings, _: str) -> None:
+    erase_absent_leads(replace(settings, org_absent_days=0, max_orgs_removed_share=1), datetime.now(UTC))
+
+
+@pytest.mark.parametrize("erase", [at_once, when_absent])
+def test_a_scoring_that_has_read_an_erased_lead_writes_it_before_the_erasure(
+    scored: Scored, monkeypatch: pytest.MonkeyPatch, erase: Callable[[Settings, str], None]
+) -> None:
+    """So the lead does not come back, although the scoring wrote it when it had left the CRM."""
+    lead_id = str(scored.value("SELECT max(id) FROM dossier WHERE status = 'NEW'"))
+    said_at = NOW - timedelta(days=1)
+    create_month_of_history(scored.connection, said_at)
+    scored.connection.execute(SAID, [ORG, lead_id, said_at])
+    read, waited = scoring.read_open_leads, list[bool]()
+
+    def read_while_it_is_erased(*arguments: Any) -> Any:
+        found = read(*arguments)
+        assert lead_id in found.leads.ids
+        with connect(scored.settings) as other:
+            other.execute("DELETE FROM dossier WHERE id = %s", [lead_id])
+            erasures.append(pool.submit(erase, scored.settings, lead_id))
+            waited.append(comes_to_wait(other, erasures[0]))
+        return found
+
+    monkeypatch.setattr(scoring, "read_open_leads", read_while_it_is_erased)
+    erasures: list[Any] = []
+    with ThreadPoolExecutor() as pool:
+        assert scored.score().changed > 1
+        erasures[0].result(timeout=60)
+    for table in ("lead_score", "lead_score_history"):
+        held = {row[0] for row in scored.rows(f"SELECT DISTINCT lead_id FROM leadscore.{table}")}
+        assert (lead_id in held, len(held) > 1) == (False, True)
+    assert waited == [True]
 
 
 def test_of_the_leads_that_an_org_is_known_by_only_those_that_are_erased_go(holding: Holding) -> None:

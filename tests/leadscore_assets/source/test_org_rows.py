@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ from leadscore.pooling import POOLED
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.database import Connection, connect
+from leadscore_assets.source.org_locks import lock_scores
 from leadscore_assets.source.org_rows import counts_in_words, has_rows, move_rows, remove_rows
 from leadscore_assets.source.tables import load, store
+from tests.leadscore_assets.retention.conftest import SCORING
 from tests.leadscore_assets.source.test_tables import rows
+from tests.leadscore_assets.waiting import comes_to_wait
 
 TABLES = {"conversion_records": 2, "lead_features": 2, "materializations": 3, "org_identities": 1}
 
@@ -78,6 +82,30 @@ def test_a_table_that_is_added_later_is_covered_too(connection: Connection) -> N
     assert move_rows(connection, "north", "west")["added_later"] == 1
     assert remove_rows(connection, "west")["added_later"] == 1
     assert orgs_of(connection, "added_later") == {"south": 1}
+
+
+def renamed(connection: Connection) -> None:
+    move_rows(connection, "north", "west")
+
+
+def removed(connection: Connection) -> None:
+    remove_rows(connection, "north")
+
+
+@pytest.mark.parametrize(
+    ("change", "scored", "then"), [(renamed, "north", ["west"]), (renamed, "west", ["west"]), (removed, "north", [])]
+)
+def test_what_a_scoring_under_way_writes_of_an_org_is_moved_and_removed_too(
+    connection: Connection, database: Settings, change: Callable[[Connection], None], scored: str, then: list[str]
+) -> None:
+    with ThreadPoolExecutor() as pool, connect(database) as other, connect(database) as observer:
+        with connection.transaction():
+            lock_scores(connection, [scored])
+            work = pool.submit(change, other)
+            assert comes_to_wait(observer, work)
+            connection.execute(SCORING, [scored, "2026-06-01T00:00:00+00:00"])
+        work.result(timeout=60)
+    assert sorted(orgs_of(connection, "scoring_run")) == then
 
 
 def test_a_move_that_fails_moves_nothing(connection: Connection) -> None:
