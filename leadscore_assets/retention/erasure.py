@@ -14,7 +14,7 @@ from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.org_locks import lock_erasures, lock_scores
 from leadscore_assets.source.tables import REMEDY
 
-# the order in which a training's step takes the tables, too, so that neither waits for the other forever
+# the order in which a training's step and a scoring take the tables, too, so that neither waits for the other forever
 LOCK_TABLES = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(
     sql.SQL(", ").join(held.name for held in (*OF_LEADS, *OF_ORGS))
 )

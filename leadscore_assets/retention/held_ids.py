@@ -44,7 +44,7 @@ OF_IDENTITIES = Held("org_identities", ("org_id",), has_leads=True)
 OF_ORGS = (
     *(
         Held(table, ("org_id",), has_leads=False)
-        for table in ("materializations", "scoring_run", "org_setting", "org_health")
+        for table in ("materializations", "org_setting", "scoring_run", "org_health")
     ),
     OF_IDENTITIES,
 )

@@ -10,14 +10,14 @@ from leadscore_assets.source.database import Connection
 
 WAITING = """
 SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
-WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted
+WHERE datname = current_database() AND locktype = %s AND NOT granted
 """
 
 
-def comes_to_wait(connection: Connection, work: Future[Any]) -> bool:
-    """Return True as soon as someone waits for an advisory lock in the connection's database, False if `work` ends."""
+def comes_to_wait(connection: Connection, work: Future[Any], kind: str = "advisory") -> bool:
+    """Return True as soon as someone waits for such a lock in the connection's database, False if `work` ends."""
     while not work.done():
-        if connection.execute(WAITING).fetchone() is not None:
+        if connection.execute(WAITING, [kind]).fetchone() is not None:
             return True
         time.sleep(0.02)
     return False

@@ -17,11 +17,12 @@ from leadscore.settings import Settings
 from leadscore_assets.retention.absent_leads import erase_absent_leads
 from leadscore_assets.retention.erasure import Erased, erase_at_once
 from leadscore_assets.scoring import score_org as scoring
+from leadscore_assets.scoring.stored_scores import Setting, save_cut_points
 from leadscore_assets.scoring.tables import create_month_of_history
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.identities import is_changed, remember
 from leadscore_assets.source.tables import ASSETS_WITH_ROWS, load, store
-from tests.leadscore_assets.retention.conftest import SAID, Holding, rows
+from tests.leadscore_assets.retention.conftest import SAID, SCORING, Holding, rows
 from tests.leadscore_assets.scored_org import NOW, ORG, Scored
 from tests.leadscore_assets.source.hand_made_crm import day
 from tests.leadscore_assets.waiting import comes_to_wait
@@ -56,8 +57,8 @@ def test_an_org_leaves_every_table_with_its_lines(holding: Holding) -> None:
         ("lead_score", 8, 8),
         ("lead_score_history", 16, 8),
         ("materializations", 3, None),
-        ("scoring_run", 1, None),
         ("org_setting", 1, None),
+        ("scoring_run", 1, None),
         ("org_health", 0, None),
         ("org_identities", 0, 0),
         ("absent_ids", 0, 0),
@@ -127,7 +128,18 @@ def test_erasures_and_trainings_at_the_same_time_wait_for_each_other(holding: Ho
     assert failures == []
 
 
-def at_once(settings: Settings, lead_id: str) -> None:
+def test_an_erasure_and_a_scoring_of_another_org_do_not_wait_for_each_other_forever(holding: Holding) -> None:
+    """As where a scoring found no lead: its first row is that of the cut points."""
+    with ThreadPoolExecutor() as pool, connect(holding.settings) as observer:
+        with holding.connection.transaction():
+            save_cut_points(holding.connection, "south", Setting())
+            erasure = pool.submit(when_named, holding.settings, holding.leads_of("north")[0])
+            assert comes_to_wait(observer, erasure, "relation")
+            holding.connection.execute(SCORING, ["south", NOW])
+        erasure.result(timeout=60)
+
+
+def when_named(settings: Settings, lead_id: str) -> None:
     with connect(settings) as connection:
         erase_at_once(connection, ORG, [lead_id])
 
@@ -136,7 +148,7 @@ def when_absent(settings: Settings, _: str) -> None:
     erase_absent_leads(replace(settings, org_absent_days=0, max_orgs_removed_share=1), datetime.now(UTC))
 
 
-@pytest.mark.parametrize("erase", [at_once, when_absent])
+@pytest.mark.parametrize("erase", [when_named, when_absent])
 def test_a_scoring_that_has_read_an_erased_lead_writes_it_before_the_erasure(
     scored: Scored, monkeypatch: pytest.MonkeyPatch, erase: Callable[[Settings, str], None]
 ) -> None:
