@@ -65,6 +65,8 @@ def connect(settings: Settings, *, read_only: bool = False) -> Connection:
             f" database {settings.db_name}: {first_line(error)}. Start it, or correct DB_HOST, DB_PORT, DB_NAME,"
             " DB_USER and DB_PASSWORD."
         ) from None
+    # whoever waited for a lock then sees what its former holder wrote, whatever is the role's own default
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     connection.transaction_settings = settings.transaction_settings(
         timeout_seconds=STATEMENT_TIMEOUT_SECONDS, read_only=read_only
     )

@@ -27,6 +27,13 @@ def test_a_read_only_connections_transactions_cannot_write(database: Settings) -
         connection.execute("CREATE TABLE t ()")
 
 
+def test_a_transaction_sees_what_others_wrote_meanwhile_whatever_the_role_prefers(database: Settings) -> None:
+    with connect(database) as connection:
+        connection.execute("SET default_transaction_isolation = 'repeatable read'")
+        with connection.transaction():
+            assert connection.execute("SHOW transaction_isolation").fetchone() == ("read committed",)
+
+
 def test_a_server_that_is_away_is_named(free_port: Callable[[], int]) -> None:
     settings = Settings(db_host="127.0.0.1", db_port=free_port(), db_password="open-sesame")
     with pytest.raises(DatabaseUnavailable) as refusal:
