@@ -227,8 +227,13 @@ class Settings:
     score_schedule: str = _setting(
         "0 5 * * *", CRON, "cron schedule, in UTC, on which the open leads of all orgs are scored"
     )
+    proof_schedule: str = _setting(
+        "30 5 * * *", CRON, "cron schedule, in UTC, on which scores are compared with what became of the leads"
+    )
     scoring_shards: int = _setting(
-        2, _whole(1, 64, "runs"), "runs among which a scoring of all orgs is divided; one per processor is best"
+        2,
+        _whole(1, 64, "runs"),
+        "runs among which a scoring or a comparison for all orgs is divided; one per processor is best",
     )
     score_history_days: int = _setting(
         400, _whole(31, 3_650, "days"), "days that the history of the scores is kept, in whole months"

@@ -20,11 +20,14 @@ from leadscore_assets.absent_orgs import CHECK, AbsentOrgs, absent_orgs
 from leadscore_assets.assets.conversion_records import conversion_records
 from leadscore_assets.assets.evaluation import evaluation
 from leadscore_assets.assets.lead_scores import lead_scores
+from leadscore_assets.assets.live_performance import live_performance
 from leadscore_assets.changed_orgs import ChangedOrgs
 from leadscore_assets.dataset import Candidate, ConversionRecords
 from leadscore_assets.failures import clear_failures
+from leadscore_assets.metadata import live
 from leadscore_assets.metadata.readiness_plan import MINIMUM_RECORDS, plan_for, plan_metadata, refused_in_words
 from leadscore_assets.partitions import orgs, valid_org_ids
+from leadscore_assets.proof.prove_org import stored_figures
 from leadscore_assets.resources import Crm
 from leadscore_assets.retention import absent_leads
 from leadscore_assets.retention.absent_leads import AbsentLeads
@@ -227,6 +230,20 @@ def scores_are_fresh(
     return dg.AssetCheckResult(passed=not stale, severity=dg.AssetCheckSeverity.WARN, description=said)
 
 
+@dg.asset_check(
+    asset=live_performance,
+    name=live.CHECK,
+    partitions_def=orgs,
+    description="What was promised of the org's leads comes true, as far as chance allows one to tell.\n\nIn a healthy"
+    " org the check ever fails with a probability of about a thousandth a year.",
+)
+def came_true(context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+    """Warn when the outcomes of mature leads contradict the probabilities that were said."""
+    with clear_failures(), connect(settings, read_only=True) as connection:
+        figures = stored_figures(connection, context.partition_key)
+    return dg.AssetCheckResult(**live.came_true_result(figures))
+
+
 _IN_WORDS = {"activate": "Better", "hold": "Not better", "refuse": "Refused"}
 
 ALL = (
@@ -237,6 +254,7 @@ ALL = (
     orgs_keep_their_leads,
     times_are_plausible,
     scores_are_fresh,
+    came_true,
 )
 
 

@@ -9,7 +9,7 @@ from leadscore.settings import Settings, read_settings
 from leadscore_assets import assets, checks, jobs
 from leadscore_assets.io_managers import LeadscoreTables
 from leadscore_assets.resources import Crm
-from leadscore_assets.schedules import retraining_schedule, scoring_schedule
+from leadscore_assets.schedules import proof_schedule, retraining_schedule, scoring_schedule
 from leadscore_assets.sensors import (
     erase_gone_leads,
     follow_identities,
@@ -31,7 +31,11 @@ def build_defs(settings: Settings) -> dg.Definitions:
         assets=assets.ALL,
         asset_checks=checks.ALL,
         jobs=jobs.ALL,
-        schedules=[retraining_schedule(settings.retrain_schedule), scoring_schedule(settings.score_schedule)],
+        schedules=[
+            retraining_schedule(settings.retrain_schedule),
+            scoring_schedule(settings.score_schedule),
+            proof_schedule(settings.proof_schedule),
+        ],
         sensors=[
             follow_orgs,
             follow_identities,

@@ -1,4 +1,4 @@
-"""The jobs: one trains an org, from its conversion records to its active model; the other scores leads of all orgs."""
+"""The jobs: one trains an org, from its records to its active model; the others score and judge all orgs' leads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dagster as dg
 
 from leadscore_assets import absent_orgs, changed_orgs
 from leadscore_assets.assets import TRAINING, conversion_records
+from leadscore_assets.lanes.proof import judge_scores
 from leadscore_assets.lanes.scoring import score_open_leads
 from leadscore_assets.retention import absent_leads
 
@@ -21,6 +22,6 @@ train_job = dg.define_asset_job(
     description="Extracts an org's records, trains a candidate, judges it, and activates it when it is better.",
 )
 
-ALL = (train_job, score_open_leads)
+ALL = (train_job, score_open_leads, judge_scores)
 
-__all__ = ["ALL", "score_open_leads", "train_job"]
+__all__ = ["ALL", "judge_scores", "score_open_leads", "train_job"]

@@ -1,6 +1,8 @@
-"""The schedules: one trains the orgs that are due, and logs why the others are not; the other scores all open leads."""
+"""The schedules: one trains the orgs that are due, and logs why the others are not; others score and judge leads."""
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import dagster as dg
 
@@ -10,7 +12,8 @@ from leadscore.registry.store import Registry
 from leadscore.run_tags import ASKER_TAG, ORG_TAG, SCHEDULE
 from leadscore.settings import Settings
 from leadscore_assets.due_orgs import training_needs
-from leadscore_assets.jobs import score_open_leads, train_job
+from leadscore_assets.jobs import judge_scores, score_open_leads, train_job
+from leadscore_assets.lanes.proof import proof_config
 from leadscore_assets.lanes.scoring import shard_config
 from leadscore_assets.partitions import orgs, valid_org_ids
 
@@ -69,15 +72,41 @@ def scoring_schedule(cron: str) -> dg.ScheduleDefinition:
     def score_open_leads_daily(
         context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
     ) -> list[dg.RunRequest]:
-        tick, shards = context.scheduled_execution_time, settings.scoring_shards
-        is_full = tick.weekday() == SUNDAY
-        return [
-            dg.RunRequest(
-                run_key=f"{shard}:{tick.isoformat()}",
-                run_config=shard_config(shard=shard, shards=shards, is_full=is_full),
-                tags={"leadscore/shard": f"{shard + 1} of {shards}"},
-            )
-            for shard in range(shards)
-        ]
+        is_full = context.scheduled_execution_time.weekday() == SUNDAY
+        return _by_shards(context, settings, lambda **shard: shard_config(is_full=is_full, **shard))
 
     return score_open_leads_daily
+
+
+def proof_schedule(cron: str) -> dg.ScheduleDefinition:
+    """Return the schedule that judges the scores of all orgs at `cron`, in UTC."""
+
+    @dg.schedule(
+        name="judge_scores_daily",
+        job=judge_scores,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Compares what was said of leads with what became of them, in SCORING_SHARDS runs.",
+    )
+    def judge_scores_daily(
+        context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
+    ) -> list[dg.RunRequest]:
+        return _by_shards(context, settings, proof_config)
+
+    return judge_scores_daily
+
+
+def _by_shards(
+    context: dg.ScheduleEvaluationContext, settings: Settings, config_of: Callable[..., dict[str, Any]]
+) -> list[dg.RunRequest]:
+    """Return a run for each shard of the orgs."""
+    tick, shards = context.scheduled_execution_time.isoformat(), settings.scoring_shards
+    return [
+        dg.RunRequest(
+            run_key=f"{shard}:{tick}",
+            run_config=config_of(shard=shard, shards=shards),
+            tags={"leadscore/shard": f"{shard + 1} of {shards}"},
+        )
+        for shard in range(shards)
+    ]

@@ -1,14 +1,15 @@
-"""The six assets, one file each, in the order of the data: from an org's CRM records to the scores of its leads."""
+"""The seven assets, one file each, in the order of the data: from an org's CRM records to what came true."""
 
 from leadscore_assets.assets.active_model import active_model
 from leadscore_assets.assets.conversion_records import conversion_records
 from leadscore_assets.assets.evaluation import evaluation
 from leadscore_assets.assets.lead_features import lead_features
 from leadscore_assets.assets.lead_scores import lead_scores
+from leadscore_assets.assets.live_performance import live_performance
 from leadscore_assets.assets.trained_model import trained_model
 
 TRAINING = (conversion_records, lead_features, trained_model, evaluation, active_model)
-ALL = (*TRAINING, lead_scores)
+ALL = (*TRAINING, lead_scores, live_performance)
 
 __all__ = [
     "ALL",
@@ -18,5 +19,6 @@ __all__ = [
     "evaluation",
     "lead_features",
     "lead_scores",
+    "live_performance",
     "trained_model",
 ]

@@ -11,6 +11,7 @@ from leadscore.errors import LeadscoreError
 from leadscore.settings import Settings, read_settings
 from leadscore_assets.commands.upgrade_dagster import upgrade_dagster
 from leadscore_assets.health import tables as health_tables
+from leadscore_assets.proof import tables as proof_tables
 from leadscore_assets.retention import absent_leads
 from leadscore_assets.scoring import tables as score_tables
 from leadscore_assets.source.database import TABLES_LOCK, connect, create_schema
@@ -38,6 +39,7 @@ def set_up(settings: Settings) -> str | None:
         create_functions(connection)
         score_tables.create_tables(connection)
         health_tables.create_tables(connection)
+        proof_tables.create_tables(connection)
     return upgraded
 
 

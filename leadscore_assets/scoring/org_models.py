@@ -42,12 +42,12 @@ class OrgModels:
     """Finds and loads the models of orgs, one after the other; the pooled model is loaded once."""
 
     def __init__(self, registry: Registry, *, is_pooling: bool) -> None:
-        self._registry, self._is_pooling = registry, is_pooling
+        self.registry, self._is_pooling = registry, is_pooling
         self._load_pooled = lru_cache(maxsize=1)(self._load)
 
     def active(self, org_id: str) -> ActiveModel | None:
         """Return which model scores the org's leads, None when none does. Raises Damaged."""
-        return active_model(org_id, self._registry.active, is_pooling=self._is_pooling)
+        return active_model(org_id, self.registry.active, is_pooling=self._is_pooling)
 
     def of(self, org_id: str) -> OrgModel | None:
         """Return the model that scores the org's leads, None when none does. Raises Damaged or VersionNotFound."""
@@ -57,14 +57,14 @@ class OrgModels:
         pointer = model.pointer
         load = self._load_pooled if model.owner == POOLED else self._load
         version = load(model.owner, pointer.version, pointer.manifest_sha256)
-        base_value = present_base_value(version, org_id, self._registry)
+        base_value = present_base_value(version, org_id, self.registry)
         served = version if base_value is None else move_to_base_value(version, base_value)
         return OrgModel(
             served, model.scope, f"{model.owner}/{pointer.version}/{pointer.manifest_sha256}/{base_value!r}"
         )
 
     def _load(self, owner: str, version: str, manifest_sha256: str) -> LoadedVersion:
-        return self._registry.load_for_scoring(owner, version, manifest_sha256, _read)
+        return self.registry.load_for_scoring(owner, version, manifest_sha256, _read)
 
 
 def _read(path: Path, sha256: str) -> memoryview:

@@ -14,6 +14,7 @@ import msgspec
 
 from leadscore.errors import InvalidInput
 from leadscore.records import Window
+from leadscore.registry.store import Registry
 from leadscore.scoring import ActionPolicy
 from leadscore_assets.scoring import stored_scores as stored
 from leadscore_assets.scoring.changes import compare
@@ -21,6 +22,7 @@ from leadscore_assets.scoring.cut_points import cut_points_of
 from leadscore_assets.scoring.leads_to_score import DAY, count_open_leads, read_open_leads
 from leadscore_assets.scoring.org_models import OrgModel, OrgModels
 from leadscore_assets.scoring.score_rows import ScoreRows
+from leadscore_assets.scoring.shadows import shadows
 from leadscore_assets.scoring.stored_scores import LastRun
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.extraction import PLANNER
@@ -112,7 +114,8 @@ def score_org(connection: Connection, models: OrgModels, org_id: str, task: Task
         if model is None:
             scoring = _without_model(connection, org_id, task)
         else:
-            scoring = _by_model(connection, org_id, model, task, last)
+            scoring, rows = _by_model(connection, org_id, model, task)
+            _write_history(connection, models.registry, rows, last)
         stored.record_run(connection, _run(scoring, task))
         return scoring
 
@@ -141,7 +144,8 @@ def _without_model(connection: Connection, org_id: str, task: Task) -> Scoring:
     return Scoring(org_id, task.as_of, count, left_out, removed=len(lead_ids), is_full=task.is_full)
 
 
-def _by_model(connection: Connection, org_id: str, model: OrgModel, task: Task, last: LastRun | None) -> Scoring:
+def _by_model(connection: Connection, org_id: str, model: OrgModel, task: Task) -> tuple[Scoring, ScoreRows]:
+    """Write the scores that changed; return what was found and done, and the rows for the history."""
     found = read_open_leads(connection, org_id, model, task.window)
     before, setting = stored.stored_scores(connection, org_id), stored.setting(connection, org_id)
     cuts = cut_points_of(connection, org_id, setting, model, task.window)
@@ -150,10 +154,9 @@ def _by_model(connection: Connection, org_id: str, model: OrgModel, task: Task, 
     removed = sorted(before.keys() - set(found.leads.ids))
     rows = ScoreRows(org_id, model, task.as_of, found.leads, changes)
     stored.replace_scores(connection, org_id, [*removed, *rows.replaced(before)], rows.scores())
-    _write_history(connection, rows, last)
     if setting.cut_points is None:
         stored.save_cut_points(connection, org_id, setting._replace(cut_points=cuts))
-    return Scoring(
+    scoring = Scoring(
         org_id,
         task.as_of,
         found.open_leads,
@@ -168,13 +171,15 @@ def _by_model(connection: Connection, org_id: str, model: OrgModel, task: Task, 
         trends=dict(sorted(Counter(each.trend for each in changes.labels).items())),
         content=changes.content(found.leads),
     )
+    return scoring, rows
 
 
-def _write_history(connection: Connection, rows: ScoreRows, last: LastRun | None) -> None:
+def _write_history(connection: Connection, registry: Registry, rows: ScoreRows, last: LastRun | None) -> None:
     """Write what changed and the landmarks since the scoring before; when that was at this time, what changed only."""
     is_repeat = last is not None and last.as_of >= rows.as_of
     since = stored.scored_before(connection, rows.org_id, rows.as_of) or rows.as_of - DAY
-    history = rows.history(since, with_landmarks_alone=not is_repeat)
+    said = rows.said(since, with_landmarks_alone=not is_repeat)
+    history = rows.history(said, shadows(registry, rows.org_id, rows.model, rows.leads, said.places))
     if is_repeat:
         stored.forget_said(connection, rows.org_id, rows.as_of, [row.lead_id for row in history])
     stored.add_history(connection, [row.values for row in history])

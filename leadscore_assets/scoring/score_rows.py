@@ -11,15 +11,23 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from leadscore.arrays import Floats
+from leadscore.arrays import Floats, Indices
 from leadscore_assets.scoring.changes import Changes
 from leadscore_assets.scoring.leads_to_score import DAY, Leads
 from leadscore_assets.scoring.org_models import OrgModel
 from leadscore_assets.scoring.org_scores import explain
+from leadscore_assets.scoring.shadows import Shadows
 from leadscore_assets.scoring.stored_scores import StoredScore
 
 LANDMARK, CHANGE = "landmark", "change"
 NULL = r"\N"
+
+
+class Said(NamedTuple):
+    """The places of the leads that get a row of the history, and the landmarks that they reached, NaN for none."""
+
+    places: Indices
+    landmark_days: Floats
 
 
 class HistoryRow(NamedTuple):
@@ -81,17 +89,23 @@ class ScoreRows:
                 rf"\\x{self.changes.fingerprints[place].hex()}",
             )
 
-    def history(self, since: datetime, *, with_landmarks_alone: bool) -> list[HistoryRow]:
-        """Return the rows of the history.
+    def said(self, since: datetime, *, with_landmarks_alone: bool) -> Said:
+        """Return the leads that get a row of the history.
 
         A lead gets one when what is said of it changed and, `with_landmarks_alone`, when it reached a landmark after
         `since`, the `as_of` of the scoring before.
         """
         passed = self._landmarks_passed(since)
-        is_row = self.changes.is_said | (~np.isnan(passed) & with_landmarks_alone)
-        return [self._history_row(place, passed[place]) for place in np.flatnonzero(is_row).tolist()]
+        places = np.flatnonzero(self.changes.is_said | (~np.isnan(passed) & with_landmarks_alone))
+        return Said(places, passed[places])
 
-    def _history_row(self, place: int, landmark: float) -> HistoryRow:
+    def history(self, said: Said, shadows: Shadows) -> list[HistoryRow]:
+        """Return the rows of the history for the leads that get one, with what the shadows say of them."""
+        by_shadows = zip(*_columns_of(shadows), strict=True)
+        rows = zip(said.places.tolist(), said.landmark_days.tolist(), by_shadows, strict=True)
+        return [self._history_row(*row) for row in rows]
+
+    def _history_row(self, place: int, landmark: float, by_shadows: Sequence[str]) -> HistoryRow:
         label, lead_id = self.changes.labels[place], self.leads.ids[place]
         return HistoryRow(
             lead_id,
@@ -99,14 +113,15 @@ class ScoreRows:
                 text(self.org_id),
                 text(lead_id),
                 self.as_of.isoformat(),
-                CHANGE if np.isnan(landmark) else LANDMARK,
-                NULL if np.isnan(landmark) else f"{landmark:.0f}",
+                CHANGE if math.isnan(landmark) else LANDMARK,
+                NULL if math.isnan(landmark) else f"{landmark:.0f}",
                 repr(float(self.leads.ages_days[place])),
                 repr(float(self.changes.verdicts.probabilities[place])),
                 label.grade,
                 label.trend,
                 self.model.name,
                 self.model.scope,
+                *by_shadows,
             ),
         )
 
@@ -124,6 +139,14 @@ class ScoreRows:
 def text(value: str) -> str:
     r"""Return a text as COPY takes it: a backslash and what ends a field or a row are escaped."""
     return value.replace("\\", r"\\").replace("\t", r"\t").replace("\n", r"\n").replace("\r", r"\r")
+
+
+def _columns_of(shadows: Shadows) -> list[list[str]]:
+    """Return each shadow's version and probabilities, as two columns."""
+    columns = []
+    for shadow in shadows:
+        columns += [[shadow.version or NULL] * len(shadow.probabilities), _numbers(shadow.probabilities)]
+    return columns
 
 
 def _numbers(column: Floats) -> list[str]:

@@ -110,6 +110,10 @@ HISTORY_COLUMNS = (
     "trend",
     "model_version",
     "model_scope",
+    "held_version",
+    "held_probability",
+    "previous_version",
+    "previous_probability",
 )
 RECORD_RUN = """
 INSERT INTO leadscore.scoring_run AS known (

@@ -51,17 +51,21 @@ COMMENT ON COLUMN leadscore.lead_score.scored_since IS 'The as_of of the scoring
 COMMENT ON COLUMN leadscore.lead_score.fingerprint IS 'Hash of everything that the score depends on; equal hashes mean equal scores.';
 
 CREATE TABLE IF NOT EXISTS leadscore.lead_score_history (
-    org_id        text NOT NULL,
-    lead_id       text NOT NULL,
-    said_at       timestamptz NOT NULL,
-    because       text NOT NULL,
-    landmark_days integer,
-    age_days      double precision NOT NULL,
-    probability   double precision NOT NULL,
-    grade         text NOT NULL,
-    trend         text NOT NULL,
-    model_version text NOT NULL,
-    model_scope   text NOT NULL,
+    org_id               text NOT NULL,
+    lead_id              text NOT NULL,
+    said_at              timestamptz NOT NULL,
+    because              text NOT NULL,
+    landmark_days        integer,
+    age_days             double precision NOT NULL,
+    probability          double precision NOT NULL,
+    grade                text NOT NULL,
+    trend                text NOT NULL,
+    model_version        text NOT NULL,
+    model_scope          text NOT NULL,
+    held_version         text,
+    held_probability     double precision,
+    previous_version     text,
+    previous_probability double precision,
     PRIMARY KEY (org_id, lead_id, said_at)
 ) PARTITION BY RANGE (said_at);
 COMMENT ON TABLE leadscore.lead_score_history IS 'What was said of each lead: a row when its grade, trend or scope changed, and one at each landmark age.';
@@ -69,6 +73,8 @@ COMMENT ON COLUMN leadscore.lead_score_history.said_at IS 'The as_of of the scor
 COMMENT ON COLUMN leadscore.lead_score_history.because IS 'landmark when the lead had reached a landmark age; otherwise change, because its grade, trend or scope had changed or it had no score before.';
 COMMENT ON COLUMN leadscore.lead_score_history.landmark_days IS 'The landmark age that the lead had reached, for a row of a landmark.';
 COMMENT ON COLUMN leadscore.lead_score_history.age_days IS 'The age of the lead at said_at, in days.';
+COMMENT ON COLUMN leadscore.lead_score_history.held_version IS 'The org''s newest held version, whose probability nobody saw.';
+COMMENT ON COLUMN leadscore.lead_score_history.previous_version IS 'The version that was active before, whose probability nobody saw.';
 
 CREATE TABLE IF NOT EXISTS leadscore.scoring_run (
     org_id        text NOT NULL,

@@ -14,7 +14,7 @@ from leadscore_assets.lanes import scoring
 from leadscore_assets.lanes.scoring import shard_config
 from leadscore_assets.scoring.score_org import Scoring, score_org
 from tests.leadscore_assets.assets.test_lead_scores import materialize
-from tests.leadscore_assets.run_results import data_version, failure_text, metadata_of
+from tests.leadscore_assets.run_results import data_version, metadata_of
 from tests.leadscore_assets.scored_org import NOW, ORG, Scored
 
 SOUTH = "south"
@@ -69,53 +69,6 @@ def test_the_check_of_each_org_passes(two_orgs: Scored, instance: dg.DagsterInst
     assert {record.status.value for record in history} == {"SUCCEEDED"}
 
 
-def test_shards_divide_the_orgs(two_orgs: Scored, instance: dg.DagsterInstance) -> None:
-    scored_orgs = []
-    for shard in range(3):
-        run(two_orgs, instance, shard=shard, shards=3)
-        scored_orgs.append(sorted(org_id for (org_id,) in two_orgs.rows("SELECT org_id FROM leadscore.scoring_run")))
-    assert scored_orgs == [[ORG], [ORG, SOUTH], [ORG, SOUTH]]
-
-
-def test_an_org_that_fails_is_named_and_harms_no_other(two_orgs: Scored, instance: dg.DagsterInstance) -> None:
-    [engine] = (two_orgs.registry.root / ORG).glob("*/engine.safetensors")
-    engine.write_bytes(b"damaged")
-    result = run(two_orgs, instance)
-    assert not result.success
-    assert failure_text(result, "score_shard").startswith("1 of 2 orgs could not be scored: north (")
-    assert two_orgs.rows("SELECT org_id FROM leadscore.scoring_run") == [(SOUTH,)]
-
-
-def test_a_defect_that_one_org_meets_harms_no_other_and_shows_no_data(
-    two_orgs: Scored, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def failing(connection: Any, models: Any, org_id: str, task: Any) -> Scoring:
-        if org_id == ORG:
-            raise ValueError("jane@example.com")
-        return score_org(connection, models, org_id, task)
-
-    monkeypatch.setattr(scoring, "score_org", failing)
-    result = run(two_orgs, instance)
-    text = failure_text(result, "score_shard")
-    assert text.startswith("1 of 2 orgs could not be scored: north (ValueError in test_scoring.py, line ")
-    assert "jane" not in text
-    assert two_orgs.rows("SELECT org_id FROM leadscore.scoring_run") == [(SOUTH,)]
-
-
-def test_an_org_that_nobody_knows_is_refused_before_anything_is_done(
-    two_orgs: Scored, instance: dg.DagsterInstance
-) -> None:
-    before = instance.get_dynamic_partitions("orgs")
-    result = run(two_orgs, instance, org_ids=[ORG, "nroth", POOLED])
-    assert failure_text(result, "score_shard").startswith(
-        "2 of the named orgs have no lead in the CRM, and were never scored: _pooled; nroth."
-    )
-    assert (instance.get_dynamic_partitions("orgs"), two_orgs.rows("SELECT * FROM leadscore.scoring_run")) == (
-        before,
-        [],
-    )
-
-
 def test_scores_of_long_ago_do_not_pass_for_fresh(two_orgs: Scored, instance: dg.DagsterInstance) -> None:
     run(two_orgs, instance, org_ids=[ORG])
     key = dg.AssetCheckKey(dg.AssetKey("lead_scores"), "scores_are_fresh")
@@ -138,25 +91,12 @@ def test_the_model_that_scored_is_recorded_whatever_serves_by_then(
     assert (recorded(instance, ORG).tags or {})["dagster/input_data_version/active_model"] == first != scored.model.name
 
 
-def test_only_the_named_orgs_are_scored(two_orgs: Scored, instance: dg.DagsterInstance) -> None:
-    run(two_orgs, instance, org_ids=[ORG])
-    assert two_orgs.rows("SELECT org_id FROM leadscore.scoring_run") == [(ORG,)]
-
-
 def test_an_org_that_left_the_crm_loses_its_scores(two_orgs: Scored, instance: dg.DagsterInstance) -> None:
     run(two_orgs, instance)
     two_orgs.connection.execute("DELETE FROM dossier WHERE org_id = %s", [ORG])
     run(two_orgs, instance)
     assert two_orgs.value("SELECT count(*) FROM leadscore.lead_score") == 0
     assert POOLED not in {org_id for (org_id,) in two_orgs.rows("SELECT org_id FROM leadscore.scoring_run")}
-
-
-def test_the_log_tells_how_far_it_is(
-    two_orgs: Scored, instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]
-) -> None:
-    run(two_orgs, instance)
-    leads = two_orgs.value("SELECT count(*) FROM leadscore.lead_score")
-    assert f"2 of 2 orgs, {leads} leads, {leads} rows written, 0 failed; about 0 s left" in capfd.readouterr().err
 
 
 def test_months_behind_the_history_are_dropped_by_the_first_shard(

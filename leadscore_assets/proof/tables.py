@@ -1,0 +1,31 @@
+"""Creates the tables of live proof, and removes what is older than its retention."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from leadscore_assets.source.database import TABLES_LOCK, Connection, create_schema
+
+REMEDY = "Run `python -m leadscore_assets.commands.set_up_database`, then try again."
+TABLES_SQL = Path(__file__).with_name("tables.sql")
+# a judged score is of the time when it was said; so both tables keep a score for as long
+REMOVE_OLD = (
+    "DELETE FROM leadscore.answered_score WHERE answered_at < %s",
+    "DELETE FROM leadscore.judged_score WHERE said_at < %s",
+)
+
+
+def create_tables(connection: Connection) -> None:
+    """Create what `tables.sql` declares where it is absent."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
+        create_schema(connection, "leadscore")
+        connection.execute("SET LOCAL client_min_messages = warning")
+        connection.execute(TABLES_SQL.read_bytes())
+
+
+def remove_old_scores(connection: Connection, before: datetime) -> int:
+    """Remove the answered and judged scores that were said before that moment; return how many there were."""
+    with connection.transaction():
+        return sum(connection.execute(statement.encode(), [before]).rowcount for statement in REMOVE_OLD)

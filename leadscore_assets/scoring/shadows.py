@@ -1,0 +1,99 @@
+"""Shadows: versions that score an org's leads beside the one that serves them, and whose scores nobody sees.
+
+They are the org's newest held version and the version that was active before. What becomes of the leads shows later
+whether the gate was right, and whether an older version would do better. A shadow that cannot be read or asks for other
+features is left out: nothing depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from leadscore.arrays import Floats, Indices
+from leadscore.errors import Damaged, VersionNotFound
+from leadscore.gate import Judgement
+from leadscore.registry.durable_files import read_verified
+from leadscore.registry.store import Registry
+from leadscore.registry.version import LoadedVersion
+from leadscore_assets.scoring.leads_to_score import Leads
+from leadscore_assets.scoring.org_models import OrgModel
+
+
+class Shadow(NamedTuple):
+    """What a version says of leads, shape (leads,); an empty version and NaN where there is none."""
+
+    version: str
+    probabilities: Floats
+
+    @classmethod
+    def none(cls, leads: int) -> Shadow:
+        """Return what stands for no shadow."""
+        return cls("", np.full(leads, np.nan))
+
+
+class Shadows(NamedTuple):
+    """What the newest held version and the version that was active before say."""
+
+    held: Shadow
+    previous: Shadow
+
+
+def shadows(registry: Registry, org_id: str, model: OrgModel, leads: Leads, places: Indices) -> Shadows:
+    """Return what the org's shadows say of the leads at these places."""
+    own = model.name if model.scope == "own" else ""
+    return Shadows(
+        _shadow(registry, org_id, _held(registry, org_id, own), model, leads.now[places]),
+        _shadow(registry, org_id, _previous(registry, org_id, own), model, leads.now[places]),
+    )
+
+
+def _held(registry: Registry, org_id: str, active: str) -> str | None:
+    """Return the newest version that was held, and is newer than the active one."""
+    for version, judgement in _judgements(registry, org_id, active):
+        if judgement.decision.verdict == "hold" and not judgement.withheld:
+            return version
+    return None
+
+
+def _judgements(registry: Registry, org_id: str, active: str) -> Iterator[tuple[str, Judgement]]:
+    for version in registry.versions(org_id):
+        if version <= active:
+            return
+        judgement = _judgement(registry, org_id, version)
+        if judgement:
+            yield version, judgement
+
+
+def _previous(registry: Registry, org_id: str, active: str) -> str | None:
+    if not active:
+        return None
+    try:
+        pointer = registry.active(org_id)
+    except Damaged:
+        return None
+    return pointer.previous if pointer else None
+
+
+def _shadow(registry: Registry, org_id: str, version: str | None, model: OrgModel, features: Floats) -> Shadow:
+    loaded = _loaded(registry, org_id, version) if version and len(features) else None
+    if loaded is None or loaded.manifest.contract.names != model.version.manifest.contract.names:
+        return Shadow.none(len(features))
+    return Shadow(loaded.manifest.version, loaded.scorer.probabilities(features))
+
+
+def _loaded(registry: Registry, org_id: str, version: str) -> LoadedVersion | None:
+    try:
+        sha256 = registry.manifest_sha256(org_id, version)
+        return registry.load_for_scoring(org_id, version, sha256, lambda *file: memoryview(read_verified(*file)))
+    except (Damaged, VersionNotFound):
+        return None
+
+
+def _judgement(registry: Registry, org_id: str, version: str) -> Judgement | None:
+    try:
+        return registry.judgement(org_id, version)
+    except (Damaged, VersionNotFound):
+        return None
