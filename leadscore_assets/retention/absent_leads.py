@@ -2,7 +2,8 @@
 
 `leadscore.absent_ids` remembers since when each is absent; an id that is back, or that we no longer hold, leaves it.
 When more than MAX_ORGS_REMOVED_SHARE of all leads that we hold are due at once, nothing is erased until an operator
-acts: a reload may have emptied the CRM's table for a moment.
+acts: a reload may have emptied the CRM's table for a moment. Leads of which callers alone have told us, in requests for
+scores, are erased like the others but not counted: their ids may never have been the CRM's.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ SELECT
 FROM held
 LEFT JOIN absent ON absent.org_id = held.org_id AND absent.lead_id = held.lead_id
 LEFT JOIN leadscore.absent_ids AS known ON known.org_id = absent.org_id AND known.lead_id = absent.lead_id
+WHERE held.is_from_crm
 GROUP BY held.org_id
 ORDER BY held.org_id
 """
@@ -197,14 +199,24 @@ def _survey(connection: Connection, settings: Settings, now: datetime, remember:
 
 
 def _held() -> sql.Composed:
-    """Return the query of all ids that we hold, each once: those of leads, and those of orgs with an empty lead_id."""
-    leads = [_ids(held, sql.Identifier(held.table, "lead_id")) for held in OF_LEADS]
+    """Return the query of all ids that we hold, each once: those of leads, and those of orgs with an empty lead_id.
+
+    `is_from_crm` is false for a lead of which callers alone have told us.
+    """
+    leads = [
+        _ids(held, sql.Identifier(held.table, "lead_id"), is_from_crm=not held.has_ids_of_callers) for held in OF_LEADS
+    ]
     # an org that is remembered without a lead has been erased already
     has_lead = {True: sql.SQL(" AND lead_id <> ''"), False: sql.SQL("")}
     is_an_org = sql.SQL(" WHERE org_id <> {}").format(POOLED)
     orgs = [_ids(held, sql.Literal("")) + is_an_org + has_lead[held.has_leads] for held in OF_ORGS]
-    return sql.SQL(" UNION ").join([*leads, *orgs])
+    each = sql.SQL(" UNION ALL ").join([*leads, *orgs])
+    return sql.SQL(
+        "SELECT org_id, lead_id, bool_or(is_from_crm) AS is_from_crm FROM ({}) AS each GROUP BY org_id, lead_id"
+    ).format(each)
 
 
-def _ids(held: Held, lead_id: sql.Composable) -> sql.Composed:
-    return sql.SQL("SELECT DISTINCT {} AS org_id, {} AS lead_id FROM {}").format(held.owner, lead_id, held.name)
+def _ids(held: Held, lead_id: sql.Composable, *, is_from_crm: bool = True) -> sql.Composed:
+    return sql.SQL("SELECT DISTINCT {} AS org_id, {} AS lead_id, {} AS is_from_crm FROM {}").format(
+        held.owner, lead_id, is_from_crm, held.name
+    )

@@ -16,12 +16,14 @@ from leadscore_assets.source.tables import ASSETS_WITH_ROWS
 class Held(NamedTuple):
     """A table of ours, the columns that hold an org's id, and whether its column `lead_id` holds those of leads.
 
-    Of several columns, the first that is not null says whose a row is.
+    Of several columns, the first that is not null says whose a row is. The ids of leads are the CRM's, unless callers
+    sent them: then the CRM may never have had them.
     """
 
     table: str
     org_columns: tuple[str, ...]
     has_leads: bool
+    has_ids_of_callers: bool = False
 
     @property
     def name(self) -> sql.Identifier:
@@ -38,13 +40,20 @@ class Held(NamedTuple):
 # a row of the pooled model has the pool's id in org_id, and that of the lead's own org in the other column
 OF_TRAINING = tuple(Held(asset, (ORG_COLUMN, "org_id"), has_leads=True) for asset in ASSETS_WITH_ROWS)
 OF_SCORES = tuple(Held(table, ("org_id",), has_leads=True) for table in ("lead_score", "lead_score_history"))
-OF_LEADS = (*OF_TRAINING, *OF_SCORES)
+OF_PROOF = (
+    Held("answered_score", ("org_id",), has_leads=True, has_ids_of_callers=True),
+    Held("judged_score", ("org_id",), has_leads=True),
+)
+OF_LEADS = (*OF_TRAINING, *OF_SCORES, *OF_PROOF)
 # an empty lead_id stands for an org whose leads are all gone; while it has any, those that are gone are replaced
 OF_IDENTITIES = Held("org_identities", ("org_id",), has_leads=True)
 OF_ORGS = (
     *(
         Held(table, ("org_id",), has_leads=False)
-        for table in ("materializations", "org_setting", "scoring_run", "org_health")
+        for table in (
+            *("materializations", "org_setting", "scoring_run", "org_health"),
+            *("live_evidence", "live_performance"),
+        )
     ),
     OF_IDENTITIES,
 )

@@ -31,6 +31,16 @@ INSERT INTO leadscore.lead_score_history (
     org_id, lead_id, said_at, because, age_days, probability, grade, trend, model_version, model_scope
 ) VALUES (%s, %s, %s, 'change', 1, 0.5, 'A', 'steady', '1', 'own')
 """
+ANSWERED = """
+INSERT INTO leadscore.answered_score (
+    org_id, lead_id, answered_at, age_days, probability, model_version, model_scope
+) VALUES (%s, %s, now(), 1, 0.5, '1', 'own')
+"""
+JUDGED = """
+INSERT INTO leadscore.judged_score (
+    org_id, lead_id, landmark_days, created_at, said_at, said_by, probability, model_version, model_scope, is_converted
+) VALUES (%s, %s, 0, now(), now(), 'predict', 0.5, '1', 'own', false)
+"""
 SCORING = """
 INSERT INTO leadscore.scoring_run (
     org_id, as_of, feature_names, open_leads, scored, changed, removed, left_out, is_full
@@ -69,6 +79,23 @@ class Holding:
                 self.connection.execute(SAID, [org_id, lead_id, NOW + timedelta(days=days)])
         self.connection.execute(SCORING, [org_id, NOW])
         set_rule(self.connection, org_id, 40, set_by="test")
+
+    def answer(self, org_id: str, lead_ids: list[str]) -> None:
+        """Store a score of each lead that was answered over HTTP, whether the CRM has the lead or not."""
+        for lead_id in lead_ids:
+            self.connection.execute(ANSWERED, [org_id, lead_id])
+
+    def judge(self, org_id: str, lead_ids: list[str]) -> None:
+        """Store an answered score of each lead, its judgement, and the evidence that the org has by them."""
+        self.answer(org_id, lead_ids)
+        for lead_id in lead_ids:
+            self.connection.execute(JUDGED, [org_id, lead_id])
+        self.connection.execute("INSERT INTO leadscore.live_evidence VALUES (%s, '', '{}')", [org_id])
+        self.connection.execute(
+            "INSERT INTO leadscore.live_performance (org_id, as_of, state, in_words, leads, log_e, figures)"
+            " VALUES (%s, now(), 'fine', '', 1, 0, '{}')",
+            [org_id],
+        )
 
     def store_pool(self, ids: dict[str, list[str]]) -> None:
         """Store the rows of the pooled model."""

@@ -71,6 +71,25 @@ def test_a_lead_that_comes_back_counts_anew(holding: Holding) -> None:
     assert len(tick(holding, days=16)[1]) == 2
 
 
+def test_leads_that_callers_invented_go_after_the_delay_and_never_hold_up_an_erasure(holding: Holding) -> None:
+    gone, *_ = leads = holding.leads_of("north")
+    holding.answer("north", [*leads, *(f"A-{number}" for number in range(100))])
+    holding.answer("nowhere", ["B-1"])
+    holding.delete(f"id = {gone}")
+    absent, erased = tick(holding)
+    assert (absent.held, absent.by_org, absent.due, erased) == (10, {"north": 1}, 0, [])
+
+    absent, erased = tick(holding, days=7)
+
+    assert (absent.due, absent.is_too_many) == (1, False)
+    assert erased == [
+        "6 rows of 1 lead from conversion_records",
+        "6 rows of 1 lead from lead_features",
+        "102 rows of 102 leads from answered_score",
+    ]
+    assert holding.held("answered_score", "north") == sorted(leads[1:])
+
+
 def test_an_org_that_is_gone_leaves_its_lines_too(holding: Holding) -> None:
     holding.delete("org_id = 'south'")
     absent, erased = tick(holding, org_absent_days=0)

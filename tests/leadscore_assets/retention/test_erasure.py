@@ -31,17 +31,20 @@ from tests.leadscore_assets.waiting import comes_to_wait
 def test_a_lead_leaves_every_table_and_the_other_leads_stay(holding: Holding) -> None:
     lead, *others = holding.leads_of("north")
     holding.score("north", [lead, *others])
+    holding.judge("north", [lead, *others])
     erased = erase_at_once(holding.connection, "north", [lead])
     assert erased == [
         Erased("conversion_records", 6, 1),
         Erased("lead_features", 6, 1),
         Erased("lead_score", 1, 1),
         Erased("lead_score_history", 2, 1),
+        Erased("answered_score", 1, 1),
+        Erased("judged_score", 1, 1),
         Erased("org_identities", 0, 0),
         Erased("absent_ids", 0, 0),
     ]
     assert str(erased[0]) == "6 rows of 1 lead from conversion_records"
-    for table in (*ASSETS_WITH_ROWS, "lead_score", "lead_score_history"):
+    for table in (*ASSETS_WITH_ROWS, "lead_score", "lead_score_history", "answered_score", "judged_score"):
         assert holding.held(table, "north") == sorted(others)
     for table in ASSETS_WITH_ROWS:
         assert holding.held(table, POOLED) == sorted([*others, *holding.leads_of("south")], key=str)
@@ -50,20 +53,25 @@ def test_a_lead_leaves_every_table_and_the_other_leads_stay(holding: Holding) ->
 
 def test_an_org_leaves_every_table_with_its_lines(holding: Holding) -> None:
     holding.score("north", holding.leads_of("north"))
+    holding.judge("north", holding.leads_of("north"))
     erased = erase_at_once(holding.connection, "north")
     assert [(one.table, one.rows, one.leads) for one in erased] == [
         ("conversion_records", 48, 8),
         ("lead_features", 48, 8),
         ("lead_score", 8, 8),
         ("lead_score_history", 16, 8),
+        ("answered_score", 8, 8),
+        ("judged_score", 8, 8),
         ("materializations", 3, None),
         ("org_setting", 1, None),
         ("scoring_run", 1, None),
         ("org_health", 0, None),
+        ("live_evidence", 1, None),
+        ("live_performance", 1, None),
         ("org_identities", 0, 0),
         ("absent_ids", 0, 0),
     ]
-    assert str(erased[4]) == "3 rows from materializations"
+    assert str(erased[6]) == "3 rows from materializations"
     for table in ASSETS_WITH_ROWS:
         assert holding.held(table, POOLED) == holding.held(table, "south") == sorted(holding.leads_of("south"))
     assert holding.lines() == [POOLED, "south"]
@@ -87,7 +95,7 @@ def test_the_pools_own_rows_are_erased_by_its_id(holding: Holding) -> None:
 
 
 def test_what_is_not_held_is_erased_without_a_word(holding: Holding) -> None:
-    assert [one.rows for one in erase_at_once(holding.connection, "west", ["1"])] == [0] * 6
+    assert [one.rows for one in erase_at_once(holding.connection, "west", ["1"])] == [0] * 8
 
 
 def test_what_is_left_can_be_loaded_in_its_order(holding: Holding) -> None:
