@@ -179,6 +179,15 @@ class Settings:
         _whole(0, 3_600, "seconds"),
         "seconds that a training request waits for its result, unless it names its own `wait`",
     )
+    answered_scores: str = _setting(
+        "ON",
+        _one_of("ON", "OFF"),
+        "ON: scores that are answered for a lead that the request names are stored in the CRM's database, in"
+        " leadscore.answered_score; OFF: they are not",
+    )
+    answered_features_share: float = _setting(
+        0.01, SHARE, "share of these leads whose features are stored, too, where the request brought them"
+    )
     log_level: str = _setting(
         "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "lowest level of log lines that are written"
     )

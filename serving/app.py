@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from flask import Flask
-
 from leadscore.settings import Settings
 from leadscore.tokens import Tokens
 from serving.api.access import ACCESS, Access
@@ -42,7 +40,7 @@ ROUTES = (
 )
 
 
-def create_app(settings: Settings, *, folder: Path | None = None, is_stopping: threading.Event | None = None) -> Flask:
+def create_app(settings: Settings, *, folder: Path | None = None, is_stopping: threading.Event | None = None) -> App:
     """Return the app that serves the models below `settings.model_path`. Nothing is opened or loaded yet.
 
     `folder` is what several processes that serve together share; `is_stopping` is set when they are told to stop.

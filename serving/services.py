@@ -12,6 +12,7 @@ from leadscore.registry.store import Registry
 from leadscore.scoring import ActionPolicy, action_policy_from
 from leadscore.secret_file import dagster_token
 from leadscore.settings import Settings
+from serving.dependencies.answered_scores import AnsweredScores
 from serving.dependencies.call_list import CallList
 from serving.dependencies.crm_database import CrmDatabase
 from serving.dependencies.dagster_client import PROBE_SECONDS, DagsterClient
@@ -54,6 +55,7 @@ class Services:
     grade_moves: GradeMoves
     grade_rules: GradeRules
     org_health: OrgHealthTable
+    answered_scores: AnsweredScores
     metrics: Metrics
     recorder: Recorder
     is_stopping: threading.Event
@@ -121,6 +123,7 @@ def build_services(
         grade_moves=GradeMoves(crm),
         grade_rules=GradeRules(crm),
         org_health=OrgHealthTable(crm),
+        answered_scores=AnsweredScores(settings, database, metrics.count_remembered),
         metrics=metrics,
         recorder=Recorder(metrics, models.take_hits),
         is_stopping=is_stopping,

@@ -3,6 +3,8 @@
 Set HOST to the address that your server listens on: by it the app knows whether others can reach it without a token.
 """
 
+import atexit
+
 from leadscore.settings import read_settings
 from serving.app import create_app
 from serving.server.startup import prepare
@@ -12,3 +14,4 @@ _settings = read_settings()
 write_json_lines(_settings.log_level)
 prepare(_settings)
 app = create_app(_settings)
+atexit.register(app.close)

@@ -1,10 +1,12 @@
 -- What was said of leads, and what came true: our tables of live proof.
 
--- Scores that were answered over HTTP for a lead that the request named. The server writes them, and drops some rather
--- than let a request wait. Beside them, leadscore.lead_score_history has what the daily scoring said.
+-- Scores that were answered over HTTP for a lead that the request named: the first by each version in each span of ages
+-- from one landmark to the next, so that a lead that is asked for all day adds no more. The server writes them, and drops
+-- some rather than let a request wait. Beside them, leadscore.lead_score_history has what the daily scoring said.
 CREATE TABLE IF NOT EXISTS leadscore.answered_score (
     org_id        text NOT NULL,
     lead_id       text NOT NULL,
+    landmark_days integer NOT NULL,
     answered_at   timestamptz NOT NULL,
     age_days      double precision NOT NULL,
     probability   double precision NOT NULL,
@@ -12,11 +14,12 @@ CREATE TABLE IF NOT EXISTS leadscore.answered_score (
     model_scope   text NOT NULL,
     feature_names text[],
     features      double precision[],
-    PRIMARY KEY (org_id, lead_id, answered_at),
+    PRIMARY KEY (org_id, lead_id, model_version, landmark_days),
     CHECK ((feature_names IS NULL) = (features IS NULL))
 );
 CREATE INDEX IF NOT EXISTS answered_score_of_time ON leadscore.answered_score USING brin (answered_at);
-COMMENT ON TABLE leadscore.answered_score IS 'Scores that were answered over HTTP for a named lead.';
+COMMENT ON TABLE leadscore.answered_score IS 'The first score that each version answered for a named lead in each span of ages, over HTTP.';
+COMMENT ON COLUMN leadscore.answered_score.landmark_days IS 'The last landmark age that the lead had reached, in days.';
 COMMENT ON COLUMN leadscore.answered_score.age_days IS 'The age of the lead that the request gave, in days.';
 COMMENT ON COLUMN leadscore.answered_score.feature_names IS 'For a sample of the requests that brought features: their names.';
 COMMENT ON COLUMN leadscore.answered_score.features IS 'The features that the request brought, null where unknown.';

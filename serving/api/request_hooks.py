@@ -69,6 +69,12 @@ class App(Flask):
         services: Services = self.extensions[EXTENSION]
         services.models.warm_up(services.settings.warm_up_seconds)
 
+    def close(self) -> None:
+        """Write what was noted and not written yet; called by the server after the last request."""
+        services: Services = self.extensions[EXTENSION]
+        services.answered_scores.close()
+        self.recorder.write()
+
     def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer a request, and record it once its answer is known, whatever happens after that."""
         started_seconds = time.perf_counter()

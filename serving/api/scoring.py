@@ -78,6 +78,11 @@ def predict(services: Services, query: ScoringQuery, body: PredictRequest) -> Js
     started_seconds = time.perf_counter()
     score = score_row(scorer, row_of(values), services.policy, with_contributions=query.contributions)
     services.recorder.scored(manifest.version, [score.probability], time.perf_counter() - started_seconds)
+    if body.lead_id is not None:
+        services.answered_scores.remember(
+            *(body.org_id, version, (body.lead_id,), (score.probability,), (values,)),
+            has_own_features=body.features is not UNSET,
+        )
     scored = PredictAnswer(
         prediction=score.prediction,
         conversion_probability=score.probability,
@@ -173,6 +178,9 @@ def _scored(
 ) -> list[BatchScore]:
     """Return the answer for each lead that can be scored."""
     scores, manifest = _scores(services, version, leads, query), version.manifest
+    services.answered_scores.remember(
+        org_id, version, leads.lead_ids, scores.probabilities, leads.values(), has_own_features=True
+    )
     version_id, scope = repeat(manifest.version), repeat(version.scope)
     reasons = map(_reasons, repeat(manifest.contract.names), leads.values(), scores.contributions)
     columns = (

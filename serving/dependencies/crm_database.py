@@ -130,8 +130,14 @@ def _answered(
 def _refuse(result: PGresult, task: str) -> NoReturn:
     state = result.error_field(DiagnosticField.SQLSTATE) or b""
     _log.warning("the database refused with SQLSTATE %s; could not %s", state.decode(), task)
+    raise DatabaseUnavailable(refusal_words(result, task))
+
+
+def refusal_words(result: PGresult, task: str) -> str:
+    """Return in words why the database refused the `task`, from its SQLSTATE alone."""
+    state = result.error_field(DiagnosticField.SQLSTATE) or b""
     if state in _NOT_SET_UP_STATES:
-        raise DatabaseUnavailable(NOT_SET_UP)
+        return NOT_SET_UP
     if state == _MAY_NOT_STATE:
-        raise DatabaseUnavailable(MAY_NOT.format(task=task))
-    raise DatabaseUnavailable(SLOW.format(task=task) if state == _TOO_SLOW_STATE else AWAY)
+        return MAY_NOT.format(task=task)
+    return SLOW.format(task=task) if state == _TOO_SLOW_STATE else AWAY

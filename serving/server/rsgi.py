@@ -13,6 +13,7 @@ import logging
 import re
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from secrets import token_hex
@@ -79,6 +80,7 @@ class Bridge:
         self._call, self._is_stopping, self._max_body_bytes = app.wsgi_app, is_stopping, max_body_bytes
         # the app that only measures what a server costs has none
         self._recorder: Recorder | None = getattr(app, "recorder", None)
+        self._close: Callable[[], None] = getattr(app, "close", lambda: None)
         self._quick, self._computing = _paths_of(app, "is_quick"), _paths_of(app, "is_computing")
         self._quick_with = _quick_bodies_of(app)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
@@ -93,11 +95,10 @@ class Bridge:
         self._tick(loop)
 
     def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
-        """Write the last log lines and metrics; called by the server after the last request."""
+        """Write the last log lines, metrics and answered scores; called by the server after the last request."""
         self._large_threads.shutdown()
         self._threads.shutdown()
-        if self._recorder:
-            self._recorder.write()
+        self._close()
         flush_lines()
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -71,6 +71,13 @@ class Metrics:
             "leadscore_score", "Conversion probabilities of the scored leads", buckets=_SHARES, registry=self.registry
         )
         self.invalid_items = self._counter("leadscore_invalid_leads", "Leads of batches that could not be scored")
+        self._remembered = self._counter(
+            "leadscore_answered_scores",
+            "Scores answered for a named lead, by whether they were written to the database or dropped",
+            ["outcome"],
+        )
+        for outcome in ("written", "dropped"):
+            self.count_remembered(outcome, 0)  # so that both are shown from the start
         self.model_training = self._counter(
             "ml_model_training", "Trainings requested over HTTP that ended, by outcome", ["status"]
         )
@@ -123,6 +130,10 @@ class Metrics:
             (self._of_version.get(version) or self._label_version(version)).inc(count)
         self.scores.observe_all([probability for one in scored for probability in one.probabilities])
         self.prediction_latency_seconds.observe_all([one.duration_seconds for one in scored])
+
+    def count_remembered(self, outcome: str, count: int) -> None:
+        """Count answered scores that were `written` to the database, or `dropped`."""
+        self._remembered.labels(outcome).inc(count)
 
     def count_answered(self, answered: Sequence[Answered]) -> None:
         """Count answered requests and their durations."""

@@ -71,6 +71,8 @@ BAD_VALUES = [
     ("POOLED_MODEL", "1", "true or false"),
     ("MIN_PROBABILITY_BETTER", "1.01", "a number from 0 to 1"),
     ("MIN_PROBABILITY_BETTER", "nan", "a number from 0 to 1"),
+    ("ANSWERED_SCORES", "yes", "one of ON, OFF"),
+    ("ANSWERED_FEATURES_SHARE", "1.5", "a number from 0 to 1"),
     ("NURTURE_PROBABILITY", "30%", "a number from 0 to 1"),
 ]
 

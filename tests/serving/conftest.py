@@ -36,6 +36,7 @@ from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.database import connect
 from serving.app import create_app
+from serving.dependencies.answered_scores import AnsweredScores
 from serving.services import EXTENSION, Services
 from standalone.crm import create_tables
 from tests.serving.crm_of_leads import Crm
@@ -157,6 +158,22 @@ class Shelf:
     def folder(self, version: str, org_id: str = "default") -> Path:
         """Return where the version's files lie."""
         return self.registry.root / org_id / version
+
+
+@pytest.fixture(autouse=True)
+def threads_of_answered_scores_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """End the threads of the test's apps that remember scores, which otherwise end with their process."""
+    started: list[AnsweredScores] = []
+    start = AnsweredScores._start
+
+    def start_and_note(scores: AnsweredScores) -> None:
+        started.append(scores)
+        start(scores)
+
+    monkeypatch.setattr(AnsweredScores, "_start", start_and_note)
+    yield
+    for scores in started:
+        scores.close()
 
 
 @pytest.fixture

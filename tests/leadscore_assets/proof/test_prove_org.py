@@ -115,8 +115,8 @@ def test_an_answer_over_http_counts_like_a_daily_score(served: Scored) -> None:
         "SELECT lead_id, said_at, age_days FROM leadscore.lead_score_history WHERE landmark_days = 3 ORDER BY 1 LIMIT 1"
     )[0]
     served.connection.execute(
-        "INSERT INTO leadscore.answered_score (org_id, lead_id, answered_at, age_days, probability, model_version,"
-        " model_scope) VALUES (%s, %s, %s, 3, 0.123, %s, 'own')",
+        "INSERT INTO leadscore.answered_score (org_id, lead_id, landmark_days, answered_at, age_days, probability,"
+        " model_version, model_scope) VALUES (%s, %s, 3, %s, 3, 0.123, %s, 'own')",
         [ORG, lead_id, said_at - (age - 3) * DAY, served.model.name],
     )
     prove(served)

@@ -6,8 +6,10 @@ from leadscore_assets.proof.tables import create_tables, remove_old_scores
 from tests.leadscore_assets.scored_org import DAY, NOW, ORG, Scored
 
 ANSWERED = """
-INSERT INTO leadscore.answered_score (org_id, lead_id, answered_at, age_days, probability, model_version, model_scope)
-VALUES (%s, %s, %s, 0, 0.5, 'v1', 'own')
+INSERT INTO leadscore.answered_score (
+    org_id, lead_id, landmark_days, answered_at, age_days, probability, model_version, model_scope
+)
+VALUES (%s, %s, 0, %s, 0, 0.5, 'v1', 'own')
 """
 
 

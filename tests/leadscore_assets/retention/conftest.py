@@ -33,8 +33,8 @@ INSERT INTO leadscore.lead_score_history (
 """
 ANSWERED = """
 INSERT INTO leadscore.answered_score (
-    org_id, lead_id, answered_at, age_days, probability, model_version, model_scope
-) VALUES (%s, %s, now(), 1, 0.5, '1', 'own')
+    org_id, lead_id, landmark_days, answered_at, age_days, probability, model_version, model_scope
+) VALUES (%s, %s, 1, now(), 1, 0.5, '1', 'own')
 """
 JUDGED = """
 INSERT INTO leadscore.judged_score (

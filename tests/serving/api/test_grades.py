@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from leadscore.features import CONTRACT
 from leadscore.registry.activation import withdraw
 from leadscore_assets.source.database import connect
+from serving.services import EXTENSION
 from tests.docs.documents import OPERATIONS, blocks
+from tests.serving.conftest import Shelf
 from tests.serving.crm_of_leads import Crm
 from tests.serving.scored_leads import SCORED_AT, Lead, Scores
 
@@ -138,7 +141,7 @@ def of_the_documents(crm: Crm, scores: Scores) -> Iterator[FlaskClient]:
 
 
 def test_a_role_of_the_servers_own_needs_the_rights_that_are_documented(
-    of_the_documents: FlaskClient, scores: Scores
+    of_the_documents: FlaskClient, scores: Scores, shelf: Shelf
 ) -> None:
     scores.scored("acme", [Lead("a", 0.5)])
     scores.said("acme", "a", SCORED_AT)
@@ -146,6 +149,13 @@ def test_a_role_of_the_servers_own_needs_the_rights_that_are_documented(
     for path in ("grades", "leads", "leads/a", "model/readiness"):
         answer = of_the_documents.get(f"/api/v1/{path}", query_string={"org_id": "acme"})
         assert answer.status_code == 200, (path, answer.text)
+    shelf.activated("acme")
+    named = {"org_id": "acme", "lead_id": "a", "features": CONTRACT.example}
+    assert of_the_documents.post("/api/v1/predict", json=named).status_code == 200
+    of_the_documents.application.extensions[EXTENSION].answered_scores.close(10)
+    with connect(scores.settings) as connection:
+        answered = connection.execute("SELECT org_id, lead_id FROM leadscore.answered_score").fetchall()
+    assert answered == [("acme", "a")]
 
 
 def test_a_database_that_is_away_is_503(app: Any) -> None:
