@@ -8,6 +8,9 @@ Each round starts both anew and sends them the same requests in short turns, so 
 disturbs both alike. What a start settles by chance, such as where things lie in memory, differs from round to round.
 The ratio, here / there, is the geometric mean over the rounds, with its 95 % bootstrap interval: one that holds 1 shows
 no difference. Of fewer than 12 rounds the interval is too narrow.
+
+With --with-lead-ids each request names a lead, and both servers have a throw-away database that was set up, so a server
+that remembers such scores writes them. What the database itself takes is not counted.
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +34,11 @@ from benchmarks.serving.harness.registries import Served, predict_requests, trai
 from benchmarks.serving.harness.rounds import CONNECTIONS, Contender, Figures, Rates, measure_rates
 from benchmarks.serving.harness.service_processes import Service, running
 from leadscore.settings import PROJECT_ROOT
+from leadscore_assets.commands.set_up_database import set_up
+from standalone.throwaway import new_database, throwaway_server
 
 HERE, THERE = "here", "there"
+DATABASE = ("DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD")
 WARM_UP_SECONDS = 1.0
 TURNS = 3
 SETTLING_SECONDS = 0.1  # from the first request of a turn to where its connections are busy
@@ -72,15 +79,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=16, help="how often both servers are started and measured")
     parser.add_argument("--seconds", type=float, default=0.5, help=f"seconds of load of each of {TURNS} turns a round")
     parser.add_argument("--records", type=int, default=1_500, help="train the forest on so many records")
+    parser.add_argument("--with-lead-ids", action="store_true", help="send requests that name a lead")
     arguments = parser.parse_args()
     stolen = Stolen()
-    with tempfile.TemporaryDirectory(prefix="leadscore-") as name, generator() as process:
+    with (
+        tempfile.TemporaryDirectory(prefix="leadscore-") as name,
+        generator() as process,
+        database(is_needed=arguments.with_lead_ids) as environment,
+    ):
         served = trained(Path(name) / "models", arguments.records)
         print(f"{served.in_words()}\nhere: {PROJECT_ROOT}, there: {arguments.folder}; {load_average()}", flush=True)
-        sides = services_of(served, arguments.folder)
+        sides = services_of(served, arguments.folder, environment)
+        requests = predict_requests(served.leads(), has_lead_ids=arguments.with_lead_ids)
         rounds = []
         for _ in range(arguments.rounds):
-            rounds.append(one_round(sides, served, process, arguments.seconds, arguments.connections))
+            with running(sides, served.models.parent) as by_name:
+                contenders = [Contender(one, requests) for one in by_name.values()]
+                rounds.append(one_round(contenders, process, arguments.seconds, arguments.connections))
             sides.reverse()
     print(table(rounds, arguments.connections))
     print(f"{arguments.rounds} rounds of {TURNS} turns of {arguments.seconds:g} s; {load_average()}; {stolen}")
@@ -94,27 +109,37 @@ def checkout(folder: str) -> Path:
     return path
 
 
-def services_of(served: Served, folder: Path) -> list[Service]:
+@contextmanager
+def database(*, is_needed: bool) -> Iterator[dict[str, str]]:
+    """Yield the environment by which servers find a throw-away database that was set up; of one not needed, none."""
+    if not is_needed:
+        yield {}
+        return
+    with throwaway_server() as server:
+        settings = new_database(server, "scores")
+        set_up(settings)
+        yield {name: str(getattr(settings, name.lower())) for name in DATABASE}
+
+
+def services_of(served: Served, folder: Path, environment: Mapping[str, str]) -> list[Service]:
     """Return our server with the code of this checkout, and with that of the checkout in `folder`."""
-    return [services.ours(served.models, side, folder=code) for side, code in ((HERE, PROJECT_ROOT), (THERE, folder))]
+    sides = [services.ours(served.models, side, folder=code) for side, code in ((HERE, PROJECT_ROOT), (THERE, folder))]
+    return [replace(side, environment={**side.environment, **environment}) for side in sides]
 
 
 def one_round(
-    sides: Sequence[Service], served: Served, process: ProcessPoolExecutor, seconds: float, connections: Sequence[int]
+    contenders: list[Contender], process: ProcessPoolExecutor, seconds: float, connections: Sequence[int]
 ) -> Rates:
-    """Start both servers, the first of `sides` first, let both warm up, and measure them in turns."""
-    requests = predict_requests(served.leads())
-    with running(sides, served.models.parent) as by_name:
-        contenders = [Contender(one, requests) for one in by_name.values()]
-        measure_rates(contenders, process, rounds=1, seconds=WARM_UP_SECONDS, connections=[max(connections)])
-        return measure_rates(
-            contenders,
-            process,
-            rounds=TURNS,
-            seconds=seconds,
-            connections=connections,
-            warm_up_seconds=SETTLING_SECONDS,
-        )
+    """Let both servers, which were just started, warm up, and measure them in turns."""
+    measure_rates(contenders, process, rounds=1, seconds=WARM_UP_SECONDS, connections=[max(connections)])
+    return measure_rates(
+        contenders,
+        process,
+        rounds=TURNS,
+        seconds=seconds,
+        connections=connections,
+        warm_up_seconds=SETTLING_SECONDS,
+    )
 
 
 def table(rounds: Sequence[Rates], connections: Sequence[int]) -> str:

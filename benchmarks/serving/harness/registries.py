@@ -155,14 +155,16 @@ def engine_file_bytes(models: Path, org_id: str) -> int:
     return file.stat().st_size
 
 
-def body(row: Floats, org_id: str = ORG) -> bytes:
-    """Return the body of a request to score one row, shape (features,)."""
-    return json.dumps({"org_id": org_id, "features": _features(row)}).encode()
+def body(row: Floats, org_id: str = ORG, lead_id: str | None = None) -> bytes:
+    """Return the body of a request to score one row, shape (features,), which names a lead when an id is given."""
+    named = {} if lead_id is None else {"lead_id": lead_id}
+    return json.dumps({"org_id": org_id, **named, "features": _features(row)}).encode()
 
 
-def predict_requests(rows: Floats, path: str = PREDICT, token: str = "") -> list[bytes]:
-    """Return a request for each row."""
-    return [post(path, body(row), token) for row in rows]
+def predict_requests(rows: Floats, path: str = PREDICT, token: str = "", *, has_lead_ids: bool = False) -> list[bytes]:
+    """Return a request for each row, which names its lead when it `has_lead_ids`."""
+    lead_ids = (str(place) if has_lead_ids else None for place in range(len(rows)))
+    return [post(path, body(row, lead_id=lead_id), token) for row, lead_id in zip(rows, lead_ids, strict=True)]
 
 
 def batch_request(rows: Floats, query: str = "") -> bytes:
