@@ -13,6 +13,7 @@ import dagster as dg
 
 from leadscore.gate import Judgement
 from leadscore.pooling import POOLED
+from leadscore.records import window_from
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets import changed_orgs, plausible_times, score_ages
@@ -28,6 +29,7 @@ from leadscore_assets.metadata import live
 from leadscore_assets.metadata.readiness_plan import MINIMUM_RECORDS, plan_for, plan_metadata, refused_in_words
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.proof.prove_org import stored_figures
+from leadscore_assets.proof.sent_features import compare_sent_features
 from leadscore_assets.resources import Crm
 from leadscore_assets.retention import absent_leads
 from leadscore_assets.retention.absent_leads import AbsentLeads
@@ -244,6 +246,25 @@ def came_true(context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam
     return dg.AssetCheckResult(**live.came_true_result(figures))
 
 
+@dg.asset_check(
+    asset=lead_scores,
+    name=live.SKEW_CHECK,
+    partitions_def=orgs,
+    description="Requests bring the features that the CRM's data give, in a sample that is computed again by the SQL of"
+    " the training.\n\nThe job judge_scores compares them daily.",
+)
+def features_as_computed(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    """Warn of features that a caller computes otherwise."""
+    with clear_failures(), connect(settings) as connection:
+        found = compare_sent_features(connection, context.partition_key, window_from(settings))
+    event = live.skew_event(found)
+    return dg.AssetCheckResult(
+        passed=event.passed, severity=event.severity, description=event.description, metadata=event.metadata
+    )
+
+
 _IN_WORDS = {"activate": "Better", "hold": "Not better", "refuse": "Refused"}
 
 ALL = (
@@ -255,6 +276,7 @@ ALL = (
     times_are_plausible,
     scores_are_fresh,
     came_true,
+    features_as_computed,
 )
 
 

@@ -14,10 +14,11 @@ from leadscore.settings import Settings
 from leadscore_assets.assets.live_performance import ProofConfig, live_performance
 from leadscore_assets.failures import clear_failures
 from leadscore_assets.lanes.lane import Done, Lane, ShardConfig, orgs_of
-from leadscore_assets.metadata.live import came_true_event, data_version, live_metadata
+from leadscore_assets.metadata.live import came_true_event, data_version, live_metadata, skew_event
 from leadscore_assets.proof.fleet import compare_orgs
 from leadscore_assets.proof.promises import Promises
 from leadscore_assets.proof.prove_org import prove_org
+from leadscore_assets.proof.sent_features import SkewFound, compare_sent_features
 from leadscore_assets.proof.tables import remove_old_scores
 from leadscore_assets.resources import Crm
 from leadscore_assets.served_models import DATA_VERSION_TAG
@@ -51,7 +52,8 @@ def judge_shard(
             remove_old_scores(connection, window.as_of - timedelta(days=settings.score_history_days))
 
         def prove(org_id: str) -> Done:
-            return _proved(settings, prove_org(connection, promises, org_id, window))
+            skew = compare_sent_features(connection, org_id, window)
+            return _proved(settings, prove_org(connection, promises, org_id, window), skew)
 
         lane = Lane(context, connection, "judged")
         lane.take(orgs_of(context, connection, crm, config), prove)
@@ -59,7 +61,7 @@ def judge_shard(
         lane.end()
 
 
-def _proved(settings: Settings, figures: LivePerformance) -> Done:
+def _proved(settings: Settings, figures: LivePerformance, skew: SkewFound) -> Done:
     """Return what Dagster gets of an org's figures."""
     materialization = dg.AssetMaterialization(
         asset_key=live_performance.key,
@@ -67,9 +69,13 @@ def _proved(settings: Settings, figures: LivePerformance) -> Done:
         metadata=live_metadata(settings, figures),
         tags={DATA_VERSION_TAG: data_version(figures), CODE_VERSION_TAG: code_version()},
     )
-    leads = figures.overall.leads if figures.overall else 0
     return Done(
-        [materialization, came_true_event(figures)], {"mature leads": leads, "alarms": int(figures.state == "alarm")}
+        [materialization, came_true_event(figures), skew_event(skew)],
+        {
+            "mature leads": figures.overall.leads if figures.overall else 0,
+            "alarms": int(figures.state == "alarm"),
+            "compared requests": skew.compared,
+        },
     )
 
 

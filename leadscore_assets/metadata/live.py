@@ -10,9 +10,11 @@ import msgspec
 
 from leadscore.live_performance import LivePerformance
 from leadscore.settings import Settings
+from leadscore_assets.proof.sent_features import SkewFound
 
 KEY = dg.AssetKey("live_performance")
 CHECK = "came_true"
+SKEW_CHECK = "features_as_computed"
 
 
 def live_metadata(settings: Settings, figures: LivePerformance) -> dict[str, Any]:
@@ -69,6 +71,19 @@ def came_true_event(figures: LivePerformance) -> dg.AssetCheckEvaluation:
     """Return what the check says as an event of its own."""
     return dg.AssetCheckEvaluation(
         asset_key=KEY, check_name=CHECK, partition=figures.org_id, **came_true_result(figures)
+    )
+
+
+def skew_event(found: SkewFound) -> dg.AssetCheckEvaluation:
+    """Return whether requests bring the features that the CRM's data give, as an event of the check."""
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey("lead_scores"),
+        check_name=SKEW_CHECK,
+        partition=found.org_id,
+        passed=not found.named,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=found.in_words,
+        metadata={"compared": found.compared, "features": ", ".join(skew.feature for skew in found.named) or "none"},
     )
 
 

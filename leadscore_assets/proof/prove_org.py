@@ -21,8 +21,8 @@ from leadscore_assets.proof.promises import Promises
 from leadscore_assets.proof.tables import REMEDY
 from leadscore_assets.scoring.stored_scores import setting
 from leadscore_assets.source.database import Connection, explaining
+from leadscore_assets.source.org_locks import lock_scores
 
-PROOF_LOCK = 7_013_005  # any number of our own: whoever holds it may write what came true of an org
 DAY = timedelta(days=1)
 
 PROCESSES = "SELECT model_version, process::text FROM leadscore.live_evidence WHERE org_id = %s"
@@ -49,7 +49,8 @@ def prove_org(connection: Connection, promises: Promises, org_id: str, window: W
     Raises SourceMismatch before the set-up or without the CRM's tables, DatabaseUnavailable.
     """
     with explaining(f"proving the scores of org {org_id}", REMEDY), connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [org_id, PROOF_LOCK])
+        # an erasure waits, so that what is judged of a lead cannot be written again after it
+        lock_scores(connection, [org_id])
         processes, through = _processes(connection, org_id), judged.mature_through(window)
         after = _judged_through(connection, org_id, processes, window)
         if after is not None and after < through:

@@ -24,6 +24,31 @@ COMMENT ON COLUMN leadscore.answered_score.age_days IS 'The age of the lead that
 COMMENT ON COLUMN leadscore.answered_score.feature_names IS 'For a sample of the requests that brought features: their names.';
 COMMENT ON COLUMN leadscore.answered_score.features IS 'The features that the request brought, null where unknown.';
 
+-- The features that requests bring otherwise than the CRM's data give, each with an example.
+CREATE TABLE IF NOT EXISTS leadscore.feature_skew (
+    org_id      text NOT NULL,
+    feature     text NOT NULL,
+    as_of       timestamptz NOT NULL,
+    compared    integer NOT NULL,
+    differing   integer NOT NULL,
+    sent        double precision,
+    computed    double precision,
+    lead_id     text NOT NULL,
+    cause       text NOT NULL,
+    is_of_today boolean NOT NULL,
+    is_named    boolean NOT NULL,
+    PRIMARY KEY (org_id, feature)
+);
+COMMENT ON TABLE leadscore.feature_skew IS 'Features that sampled requests of the last 7 days brought otherwise than the CRM''s data give.';
+COMMENT ON COLUMN leadscore.feature_skew.compared IS 'Requests that were compared.';
+COMMENT ON COLUMN leadscore.feature_skew.differing IS 'Requests in which the feature differs.';
+COMMENT ON COLUMN leadscore.feature_skew.sent IS 'The value that differs most, as the request brought it; null when unknown.';
+COMMENT ON COLUMN leadscore.feature_skew.computed IS 'The value of the same lead by the CRM''s data at the time of the request.';
+COMMENT ON COLUMN leadscore.feature_skew.lead_id IS 'The lead of these two values.';
+COMMENT ON COLUMN leadscore.feature_skew.cause IS 'What explains nearly all differences; empty when nothing known does.';
+COMMENT ON COLUMN leadscore.feature_skew.is_of_today IS 'Whether the CRM has no history of the feature, so that today''s value is compared.';
+COMMENT ON COLUMN leadscore.feature_skew.is_named IS 'Whether it differs too often to have happened by itself.';
+
 -- Each score that is judged, with what the lead became: the first that was said of a lead in each span of ages from one
 -- landmark to the next, once the lead is mature.
 CREATE TABLE IF NOT EXISTS leadscore.judged_score (

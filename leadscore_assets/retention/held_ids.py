@@ -43,6 +43,7 @@ OF_SCORES = tuple(Held(table, ("org_id",), has_leads=True) for table in ("lead_s
 OF_PROOF = (
     Held("answered_score", ("org_id",), has_leads=True, has_ids_of_callers=True),
     Held("judged_score", ("org_id",), has_leads=True),
+    Held("feature_skew", ("org_id",), has_leads=True),
 )
 OF_LEADS = (*OF_TRAINING, *OF_SCORES, *OF_PROOF)
 # an empty lead_id stands for an org whose leads are all gone; while it has any, those that are gone are replaced
