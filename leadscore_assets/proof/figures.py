@@ -9,9 +9,8 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from leadscore.arrays import Flags
+from leadscore.arrays import Flags, Ints, Texts
 from leadscore.live_performance import Capacity, Group, LivePerformance, LiveState, Outcomes, VersionOutcomes
 from leadscore.pooling import Scope
 from leadscore.records import Window
@@ -103,7 +102,7 @@ def _groups_of(found: Findings) -> dict[str, Any]:
     }
 
 
-def _groups(scores: Judged, names: npt.NDArray[np.str_] | npt.NDArray[np.int64], name: str = "{}") -> list[Group]:
+def _groups(scores: Judged, names: Texts | Ints, name: str = "{}") -> list[Group]:
     """Return the outcomes for each name but the empty one, in their order; no group has a lead twice."""
     return [
         Group(name.format(each), _outcomes(scores, names == each)) for each in np.unique(names).tolist() if each != ""
@@ -120,7 +119,7 @@ def _capacity(first: Judged, weekly_capacity: int | None) -> Capacity | None:
         is_named, by = first.grade == "A", "grade A"
     else:
         is_named, by = _best_of_each_week(first, weekly_capacity), f"the best {weekly_capacity} new leads of each week"
-    if not is_named.any() or is_named.all():
+    if int(is_named.sum()) in (0, len(is_named)):
         return None
     return Capacity(by, _outcomes(first, is_named), _outcomes(first, ~is_named))
 

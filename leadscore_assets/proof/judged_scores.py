@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from leadscore.arrays import Flags, Floats, Indices, Ints
-from leadscore.records import Window, outcome_parameters
+from leadscore.arrays import Flags, Floats, Indices, Ints, Texts
+from leadscore.records import Window, crm_time, outcome_parameters
 from leadscore_assets.proof.evidence import SaidRows
 from leadscore_assets.proof.process import Cohort
 from leadscore_assets.source.database import Connection
@@ -108,12 +108,12 @@ class Judged(NamedTuple):
     created_on: npt.NDArray[np.datetime64]
     said_at: npt.NDArray[np.datetime64]
     probability: Floats
-    grade: npt.NDArray[np.str_]
-    version: npt.NDArray[np.str_]
-    scope: npt.NDArray[np.str_]
-    held_version: npt.NDArray[np.str_]
+    grade: Texts
+    version: Texts
+    scope: Texts
+    held_version: Texts
     held_probability: Floats
-    previous_version: npt.NDArray[np.str_]
+    previous_version: Texts
     previous_probability: Floats
     is_converted: Flags
 
@@ -174,7 +174,7 @@ def judged_scores(connection: Connection, org_id: str) -> Judged:
     _, first, lead = np.unique(np.array(columns[0], str), return_index=True, return_inverse=True)
     # in the order of their creation, not of their ids
     lead = np.argsort(np.argsort(first))[lead]
-    said_at = [moment.astimezone(UTC).replace(tzinfo=None) for moment in columns[3]]
+    said_at = [crm_time(moment) for moment in columns[3]]
     return Judged(
         lead,
         _nth(lead),
@@ -221,5 +221,5 @@ def _nth(lead: Indices) -> Indices:
     return place
 
 
-def _texts(column: tuple[Any, ...]) -> npt.NDArray[np.str_]:
+def _texts(column: tuple[Any, ...]) -> Texts:
     return np.array([value or "" for value in column], str)

@@ -10,7 +10,7 @@ import numpy as np
 
 from leadscore.arrays import Flags
 from leadscore.features import CONTRACT, Contract
-from leadscore.records import Window
+from leadscore.records import Window, crm_time
 from leadscore_assets.proof.skew import Sent, Skew, skews
 from leadscore_assets.proof.tables import REMEDY
 from leadscore_assets.source.database import Connection, explaining
@@ -102,7 +102,7 @@ def _sent(connection: Connection, org_id: str, rows: Sequence[Any], crm_time_zon
     """Return the requests that brought the features of the contract, with what the CRM's data give."""
     known = [row for row in rows if set(row[2]) == set(CONTRACT.names)]
     lead_ids = [lead_id for lead_id, *_ in known]
-    moments = [_naive(answered_at) for _, answered_at, *_ in known]
+    moments = [crm_time(answered_at) for _, answered_at, *_ in known]
     right = features_at(connection, org_id, lead_ids, moments, CONTRACT, crm_time_zone=crm_time_zone)
     sent = np.array([_in_order(CONTRACT, names, values) for *_, names, values in known], np.float64)
     is_in_crm: Flags = ~np.logical_and.reduce(np.isnan(right), axis=1)
@@ -111,10 +111,6 @@ def _sent(connection: Connection, org_id: str, rows: Sequence[Any], crm_time_zon
         sent.reshape(right.shape)[is_in_crm],
         right[is_in_crm],
     )
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _in_order(contract: Contract, names: Sequence[str], values: Sequence[float | None]) -> list[float | None]:
