@@ -17,10 +17,13 @@ from leadscore.registry.active_model import ActiveModel, active_model
 from leadscore.registry.store import Pointer, Registry, Withdrawal
 from leadscore.settings import Settings
 from leadscore_assets.metadata.figures import version_links
+from leadscore_assets.training.provenance import code_version
 
 NONE = "none"
 KEY = dg.AssetKey("active_model")
-DATA_VERSION_TAG = "dagster/data_version"  # Dagster documents the tag, and exports no name for it
+# Dagster documents these tags, and exports no names for them
+DATA_VERSION_TAG, CODE_VERSION_TAG = "dagster/data_version", "dagster/code_version"
+INPUT_VERSION_TAG, INPUT_EVENT_TAG, NO_EVENT = "dagster/input_data_version", "dagster/input_event_pointer", "NULL"
 RUN = "run "
 
 
@@ -124,11 +127,11 @@ def changes(
     warning.
     """
     org_ids = list(org_ids)
-    shown = _shown_data_versions(instance, org_ids)
+    shown = shown_data_versions(instance, KEY, org_ids)
     found = [served for served in _served(settings, registry, org_ids, log) if _is_news(served, shown)]
     if not found:
         return []
-    shown = _shown_data_versions(instance, [served.org_id for served in found])  # a run may have ended meanwhile
+    shown = shown_data_versions(instance, KEY, [served.org_id for served in found])  # a run may have ended meanwhile
     return [served for served in found if _is_news(served, shown) and not _is_under_way(instance, served)]
 
 
@@ -140,9 +143,10 @@ def _served(settings: Settings, registry: Registry, org_ids: Iterable[str], log:
             log.warning("what scores the leads of %s is not known: %s", org_id, error.message)
 
 
-def _shown_data_versions(instance: dg.DagsterInstance, org_ids: list[str]) -> Mapping[str, str]:
+def shown_data_versions(instance: dg.DagsterInstance, key: dg.AssetKey, org_ids: list[str]) -> Mapping[str, str]:
+    """Return the data version that Dagster last showed of the asset, for each org that has one."""
     tags = instance.event_log_storage.get_latest_tags_by_partition(
-        KEY, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG], org_ids
+        key, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG], org_ids
     )
     return {org_id: of_org[DATA_VERSION_TAG] for org_id, of_org in tags.items()}
 
@@ -154,6 +158,17 @@ def _is_news(served: Served, shown: Mapping[str, str]) -> bool:
 def _is_under_way(instance: dg.DagsterInstance, served: Served) -> bool:
     run = instance.get_run_by_id(served.activating_run) if served.activating_run else None
     return run is not None and not run.is_finished
+
+
+def version_tags(data_version: str, upstream: dg.AssetKey, upstream_data_version: str) -> dict[str, str]:
+    """Return the tags of a materialization that no step makes: without all of them, Dagster takes it for stale."""
+    name = upstream.to_user_string()
+    return {
+        DATA_VERSION_TAG: data_version,
+        CODE_VERSION_TAG: code_version(),
+        f"{INPUT_VERSION_TAG}/{name}": upstream_data_version,
+        f"{INPUT_EVENT_TAG}/{name}": NO_EVENT,
+    }
 
 
 def report_of(settings: Settings, served: Served) -> dg.AssetMaterialization:

@@ -87,6 +87,10 @@ def _add_org_commands(commands: Any) -> None:
     accepted.add_argument("org", help=f"the org's id; {EVERY_ORG} for every org that has changed, with `same`")
     accepted.add_argument("whose", choices=("same", "new"), help="whether it is the same customer's or another one's")
     accepted.add_argument("--yes", action="store_true", help="with `new`, also when the org has not changed")
+    graded = commands.add_parser("set-grades", help="set how an org's leads are graded")
+    graded.set_defaults(command=_set_grades)
+    graded.add_argument("org", help="the org's id")
+    graded.add_argument("--capacity", metavar="LEADS", help="new leads that the org can call in a week")
     renamed = commands.add_parser("rename-org", help="move everything of an org to the id that it has now")
     renamed.set_defaults(command=_rename_org)
     renamed.add_argument("org", help="the id that the org had")
@@ -143,6 +147,14 @@ def _rename_org(chosen: argparse.Namespace) -> int:
     from leadscore_assets.commands import rename_org  # noqa: PLC0415  # the simulator's users need not wait for it
 
     return rename_org.main(["--from", chosen.org, "--to", chosen.new], _settings_of_the_run())
+
+
+def _set_grades(chosen: argparse.Namespace) -> int:
+    """Set how an org's leads are graded in the system in STATE_DIR, whose database must run."""
+    from leadscore_assets.commands import set_grades  # noqa: PLC0415  # the simulator's users need not wait for it
+
+    capacity = ["--capacity", chosen.capacity] if chosen.capacity else []
+    return set_grades.main([chosen.org, *capacity], _settings_of_the_run())
 
 
 def _settings_of_the_run() -> Settings:

@@ -1,6 +1,6 @@
-"""Scores the open leads of orgs whose model is new, so that a start can show the first of them.
+"""Scores the open leads of orgs whose model is new, so that a start can show the first of them, and how the orgs stand.
 
-The sensor `score_changed_orgs` would do it within half a minute; a start does not wait for its tick.
+Dagster's sensors would do both within a minute; a start does not wait for their ticks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from leadscore.registry.ids import check_crm_org_id
 from leadscore.registry.store import Registry
 from leadscore.run_tags import ASKER_TAG
 from leadscore.settings import Settings
+from leadscore_assets.health.refresh import refresh
 from leadscore_assets.scoring.outdated import outdated_orgs
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.orgs import orgs
@@ -31,9 +32,12 @@ _log = logging.getLogger(__name__)
 
 def orgs_to_score(settings: Settings) -> list[str]:
     """Return the orgs that another version serves than the one that scored their leads, as the sensor does."""
-    with connect(settings, read_only=True) as connection:
-        org_ids = [org_id for org_id in orgs(connection) if _is_valid(org_id)]
-    return sorted(outdated_orgs(settings, Registry(settings.model_path), org_ids, _log))
+    return sorted(outdated_orgs(settings, Registry(settings.model_path), _valid_orgs(settings), _log))
+
+
+def refresh_health(settings: Settings) -> None:
+    """Write how the orgs stand, as the sensor `refresh_org_health` does, so that the first page shows it."""
+    refresh(settings, Registry(settings.model_path), _valid_orgs(settings), _log)
 
 
 def score_orgs(dagster: DagsterClient, org_ids: Iterable[str], watch: Callable[[], None]) -> str | None:
@@ -55,6 +59,11 @@ def score_orgs(dagster: DagsterClient, org_ids: Iterable[str], watch: Callable[[
 def _status(dagster: DagsterClient, run_id: str) -> str:
     run = dagster.run(run_id)
     return run.status if run else "unknown"
+
+
+def _valid_orgs(settings: Settings) -> list[str]:
+    with connect(settings, read_only=True) as connection:
+        return [org_id for org_id in orgs(connection) if _is_valid(org_id)]
 
 
 def _is_valid(org_id: str) -> bool:

@@ -27,7 +27,7 @@ from serving.dependencies.dagster_client import DagsterClient
 from serving.server.startup import check_tokens
 from standalone.api import Api, Outcome, token_of_a_start, train_orgs
 from standalone.crm_source import create_source_table, fill_crm, given_crm
-from standalone.first_scoring import orgs_to_score, score_orgs
+from standalone.first_scoring import orgs_to_score, refresh_health, score_orgs
 from standalone.first_trainings import in_one_line, split_by_need
 from standalone.postgres import HOST, EmbeddedPostgres
 from standalone.processes import Child, stop_all, wait_until
@@ -110,6 +110,7 @@ class Run:
             self.api = Api(self.settings.local_address, token)
             self._train()
             self._score()
+            refresh_health(self.settings)
             self._show()
 
     def _start_database(self, stack: ExitStack) -> None:

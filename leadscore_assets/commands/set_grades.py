@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+from collections.abc import Sequence
 
 from leadscore.errors import LeadscoreError, OrgNotFound
 from leadscore.registry.ids import check_crm_org_id
 from leadscore.registry.store import Registry
-from leadscore.settings import read_settings
+from leadscore.settings import Settings, read_settings
 from leadscore_assets.scoring.stored_scores import set_rule
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.org_rows import has_rows
@@ -24,13 +25,13 @@ IN_WORDS = {
 }
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Set the rule; return the exit code."""
+def main(arguments: Sequence[str] | None = None, settings: Settings | None = None) -> int:
+    """Set the rule in the database of `settings`, the environment's unless given; return the exit code."""
     options = _parser().parse_args(arguments)
     rule = "base_rate" if options.capacity is None else "capacity"
     try:
         org_id = check_crm_org_id(options.org)
-        settings = read_settings()
+        settings = settings or read_settings()
         with connect(settings) as connection:
             if org_id not in Registry(settings.model_path).orgs() and not has_rows(connection, org_id):
                 raise OrgNotFound(org_id)

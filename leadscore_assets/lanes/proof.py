@@ -11,6 +11,7 @@ import dagster as dg
 from leadscore.live_performance import LivePerformance
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore_assets.assets.lead_scores import lead_scores
 from leadscore_assets.assets.live_performance import ProofConfig, live_performance
 from leadscore_assets.failures import clear_failures
 from leadscore_assets.lanes.lane import Done, Lane, ShardConfig, orgs_of
@@ -21,11 +22,8 @@ from leadscore_assets.proof.prove_org import prove_org
 from leadscore_assets.proof.sent_features import SkewFound, compare_sent_features
 from leadscore_assets.proof.tables import remove_old_scores
 from leadscore_assets.resources import Crm
-from leadscore_assets.served_models import DATA_VERSION_TAG
+from leadscore_assets.served_models import NONE, shown_data_versions, version_tags
 from leadscore_assets.source.database import connect
-from leadscore_assets.training.provenance import code_version
-
-CODE_VERSION_TAG = "dagster/code_version"  # Dagster documents the tag, and exports no name for it
 
 
 class ProofShardConfig(ProofConfig, ShardConfig):
@@ -51,23 +49,27 @@ def judge_shard(
         if config.shard == 0:
             remove_old_scores(connection, window.as_of - timedelta(days=settings.score_history_days))
 
+        org_ids = orgs_of(context, connection, crm, config)
+        scores = shown_data_versions(context.instance, lead_scores.key, org_ids)
+
         def prove(org_id: str) -> Done:
             skew = compare_sent_features(connection, org_id, window)
-            return _proved(settings, prove_org(connection, promises, org_id, window), skew)
+            figures = prove_org(connection, promises, org_id, window)
+            return _proved(settings, figures, skew, scores.get(org_id, NONE))
 
         lane = Lane(context, connection, "judged")
-        lane.take(orgs_of(context, connection, crm, config), prove)
+        lane.take(org_ids, prove)
         context.log.info("%s", compare_orgs(connection).in_words)
         lane.end()
 
 
-def _proved(settings: Settings, figures: LivePerformance, skew: SkewFound) -> Done:
-    """Return what Dagster gets of an org's figures."""
+def _proved(settings: Settings, figures: LivePerformance, skew: SkewFound, scores: str) -> Done:
+    """Return what Dagster gets of an org's figures; `scores` is the data version of its scores."""
     materialization = dg.AssetMaterialization(
         asset_key=live_performance.key,
         partition=figures.org_id,
         metadata=live_metadata(settings, figures),
-        tags={DATA_VERSION_TAG: data_version(figures), CODE_VERSION_TAG: code_version()},
+        tags=version_tags(data_version(figures), lead_scores.key, scores),
     )
     return Done(
         [materialization, came_true_event(figures), skew_event(skew)],

@@ -11,6 +11,7 @@ import dagster as dg
 
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore_assets.assets.active_model import active_model
 from leadscore_assets.assets.lead_scores import ScoringConfig, lead_scores
 from leadscore_assets.failures import clear_failures
 from leadscore_assets.lanes.lane import Done, Lane, ShardConfig, orgs_of
@@ -21,12 +22,8 @@ from leadscore_assets.scoring.org_models import OrgModels
 from leadscore_assets.scoring.score_org import Scoring, score_org
 from leadscore_assets.scoring.stored_scores import remove_old_runs
 from leadscore_assets.scoring.tables import create_month_of_history, drop_old_history
-from leadscore_assets.served_models import DATA_VERSION_TAG, NONE
+from leadscore_assets.served_models import NONE, version_tags
 from leadscore_assets.source.database import Connection, connect
-from leadscore_assets.training.provenance import code_version
-
-# Dagster documents these tags, and exports no names for them
-CODE_VERSION_TAG, INPUT_VERSION_TAG = "dagster/code_version", "dagster/input_data_version/active_model"
 
 
 class ScoringShardConfig(ScoringConfig, ShardConfig):
@@ -70,11 +67,7 @@ def _scored(context: dg.OpExecutionContext, settings: Settings, scoring: Scoring
         asset_key=lead_scores.key,
         partition=scoring.org_id,
         metadata=scoring_metadata(settings, scoring),
-        tags={
-            DATA_VERSION_TAG: scoring.content,
-            CODE_VERSION_TAG: code_version(),
-            INPUT_VERSION_TAG: scoring.model.data_version if scoring.model else NONE,
-        },
+        tags=version_tags(scoring.content, active_model.key, scoring.model.data_version if scoring.model else NONE),
     )
     check = scored_event(settings, scoring.org_id, scoring.as_of, datetime.now(UTC))
     return Done([materialization, check], {"leads": scoring.scored, "rows written": scoring.changed})

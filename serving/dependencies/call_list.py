@@ -114,6 +114,21 @@ WHERE scoring.org_id = %(org_id)s
 """  # noqa: S608 (our own text)
 
 
+COUNTS = """
+WITH lead AS (SELECT grade, trend FROM leadscore.lead_score WHERE org_id = %(org_id)s)
+SELECT json_build_object(
+    'grades', (
+        SELECT coalesce(json_object_agg(grade, leads), '{}')
+        FROM (SELECT grade, count(*) AS leads FROM lead GROUP BY grade) AS counted
+    ),
+    'trends', (
+        SELECT coalesce(json_object_agg(trend, leads), '{}')
+        FROM (SELECT trend, count(*) AS leads FROM lead GROUP BY trend) AS counted
+    )
+)
+"""
+
+
 class CallListEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An open lead on the call list.
 
@@ -178,6 +193,13 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     leads: list[CallListEntry]
 
 
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many leads of the call list have each grade and each trend; none is left out."""
+
+    grades: dict[Grade, int]
+    trends: dict[Trend, int]
+
+
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """The lead, None when it has no score, as of its org's last scoring."""
 
@@ -198,6 +220,10 @@ class CallList:
 
     def __init__(self, database: CrmDatabase) -> None:
         self._database = database
+
+    def counts(self, org_id: str) -> Counts:
+        """Return how many of the org's leads have each grade and each trend."""
+        return self._database.value(COUNTS, {"org_id": org_id}, Counts, task="count the call list")
 
     def page(
         self,

@@ -35,6 +35,12 @@ open_lead AS (
     WHERE moved.grade_before IS DISTINCT FROM score.grade
 )
 SELECT json_build_object(
+    'is_first', NOT EXISTS (
+        SELECT FROM leadscore.scoring_run
+        WHERE org_id = %(org_id)s AND model_version IS NOT NULL AND as_of <= (
+            SELECT as_of - %(hours)s * interval '1 hour' FROM leadscore.last_scoring WHERE org_id = %(org_id)s
+        )
+    ),
     'new', (SELECT count(*) FROM open_lead WHERE grade_before IS NULL),
     'up', (SELECT count(*) FROM open_lead WHERE grade < grade_before),
     'down', (SELECT count(*) FROM open_lead WHERE grade > grade_before),
@@ -63,8 +69,12 @@ class GradeMove(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moves(msgspec.Struct, frozen=True, kw_only=True):
-    """How many leads of an org are new, moved up and moved down, and the largest moves, from the best grade down."""
+    """How many leads of an org are new, moved up and moved down, and the largest moves, from the best grade down.
 
+    `is_first` when there was no list the day before.
+    """
+
+    is_first: bool
     new: int
     up: int
     down: int

@@ -84,6 +84,7 @@ def org_page(services: Services, query: OrgPageQuery, org_id: str) -> Response:
         health=health,
         readiness=services.readiness.readiness(org_id),
         calls=calls,
+        counts=services.call_list.counts(org_id) if calls else None,
         leads=calls.leads[: query.most] if calls else [],
         has_more=calls is not None and len(calls.leads) > query.most,
         is_stale=calls is not None and now - calls.scored_as_of > STALE_AFTER,

@@ -45,33 +45,30 @@ def timeline(registry: Registry, org_id: str, history: History, versions: list[s
             continue
         judged[version] = _Judged(version, manifest, judgement)
     first = min(shown, default="")
-    activated = {entry.version for entry in history.entries if isinstance(entry, Pointer)}
-    events += [_judged(found) for found in judged.values() if not _is_told_by_its_activation(found, activated)]
+    activations = [entry for entry in history.entries if isinstance(entry, Pointer)]
+    by_the_gate = {entry.version for entry in activations if _is_by_the_gate(entry, judged)}
+    events += [_judged(found) for found in judged.values() if found.version not in by_the_gate]
     events += [event for event in _acts(history, judged) if not event.version or event.version >= first]
     return sorted(events, key=lambda event: event.at, reverse=True)
 
 
-def _is_told_by_its_activation(found: _Judged, activated: set[str]) -> bool:
-    passed = found.judgement is not None and found.judgement.decision.verdict == "activate"
-    return passed and found.version in activated
+def _is_by_the_gate(entry: Pointer, judged: dict[str, _Judged]) -> bool:
+    """Return whether a version became active because it passed: then its activation tells how it was judged, too."""
+    found = judged.get(entry.version)
+    return found is not None and found.judgement is not None and found.judgement.decision.text == entry.reason
 
 
 def _acts(history: History, judged: dict[str, _Judged]) -> Iterator[Event]:
-    """Yield each activation and withdrawal; the first activation of a version has the gate's reasons."""
-    told = set[str]()
+    """Yield each activation, rollback and withdrawal; an activation by the gate has its reasons."""
     for entry in history.entries:
         if isinstance(entry, Withdrawal):
             title = f"Version {entry.withdrawn.version} was withdrawn" if entry.withdrawn else "The org was withdrawn"
             yield Event(datetime.fromisoformat(entry.withdrawn_at), title, "refuse", [entry.reason], entry.by)
             continue
-        found = judged.get(entry.version)
-        is_by_the_gate = bool(
-            found and found.judgement and found.judgement.decision.text == entry.reason and entry.version not in told
-        )
-        told.add(entry.version)
+        found, is_by_the_gate = judged.get(entry.version), _is_by_the_gate(entry, judged)
         yield Event(
             at=datetime.fromisoformat(entry.activated_at),
-            title=f"Version {entry.version} became active",
+            title=f"Version {entry.version} became active" + ("" if is_by_the_gate else " by a rollback"),
             tone="activate",
             details=_details(found) if found and is_by_the_gate else [entry.reason],
             by=entry.by,
@@ -95,7 +92,7 @@ def _judged(found: _Judged) -> Event:
 
 def _details(found: _Judged) -> list[str]:
     counts = found.manifest.counts
-    trained = f"Trained on {counts.records:,} leads, {counts.converted_records:,} of them converted."
+    trained = f"Trained and judged on {counts.records:,} leads, {counts.converted_records:,} of them converted."
     if found.judgement is None:
         return [trained]
     return [trained, *(reason.text for reason in (*found.judgement.withheld, *found.judgement.decision.reasons))]

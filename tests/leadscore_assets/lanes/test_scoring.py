@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.data_version import DataProvenance
 
 from leadscore.pooling import POOLED
 from leadscore_assets.definitions import build_defs
@@ -59,6 +60,14 @@ def test_each_org_is_recorded_as_by_a_run_of_its_own(two_orgs: Scored, instance:
     assert {name for name in shown if shown[name] != expected[name]} == {"rescored", "changed_rows"}
     assert recorded(instance, SOUTH).metadata["version"].value == "none"
     assert (recorded(instance, SOUTH).tags or {})["dagster/input_data_version/active_model"] == "none"
+
+
+def test_dagster_knows_what_the_scores_were_made_from(two_orgs: Scored, instance: dg.DagsterInstance) -> None:
+    """Otherwise it shows each org as stale, because of a "new dependency", however fresh its scores are."""
+    run(two_orgs, instance)
+    provenance = DataProvenance.from_tags(recorded(instance, ORG).tags or {})
+    assert provenance is not None
+    assert provenance.has_input_asset(dg.AssetKey("active_model"))
 
 
 def test_the_check_of_each_org_passes(two_orgs: Scored, instance: dg.DagsterInstance) -> None:

@@ -8,12 +8,24 @@ import pytest
 
 from serving.dependencies.call_list import MAX_LEAD_ID_LENGTH, MOST_HISTORY, CallList, is_lead_id, place_of
 from serving.services import build_services
+from tests.serving.crm_of_leads import Crm
 from tests.serving.scored_leads import SCORED_AT, Lead, Scores
 
 
 @pytest.fixture
 def call_list(scores: Scores) -> CallList:
     return build_services(scores.settings).call_list
+
+
+def test_the_grades_and_trends_of_all_leads_are_counted(crm: Crm) -> None:
+    call_list = build_services(crm.settings).call_list
+    leads = [Lead("a", 0.9, "A"), Lead("b", 0.8, "A", "improving"), Lead("c", 0.2, "C", "declining")]
+    Scores(crm.settings).scored("acme", leads)
+    Scores(crm.settings).scored("other", [Lead("a", 0.9, "B")])
+    counts = call_list.counts("acme")
+    assert counts.grades == {"A": 2, "C": 1}
+    assert counts.trends == {"steady": 1, "improving": 1, "declining": 1}
+    assert call_list.counts("unheard-of").grades == {}
 
 
 def test_equal_probabilities_are_told_apart_by_age_and_then_by_id(call_list: CallList, scores: Scores) -> None:

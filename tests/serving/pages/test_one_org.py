@@ -116,7 +116,9 @@ def test_the_versions_and_decisions_are_a_timeline(client: FlaskClient, shelf: A
     again = shelf.activated("beta")
     roll_back(shelf.registry, "beta", versions["beta"], by="token 1, api request 2", reason="<i>worse</i>")
     told = parts(client, "beta").text.split("Versions and decisions")[1]
-    assert told.index(f"Version {versions['beta']} became active (scores the leads now)") < told.index(again)
+    now = f"Version {versions['beta']} became active by a rollback (scores the leads now)"
+    assert told.index(now) < told.index(again)
+    assert told.count("(scores the leads now)") == 1
     assert "by token 1, api request 2" in told
     assert "<i>worse</i>" in told
     assert "i" not in parts(client, "beta").elements
@@ -124,6 +126,8 @@ def test_the_versions_and_decisions_are_a_timeline(client: FlaskClient, shelf: A
 
 def test_what_moved_since_yesterday_is_said(client: FlaskClient, crm: Crm) -> None:
     scores = Scores(crm.settings)
+    assert "There was no list yesterday." in parts(client, "acme").text
+    scores.scored("acme", at=SCORED_AT - timedelta(days=1))
     scores.said("acme", "a", SCORED_AT - timedelta(days=1), grade="C")
     scores.said("acme", "a", SCORED_AT, grade="A")
     scores.said("acme", "c", SCORED_AT, grade="B")

@@ -22,11 +22,12 @@ def test_each_version_and_each_act_is_told_once(shelf: Any) -> None:
     told = {(event.title, event.tone): event for event in events(shelf)}
     assert told.keys() == {
         (f"Version {first} became active", "activate"),
+        (f"Version {first} became active by a rollback", "activate"),
         (f"Version {second} became active", "activate"),
         (f"Version {held} was held", "hold"),
         (f"Version {published} was trained", ""),
     }
-    trained = "Trained on 200 leads, 80 of them converted."
+    trained = "Trained and judged on 200 leads, 80 of them converted."
     assert told[f"Version {second} became active", "activate"].details == [
         trained,
         "The reason to activate. A remedy.",
@@ -36,9 +37,10 @@ def test_each_version_and_each_act_is_told_once(shelf: Any) -> None:
     everything = events(shelf)
     assert len(everything) == 5
     assert everything == sorted(everything, key=lambda event: event.at, reverse=True)
+    assert told[f"Version {first} became active", "activate"].details[0] == trained
     newest = everything[0]
     assert (newest.title, newest.details, newest.by) == (
-        f"Version {first} became active",
+        f"Version {first} became active by a rollback",
         ["it ranks worse"],
         "token 1, api request 2",
     )
