@@ -1,4 +1,4 @@
-"""What the database says of the orgs' health: the last run, the last scoring, and the plan until there is enough data.
+"""What the database says of the orgs' health: the last run, scoring and proof, and the plan until there is enough data.
 
 Each question is one query for many orgs.
 """
@@ -15,12 +15,12 @@ from leadscore.outcome_forecast import OutcomeCounts, counts_of_orgs_query
 from leadscore.readiness import assess
 from leadscore.records import RecordCounts, Window
 from leadscore.requirements import Requirement, requirement_of_records
-from leadscore_assets.health.tables import DataPlan, LastRun, OpenLeads, OrgHealth
+from leadscore_assets.health.tables import CameTrue, DataPlan, LastRun, OpenLeads, OrgHealth
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.outcomes import REMEDY as OUTCOMES_REMEDY
 from leadscore_assets.source.tables import REMEDY
 
-RUNS_AND_SCORINGS = """
+RUNS_SCORINGS_AND_PROOFS = """
 SELECT
     asked.org_id,
     run.stored_at,
@@ -29,7 +29,14 @@ SELECT
     scoring.as_of,
     scoring.scored_at,
     scoring.open_leads,
-    scoring.scored
+    scoring.scored,
+    proof.state,
+    coalesce(proof.leads, 0),
+    proof.promised,
+    proof.converted,
+    proof.alarmed_on,
+    proof.judgeable_on,
+    coalesce(proof.is_listed, false)
 FROM unnest(%s::text[]) AS asked (org_id)
 LEFT JOIN leadscore.materializations AS run ON run.asset = 'lead_features' AND run.org_id = asked.org_id
 LEFT JOIN LATERAL (
@@ -39,6 +46,7 @@ LEFT JOIN LATERAL (
     ORDER BY as_of DESC
     LIMIT 1
 ) AS scoring ON true
+LEFT JOIN leadscore.live_performance AS proof ON proof.org_id = asked.org_id
 """
 GRADES = """
 SELECT
@@ -61,19 +69,20 @@ class Facts(NamedTuple):
     last_run: LastRun
     counts: RecordCounts | None
     open_leads: OpenLeads
+    came_true: CameTrue
 
 
 def facts_of(connection: Connection, org_ids: Sequence[str], known: Mapping[str, OrgHealth]) -> dict[str, Facts]:
-    """Return each org's last run and scoring; leads are counted again only after another scoring than the known one.
+    """Return each org's last run, scoring and proof; leads are counted again only after another scoring than the known.
 
     Raises SourceMismatch before the set-up, DatabaseUnavailable.
     """
     facts = {}
-    with explaining("reading the last runs and scorings", REMEDY), connection.transaction():
-        found: list[Any] = connection.execute(RUNS_AND_SCORINGS, [list(org_ids)]).fetchall()
-    for org_id, run_at, run_id, counts, *scoring in found:
+    with explaining("reading the last runs, scorings and proofs", REMEDY), connection.transaction():
+        found: list[Any] = connection.execute(RUNS_SCORINGS_AND_PROOFS, [list(org_ids)]).fetchall()
+    for org_id, run_at, run_id, counts, *rest in found:
         read = msgspec.json.decode(str(counts), type=RecordCounts) if counts else None
-        facts[org_id] = Facts(LastRun(run_at, run_id), read, OpenLeads(*scoring))
+        facts[org_id] = Facts(LastRun(run_at, run_id), read, OpenLeads(*rest[:4]), CameTrue(*rest[4:]))
     scored_anew = [org_id for org_id, fact in facts.items() if _is_scored_anew(fact.open_leads, known.get(org_id))]
     grades = _grades(connection, scored_anew)
     return {org_id: _with_grades(fact, grades.get(org_id), known.get(org_id)) for org_id, fact in facts.items()}

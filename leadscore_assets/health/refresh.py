@@ -56,8 +56,8 @@ def refresh(settings: Settings, registry: Registry, org_ids: Collection[str], lo
         }
         plans, waiting = _plans(settings, connection, facts, known, log)
         rows = [
-            OrgHealth(org_id, models[org_id], facts[org_id].last_run, plans[org_id], facts[org_id].open_leads)
-            for org_id in asked
+            OrgHealth(org_id, models[org_id], fact.last_run, plans[org_id], fact.open_leads, fact.came_true)
+            for org_id, fact in facts.items()
         ]
         return Refreshed(len(rows), write(connection, known, rows), waiting)
 

@@ -12,6 +12,7 @@ import msgspec
 from psycopg import sql
 
 from leadscore.gate import Verdict
+from leadscore.live_performance import LiveState
 from leadscore.pooling import Scope
 from leadscore.registry.org_state import OrgState
 from leadscore_assets.source.database import TABLES_LOCK, Connection, create_schema, explaining
@@ -70,7 +71,19 @@ class OpenLeads(msgspec.Struct, frozen=True):
     declining_leads: int = 0
 
 
-PARTS: tuple[type[msgspec.Struct], ...] = (Model, LastRun, DataPlan, OpenLeads)
+class CameTrue(msgspec.Struct, frozen=True):
+    """Whether what the org was promised came true, as of its last proof; `live_state` is None before the first."""
+
+    live_state: LiveState | None = None
+    live_leads: int = 0
+    live_promised: float | None = None
+    live_converted: float | None = None
+    live_alarmed_on: date | None = None
+    live_judgeable_on: date | None = None
+    live_is_listed: bool = False
+
+
+PARTS: tuple[type[msgspec.Struct], ...] = (Model, LastRun, DataPlan, OpenLeads, CameTrue)
 COLUMNS = ("org_id", *chain.from_iterable(part.__struct_fields__ for part in PARTS))
 
 
@@ -82,11 +95,12 @@ class OrgHealth(msgspec.Struct, frozen=True):
     last_run: LastRun
     plan: DataPlan
     open_leads: OpenLeads
+    came_true: CameTrue
 
     @property
     def values(self) -> tuple[Any, ...]:
         """The row's values, in the order of COLUMNS."""
-        parts = (self.model, self.last_run, self.plan, self.open_leads)
+        parts = (self.model, self.last_run, self.plan, self.open_leads, self.came_true)
         return (self.org_id, *chain.from_iterable(msgspec.structs.astuple(part) for part in parts))
 
     @classmethod

@@ -1,38 +1,45 @@
 -- How each org stands: one row per org that has a partition, for pages, the API, metrics and BI tools.
 
 CREATE TABLE IF NOT EXISTS leadscore.org_health (
-    org_id           text PRIMARY KEY,
-    state            text NOT NULL,
-    state_since      timestamptz NOT NULL,
-    problem          text NOT NULL,
-    model_version    text,
-    model_scope      text,
-    activated_at     timestamptz,
-    trained_at       timestamptz,
-    judged_version   text,
-    verdict          text,
-    verdict_reasons  text[] NOT NULL,
-    judged_at        timestamptz,
-    held_since       timestamptz,
-    last_run_at      timestamptz,
-    last_run_id      text,
-    is_ready         boolean,
-    records          integer,
-    records_needed   integer,
-    ready_on         date,
-    readiness        text NOT NULL,
-    readiness_as_of  timestamptz,
-    scored_as_of     timestamptz,
-    scored_at        timestamptz,
-    open_leads       integer,
-    scored_leads     integer,
-    leads_a          integer NOT NULL,
-    leads_b          integer NOT NULL,
-    leads_c          integer NOT NULL,
-    leads_d          integer NOT NULL,
-    improving_leads  integer NOT NULL,
-    declining_leads  integer NOT NULL,
-    changed_at       timestamptz NOT NULL DEFAULT now()
+    org_id            text PRIMARY KEY,
+    state             text NOT NULL,
+    state_since       timestamptz NOT NULL,
+    problem           text NOT NULL,
+    model_version     text,
+    model_scope       text,
+    activated_at      timestamptz,
+    trained_at        timestamptz,
+    judged_version    text,
+    verdict           text,
+    verdict_reasons   text[] NOT NULL,
+    judged_at         timestamptz,
+    held_since        timestamptz,
+    last_run_at       timestamptz,
+    last_run_id       text,
+    is_ready          boolean,
+    records           integer,
+    records_needed    integer,
+    ready_on          date,
+    readiness         text NOT NULL,
+    readiness_as_of   timestamptz,
+    scored_as_of      timestamptz,
+    scored_at         timestamptz,
+    open_leads        integer,
+    scored_leads      integer,
+    leads_a           integer NOT NULL,
+    leads_b           integer NOT NULL,
+    leads_c           integer NOT NULL,
+    leads_d           integer NOT NULL,
+    improving_leads   integer NOT NULL,
+    declining_leads   integer NOT NULL,
+    live_state        text,
+    live_leads        integer NOT NULL,
+    live_promised     double precision,
+    live_converted    double precision,
+    live_alarmed_on   date,
+    live_judgeable_on date,
+    live_is_listed    boolean NOT NULL,
+    changed_at        timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE leadscore.org_health IS 'How each org stands; the sensor refresh_org_health writes what changed.';
 COMMENT ON COLUMN leadscore.org_health.state IS 'active, pooled, no_model, withdrawn or damaged: whose model scores the org''s leads.';
@@ -55,6 +62,13 @@ COMMENT ON COLUMN leadscore.org_health.readiness_as_of IS 'When the records were
 COMMENT ON COLUMN leadscore.org_health.scored_as_of IS 'The as_of of the last scoring of the open leads.';
 COMMENT ON COLUMN leadscore.org_health.leads_a IS 'Open leads of grade A.';
 COMMENT ON COLUMN leadscore.org_health.improving_leads IS 'Open leads whose trend is improving.';
+COMMENT ON COLUMN leadscore.org_health.live_state IS 'fine, alarm, too_young or no_scores: whether what was promised came true; null before the first proof.';
+COMMENT ON COLUMN leadscore.org_health.live_leads IS 'Mature leads that had a score.';
+COMMENT ON COLUMN leadscore.org_health.live_promised IS 'The mean of the first probability that was said of each of them.';
+COMMENT ON COLUMN leadscore.org_health.live_converted IS 'The share of them that converted.';
+COMMENT ON COLUMN leadscore.org_health.live_alarmed_on IS 'When it was first seen that promises do not come true; null unless the state is alarm.';
+COMMENT ON COLUMN leadscore.org_health.live_judgeable_on IS 'Day on which there will be enough mature leads; null when no day can be told.';
+COMMENT ON COLUMN leadscore.org_health.live_is_listed IS 'Whether the org is on the fleet''s list of those to look at.';
 COMMENT ON COLUMN leadscore.org_health.changed_at IS 'When this row last changed.';
 
 -- One row: when the table above was last compared with the registry and the database, whether or not a row changed.

@@ -1,4 +1,4 @@
-"""The last run, the last scoring and the plan of many orgs, each by one query."""
+"""The last run, the last scoring, the last proof and the plan of many orgs, each by one query."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from leadscore.gate import policy_from
 from leadscore.records import RecordCounts, window_from
 from leadscore.settings import Settings
 from leadscore_assets.health.database_facts import Facts, facts_of, is_plan_due, plans_of
-from leadscore_assets.health.tables import DataPlan, LastRun, Model, OpenLeads, OrgHealth
+from leadscore_assets.health.tables import CameTrue, DataPlan, LastRun, Model, OpenLeads, OrgHealth
 from leadscore_assets.metadata.readiness_plan import plan_for
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.tables import store
 from tests.leadscore_assets.conftest import NOW
+from tests.live_figures import figures_of, write_figures
 
 ORGS = ("one-class", "small", "sound")
 SCORED = """
@@ -43,7 +44,7 @@ def connection(crm_settings: Settings) -> Any:
 
 def known(facts: Facts, **plan: Any) -> OrgHealth:
     model = Model("no_model", NOW, "", None, None, None, None, None, None, [], None, None)
-    return OrgHealth("sound", model, facts.last_run, DataPlan(**plan), facts.open_leads)
+    return OrgHealth("sound", model, facts.last_run, DataPlan(**plan), facts.open_leads, facts.came_true)
 
 
 def score(connection: Any, at: datetime, *leads: tuple[str, str]) -> None:
@@ -53,8 +54,8 @@ def score(connection: Any, at: datetime, *leads: tuple[str, str]) -> None:
     connection.execute(SCORING, [at, at])
 
 
-def test_an_org_that_never_ran_and_was_never_scored_has_nothing_to_show(connection: Any) -> None:
-    assert facts_of(connection, ORGS, {}) == dict.fromkeys(ORGS, Facts(LastRun(), None, OpenLeads()))
+def test_an_org_that_never_ran_and_was_never_scored_nor_judged_has_nothing_to_show(connection: Any) -> None:
+    assert facts_of(connection, ORGS, {}) == dict.fromkeys(ORGS, Facts(LastRun(), None, OpenLeads(), CameTrue()))
 
 
 def test_the_last_run_comes_with_its_counts(connection: Any) -> None:
@@ -77,6 +78,15 @@ def test_open_leads_are_counted_by_grade_and_trend_once_after_each_scoring(conne
     assert facts_of(connection, ORGS, stored)["sound"].open_leads == OpenLeads(later, later, 5, 4, leads_c=1)
 
 
+def test_what_came_true_is_that_of_the_last_proof(connection: Any) -> None:
+    write_figures(connection, figures_of("sound", "alarm"), is_listed=True)
+    write_figures(connection, figures_of("small", "too_young"))
+    found = facts_of(connection, ORGS, {})
+    assert found["sound"].came_true == CameTrue("alarm", 420, 0.256, 0.1275, date(2026, 5, 3), None, True)
+    assert found["small"].came_true == CameTrue("too_young", 15, 0.24, 0.2, None, date(2026, 9, 14), False)
+    assert found["one-class"].came_true == CameTrue()
+
+
 def test_a_plan_is_the_one_that_readiness_gives_for_the_org_alone(connection: Any, crm_settings: Settings) -> None:
     window = window_from(crm_settings, as_of=NOW)
     plans = plans_of(connection, ORGS, window, policy_from(crm_settings).requirements)
@@ -91,7 +101,7 @@ def test_a_plan_is_the_one_that_readiness_gives_for_the_org_alone(connection: An
 
 
 def test_a_plan_is_due_once_a_day_and_after_a_run() -> None:
-    facts = Facts(LastRun(), None, OpenLeads())
+    facts = Facts(LastRun(), None, OpenLeads(), CameTrue())
     morning = datetime(2026, 6, 1, 0, 5, tzinfo=UTC)
     assert is_plan_due(facts, None, morning)
     assert is_plan_due(facts, known(facts), morning)

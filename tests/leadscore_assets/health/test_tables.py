@@ -10,7 +10,17 @@ import pytest
 
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
-from leadscore_assets.health.tables import COLUMNS, DataPlan, LastRun, Model, OpenLeads, OrgHealth, stored, write
+from leadscore_assets.health.tables import (
+    COLUMNS,
+    CameTrue,
+    DataPlan,
+    LastRun,
+    Model,
+    OpenLeads,
+    OrgHealth,
+    stored,
+    write,
+)
 from leadscore_assets.source.database import connect
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
@@ -20,6 +30,7 @@ ACME = OrgHealth(
     LastRun(NOW, "a run"),
     DataPlan(True, 180, 100, date(2026, 6, 1), "Enough.", NOW),
     OpenLeads(NOW, NOW, 10, 9, 1, 2, 3, 3, 1, 0),
+    CameTrue("alarm", 420, 0.3, 0.1, date(2026, 5, 3), None, True),
 )
 NEW = OrgHealth(
     "new",
@@ -27,6 +38,7 @@ NEW = OrgHealth(
     LastRun(),
     DataPlan(),
     OpenLeads(),
+    CameTrue(),
 )
 
 
