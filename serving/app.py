@@ -13,6 +13,7 @@ from serving.api.grades import routes as grade_routes
 from serving.api.health import routes as health_routes
 from serving.api.leads import routes as lead_routes
 from serving.api.orgs import routes as org_routes
+from serving.api.performance import routes as performance_routes
 from serving.api.problems import answer_errors
 from serving.api.readiness import routes as readiness_routes
 from serving.api.reports import routes as report_routes
@@ -28,6 +29,7 @@ ROUTES = (
     scoring_routes,
     version_routes,
     report_routes,
+    performance_routes,
     readiness_routes,
     training_routes,
     lead_routes,

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from leadscore.features import Contract
+from leadscore.live_performance import LivePerformance
 from serving.api.problems import CODES, STATUSES, Refusal, problem_of
 from serving.api.schema import (
     ActivationsAnswer,
@@ -100,6 +101,56 @@ _ENTRY = {
     "model_version": VERSION,
     "model_scope": "own",
     "scored_since": "2026-06-01T04:00:00Z",
+}
+_CONVERTED = {
+    "A": {"leads": 84, "promised": 0.52, "converted": {"value": 0.488, "low": 0.384, "high": 0.593}},
+    "B": {"leads": 336, "promised": 0.19, "converted": {"value": 0.196, "low": 0.157, "high": 0.242}},
+}
+_OVERALL = {"leads": 420, "promised": 0.256, "converted": {"value": 0.255, "low": 0.215, "high": 0.299}}
+_QUALITY = {
+    "brier_score": {"value": 0.164, "low": 0.148, "high": 0.181},
+    "roc_auc": {"value": 0.74, "low": 0.69, "high": 0.79},
+    "base_rate_brier": 0.19,
+}
+_EVIDENCE = {"leads": 420, "log_e": -0.62, "fault": "too_high", "since": None}
+_LIVE = {
+    "org_id": "default",
+    "as_of": "2026-06-01T05:00:00Z",
+    "state": "fine",
+    "in_words": "What was promised comes true: 25% of 420 leads converted (21% to 30% allowing for chance), 26% were"
+    " promised.",
+    "remedy": "",
+    "judged_through": "2026-03-02",
+    "judgeable_on": None,
+    "alarmed_on": None,
+    "evidence": _EVIDENCE,
+    "overall": _OVERALL,
+    "quality": _QUALITY,
+    "by_grade": [{"name": grade, "outcomes": outcomes} for grade, outcomes in _CONVERTED.items()],
+    "by_month": [{"name": "2026-02", "outcomes": _OVERALL}],
+    "by_age": [{"name": "0 days", "outcomes": _OVERALL}],
+    "capacity": {
+        "by": "the best 40 new leads of each week",
+        "named": _CONVERTED["A"],
+        "others": _CONVERTED["B"],
+    },
+    "versions": [
+        {
+            "version": EARLIER_VERSION,
+            "scope": "own",
+            "role": "served",
+            "first_said": "2026-02-01",
+            "last_said": "2026-05-31",
+            "rows": 1310,
+            "outcomes": _OVERALL,
+            "quality": _QUALITY,
+            "evidence": _EVIDENCE,
+            "holdout_brier": 0.159,
+            "holdout_roc_auc": 0.76,
+            "verdict": "activate",
+            "gain": None,
+        }
+    ],
 }
 _GRADES = {
     "org_id": "default",
@@ -289,6 +340,7 @@ _OTHER_ANSWERS: dict[type, Example] = {
         "org_id": "default",
     },
     GradesAnswer: _GRADES,
+    LivePerformance: _LIVE,
     TrainAnswer: {
         "status": "success",
         "org_id": "default",
@@ -338,6 +390,15 @@ _OTHER_ANSWERS: dict[type, Example] = {
                     "leads_by_grade": {"A": 21, "B": 54, "C": 83, "D": 56},
                     "improving_leads": 17,
                     "declining_leads": 23,
+                },
+                "came_true": {
+                    "state": "fine",
+                    "leads": 420,
+                    "promised": 0.256,
+                    "converted": 0.255,
+                    "alarmed_on": None,
+                    "judgeable_on": None,
+                    "is_listed": False,
                 },
             }
         ],

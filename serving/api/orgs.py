@@ -11,6 +11,7 @@ from serving.api.access import caller
 from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.schema import (
     OpenLeadsByGrade,
+    OrgCameTrue,
     OrgEntry,
     OrgModel,
     OrgReadiness,
@@ -62,6 +63,7 @@ def org_entry(org: OrgHealth, now: datetime) -> OrgEntry:
         last_run_at=org.last_run_at,
         readiness=_readiness(org),
         scoring=_scoring(org),
+        came_true=_came_true(org),
     )
 
 
@@ -113,4 +115,18 @@ def _scoring(org: OrgHealth) -> OrgScoring | None:
         leads_by_grade=OpenLeadsByGrade(a=org.leads_a, b=org.leads_b, c=org.leads_c, d=org.leads_d),
         improving_leads=org.improving_leads,
         declining_leads=org.declining_leads,
+    )
+
+
+def _came_true(org: OrgHealth) -> OrgCameTrue | None:
+    if org.live_state is None:
+        return None
+    return OrgCameTrue(
+        state=org.live_state,
+        leads=org.live_leads,
+        promised=org.live_promised,
+        converted=org.live_converted,
+        alarmed_on=org.live_alarmed_on,
+        judgeable_on=org.live_judgeable_on,
+        is_listed=org.live_is_listed,
     )

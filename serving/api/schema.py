@@ -16,6 +16,7 @@ from leadscore.comparison import Comparison
 from leadscore.errors import Fault
 from leadscore.evaluation import Metrics
 from leadscore.gate import Verdict
+from leadscore.live_performance import LiveState
 from leadscore.pooling import Scope
 from leadscore.readiness import LONGEST_WINDOW_DAYS, Need, Pace
 from leadscore.records import Window
@@ -282,6 +283,12 @@ class VersionsAnswer(Answer, frozen=True, kw_only=True):
     versions: list[VersionEntry]
     next_cursor: VersionId | None
     org_id: OrgId
+
+
+class PerformanceQuery(OrgQuery, frozen=True, kw_only=True):
+    """The org, and the version whose entry alone is wanted; without a version, all entries."""
+
+    version: VersionId | None = None
 
 
 class RollbackRequest(OrgRequest, frozen=True, kw_only=True):
@@ -599,6 +606,24 @@ class OrgScoring(Answer, frozen=True, kw_only=True):
     declining_leads: int
 
 
+class OrgCameTrue(Answer, frozen=True, kw_only=True):
+    """Whether what the org was promised came true, by its mature leads, as of its last proof.
+
+    `promised` is the mean of the first probability that was said of each lead, `converted` the share that did.
+    `is_listed` says whether the org is on the list of those to look at, which compares all orgs.
+    """
+
+    state: LiveState
+    leads: int
+    promised: Share | None
+    converted: Share | None
+    alarmed_on: date | None
+    judgeable_on: Annotated[
+        date | None, msgspec.Meta(description="when there will be enough leads to judge; null when no day can be told")
+    ]
+    is_listed: bool
+
+
 class OrgEntry(Answer, frozen=True, kw_only=True):
     """How an org stands. What it does not have yet, such as a model or a scoring, is null."""
 
@@ -615,6 +640,7 @@ class OrgEntry(Answer, frozen=True, kw_only=True):
     last_run_at: Annotated[datetime | None, msgspec.Meta(description="when a run last read the org's records")]
     readiness: OrgReadiness | None
     scoring: OrgScoring | None
+    came_true: Annotated[OrgCameTrue | None, msgspec.Meta(description="null before the first proof")]
 
 
 class OrgsAnswer(Answer, frozen=True, kw_only=True):

@@ -9,15 +9,19 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from leadscore.gate import Verdict
+from leadscore.live_performance import LiveState
 from leadscore.pooling import Scope
 from leadscore.registry.org_state import OrgState
 from serving.dependencies.crm_database import CrmDatabase
 
-Order = Literal["org", "state", "grade_a", "open_leads", "oldest_model", "held", "ready_on"]
+Order = Literal["org", "state", "grade_a", "open_leads", "oldest_model", "held", "ready_on", "came_true"]
+# beside the states: orgs whose promises do not come true, and those on the fleet's list of orgs to look at
+Filter = OrgState | Literal["alarm", "listed"]
 
 TASK = "read how the orgs stand"
 # which state needs somebody soonest
 _BY_STATE = "array_position(ARRAY['damaged', 'withdrawn', 'no_model', 'pooled', 'active'], state)"
+_BY_LIVE_STATE = "array_position(ARRAY['alarm', 'fine', 'too_young', 'no_scores'], live_state) NULLS LAST"
 _ORDERS: dict[Order, str] = {
     "org": "",
     "state": f"{_BY_STATE}, ",
@@ -26,6 +30,7 @@ _ORDERS: dict[Order, str] = {
     "oldest_model": "trained_at NULLS LAST, ",
     "held": "held_since NULLS LAST, ",
     "ready_on": "is_ready NULLS LAST, ready_on NULLS LAST, ",
+    "came_true": f"{_BY_LIVE_STATE}, live_is_listed DESC, live_alarmed_on, live_judgeable_on, ",
 }
 ORG_ORDER = 'org_id COLLATE "C"'
 PAGE = """
@@ -37,7 +42,7 @@ WITH visible AS (
 seen AS (
     SELECT *
     FROM visible
-    WHERE (%(state)s::text IS NULL OR state = %(state)s)
+    WHERE (%(state)s::text IS NULL OR %(state)s IN (state, live_state) OR (%(state)s = 'listed' AND live_is_listed))
         AND (%(search)s = '' OR position(lower(%(search)s) IN lower(org_id)) > 0)
 )
 SELECT json_build_object(
@@ -45,6 +50,10 @@ SELECT json_build_object(
     'by_state', (
         SELECT coalesce(json_object_agg(state, orgs), '{}')
         FROM (SELECT state, count(*) AS orgs FROM visible GROUP BY state) AS counted
+    ),
+    'alarms', (SELECT count(*) FROM visible WHERE live_state = 'alarm'),
+    'listed', (
+        SELECT coalesce(json_agg(org_id ORDER BY org_id COLLATE "C"), '[]') FROM visible WHERE live_is_listed
     ),
     'refreshed_at', (SELECT refreshed_at FROM leadscore.org_health_refresh),
     'orgs', (SELECT coalesce(json_agg(page), '[]') FROM ({page}) AS page)
@@ -70,6 +79,13 @@ class OrgGlance(msgspec.Struct, frozen=True, kw_only=True):
     leads_a: int
     improving_leads: int
     declining_leads: int
+    live_state: LiveState | None
+    live_leads: int
+    live_promised: float | None
+    live_converted: float | None
+    live_alarmed_on: date | None
+    live_judgeable_on: date | None
+    live_is_listed: bool
 
 
 class OrgHealth(OrgGlance, frozen=True, kw_only=True):
@@ -98,11 +114,14 @@ Org = TypeVar("Org", bound=OrgGlance)
 class OrgsPage(msgspec.Struct, Generic[Org], frozen=True, kw_only=True):
     """Some of the orgs that were asked for, of `total`.
 
-    `by_state` counts all orgs that may be seen. `refreshed_at` is None before the table was first filled.
+    `by_state` and `alarms` count all orgs that may be seen, and `listed` has those of them to look at. `refreshed_at`
+    is None before the table was first filled.
     """
 
     total: int
     by_state: dict[OrgState, int]
+    alarms: int
+    listed: list[str]
     refreshed_at: datetime | None
     orgs: list[Org]
 
@@ -114,7 +133,7 @@ class OrgHealthTable:
         self._database = database
 
     def after(
-        self, org_ids: Sequence[str] | None, org_id: str, *, state: OrgState | None, most: int
+        self, org_ids: Sequence[str] | None, org_id: str, *, state: Filter | None, most: int
     ) -> OrgsPage[OrgHealth]:
         """Return up to `most` orgs behind `org_id` in the order of ids, of `org_ids` or, with None, of all."""
         page = f"SELECT * FROM seen WHERE {ORG_ORDER} > %(after)s ORDER BY {ORG_ORDER} LIMIT %(most)s"  # noqa: S608 (ours)
@@ -124,7 +143,7 @@ class OrgHealthTable:
         self,
         org_ids: Sequence[str] | None,
         *,
-        state: OrgState | None,
+        state: Filter | None,
         search: str,
         order: Order,
         most: int,

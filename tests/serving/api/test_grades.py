@@ -146,7 +146,7 @@ def test_a_role_of_the_servers_own_needs_the_rights_that_are_documented(
     scores.scored("acme", [Lead("a", 0.5)])
     scores.said("acme", "a", SCORED_AT)
     assert of_the_documents.post(GRADES, json=BY_CAPACITY).status_code == 200
-    for path in ("grades", "leads", "leads/a", "model/readiness"):
+    for path in ("grades", "leads", "leads/a", "model/readiness", "model/performance"):
         answer = of_the_documents.get(f"/api/v1/{path}", query_string={"org_id": "acme"})
         assert answer.status_code == 200, (path, answer.text)
     shelf.activated("acme")

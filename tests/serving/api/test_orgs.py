@@ -10,8 +10,9 @@ from flask.testing import FlaskClient
 
 from leadscore.tokens import Tokens
 from serving.app import create_app
+from tests.live_figures import figures_of, proved
 from tests.serving.crm_of_leads import Crm
-from tests.serving.standing_orgs import standing_orgs
+from tests.serving.standing_orgs import refreshed, standing_orgs
 
 ORGS = "/api/v1/orgs"
 
@@ -63,6 +64,25 @@ def test_each_org_says_how_it_stands(client: FlaskClient, versions: dict[str, st
         100,
     )
     assert new["readiness"]["message"].startswith("20 of 100 records with a known outcome")
+
+
+def test_each_org_says_whether_its_promises_came_true(
+    client: FlaskClient, crm: Crm, shelf: Any, versions: dict[str, str]
+) -> None:
+    assert {org["came_true"] for org in get(client)["orgs"]} == {None}
+    proved(crm.settings, figures_of("acme", "alarm"), listed=("acme",))
+    refreshed(crm, shelf)
+    acme, beta, *_ = get(client)["orgs"]
+    assert beta["came_true"] is None
+    assert acme["came_true"] == {
+        "state": "alarm",
+        "leads": 420,
+        "promised": 0.256,
+        "converted": 0.1275,
+        "alarmed_on": "2026-05-03",
+        "judgeable_on": None,
+        "is_listed": True,
+    }
 
 
 def test_pages_go_on_behind_the_cursor_and_a_state_can_be_asked_for(
