@@ -21,6 +21,7 @@ from serving.dependencies.grade_moves import GradeMoves
 from serving.dependencies.grade_rules import GradeRules
 from serving.dependencies.lead_reader import LeadReader
 from serving.dependencies.live_proof import LiveProof
+from serving.dependencies.org_counts import OrgCounts
 from serving.dependencies.org_health import OrgHealthTable
 from serving.dependencies.probes import DatabaseState, Probe, database_state
 from serving.dependencies.readiness_source import ReadinessSource
@@ -57,6 +58,7 @@ class Services:
     grade_rules: GradeRules
     org_health: OrgHealthTable
     answered_scores: AnsweredScores
+    org_counts: OrgCounts
     live_proof: LiveProof
     metrics: Metrics
     recorder: Recorder
@@ -126,6 +128,7 @@ def build_services(
         grade_rules=GradeRules(crm),
         org_health=OrgHealthTable(crm),
         answered_scores=AnsweredScores(settings, database, metrics.count_remembered),
+        org_counts=OrgCounts(crm),
         live_proof=LiveProof(crm),
         metrics=metrics,
         recorder=Recorder(metrics, models.take_hits),

@@ -24,6 +24,7 @@ from serving.api.problems import CODES, Refusal, refusal_of
 from serving.api.schema import HealthAnswer, OrgQuery, StatusAnswer
 from serving.dependencies.probes import State
 from serving.services import Services
+from serving.telemetry.metrics import Series
 
 routes = Blueprint("health", __name__)
 
@@ -101,7 +102,20 @@ def metrics(services: Services) -> Response:
     for name in DEPENDENCIES:
         services.metrics.dependency_up.labels(name).set(_AS_NUMBER[parts[name]])
     services.recorder.write()
-    return Response(services.metrics.text(), content_type=CONTENT_TYPE_LATEST)
+    return Response(services.metrics.text(_org_series(services)), content_type=CONTENT_TYPE_LATEST)
+
+
+def _org_series(services: Services) -> list[Series]:
+    """Return how many orgs there are by state; nothing while the database cannot say."""
+    counts = services.org_counts.present()
+    if counts is None:
+        return []
+    return [
+        Series("leadscore_orgs", "Orgs by state: whose model scores their leads", "state", counts.by_state),
+        Series(
+            "leadscore_orgs_came_true", "Orgs by whether what was promised came true", "state", counts.by_live_state
+        ),
+    ]
 
 
 def _status(problems: list[str]) -> Literal["healthy", "degraded"]:

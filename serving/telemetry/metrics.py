@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 if TYPE_CHECKING:
@@ -28,6 +30,23 @@ FEW = 8
 
 _FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SHARES = tuple(step / 20 for step in range(1, 21))
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """A gauge that no process keeps, because all would say the same: its values, by the value of its one label."""
+
+    name: str
+    help: str
+    label: str
+    values: Mapping[str, int]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield it as Prometheus' client collects it."""
+        family = GaugeMetricFamily(self.name, self.help, labels=[self.label])
+        for value, number in self.values.items():
+            family.add_metric([value], number)
+        yield family
 
 
 class Distribution(Histogram):
@@ -145,8 +164,11 @@ class Metrics:
             requests.inc(len(seconds))
             distribution.observe_all(seconds)
 
-    def text(self) -> bytes:
-        """Return the metrics in Prometheus' text format, for all processes that share the folder."""
+    def text(self, shared: Sequence[Series] = ()) -> bytes:
+        """Return the metrics in Prometheus' text format: those of all processes that share the folder, and `shared`."""
+        return self._own_text() + _text_of(shared)
+
+    def _own_text(self) -> bytes:
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         if folder is None:
             return generate_latest(self.registry)
@@ -167,6 +189,13 @@ class Metrics:
             if label != OTHER:
                 self._of_version[version] = child
         return child
+
+
+def _text_of(shared: Sequence[Series]) -> bytes:
+    registry = CollectorRegistry()
+    for series in shared:
+        registry.register(series)
+    return generate_latest(registry)
 
 
 def _forget_gauges_of_the_dead(folder: Path) -> None:

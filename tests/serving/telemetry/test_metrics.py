@@ -8,7 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.app import create_app
 from serving.telemetry.events import Scored
-from serving.telemetry.metrics import MAX_VERSION_LABELS, Distribution, Metrics
+from serving.telemetry.metrics import MAX_VERSION_LABELS, Distribution, Metrics, Series
+from tests.live_figures import figures_of, proved
+from tests.serving.standing_orgs import refreshed, standing_orgs
 
 
 def samples(client) -> dict[str, float]:
@@ -55,6 +57,23 @@ def test_what_the_server_leans_on_is_shown_up_or_down(client):
     text = client.get("/metrics").text
     assert 'leadscore_dependency_up{dependency="database"} 0.0' in text
     assert 'leadscore_dependency_up{dependency="dagster"} 0.0' in text
+
+
+def test_orgs_are_counted_by_state_and_never_one_by_one(client, crm, shelf):
+    standing_orgs(crm, shelf)
+    proved(crm.settings, figures_of("acme", "alarm"))
+    refreshed(crm, shelf)
+    found = samples(crm.client())
+    assert (found["leadscore_orgs{state=active}"], found["leadscore_orgs{state=damaged}"]) == (2, 0)
+    assert (found["leadscore_orgs_came_true{state=alarm}"], found["leadscore_orgs_came_true{state=fine}"]) == (1, 0)
+    assert not any("acme" in name for name in found)
+    assert not any(name.startswith("leadscore_orgs") for name in samples(client))
+
+
+def test_counts_of_orgs_come_once_whatever_the_processes(tmp_path, monkeypatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    text = Metrics().text([Series("leadscore_orgs", "Orgs", "state", {"active": 3})]).decode()
+    assert text.count('leadscore_orgs{state="active"} 3.0') == 1
 
 
 def test_no_caller_can_make_the_metrics_grow(client):
