@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leadscore.pooling import POOLED
 from leadscore.registry.store import REPORT_FILE
 from leadscore.registry.version import Manifest
 from leadscore.scoring import action_policy_from
@@ -26,4 +27,5 @@ def material_from(settings: Settings, judging: Judging) -> ReportMaterial:
 
 def _links(manifest: Manifest, settings: Settings) -> Links:
     info = settings.link("/api/v1/model/info", org_id=manifest.org_id, version=manifest.version)
-    return Links(info=info, run=settings.run_link(manifest.run_id))
+    org = None if manifest.org_id == POOLED else settings.link(f"/orgs/{manifest.org_id}")
+    return Links(info=info, run=settings.run_link(manifest.run_id), org=org)

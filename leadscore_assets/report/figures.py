@@ -40,10 +40,11 @@ LATER_DAYS = 7
 
 @dataclass(frozen=True)
 class Links:
-    """Addresses that the report names: what the server says of the version now, and the run that made it."""
+    """Addresses that the report names: what the server says of the version now, the version's run, the org's page."""
 
     info: str
     run: str | None
+    org: str | None
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ def test_the_page_needs_nothing_from_elsewhere(second, page):
     version = second.judgement.report.version
     assert page.links == [
         f"http://127.0.0.1:5000/api/v1/model/info?org_id=acme&version={version}",
+        "http://127.0.0.1:5000/orgs/acme#came-true",
         "http://127.0.0.1:3000/runs/run-7",
     ]
     assert len(content) < 400_000
