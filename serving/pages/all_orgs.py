@@ -1,4 +1,4 @@
-"""All orgs at a glance: state, model and its age, last verdict, open leads, and what data is missing."""
+"""All orgs at a glance: state, model and its age, last verdict, open leads, what came true, missing data."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ from serving.api.endpoint import endpoint
 from serving.api.orgs import visible_orgs
 from serving.api.page import PAGE_TYPE, page
 from serving.api.schema import Request
-from serving.dependencies.org_health import Order
+from serving.dependencies.org_health import Order, OrgGlance, OrgsPage
 from serving.pages import words
 from serving.services import Services
 
 ORGS_PER_PAGE = 1_000
+MOST_LISTED = 20
 # the sensor refreshes the list once a minute
 STALE_AFTER = timedelta(minutes=10)
 # a form sends an empty field where nothing is chosen
-StateOrAny = Literal["", "active", "pooled", "no_model", "withdrawn", "damaged"]
+StateOrAny = Literal["", "active", "pooled", "no_model", "withdrawn", "damaged", "alarm", "listed"]
+FILTERS: dict[str, str] = {str(state): text for state, text in words.STATES.items()} | {
+    "alarm": "alarm",
+    "listed": "to look at",
+}
 ORDERS: dict[Order, str] = {
     "org": "by name",
     "state": "trouble first",
@@ -31,6 +36,7 @@ ORDERS: dict[Order, str] = {
     "oldest_model": "oldest model",
     "held": "held for longest",
     "ready_on": "least data",
+    "came_true": "alarms first",
 }
 
 routes = Blueprint("orgs_page", __name__)
@@ -68,9 +74,12 @@ def orgs_page(services: Services, query: OrgsPageQuery) -> Response:
         is_filtered=bool(query.search or query.state),
         is_stale=found.refreshed_at is not None and now - found.refreshed_at > STALE_AFTER,
         total=sum(found.by_state.values()),
-        by_state={state: found.by_state.get(state, 0) for state in words.STATES},
+        counts=_counts(found),
+        listed=found.listed[:MOST_LISTED],
         pages=-(-found.total // ORGS_PER_PAGE),
         states=words.STATES,
+        filters=FILTERS,
+        live_states=words.LIVE_STATES,
         verdicts=words.VERDICTS,
         orders=ORDERS,
         now=now,
@@ -79,6 +88,11 @@ def orgs_page(services: Services, query: OrgsPageQuery) -> Response:
         org_link=_org_links(),
     )
     return page(content, has_form=True)
+
+
+def _counts(found: OrgsPage[OrgGlance]) -> dict[str, int]:
+    """Return how many orgs each filter finds."""
+    return {**{state: found.by_state.get(state, 0) for state in words.STATES}, "alarm": found.alarms}
 
 
 def _links(query: OrgsPageQuery) -> Callable[..., str]:

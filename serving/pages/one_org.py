@@ -1,4 +1,4 @@
-"""One org: its call list, what moved, its model in a sentence, what data is missing, and its versions' history."""
+"""One org: its call list, what came true and what moved, its model in a sentence, missing data, and the history."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from serving.api.problems import CODES, Refusal
 from serving.api.schema import MOST_LEADS, Request
 from serving.dependencies.call_list import Grade, Page, Trend
 from serving.pages import words
+from serving.pages.came_true import came_true, lift, role
 from serving.pages.model_words import measured_on, promise
 from serving.pages.timeline import timeline
 from serving.services import Services
@@ -89,6 +90,9 @@ def org_page(services: Services, query: OrgPageQuery, org_id: str) -> Response:
         has_more=calls is not None and len(calls.leads) > query.most,
         is_stale=calls is not None and now - calls.scored_as_of > STALE_AFTER,
         moves=services.grade_moves.of(org_id, most=MOST_MOVES) if calls else None,
+        live=came_true(services.live_proof, org_id),
+        lift=lift,
+        role=role,
         events=timeline(registry, org_id, history, versions),
         query=query,
         states=words.STATES,

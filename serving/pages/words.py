@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
+from leadscore.live_performance import LiveState
 from leadscore.registry.org_state import OrgState
 
 NONE = "\N{EN DASH}"
@@ -21,6 +22,12 @@ STATES: dict[OrgState, str] = {
     "no_model": "no model",
     "withdrawn": "withdrawn",
     "damaged": "damaged",
+}
+LIVE_STATES: dict[LiveState, str] = {
+    "fine": "fine",
+    "alarm": "alarm",
+    "too_young": "too young",
+    "no_scores": NONE,
 }
 VERDICTS = {"activate": "passed", "hold": "held", "refuse": "refused"}
 _SPANS = ((timedelta(days=730), timedelta(days=365), "years"), (timedelta(days=120), timedelta(days=30.4), "months"))

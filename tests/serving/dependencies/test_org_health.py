@@ -31,6 +31,7 @@ def test_orgs_come_in_the_order_that_is_asked_for(table: OrgHealthTable) -> None
     assert orders["state"] == ["gone", "new", "acme", "beta"]
     assert orders["grade_a"][0] == orders["open_leads"][0] == "acme"
     assert orders["held"][0] == "beta"
+    assert orders["came_true"] == orders["org"]
     assert all(sorted(order) == orders["org"] for order in orders.values())
 
 

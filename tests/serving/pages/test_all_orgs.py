@@ -9,14 +9,14 @@ from typing import Any, get_args
 import pytest
 from flask.testing import FlaskClient
 
-from leadscore.registry.org_state import OrgState
 from leadscore.tokens import Tokens
 from leadscore_assets.source.database import connect
 from serving.app import create_app
-from serving.dependencies.org_health import Order
-from serving.pages.all_orgs import ORDERS, StateOrAny
+from serving.dependencies.org_health import Filter, Order
+from serving.pages.all_orgs import FILTERS, ORDERS, StateOrAny
 from serving.pages.words import NONE
 from tests.browser import DESK, PHONE, Browser, sheets
+from tests.live_figures import figures_of, proved
 from tests.serving.crm_of_leads import Crm
 from tests.serving.pages.page_parts import PageParts
 from tests.serving.standing_orgs import refreshed, standing_orgs
@@ -55,8 +55,8 @@ def test_every_org_is_a_row_with_its_state_and_a_link(client: FlaskClient) -> No
     assert acme[3:7] == ["passed", "1", "3", "↑ 1 ↓ 1"]
     assert beta[3] == "held since 15 Mar 2026"
     assert gone[1].startswith("withdrawn")
-    assert new[2:7] == [NONE] * 5
-    assert new[7].startswith("20 of 100 records")
+    assert new[2:8] == [NONE] * 6
+    assert new[8].startswith("20 of 100 records")
     assert page.links["acme"] == "/orgs/acme"
     assert page.links["2"] == "/?state=active"
 
@@ -65,7 +65,32 @@ def test_an_org_with_enough_records_of_one_outcome_says_so(client: FlaskClient, 
     crm.leads("one-class", 120, "LOST", every=1)
     refreshed(crm, shelf, "one-class")
     [row] = (row for row in parts(client).rows if row)
-    assert row[7] == "too few of one outcome no date can be given"
+    assert row[8] == "too few of one outcome no date can be given"
+
+
+def test_an_alarm_is_marked_counted_and_can_be_asked_for(client: FlaskClient, crm: Crm, shelf: Any) -> None:
+    proved(crm.settings, figures_of("beta", "alarm"), figures_of("acme"), figures_of("new", "too_young"))
+    refreshed(crm, shelf)
+    page = parts(client, sort="came_true")
+    assert orgs(page) == ["beta", "acme", "new", "gone"]
+    assert [row[7] for row in page.rows if row] == [
+        "alarm 13%, 26% promised",
+        "fine 26%, 26% promised",
+        "too young until 14 Sep 2026",
+        NONE,
+    ]
+    assert orgs(parts(client, state="alarm")) == ["beta"]
+    assert page.links["alarm"] == "/?state=alarm&sort=came_true"
+    assert "Look at these" not in page.text
+
+
+def test_the_orgs_to_look_at_are_listed_above_all_orgs(client: FlaskClient, crm: Crm, shelf: Any) -> None:
+    proved(crm.settings, figures_of("beta", "alarm"), figures_of("acme"), listed=("beta",))
+    refreshed(crm, shelf)
+    page = parts(client)
+    assert "Look at these, where what was promised most clearly does not come true: beta ." in page.text
+    assert ("href", "/orgs/beta#came-true") in page.attributes
+    assert orgs(parts(client, state="listed")) == ["beta"]
 
 
 def test_it_is_sorted_searched_and_filtered_by_its_address_alone(client: FlaskClient) -> None:
@@ -80,7 +105,8 @@ def test_it_is_sorted_searched_and_filtered_by_its_address_alone(client: FlaskCl
 
 
 def test_every_state_can_be_asked_for() -> None:
-    assert set(get_args(StateOrAny)) == {"", *get_args(OrgState)}
+    assert set(get_args(StateOrAny)) == {"", *FILTERS}
+    assert {name for part in get_args(Filter) for name in get_args(part)} == FILTERS.keys()
     assert set(get_args(Order)) == ORDERS.keys()
 
 

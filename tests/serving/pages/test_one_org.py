@@ -14,13 +14,15 @@ from leadscore.pooling import POOLED
 from leadscore.registry.activation import roll_back
 from leadscore_assets.source.database import connect
 from serving.app import create_app
-from serving.pages.words import MINUS
+from serving.pages.words import MINUS, NONE
 from tests.browser import DESK, PHONE, Browser, sheets
+from tests.live_figures import HELD, SERVED, figures_of, proved
 from tests.serving.crm_of_leads import Crm
 from tests.serving.pages.page_parts import PageParts
 from tests.serving.scored_leads import SCORED_AT, Lead, Scores
 from tests.serving.standing_orgs import refreshed, standing_orgs
 
+POOLED_VERSION = "20251101020000"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -45,6 +47,11 @@ def parts(client: FlaskClient, org_id: str, **query: Any) -> PageParts:
     answer = client.get(f"/orgs/{org_id}", query_string=query, headers=BROWSER)
     assert (answer.status_code, answer.content_type) == (200, "text/html; charset=utf-8"), answer.text
     return PageParts(answer.text)
+
+
+def section(page: PageParts, title: str) -> str:
+    """Return the text of a section, up to the one that follows it."""
+    return page.text.split(title)[1].split("Since yesterday")[0].strip()
 
 
 def leads(page: PageParts) -> list[str]:
@@ -122,6 +129,54 @@ def test_the_versions_and_decisions_are_a_timeline(client: FlaskClient, shelf: A
     assert "by token 1, api request 2" in told
     assert "<i>worse</i>" in told
     assert "i" not in parts(client, "beta").elements
+
+
+def test_what_came_true_is_said_in_words_before_the_figures(client: FlaskClient, crm: Crm) -> None:
+    proved(crm.settings, figures_of("acme", "fine"))
+    page = parts(client, "acme")
+    said = section(page, "Did it come true?")
+    assert said.startswith("What was promised comes true: 25% of 420 leads converted")
+    assert "Judged on 420 leads created through 2 Mar 2026, whose conversion window is over" in said
+    rows = [row for row in page.rows if row]
+    assert ["A", "84", "52%", "49% 39% to 59%", ""] in rows
+    assert ["Jan 2026", "140", "25%", "25% 20% to 30%", ""] in rows
+    assert ("aria-label", "52% promised, 49% converted") in page.attributes
+    assert "Of the 84 leads named first (the best 40 new leads of each week), 49% converted" in said
+    assert "the difference is not the model's alone" in said
+    assert page.text.index("Whom to call") < page.text.index("Did it come true?") < page.text.index("Since yesterday")
+
+
+def test_each_version_has_its_holdouts_figure_beside_the_live_one(client: FlaskClient, crm: Crm) -> None:
+    proved(crm.settings, figures_of("acme", "fine"))
+    served, pooled, shadow = [
+        row for row in parts(client, "acme").rows if row and row[0] in (SERVED, HELD, POOLED_VERSION)
+    ]
+    assert (served[1], served[6:]) == ("served", ["0.164 0.148 to 0.181", "0.159"])
+    assert (pooled[1], pooled[7]) == ("served, pooled model", NONE)
+    assert (shadow[1], shadow[6]) == ("shadow, held", "0.143 0.127 to 0.160 0.021 lower than served")
+
+
+def test_an_alarm_is_a_remark_with_what_to_do(client: FlaskClient, crm: Crm) -> None:
+    proved(crm.settings, figures_of("acme", "alarm"))
+    page = parts(client, "acme")
+    assert ("class", "remark alarm") in page.attributes
+    said = section(page, "Did it come true?")
+    assert said.startswith("What was promised does not come true. Of the leads created since 3 February 2026,")
+    assert said.index("Version 20260508020000 did better") < said.index("Alarm since 3 May 2026.")
+
+
+def test_an_org_that_is_too_young_to_judge_says_from_when_on_alone(client: FlaskClient, crm: Crm) -> None:
+    proved(crm.settings, figures_of("acme", "too_young"))
+    said = section(parts(client, "acme"), "Did it come true?")
+    assert said.strip().endswith("There will be enough on about 14 September 2026.")
+
+
+def test_before_the_first_proof_or_without_its_table_the_page_comes_all_the_same(client: FlaskClient, crm: Crm) -> None:
+    assert "The org's scores were not judged yet" in section(parts(client, "acme"), "Did it come true?")
+    with connect(crm.settings) as connection:
+        connection.execute("DROP TABLE leadscore.live_performance")
+    said = section(parts(client, "acme"), "Did it come true?")
+    assert said.startswith("What came true cannot be read now: the CRM's database lacks this release's functions")
 
 
 def test_what_moved_since_yesterday_is_said(client: FlaskClient, crm: Crm) -> None:
@@ -230,9 +285,10 @@ def test_it_fits_a_phone_a_desk_and_paper(client: FlaskClient, crm: Crm, shelf: 
     shown = [Lead("a", 0.75, "A"), long, *(Lead(str(number), 0.4) for number in range(30))]
     Scores(crm.settings).scored("acme", shown, at=SCORED_AT + timedelta(days=1))
     refreshed(crm, shelf)
+    proved(crm.settings, figures_of("acme", "alarm"), figures_of("beta"), figures_of("new", "too_young"))
     pages = [client.get(f"/orgs/{org_id}", headers=BROWSER).text for org_id in ("acme", "beta", "new")]
     for width in (PHONE, DESK):
         assert [(layout.fits, layout.outside) for layout in browser.layouts(pages, width)] == [(True, [])] * 3
     dark = browser.layouts(pages, PHONE, is_dark=True)
     assert {layout.background for layout in dark} == {"rgb(18, 22, 28)"}
-    assert sheets(browser.printed(pages[0])) <= 3
+    assert sheets(browser.printed(pages[0])) <= 4
