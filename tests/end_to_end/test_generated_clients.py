@@ -31,6 +31,7 @@ CALLS = {
     "predict_batch",
     "train",
     "info",
+    "performance",
     "versions",
     "activations",
     "rollback",
