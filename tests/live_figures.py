@@ -36,7 +36,7 @@ WORDS: dict[LiveState, str] = {
     " promised: 12% of 210 leads converted (8% to 17% allowing for chance), 26% were promised. Were the promises right,"
     " outcomes like these would ever be seen in one of 4,812 orgs.",
     "too_young": "20% of 15 leads converted (7% to 45% allowing for chance), 24% were promised, which is too few to"
-    " judge. There will be enough on about 14 September 2026.",
+    " judge. There will be enough around 14 September 2026.",
     "no_scores": "No lead of the org was scored yet.",
 }
 REMEDY = (

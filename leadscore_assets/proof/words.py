@@ -48,7 +48,7 @@ def _too_young(figures: LivePerformance, scores: Judged) -> str:
     )
     if figures.judgeable_on is None:
         return f"{known}No new leads are scored, so no day can be told on which there will be enough."
-    return f"{known}There will be enough on about {_day(figures.judgeable_on)}."
+    return f"{known}There will be enough around {_day(figures.judgeable_on)}."
 
 
 def _counted(scores: Judged) -> str:

@@ -107,7 +107,7 @@ def test_a_young_org_is_told_from_which_day_it_can_be_judged(scored: Scored) -> 
     assert figures.state == "too_young"
     assert figures.judgeable_on is not None
     assert NOW.date() < figures.judgeable_on < date(2027, 12, 31)
-    assert "There will be enough on about " in figures.in_words
+    assert "There will be enough around " in figures.in_words
 
 
 def test_an_answer_over_http_counts_like_a_daily_score(served: Scored) -> None:

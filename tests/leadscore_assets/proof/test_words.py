@@ -78,7 +78,7 @@ def test_an_alarm_says_what_is_wrong_since_when_and_how_sure_that_is() -> None:
 
 @pytest.mark.parametrize(
     ("day", "text"),
-    [(date(2026, 8, 3), "There will be enough on about 3 August 2026."), (None, "so no day can be told")],
+    [(date(2026, 8, 3), "There will be enough around 3 August 2026."), (None, "so no day can be told")],
 )
 def test_a_young_org_is_told_when(day: date | None, text: str) -> None:
     assert text in said(figures("too_young", judgeable_on=day), scores()).in_words
