@@ -2,6 +2,7 @@
 
     models/<org>/<version>/manifest.json, forest.safetensors, model.joblib, records.safetensors
                            engine.safetensors             the forest as it is served
+                           input_bins.json                how the rows that it learned from spread
                            evaluation.json, report.html   added when the version is judged
     models/<org>/active.json            the pointer: which version is active
     models/<org>/activations.jsonl      its history

@@ -27,6 +27,7 @@ FOREST_FILE = "forest.safetensors"
 ENGINE_FILE = "engine.safetensors"
 ESTIMATOR_FILE = "model.joblib"
 BASE_VALUES_FILE = "base_values.json"
+INPUT_BINS_FILE = "input_bins.json"
 MANIFEST_FILE = "manifest.json"
 
 

@@ -18,6 +18,7 @@ from leadscore_assets.lanes.lane import Done, Lane, ShardConfig, orgs_of
 from leadscore_assets.metadata.scores import scoring_metadata
 from leadscore_assets.resources import Crm
 from leadscore_assets.score_ages import scored_event
+from leadscore_assets.scoring.input_counts import remove_old_counts
 from leadscore_assets.scoring.org_models import OrgModels
 from leadscore_assets.scoring.score_org import Scoring, score_org
 from leadscore_assets.scoring.stored_scores import remove_old_runs
@@ -79,6 +80,8 @@ def _remove_old(connection: Connection, before: datetime, log: logging.Logger) -
         log.info("removed the history of a month: %s", part)
     if removed := remove_old_runs(connection, before):
         log.info("removed %s rows of scoring_run", f"{removed:,}")
+    if removed := remove_old_counts(connection, before):
+        log.info("removed %s rows of input_counts", f"{removed:,}")
 
 
 @dg.job(description="Scores the open leads of all orgs, or of those that the configuration names, in shards.")

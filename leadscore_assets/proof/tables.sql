@@ -114,3 +114,27 @@ COMMENT ON COLUMN leadscore.live_performance.is_listed IS 'Whether the org is on
 COMMENT ON COLUMN leadscore.live_performance.judged_through IS 'Last creation day (UTC) whose leads are mature.';
 COMMENT ON COLUMN leadscore.live_performance.judgeable_on IS 'Day on which there will be enough mature leads; null when no day can be told.';
 COMMENT ON COLUMN leadscore.live_performance.figures IS 'All figures, as the API answers them.';
+
+-- The bets on what arrives against what the version that scores the org learned from.
+CREATE TABLE IF NOT EXISTS leadscore.input_evidence (
+    org_id        text PRIMARY KEY,
+    model_version text NOT NULL,
+    evidence      jsonb NOT NULL
+);
+COMMENT ON TABLE leadscore.input_evidence IS 'How strongly what arrives speaks against what was learned; Leadscore reads it alone.';
+
+CREATE TABLE IF NOT EXISTS leadscore.live_inputs (
+    org_id         text PRIMARY KEY,
+    as_of          timestamptz NOT NULL,
+    state          text NOT NULL,
+    in_words       text NOT NULL,
+    model_version  text,
+    judged_through date,
+    alarms         integer NOT NULL,
+    figures        jsonb NOT NULL
+);
+COMMENT ON TABLE leadscore.live_inputs IS 'What arrives otherwise than it was learned, per org, as of the last proof.';
+COMMENT ON COLUMN leadscore.live_inputs.state IS 'as_learned, noted, shifted or not_judged.';
+COMMENT ON COLUMN leadscore.live_inputs.judged_through IS 'Last day (UTC) of scorings that was judged.';
+COMMENT ON COLUMN leadscore.live_inputs.alarms IS 'Findings to act on; the others move no score.';
+COMMENT ON COLUMN leadscore.live_inputs.figures IS 'All findings.';

@@ -52,8 +52,8 @@ OF_ORGS = (
     *(
         Held(table, ("org_id",), has_leads=False)
         for table in (
-            *("materializations", "org_setting", "scoring_run", "org_health"),
-            *("live_evidence", "live_performance"),
+            *("materializations", "org_setting", "input_counts", "scoring_run", "org_health"),
+            *("live_evidence", "live_performance", "input_evidence", "live_inputs"),
         )
     ),
     OF_IDENTITIES,

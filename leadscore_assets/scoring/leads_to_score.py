@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ import numpy as np
 from leadscore.arrays import Flags, Floats
 from leadscore.features import Contract
 from leadscore.records import Window, crm_time
+from leadscore_assets.scoring.landmarks import AtLandmarks, Reached, reached
 from leadscore_assets.scoring.org_models import OrgModel
 from leadscore_assets.scoring.trends import TREND_DAYS
 from leadscore_assets.source.database import Connection
@@ -49,11 +51,15 @@ class Leads(NamedTuple):
 
 
 class LeadsToScore(NamedTuple):
-    """The open leads of an org: their number, those to score, and how many are left out for each reason."""
+    """The open leads of an org: their number, those to score, and how many are left out for each reason.
+
+    `at_landmarks` are the features of those to score that reached a landmark age; its places are not of `leads`.
+    """
 
     open_leads: int
     leads: Leads
     left_out: dict[str, int]
+    at_landmarks: AtLandmarks
 
 
 def count_open_leads(connection: Connection, org_id: str, window: Window) -> tuple[int, dict[str, int]]:
@@ -63,38 +69,61 @@ def count_open_leads(connection: Connection, org_id: str, window: Window) -> tup
     return left_out.total(), dict(sorted(left_out.items()))
 
 
-def read_open_leads(connection: Connection, org_id: str, model: OrgModel, window: Window) -> LeadsToScore:
+def read_open_leads(
+    connection: Connection, org_id: str, model: OrgModel, window: Window, *, landmarks_since: datetime | None = None
+) -> LeadsToScore:
     """Return the org's leads that are open at the window's `as_of`, for the question that the model answers.
 
-    Raises SourceMismatch when a feature of the model is not among those that the CRM gives, DatabaseUnavailable.
+    Of those that reached a landmark age after `landmarks_since`, the features at that age are read, too. Raises
+    SourceMismatch when a feature of the model is not among those that the CRM gives, DatabaseUnavailable.
     """
     manifest = model.version.manifest
     asked = msgspec.structs.replace(window, conversion_window_days=manifest.window.conversion_window_days)
     found = open_leads(connection, org_id, asked)
-    leads = _with_features(connection, org_id, found, asked, manifest.contract)
+    within_days = (window.as_of - landmarks_since) / DAY if landmarks_since else 0.0
+    passed = _landmarks_passed(found, asked, manifest.window.landmark_days, within_days)
+    leads, at_landmarks = _with_features(connection, org_id, found, asked, manifest.contract, passed=passed)
     is_invalid = _is_invalid(leads, manifest.contract)
     left_out = Counter(found.left_out) + Counter({INVALID_FEATURES: int(is_invalid.sum())})
     count = len(found.lead_ids) + sum(found.left_out.values())
-    return LeadsToScore(count, leads.where(~is_invalid), dict(sorted(left_out.items())))
+    return LeadsToScore(
+        count, leads.where(~is_invalid), dict(sorted(left_out.items())), at_landmarks.of_leads(~is_invalid)
+    )
 
 
-def _with_features(connection: Connection, org_id: str, found: OpenLeads, window: Window, contract: Contract) -> Leads:
+def _landmarks_passed(found: OpenLeads, window: Window, landmark_days: Sequence[int], within_days: float) -> Reached:
+    return reached(found.created_at, _ages_days(found, window), landmark_days, within_days)
+
+
+def _ages_days(found: OpenLeads, window: Window) -> Floats:
+    now = crm_time(window.as_of)
+    return np.array([(now - created_at) / DAY for created_at in found.created_at], np.float64)
+
+
+def _with_features(
+    connection: Connection, org_id: str, found: OpenLeads, window: Window, contract: Contract, *, passed: Reached
+) -> tuple[Leads, AtLandmarks]:
+    """Return the leads with their features now and 7 days ago, and the features of some at a landmark age."""
     ids, now = found.lead_ids, crm_time(window.as_of)
     before = now - TREND_DAYS * DAY
     has_history = np.array([created_at <= before for created_at in found.created_at], bool)
     older = [ids[place] for place in np.flatnonzero(has_history)]
-    moments = [now] * len(ids) + [before] * len(older)
-    features = features_at(connection, org_id, [*ids, *older], moments, contract, crm_time_zone=window.crm_time_zone)
+    asked, moments = [*ids, *older], [now] * len(ids) + [before] * len(older)
+    # one question for all, because its cost is that of the org's messages, whatever the number of moments
+    asked += [ids[place] for place in passed.places.tolist()]
+    moments += passed.moments
+    features = features_at(connection, org_id, asked, moments, contract, crm_time_zone=window.crm_time_zone)
     features_before = np.full((len(ids), len(contract.names)), np.nan)
-    features_before[has_history] = features[len(ids) :]
-    return Leads(
+    features_before[has_history] = features[len(ids) : len(ids) + len(older)]
+    leads = Leads(
         ids=ids,
         created_at=[created_at.isoformat() for created_at in found.created_at],
-        ages_days=np.array([(now - created_at) / DAY for created_at in found.created_at], np.float64),
+        ages_days=_ages_days(found, window),
         now=features[: len(ids)],
         before=features_before,
         has_history=has_history,
     )
+    return leads, AtLandmarks(passed.places, passed.landmark_days, features[len(ids) + len(older) :])
 
 
 def _is_invalid(leads: Leads, contract: Contract) -> Flags:

@@ -19,11 +19,11 @@ from leadscore.scoring import ActionPolicy
 from leadscore_assets.scoring import stored_scores as stored
 from leadscore_assets.scoring.changes import compare
 from leadscore_assets.scoring.cut_points import cut_points_of
-from leadscore_assets.scoring.leads_to_score import DAY, count_open_leads, read_open_leads
+from leadscore_assets.scoring.input_counts import bins_of, count_inputs
+from leadscore_assets.scoring.leads_to_score import DAY, LeadsToScore, count_open_leads, read_open_leads
 from leadscore_assets.scoring.org_models import OrgModel, OrgModels
 from leadscore_assets.scoring.score_rows import ScoreRows
 from leadscore_assets.scoring.shadows import shadows
-from leadscore_assets.scoring.stored_scores import LastRun
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.extraction import PLANNER
 from leadscore_assets.source.org_locks import lock_scores
@@ -114,8 +114,14 @@ def score_org(connection: Connection, models: OrgModels, org_id: str, task: Task
         if model is None:
             scoring = _without_model(connection, org_id, task)
         else:
-            scoring, rows = _by_model(connection, org_id, model, task)
-            _write_history(connection, models.registry, rows, last)
+            since = stored.scored_before(connection, org_id, task.as_of) or task.as_of - DAY
+            bins = bins_of(models.registry, org_id, model)
+            found = read_open_leads(connection, org_id, model, task.window, landmarks_since=since if bins else None)
+            scoring, rows = _by_model(connection, org_id, model, task, found)
+            is_repeat = last is not None and last.as_of >= task.as_of
+            _write_history(connection, models.registry, rows, since, is_repeat=is_repeat)
+            if bins and not is_repeat:
+                count_inputs(connection, org_id, model.name, task.as_of, bins=bins, rows=found.at_landmarks)
         stored.record_run(connection, _run(scoring, task))
         return scoring
 
@@ -144,9 +150,10 @@ def _without_model(connection: Connection, org_id: str, task: Task) -> Scoring:
     return Scoring(org_id, task.as_of, count, left_out, removed=len(lead_ids), is_full=task.is_full)
 
 
-def _by_model(connection: Connection, org_id: str, model: OrgModel, task: Task) -> tuple[Scoring, ScoreRows]:
+def _by_model(
+    connection: Connection, org_id: str, model: OrgModel, task: Task, found: LeadsToScore
+) -> tuple[Scoring, ScoreRows]:
     """Write the scores that changed; return what was found and done, and the rows for the history."""
-    found = read_open_leads(connection, org_id, model, task.window)
     before, setting = stored.stored_scores(connection, org_id), stored.setting(connection, org_id)
     cuts = cut_points_of(connection, org_id, setting, model, task.window)
     reasons = stored.stored_reasons(connection, org_id) if task.is_full else None
@@ -174,10 +181,10 @@ def _by_model(connection: Connection, org_id: str, model: OrgModel, task: Task) 
     return scoring, rows
 
 
-def _write_history(connection: Connection, registry: Registry, rows: ScoreRows, last: LastRun | None) -> None:
-    """Write what changed and the landmarks since the scoring before; when that was at this time, what changed only."""
-    is_repeat = last is not None and last.as_of >= rows.as_of
-    since = stored.scored_before(connection, rows.org_id, rows.as_of) or rows.as_of - DAY
+def _write_history(
+    connection: Connection, registry: Registry, rows: ScoreRows, since: datetime, *, is_repeat: bool
+) -> None:
+    """Write what changed and the landmarks since the scoring before; in a repeat at its time, what changed only."""
     said = rows.said(since, with_landmarks_alone=not is_repeat)
     history = rows.history(said, shadows(registry, rows.org_id, rows.model, rows.leads, said.places))
     if is_repeat:

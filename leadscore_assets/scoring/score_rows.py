@@ -13,6 +13,7 @@ import numpy as np
 
 from leadscore.arrays import Floats, Indices
 from leadscore_assets.scoring.changes import Changes
+from leadscore_assets.scoring.landmarks import last_landmark
 from leadscore_assets.scoring.leads_to_score import DAY, Leads
 from leadscore_assets.scoring.org_models import OrgModel
 from leadscore_assets.scoring.org_scores import explain
@@ -127,13 +128,8 @@ class ScoreRows:
 
     def _landmarks_passed(self, since: datetime) -> Floats:
         """Return the last landmark that each lead reached after `since`, NaN for none; shape (leads,)."""
-        landmarks = np.array(self.model.version.manifest.window.landmark_days, np.float64)
         days_since = (self.as_of - since.astimezone(UTC)) / DAY
-        ages = self.leads.ages_days
-        places = np.searchsorted(landmarks, ages, side="right") - 1
-        last = np.where(places >= 0, landmarks[np.maximum(places, 0)], np.nan)
-        passed: Floats = np.where(last > ages - days_since, last, np.nan)
-        return passed
+        return last_landmark(self.leads.ages_days, self.model.version.manifest.window.landmark_days, days_since)
 
 
 def text(value: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads and writes an org's rows of `lead_score`, `lead_score_history`, `scoring_run` and `org_setting`.
+"""Reads and writes an org's rows of `lead_score`, its history, `input_counts`, `scoring_run` and `org_setting`.
 
 What concerns one org happens inside the transaction of the caller, who holds the org's lock (`source.org_locks`).
 """
@@ -41,6 +41,7 @@ FORGET_SAID = "DELETE FROM leadscore.lead_score_history WHERE org_id = %s AND sa
 FORGET_LATER = (
     "DELETE FROM leadscore.scoring_run WHERE org_id = %s AND as_of > %s",
     "DELETE FROM leadscore.lead_score_history WHERE org_id = %s AND said_at > %s",
+    "DELETE FROM leadscore.input_counts WHERE org_id = %s AND said_at > %s",
 )
 # one step per org along the index, as above
 LAST_SCORINGS = """
@@ -115,6 +116,7 @@ HISTORY_COLUMNS = (
     "previous_version",
     "previous_probability",
 )
+INPUT_COUNT_COLUMNS = ("org_id", "model_version", "said_at", "landmark_days", "leads", "counts")
 RECORD_RUN = """
 INSERT INTO leadscore.scoring_run AS known (
     org_id, as_of, run_id, model_version, model_scope, base_value, feature_names,
@@ -289,6 +291,11 @@ def forget_later(connection: Connection, org_id: str, as_of: datetime) -> None:
 def add_history(connection: Connection, rows: Iterable[Sequence[str]]) -> None:
     """Add `rows` of HISTORY_COLUMNS."""
     _copy(connection, "lead_score_history", HISTORY_COLUMNS, rows)
+
+
+def add_input_counts(connection: Connection, rows: Iterable[Sequence[str]]) -> None:
+    """Add `rows` of INPUT_COUNT_COLUMNS."""
+    _copy(connection, "input_counts", INPUT_COUNT_COLUMNS, rows)
 
 
 def _copy(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -76,6 +76,21 @@ COMMENT ON COLUMN leadscore.lead_score_history.age_days IS 'The age of the lead 
 COMMENT ON COLUMN leadscore.lead_score_history.held_version IS 'The org''s newest held version, whose probability nobody saw.';
 COMMENT ON COLUMN leadscore.lead_score_history.previous_version IS 'The version that was active before, whose probability nobody saw.';
 
+-- What arrived: how many leads were in each bin of each feature when they reached a landmark age.
+CREATE TABLE IF NOT EXISTS leadscore.input_counts (
+    org_id        text NOT NULL,
+    model_version text NOT NULL,
+    said_at       timestamptz NOT NULL,
+    landmark_days integer NOT NULL,
+    leads         integer NOT NULL,
+    counts        integer[] NOT NULL,
+    PRIMARY KEY (org_id, model_version, said_at, landmark_days)
+);
+CREATE INDEX IF NOT EXISTS input_counts_of_time ON leadscore.input_counts USING brin (said_at);
+COMMENT ON TABLE leadscore.input_counts IS 'Leads that reached a landmark age, counted in the bins of the version that scored them; each lead once per age.';
+COMMENT ON COLUMN leadscore.input_counts.said_at IS 'The as_of of the scoring that counted them: they reached the age since the scoring before.';
+COMMENT ON COLUMN leadscore.input_counts.counts IS 'Leads per bin, feature by feature, in the order of the version''s input_bins.json; the last bin of each has the unknown values.';
+
 CREATE TABLE IF NOT EXISTS leadscore.scoring_run (
     org_id        text NOT NULL,
     as_of         timestamptz NOT NULL,

@@ -20,6 +20,7 @@ from leadscore.registry.version import (
     ENGINE_FILE,
     ESTIMATOR_FILE,
     FOREST_FILE,
+    INPUT_BINS_FILE,
     Importance,
     Manifest,
     Split,
@@ -27,6 +28,7 @@ from leadscore.registry.version import (
 from leadscore_assets.dataset import ORG_COLUMN, FeatureRows, count_leads
 from leadscore_assets.training.base_values import base_values_bytes
 from leadscore_assets.training.fit import Fitted, estimator_bytes, fit, flatten
+from leadscore_assets.training.input_bins import input_bins_bytes
 from leadscore_assets.training.provenance import code_version, library_versions
 from leadscore_assets.training.snapshot import SNAPSHOT_FILE, lead_numbers, snapshot_bytes
 from leadscore_assets.training.split import HOLDOUT_SHARE
@@ -53,14 +55,19 @@ def build(features: FeatureRows) -> Built:
     fitted = _fit_training_side(features, is_holdout)
     forest = flatten(fitted.estimator)
     scorer = forest.scorer
-    pooled = {BASE_VALUES_FILE: base_values_bytes(scorer, features)} if ORG_COLUMN in features.rows else {}
+    is_pooled = ORG_COLUMN in features.rows
     return Built(
         files={
             FOREST_FILE: encode_arrays(forest.to_arrays()),
             ENGINE_FILE: encode_arrays(scorer.to_arrays()),
             ESTIMATOR_FILE: estimator_bytes(fitted.estimator),
             SNAPSHOT_FILE: snapshot_bytes(features.rows, features.contract),
-            **pooled,
+            # what arrives for an org is not compared with what other orgs' leads are like
+            **(
+                {BASE_VALUES_FILE: base_values_bytes(scorer, features)}
+                if is_pooled
+                else {INPUT_BINS_FILE: input_bins_bytes(scorer, features)}
+            ),
         },
         parameters=fitted.parameters,
         importance=importances(scorer, features.contract, features.matrix()[is_holdout]),

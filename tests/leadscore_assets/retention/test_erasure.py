@@ -64,10 +64,13 @@ def test_an_org_leaves_every_table_with_its_lines(holding: Holding) -> None:
         ("judged_score", 8, 8),
         ("materializations", 3, None),
         ("org_setting", 1, None),
+        ("input_counts", 0, None),
         ("scoring_run", 1, None),
         ("org_health", 0, None),
         ("live_evidence", 1, None),
         ("live_performance", 1, None),
+        ("input_evidence", 0, None),
+        ("live_inputs", 0, None),
         ("org_identities", 0, 0),
         ("absent_ids", 0, 0),
     ]
@@ -167,8 +170,8 @@ def test_a_scoring_that_has_read_an_erased_lead_writes_it_before_the_erasure(
     scored.connection.execute(SAID, [ORG, lead_id, said_at])
     read, waited = scoring.read_open_leads, list[bool]()
 
-    def read_while_it_is_erased(*arguments: Any) -> Any:
-        found = read(*arguments)
+    def read_while_it_is_erased(*arguments: Any, **options: Any) -> Any:
+        found = read(*arguments, **options)
         assert lead_id in found.leads.ids
         with connect(scored.settings) as other:
             other.execute("DELETE FROM dossier WHERE id = %s", [lead_id])
