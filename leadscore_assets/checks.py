@@ -25,9 +25,10 @@ from leadscore_assets.assets.live_performance import live_performance
 from leadscore_assets.changed_orgs import ChangedOrgs
 from leadscore_assets.dataset import Candidate, ConversionRecords
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata import live
+from leadscore_assets.metadata import inputs, live
 from leadscore_assets.metadata.readiness_plan import MINIMUM_RECORDS, plan_for, plan_metadata, refused_in_words
 from leadscore_assets.partitions import orgs, valid_org_ids
+from leadscore_assets.proof.drift import stored_inputs
 from leadscore_assets.proof.prove_org import stored_figures
 from leadscore_assets.proof.sent_features import compare_sent_features
 from leadscore_assets.resources import Crm
@@ -265,6 +266,22 @@ def features_as_computed(
     )
 
 
+@dg.asset_check(
+    asset=lead_scores,
+    name=inputs.CHECK,
+    partitions_def=orgs,
+    description="What arrives for the org is like what its version learned from, as far as chance allows one to tell."
+    "\n\nAmong a thousand healthy orgs, the check fails about once a year at most.",
+)
+def inputs_as_learned(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    """Warn when features arrive otherwise than they were learned, and that moves the score."""
+    with clear_failures(), connect(settings, read_only=True) as connection:
+        figures = stored_inputs(connection, context.partition_key)
+    return dg.AssetCheckResult(**inputs.inputs_result(figures))
+
+
 _IN_WORDS = {"activate": "Better", "hold": "Not better", "refuse": "Refused"}
 
 ALL = (
@@ -277,6 +294,7 @@ ALL = (
     scores_are_fresh,
     came_true,
     features_as_computed,
+    inputs_as_learned,
 )
 
 

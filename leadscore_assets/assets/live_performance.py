@@ -11,6 +11,7 @@ from leadscore_assets.assets.lead_scores import lead_scores
 from leadscore_assets.assets.org_asset import org_asset
 from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata.live import data_version, live_metadata
+from leadscore_assets.proof.drift import judge_inputs
 from leadscore_assets.proof.promises import Promises
 from leadscore_assets.proof.prove_org import prove_org
 from leadscore_assets.source.database import connect
@@ -36,14 +37,18 @@ def live_performance(
     """What was promised of the org's leads, and what came true, per version, grade, month and age.
 
     A lead counts once its conversion window is over. The check `came_true` warns when the outcomes contradict what was
-    promised beyond chance. The pooled model has no leads of its own.
+    promised beyond chance, and the check `inputs_as_learned` on `lead_scores` when features arrive otherwise than they
+    were learned. The pooled model has no leads of its own.
     """
     org_id = context.partition_key
     if org_id == POOLED:
         return dg.MaterializeResult(metadata={"note": "the scores are judged in the partitions of their orgs"})
     with clear_failures(), connect(settings) as connection:
-        figures = prove_org(connection, Promises(registry), org_id, config.window(settings))
+        window = config.window(settings)
+        figures = prove_org(connection, Promises(registry), org_id, window)
+        inputs = judge_inputs(connection, registry, org_id, window)
     context.log.info("%s", figures.in_words)
+    context.log.info("%s", inputs.in_words)
     return dg.MaterializeResult(
         metadata=live_metadata(settings, figures), data_version=dg.DataVersion(data_version(figures))
     )

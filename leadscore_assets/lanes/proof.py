@@ -15,7 +15,9 @@ from leadscore_assets.assets.lead_scores import lead_scores
 from leadscore_assets.assets.live_performance import ProofConfig, live_performance
 from leadscore_assets.failures import clear_failures
 from leadscore_assets.lanes.lane import Done, Lane, ShardConfig, orgs_of
+from leadscore_assets.metadata.inputs import inputs_event
 from leadscore_assets.metadata.live import came_true_event, data_version, live_metadata, skew_event
+from leadscore_assets.proof.drift import judge_inputs
 from leadscore_assets.proof.fleet import compare_orgs
 from leadscore_assets.proof.promises import Promises
 from leadscore_assets.proof.prove_org import prove_org
@@ -55,7 +57,10 @@ def judge_shard(
         def prove(org_id: str) -> Done:
             skew = compare_sent_features(connection, org_id, window)
             figures = prove_org(connection, promises, org_id, window)
-            return _proved(settings, figures, skew, scores.get(org_id, NONE))
+            inputs = judge_inputs(connection, registry, org_id, window)
+            done = _proved(settings, figures, skew, scores.get(org_id, NONE))
+            counts = {**done.counts, "shifted orgs": int(inputs.state == "shifted")}
+            return Done([*done.events, inputs_event(inputs)], counts)
 
         lane = Lane(context, connection, "judged")
         lane.take(org_ids, prove)

@@ -43,6 +43,9 @@ def test_the_checks_guard_the_evaluation(defs: dg.Definitions) -> None:
         "leads_are_in_crm": False,
         "orgs_keep_their_leads": False,
         "scores_are_fresh": False,
+        "came_true": False,
+        "features_as_computed": False,
+        "inputs_as_learned": False,
     }
     of_evaluation = {key.name for key in graph.asset_check_keys if key.asset_key == dg.AssetKey("evaluation")}
     assert of_evaluation == {"minimum_records", "metrics_improve"}

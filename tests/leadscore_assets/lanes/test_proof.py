@@ -77,6 +77,17 @@ def test_an_alarm_warns_in_the_orgs_check(served: Scored, instance: dg.DagsterIn
     assert evaluation.metadata["state"].value == "alarm"
 
 
+def test_what_arrives_is_recorded_in_the_check_of_the_scores(served: Scored, instance: dg.DagsterInstance) -> None:
+    run(served, instance)
+    key = dg.AssetCheckKey(dg.AssetKey("lead_scores"), "inputs_as_learned")
+    [record] = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
+    assert (record.partition, record.status.value) == (ORG, "SUCCEEDED")
+    assert record.event is not None
+    evaluation = record.event.dagster_event.asset_check_evaluation_data  # type: ignore[union-attr]
+    assert evaluation.description == served.value("SELECT in_words FROM leadscore.live_inputs")
+    assert evaluation.metadata["days"].value == 4
+
+
 def test_an_org_that_was_never_scored_passes_and_says_so(scored: Scored, instance: dg.DagsterInstance) -> None:
     assert run(scored, instance).success
     assert scored.value("SELECT in_words FROM leadscore.live_performance") == "No lead of the org was scored yet."
