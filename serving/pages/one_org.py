@@ -21,6 +21,7 @@ from serving.api.problems import CODES, Refusal
 from serving.api.schema import MOST_LEADS, Request
 from serving.dependencies.call_list import Grade, Page, Trend
 from serving.pages import words
+from serving.pages.arrived import what_arrives
 from serving.pages.came_true import came_true, lift, role
 from serving.pages.model_words import measured_on, promise
 from serving.pages.timeline import timeline
@@ -91,6 +92,7 @@ def org_page(services: Services, query: OrgPageQuery, org_id: str) -> Response:
         is_stale=calls is not None and now - calls.scored_as_of > STALE_AFTER,
         moves=services.grade_moves.of(org_id, most=MOST_MOVES) if calls else None,
         live=came_true(services.live_proof, org_id),
+        arrives=what_arrives(services.live_proof, org_id),
         lift=lift,
         role=role,
         events=timeline(registry, org_id, history, versions),
