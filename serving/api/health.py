@@ -115,6 +115,7 @@ def _org_series(services: Services) -> list[Series]:
         Series(
             "leadscore_orgs_came_true", "Orgs by whether what was promised came true", "state", counts.by_live_state
         ),
+        Series("leadscore_orgs_warned", "Orgs that a check warns of", "why", msgspec.structs.asdict(counts.warned)),
     ]
 
 

@@ -19,6 +19,26 @@ READ = """
 SELECT state, coalesce(live_state, 'no_scores') AS live_state, count(*) AS orgs
 FROM leadscore.org_health GROUP BY 1, 2
 """
+WARNED = """
+SELECT
+    (SELECT count(DISTINCT org_id) FROM leadscore.feature_skew WHERE is_named) AS skew,
+    (SELECT count(*) FROM leadscore.live_inputs WHERE state = 'shifted') AS shifted,
+    (
+        SELECT count(*) FROM leadscore.org_health
+        WHERE state IN ('active', 'pooled')
+            AND (scored_as_of IS NULL OR scored_as_of < now() - %(stale_hours)s * interval '1 hour')
+    ) AS stale
+"""
+# the leads are scored daily
+STALE_HOURS = 30
+
+
+class Warned(msgspec.Struct, frozen=True):
+    """How many orgs have requests with features that differ, inputs that shifted, and scores that are too old."""
+
+    skew: int
+    shifted: int
+    stale: int
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -28,10 +48,11 @@ class _Row(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """How many orgs there are in each state, and in each state of live proof; every state is there."""
+    """How many orgs there are in each state and each state of live proof, all of which are there, and those warned."""
 
     by_state: dict[str, int]
     by_live_state: dict[str, int]
+    warned: Warned
 
 
 class OrgCounts:
@@ -54,9 +75,10 @@ class OrgCounts:
     def _read(self) -> Counts | None:
         try:
             rows = self._database.rows(READ, {}, _Row, task="count the orgs")
+            [warned] = self._database.rows(WARNED, {"stale_hours": STALE_HOURS}, Warned, task="count the warned orgs")
         except DatabaseUnavailable:
             return None
-        counts = Counts(dict.fromkeys(get_args(OrgState), 0), dict.fromkeys(get_args(LiveState), 0))
+        counts = Counts(dict.fromkeys(get_args(OrgState), 0), dict.fromkeys(get_args(LiveState), 0), warned)
         for row in rows:
             counts.by_state[row.state] += row.orgs
             counts.by_live_state[row.live_state] += row.orgs
