@@ -73,7 +73,8 @@ def rebuild(registry: Registry, org_id: str, version: str, extract: Extract) -> 
         features, source = _kept(registry, org_id, manifest), "the rows kept with the version"
         crm = crm or _difference(features, from_crm)
     built = build(features)
-    now = {name: sha256_of(content) for name, content in built.files.items()}
+    # a file that a later release adds does not make the version another
+    now = {name: sha256_of(content) for name, content in built.files.items() if name in manifest.files}
     return Rebuild(
         org_id=org_id,
         version=version,

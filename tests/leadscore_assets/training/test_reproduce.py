@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from leadscore.errors import DatabaseUnavailable
 from leadscore.pooling import POOLED
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.resources import Crm
 from leadscore_assets.source.database import connect
 from leadscore_assets.training.reproduce import rebuild
+from leadscore_assets.training.train import train as train_version
+from tests.leadscore_assets.made_rows import made_features
 
 
 def test_what_the_crm_learnt_since_changes_nothing(crm_settings: Settings, registry: Registry, version: str) -> None:
@@ -58,3 +63,19 @@ def test_a_pooled_version_is_repeated_from_the_crm_or_from_its_rows(train: Any, 
     later = rebuild(registry, POOLED, version, crm.conversion_records)
     assert later.is_identical
     assert later.rows_from == "the rows kept with the version"
+
+
+def test_a_file_that_a_later_release_adds_is_no_difference(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    version = train_version(registry, "north", made_features(200)).version
+    path = tmp_path / "north" / version / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["files"]["input_bins.json"]
+    path.write_text(json.dumps(manifest))
+
+    def unreadable(*_: Any) -> Any:
+        raise DatabaseUnavailable("no database")
+
+    again = rebuild(registry, "north", version, unreadable)
+    assert again.is_identical
+    assert "input_bins.json" not in again.files
