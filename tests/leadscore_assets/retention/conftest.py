@@ -41,6 +41,11 @@ INSERT INTO leadscore.judged_score (
     org_id, lead_id, landmark_days, created_at, said_at, said_by, probability, model_version, model_scope, is_converted
 ) VALUES (%s, %s, 0, now(), now(), 'predict', 0.5, '1', 'own', false)
 """
+SKEW = """
+INSERT INTO leadscore.feature_skew (
+    org_id, feature, as_of, compared, differing, lead_id, cause, is_of_today, is_named
+) VALUES (%s, %s, now(), 1, 1, %s, '', false, false)
+"""
 SCORING = """
 INSERT INTO leadscore.scoring_run (
     org_id, as_of, feature_names, open_leads, scored, changed, removed, left_out, is_full
@@ -90,6 +95,7 @@ class Holding:
         self.answer(org_id, lead_ids)
         for lead_id in lead_ids:
             self.connection.execute(JUDGED, [org_id, lead_id])
+            self.connection.execute(SKEW, [org_id, lead_id, lead_id])
         self.connection.execute("INSERT INTO leadscore.live_evidence VALUES (%s, '', '{}')", [org_id])
         self.connection.execute(
             "INSERT INTO leadscore.live_performance (org_id, as_of, state, in_words, leads, log_e, figures)"

@@ -40,11 +40,19 @@ def test_a_lead_leaves_every_table_and_the_other_leads_stay(holding: Holding) ->
         Erased("lead_score_history", 2, 1),
         Erased("answered_score", 1, 1),
         Erased("judged_score", 1, 1),
+        Erased("feature_skew", 1, 1),
         Erased("org_identities", 0, 0),
         Erased("absent_ids", 0, 0),
     ]
     assert str(erased[0]) == "6 rows of 1 lead from conversion_records"
-    for table in (*ASSETS_WITH_ROWS, "lead_score", "lead_score_history", "answered_score", "judged_score"):
+    for table in (
+        *ASSETS_WITH_ROWS,
+        "lead_score",
+        "lead_score_history",
+        "answered_score",
+        "judged_score",
+        "feature_skew",
+    ):
         assert holding.held(table, "north") == sorted(others)
     for table in ASSETS_WITH_ROWS:
         assert holding.held(table, POOLED) == sorted([*others, *holding.leads_of("south")], key=str)
@@ -62,6 +70,7 @@ def test_an_org_leaves_every_table_with_its_lines(holding: Holding) -> None:
         ("lead_score_history", 16, 8),
         ("answered_score", 8, 8),
         ("judged_score", 8, 8),
+        ("feature_skew", 8, 8),
         ("materializations", 3, None),
         ("org_setting", 1, None),
         ("input_counts", 0, None),
@@ -74,7 +83,7 @@ def test_an_org_leaves_every_table_with_its_lines(holding: Holding) -> None:
         ("org_identities", 0, 0),
         ("absent_ids", 0, 0),
     ]
-    assert str(erased[6]) == "3 rows from materializations"
+    assert str(erased[7]) == "3 rows from materializations"
     for table in ASSETS_WITH_ROWS:
         assert holding.held(table, POOLED) == holding.held(table, "south") == sorted(holding.leads_of("south"))
     assert holding.lines() == [POOLED, "south"]
@@ -98,7 +107,7 @@ def test_the_pools_own_rows_are_erased_by_its_id(holding: Holding) -> None:
 
 
 def test_what_is_not_held_is_erased_without_a_word(holding: Holding) -> None:
-    assert [one.rows for one in erase_at_once(holding.connection, "west", ["1"])] == [0] * 8
+    assert [one.rows for one in erase_at_once(holding.connection, "west", ["1"])] == [0] * 9
 
 
 def test_what_is_left_can_be_loaded_in_its_order(holding: Holding) -> None:
