@@ -38,6 +38,7 @@ ROUTES: dict[tuple[str, str], tuple[str | None, str]] = {
     ("GET", "/api/v1/model/feature-importance"): ("read", "org"),
     ("GET", "/api/v1/model/versions"): ("read", "org"),
     ("GET", "/api/v1/model/activations"): ("read", "org"),
+    ("GET", "/api/v1/model/performance"): ("read", "org"),
     ("GET", "/api/v1/model/report"): ("read", "org"),
     ("GET", "/api/v1/model/readiness"): ("read", "org"),
     ("GET", "/api/v1/leads"): ("read", "org"),
