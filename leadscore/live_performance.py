@@ -52,7 +52,7 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class Quality(msgspec.Struct, frozen=True):
-    """How good probabilities were, over all rows, with 95 % bootstrap intervals over leads.
+    """How good probabilities were, over all rows, with 95 % intervals over leads.
 
     `roc_auc` is None while only one outcome was seen. `base_rate_brier` is the score of always saying the share that
     converted.

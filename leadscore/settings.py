@@ -429,7 +429,18 @@ def _fault(setting: Field[Any], text: str) -> str:
 
 
 def _faults_between(settings: Settings) -> list[str]:
-    return [*_landmark_faults(settings), *_status_faults(settings)]
+    return [*_landmark_faults(settings), *_status_faults(settings), *_history_faults(settings)]
+
+
+def _history_faults(settings: Settings) -> list[str]:
+    # whole months are dropped, and a lead is judged some days after its window
+    fewest = settings.conversion_window_days + 62
+    if settings.score_history_days >= fewest:
+        return []
+    return [
+        f"SCORE_HISTORY_DAYS is {settings.score_history_days}, but a score is compared with its outcome after"
+        f" CONVERSION_WINDOW_DAYS ({settings.conversion_window_days}). Raise SCORE_HISTORY_DAYS to {fewest} or more."
+    ]
 
 
 def _landmark_faults(settings: Settings) -> list[str]:

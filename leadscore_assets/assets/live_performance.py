@@ -14,6 +14,7 @@ from leadscore_assets.metadata.live import data_version, live_metadata
 from leadscore_assets.proof.drift import judge_inputs
 from leadscore_assets.proof.promises import Promises
 from leadscore_assets.proof.prove_org import prove_org
+from leadscore_assets.proof.sent_features import compare_sent_features
 from leadscore_assets.source.database import connect
 
 
@@ -47,8 +48,9 @@ def live_performance(
         window = config.window(settings)
         figures = prove_org(connection, Promises(registry), org_id, window)
         inputs = judge_inputs(connection, registry, org_id, window)
-    context.log.info("%s", figures.in_words)
-    context.log.info("%s", inputs.in_words)
+        skew = compare_sent_features(connection, org_id, window)
+    for found in (figures, inputs, skew):
+        context.log.info("%s", found.in_words)
     return dg.MaterializeResult(
         metadata=live_metadata(settings, figures), data_version=dg.DataVersion(data_version(figures))
     )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import dagster as dg
 from pydantic import Field
 
-from leadscore.errors import InvalidInput
+from leadscore.errors import DatabaseUnavailable, InvalidInput
 from leadscore_assets.failures import in_words
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
@@ -31,14 +31,35 @@ class ShardConfig(dg.Config):
     org_ids: list[str] = Field(default=[], description="The orgs to take; all orgs when it is empty.")
 
 
-class Done(NamedTuple):
-    """What was done for an org: the events that Dagster gets, and counts by their names in the plural."""
+Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
-    events: Sequence[dg.AssetMaterialization | dg.AssetCheckEvaluation]
+
+class Done(NamedTuple):
+    """What was done for an org: the events that Dagster gets, and counts by their names in the plural.
+
+    `failure` says what could not be done, though the rest was; empty when nothing failed.
+    """
+
+    events: Sequence[Event]
     counts: Mapping[str, int]
+    failure: str = ""
 
 
 Work = Callable[[str], Done]
+
+
+def in_parts(*parts: Callable[[], Done]) -> Done:
+    """Do each part of an org's work, whatever becomes of the others, and return all that was done."""
+    events, counts, failures = list[Event](), Counter[str](), list[str]()
+    for part in parts:
+        try:
+            done = part()
+        except Exception as error:
+            failures.append(in_words(error))
+            continue
+        events += done.events
+        counts.update(done.counts)
+    return Done(events, counts, "; ".join(failures))
 
 
 def orgs_of(context: dg.OpExecutionContext, connection: Connection, crm: Crm, config: ShardConfig) -> list[str]:
@@ -99,14 +120,15 @@ class Lane:
         try:
             done = work(org_id)
         except Exception as error:
-            self._failed[org_id] = why = in_words(error)
-            self._context.log.warning("org %s was not %s: %s", org_id, self._task, why)
-            if self._connection.closed:
-                raise
-            return
+            done = Done([], {}, in_words(error))
         for event in done.events:
             self._context.log_event(event)  # type: ignore[arg-type]  # it takes every event of an asset
         self._counts.update(done.counts)
+        if done.failure:
+            self._failed[org_id] = done.failure
+            self._context.log.warning("org %s was not %s: %s", org_id, self._task, done.failure)
+            if self._connection.closed:
+                raise DatabaseUnavailable(f"{done.failure} The orgs after {org_id} were not taken; run it again")
 
     def _tell(self, *, of: int) -> None:
         now = time.monotonic()

@@ -8,13 +8,14 @@ from typing import Any
 
 import dagster as dg
 
+from leadscore.live_inputs import LiveInputs
 from leadscore.live_performance import LivePerformance
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.assets.lead_scores import lead_scores
 from leadscore_assets.assets.live_performance import ProofConfig, live_performance
 from leadscore_assets.failures import clear_failures
-from leadscore_assets.lanes.lane import Done, Lane, ShardConfig, orgs_of
+from leadscore_assets.lanes.lane import Done, Lane, ShardConfig, in_parts, orgs_of
 from leadscore_assets.metadata.inputs import inputs_event
 from leadscore_assets.metadata.live import came_true_event, data_version, live_metadata, skew_event
 from leadscore_assets.proof.drift import judge_inputs
@@ -54,21 +55,20 @@ def judge_shard(
         org_ids = orgs_of(context, connection, crm, config)
         scores = shown_data_versions(context.instance, lead_scores.key, org_ids)
 
-        def prove(org_id: str) -> Done:
-            skew = compare_sent_features(connection, org_id, window)
-            figures = prove_org(connection, promises, org_id, window)
-            inputs = judge_inputs(connection, registry, org_id, window)
-            done = _proved(settings, figures, skew, scores.get(org_id, NONE))
-            counts = {**done.counts, "shifted orgs": int(inputs.state == "shifted")}
-            return Done([*done.events, inputs_event(inputs)], counts)
+        def judge(org_id: str) -> Done:
+            return in_parts(
+                lambda: _proved(settings, prove_org(connection, promises, org_id, window), scores.get(org_id, NONE)),
+                lambda: _arrived(judge_inputs(connection, registry, org_id, window)),
+                lambda: _compared(compare_sent_features(connection, org_id, window)),
+            )
 
         lane = Lane(context, connection, "judged")
-        lane.take(org_ids, prove)
+        lane.take(org_ids, judge)
         context.log.info("%s", compare_orgs(connection).in_words)
         lane.end()
 
 
-def _proved(settings: Settings, figures: LivePerformance, skew: SkewFound, scores: str) -> Done:
+def _proved(settings: Settings, figures: LivePerformance, scores: str) -> Done:
     """Return what Dagster gets of an org's figures; `scores` is the data version of its scores."""
     materialization = dg.AssetMaterialization(
         asset_key=live_performance.key,
@@ -76,14 +76,19 @@ def _proved(settings: Settings, figures: LivePerformance, skew: SkewFound, score
         metadata=live_metadata(settings, figures),
         tags=version_tags(data_version(figures), lead_scores.key, scores),
     )
-    return Done(
-        [materialization, came_true_event(figures), skew_event(skew)],
-        {
-            "mature leads": figures.overall.leads if figures.overall else 0,
-            "alarms": int(figures.state == "alarm"),
-            "compared requests": skew.compared,
-        },
-    )
+    counts = {
+        "mature leads": figures.overall.leads if figures.overall else 0,
+        "alarms": int(figures.state == "alarm"),
+    }
+    return Done([materialization, came_true_event(figures)], counts)
+
+
+def _arrived(inputs: LiveInputs) -> Done:
+    return Done([inputs_event(inputs)], {"shifted orgs": int(inputs.state == "shifted")})
+
+
+def _compared(skew: SkewFound) -> Done:
+    return Done([skew_event(skew)], {"compared requests": skew.compared})
 
 
 @dg.job(description="Judges the scores of all orgs, or of those that the configuration names, in shards.")

@@ -18,16 +18,18 @@ import numpy as np
 from leadscore.arrays import Flags, Floats
 from leadscore.input_bins import MEASURES, InputBins, Measure
 from leadscore.live_inputs import InputFinding, InputState, LiveInputs
-from leadscore.records import Window
+from leadscore.records import Window, outcome_parameters
 from leadscore.registry.store import Registry
 from leadscore_assets.proof.input_bets import Bets, alarm_log_e, tolerance
 from leadscore_assets.proof.input_findings import base_rate_finding, feature_finding
 from leadscore_assets.proof.input_shifts import Arrived, Shift, band_of, shift_of
+from leadscore_assets.proof.judged_scores import mature_through
 from leadscore_assets.proof.tables import REMEDY
 from leadscore_assets.scoring.input_counts import input_bins
 from leadscore_assets.source.database import Connection, explaining
+from leadscore_assets.source.org_locks import lock_scores
+from leadscore_assets.source.outcomes import LEAD_OUTCOMES
 
-INPUTS_LOCK = 7_013_006  # any number of our own: whoever holds it may write what arrived for an org
 RECENT_DAYS, RECENT_COHORTS = timedelta(days=14), timedelta(days=28)
 # the name under which the share of converted leads stands beside the features
 CONVERTED = "converted"
@@ -39,15 +41,16 @@ FROM leadscore.input_counts
 WHERE org_id = %s AND model_version = %s AND said_at < %s
 ORDER BY day
 """
-CONVERSIONS = """
-SELECT created_on, count(*), count(*) FILTER (WHERE is_converted)
-FROM (
-    SELECT DISTINCT lead_id, created_at::date AS created_on, is_converted
-    FROM leadscore.judged_score WHERE org_id = %s AND created_at >= %s::date + 1
-) AS lead
+# All leads whose window is over, as the training counts them: those that had a score would lack the ones that closed
+# before their first daily scoring.
+CONVERSIONS = f"""
+SELECT created_at::date AS created_on, count(*), count(*) FILTER (WHERE is_converted)
+FROM {LEAD_OUTCOMES} AS lead
+WHERE org_id = %(org_id)s AND excluded_because IS NULL
+    AND created_at::date > %(after)s AND created_at::date <= %(through)s
 GROUP BY created_on
 ORDER BY created_on
-"""
+"""  # noqa: S608 (ours)
 EVIDENCE = "SELECT evidence::text FROM leadscore.input_evidence WHERE org_id = %s"
 SAVE_EVIDENCE = """
 INSERT INTO leadscore.input_evidence (org_id, model_version, evidence) VALUES (%s, %s, %s::jsonb)
@@ -81,7 +84,7 @@ class InputEvidence(msgspec.Struct, frozen=True):
 
 
 class Cohorts(NamedTuple):
-    """Judged leads by the day of their creation: the days, the leads of each, and how many of them converted."""
+    """Mature leads by the day of their creation: the days, the leads of each, and how many of them converted."""
 
     days: list[date]
     leads: Floats
@@ -106,14 +109,15 @@ def judge_inputs(connection: Connection, registry: Registry, org_id: str, window
     Raises SourceMismatch before the set-up, DatabaseUnavailable.
     """
     with explaining(f"judging what arrives for org {org_id}", REMEDY), connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [org_id, INPUTS_LOCK])
+        # an erasure waits, so that nothing is written again of an org that is gone
+        lock_scores(connection, [org_id])
         version = _version(connection, org_id)
         bins = input_bins(registry, org_id, version) if version else None
         if version is None or bins is None:
             figures = _not_judged(org_id, window, version)
         else:
             arrived = _arrived(connection, org_id, version, bins, window)
-            cohorts = _cohorts(connection, org_id, bins)
+            cohorts = _cohorts(connection, org_id, bins, window)
             evidence = _evidence(connection, org_id, version)
             evidence = with_base_rate(with_features(evidence, bins, arrived), bins, cohorts)
             figures = figures_of(org_id, window, bins, evidence, Seen(arrived, cohorts))
@@ -150,9 +154,16 @@ def _arrived(connection: Connection, org_id: str, version: str, bins: InputBins,
     return Arrived([*days], leads, counts)
 
 
-def _cohorts(connection: Connection, org_id: str, bins: InputBins) -> Cohorts:
-    """Return the judged leads that were not mature yet when the version learned."""
-    rows: list[Any] = connection.execute(CONVERSIONS, [org_id, bins.matured_through]).fetchall()
+def _cohorts(connection: Connection, org_id: str, bins: InputBins, window: Window) -> Cohorts:
+    """Return the mature leads that were not mature yet when the version learned."""
+    after, through = bins.matured_through, mature_through(window)
+    parameters = outcome_parameters(window) | {
+        "org_id": org_id,
+        "after": after,
+        "through": through,
+        "training_window_days": max(1, (window.as_of.astimezone(UTC).date() - after).days + 1),
+    }
+    rows: list[Any] = connection.execute(CONVERSIONS.encode(), parameters).fetchall()
     table = np.array([row[1:] for row in rows], np.float64).reshape(len(rows), 2)
     return Cohorts([row[0] for row in rows], table[:, 0], table[:, 1])
 

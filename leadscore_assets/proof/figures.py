@@ -21,7 +21,7 @@ from leadscore_assets.proof.promises import Promises
 from leadscore_assets.proof.quality import gain_over, outcomes_of, quality_of
 
 # of so many mature leads, the alarm names a ranking that is lost or a rate that is halved in nearly every org
-# (`python -m benchmarks.proof`)
+# (`python -m benchmarks.models.live_proof`)
 JUDGEABLE_LEADS = 250
 DAY = timedelta(days=1)
 Pending = Sequence[tuple[date, int]]
@@ -30,7 +30,8 @@ Pending = Sequence[tuple[date, int]]
 class Findings(NamedTuple):
     """What is known of an org's scores: those judged, the evidence by version, and the leads that are not mature.
 
-    `processes` has that of all scores under ALL_VERSIONS. `weekly_capacity` is None where the org set none.
+    `processes` has that of all scores under ALL_VERSIONS. `weekly_capacity` is None where the org set none, and
+    `active` where no version of its own is.
     """
 
     org_id: str
@@ -39,6 +40,7 @@ class Findings(NamedTuple):
     processes: Mapping[str, Process]
     pending: Pending
     weekly_capacity: int | None
+    active: str | None = None
 
     @property
     def process(self) -> Process:
@@ -61,7 +63,7 @@ def live_performance(found: Findings, promises: Promises) -> LivePerformance:
     )
     if found.scores.leads:
         figures = msgspec.structs.replace(figures, **_groups_of(found), versions=_versions(found, promises))
-    return words.said(figures, found.scores)
+    return words.said(figures, found.scores, found.active)
 
 
 def _state(found: Findings) -> LiveState:
@@ -114,8 +116,12 @@ def _outcomes(scores: Judged, chosen: Flags) -> Outcomes:
 
 
 def _capacity(first: Judged, weekly_capacity: int | None) -> Capacity | None:
-    """Return how the leads named first did: the best of each week's new leads or, without a capacity, grade A."""
+    """Return how the leads named first did: the best of each week's new leads or, without a capacity, grade A.
+
+    Leads without a grade were not named by it, nor left out.
+    """
     if weekly_capacity is None:
+        first = first.where(first.grade != "")
         is_named, by = first.grade == "A", "grade A"
     else:
         is_named, by = _best_of_each_week(first, weekly_capacity), f"the best {weekly_capacity} new leads of each week"
@@ -154,7 +160,11 @@ def _served(found: Findings, version: str, promises: Promises) -> VersionOutcome
 
 def _shadow(found: Findings, version: str, promises: Promises) -> VersionOutcomes:
     """Return what became of a version's probabilities that nobody saw, beside those that were served instead."""
-    scores = found.scores
+    scores, alarm = found.scores, found.process.alarm
+    if alarm is not None and alarm.since is not None:
+        # what it would have said before the fault began tells nothing of whether it is better now
+        since = np.datetime64(alarm.since, "D")
+        scores = scores.where(scores.created_on >= since) if (scores.created_on >= since).any() else scores
     shadow = np.where(scores.previous_version == version, scores.previous_probability, np.nan)
     shadow = np.where(scores.held_version == version, scores.held_probability, shadow)
     served, shadow = scores.where(~np.isnan(shadow)), shadow[~np.isnan(shadow)]

@@ -5,7 +5,8 @@ right is at most FALSE_SHARE, however the orgs depend on each other.
 
 `common_fault` tests that at most ALLOWED_SHARE of the orgs are wrong: by each way to be wrong, the orgs that speak most
 for it are set aside, so many as may be wrong, and the e-values of the others are multiplied. That is an e-value, since
-the product is at most that over right orgs alone; it grows with every org that speaks, however softly.
+the product is at most that over right orgs alone; it grows with every org that speaks, however softly. It takes the
+orgs' outcomes as independent, given what was said: a fault that all share is what it is to find.
 """
 
 from __future__ import annotations
@@ -20,18 +21,22 @@ from leadscore_assets.proof.evidence import ALARM_LOG_E, log_mean
 from leadscore_assets.proof.tables import REMEDY
 from leadscore_assets.source.database import Connection, explaining
 
+FLEET_LOCK = 7_013_007  # any number of our own: whoever holds it may compare the orgs
 FALSE_SHARE = 0.1
 ALLOWED_SHARE = 0.1
 
 
 ORGS = """
-SELECT figures.org_id, figures.log_e, figures.is_listed, (evidence.process ->> 'staked')::float8,
+SELECT figures.org_id, figures.log_e, (evidence.process ->> 'staked')::float8,
     ARRAY(SELECT value::float8 FROM jsonb_array_elements_text(evidence.process -> 'log_capital') AS value)
 FROM leadscore.live_performance AS figures
 JOIN leadscore.live_evidence AS evidence ON evidence.org_id = figures.org_id AND evidence.model_version = ''
 ORDER BY figures.org_id
 """
-LIST = "UPDATE leadscore.live_performance SET is_listed = NOT is_listed WHERE org_id = ANY (%s)"
+LIST = """
+UPDATE leadscore.live_performance SET is_listed = org_id = ANY (%(listed)s)
+WHERE is_listed IS DISTINCT FROM (org_id = ANY (%(listed)s))
+"""
 
 
 class Fleet(NamedTuple):
@@ -60,16 +65,15 @@ class Fleet(NamedTuple):
 def compare_orgs(connection: Connection) -> Fleet:
     """Compare all orgs, and mark those to look at. Raises SourceMismatch before the set-up, DatabaseUnavailable."""
     with explaining("comparing the orgs' evidence", REMEDY), connection.transaction():
+        # another shard may compare at this moment, from what it saw before
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [FLEET_LOCK])
         rows: list[Any] = connection.execute(ORGS).fetchall()
         if not rows:
             return Fleet(0, [], 0.0)
-        log_e, was_listed = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
-        by_alternative = np.array([row[4] for row in rows]) - np.log([[row[3]] for row in rows])
-        is_listed = listed(log_e)
-        connection.execute(
-            LIST, [[row[0] for row, changes in zip(rows, is_listed != was_listed, strict=True) if changes]]
-        )
-    org_ids = [row[0] for row, chosen in zip(rows, is_listed, strict=True) if chosen]
+        is_listed = listed(np.array([row[1] for row in rows]))
+        org_ids = [row[0] for row, chosen in zip(rows, is_listed, strict=True) if chosen]
+        connection.execute(LIST, {"listed": org_ids})
+    by_alternative = np.array([row[3] for row in rows]) - np.log([[row[2]] for row in rows])
     return Fleet(len(rows), org_ids, common_fault(by_alternative))
 
 

@@ -45,7 +45,9 @@ def feature_finding(bins: InputBins, arrived: Arrived, name: str, found_on: Mapp
     """Return what is said of a feature, whose measures left their bands; `found_on` says which, and when."""
     feature = [each.name for each in bins.features].index(name)
     measure = next(each for each in MOST_TELLING if each in found_on)
-    since = left_since(bins, arrived.upto(found_on[measure]), feature, MEASURES.index(measure))
+    # the days on which it was found may be older than what is kept
+    known = arrived.upto(max(found_on[measure], arrived.days[0]))
+    since = left_since(bins, known, feature, MEASURES.index(measure))
     later = arrived.since(since)
     shift, points = shift_of(bins, later, feature, MEASURES.index(measure)), points_of(bins, later, feature)
     if measure == "spread" and shift_of(bins, later, feature, PLACE).is_outside:

@@ -27,39 +27,44 @@ SELECT least(
     (SELECT min(answered_at) FROM leadscore.answered_score WHERE org_id = %(org_id)s)
 )
 """
-# What was said of leads, by either way, with the last landmark that each had reached.
+# what was said of leads, by either way
 SAID = """
-SELECT said.*, landmark.days AS landmark_days
-FROM (
-    SELECT lead_id, said_at, 'lead_scores' AS said_by, age_days, probability, grade, model_version, model_scope,
-        held_version, held_probability, previous_version, previous_probability
-    FROM leadscore.lead_score_history
-    WHERE org_id = %(org_id)s
-    UNION ALL
-    SELECT lead_id, answered_at, 'predict', age_days, probability, NULL, model_version, model_scope,
-        NULL, NULL, NULL, NULL
-    FROM leadscore.answered_score
-    WHERE org_id = %(org_id)s
-) AS said
-JOIN LATERAL (
-    SELECT max(days) AS days FROM unnest(%(landmark_days)s::integer[]) AS days WHERE days <= said.age_days
-) AS landmark ON landmark.days IS NOT NULL
+SELECT lead_id, said_at, 'lead_scores' AS said_by, age_days, probability, grade, model_version, model_scope,
+    held_version, held_probability, previous_version, previous_probability
+FROM leadscore.lead_score_history
+WHERE org_id = %(org_id)s
+UNION ALL
+SELECT lead_id, answered_at, 'predict', age_days, probability, NULL, model_version, model_scope, NULL, NULL, NULL, NULL
+FROM leadscore.answered_score
+WHERE org_id = %(org_id)s
 """
+# Of what was said in a span of ages the first counts; what the daily scoring alone says, grade and shadows, is its
+# first. A caller may ask for a lead that is closed, or whose window is over: such an answer promises nothing.
 JUDGE = f"""
 INSERT INTO leadscore.judged_score (
     org_id, lead_id, landmark_days, created_at, said_at, said_by, probability, grade, model_version, model_scope,
     held_version, held_probability, previous_version, previous_probability, is_converted
 )
-SELECT DISTINCT ON (said.lead_id, said.landmark_days)
-    %(org_id)s, said.lead_id, said.landmark_days, lead.created_at, said.said_at, said.said_by, said.probability,
-    said.grade, said.model_version, said.model_scope, said.held_version, said.held_probability,
-    said.previous_version, said.previous_probability, lead.is_converted
+SELECT DISTINCT ON (said.lead_id, landmark.days)
+    %(org_id)s, said.lead_id, landmark.days, lead.created_at, said.said_at, said.said_by, said.probability,
+    first_value(said.grade) OVER daily_first, said.model_version, said.model_scope,
+    first_value(said.held_version) OVER daily_first, first_value(said.held_probability) OVER daily_first,
+    first_value(said.previous_version) OVER daily_first, first_value(said.previous_probability) OVER daily_first,
+    lead.is_converted
 FROM ({SAID}) AS said
 JOIN {LEAD_OUTCOMES} AS lead ON lead.org_id = %(org_id)s AND lead.lead_id = said.lead_id
+CROSS JOIN LATERAL (SELECT said.said_at AT TIME ZONE 'UTC' AS at) AS said_in_utc
+JOIN LATERAL (
+    SELECT max(days) AS days FROM unnest(%(landmark_days)s::integer[]) AS days
+    WHERE days * interval '1 day' <= said_in_utc.at - lead.created_at
+) AS landmark ON landmark.days IS NOT NULL
 WHERE lead.created_at::date > %(after)s AND lead.created_at::date <= %(through)s
     AND coalesce(lead.excluded_because, 'open_at_no_landmark') = 'open_at_no_landmark'
+    AND lead.open_during @> said_in_utc.at
+    AND said_in_utc.at < lead.created_at + %(conversion_window_days)s * interval '1 day'
     AND NOT said.model_version = ANY (%(other_question)s::text[])
-ORDER BY said.lead_id, said.landmark_days, said.said_at
+WINDOW daily_first AS (PARTITION BY said.lead_id, landmark.days ORDER BY said.said_by = 'predict', said.said_at)
+ORDER BY said.lead_id, landmark.days, said.said_at
 ON CONFLICT DO NOTHING
 """  # noqa: S608 (ours)
 SAID_VERSIONS = """
@@ -203,11 +208,10 @@ def cohorts(judged: Judged, after: date | None) -> Iterator[Cohort]:
         )
 
 
-def pending_leads(connection: Connection, org_id: str, window: Window, through: date) -> list[tuple[date, int]]:
+def pending_leads(connection: Connection, org_id: str, through: date) -> list[tuple[date, int]]:
     """Return how many leads were scored and are not mature yet, by the day of their creation."""
     parameters = {
         "org_id": org_id,
-        "landmark_days": list(window.landmark_days),
         "through": through,
         "since": datetime(through.year, through.month, through.day, tzinfo=UTC),
     }

@@ -3,8 +3,8 @@
 It never looks back, so it goes on where it stopped, whatever rows were removed meanwhile, and is the same whether days
 are added one by one or many at once. Its capital begins with 1. While what is said is right, the capital dwindles, and
 a fault that came after a good year would have to win it back first; so each month adds a little, MONTHLY_STAKE. The
-expected number of false alarms is then at most ALARM_PROBABILITY of what was staked: a thousandth of an org in its
-first month, and as much again in each year.
+expected number of false alarms is then at most ALARM_PROBABILITY of what was staked: a thousandth of an org at the
+beginning, and as much again in each year.
 
 After an alarm it begins anew with the leads that are created later: what these become shows whether the fault is
 mended.
@@ -50,7 +50,8 @@ class Process(msgspec.Struct, frozen=True):
 
     `log_capital` is the logarithm of the capital by each alternative, of what was `staked`. `log_e` is that of the
     e-values' product; `lowest` is the least that it was, on `lowest_on`: from the day after, the outcomes speak most
-    for the alternative. `said_log_odds` is the sum over `said_rows`. `alarm` is the last one, which was raised on
+    for the alternative. `said_log_odds` is the sum over the first rows of
+    `said_leads`. `alarm` is the last one, which was raised on
     `alarmed_on`, the day on which the outcomes of its last leads were known.
     """
 
@@ -63,7 +64,7 @@ class Process(msgspec.Struct, frozen=True):
     log_e: tuple[float, ...] = NOTHING
     lowest: tuple[float, ...] = NOTHING
     lowest_on: tuple[date | None, ...] = (None,) * ALTERNATIVES
-    said_rows: int = 0
+    said_leads: int = 0
     said_log_odds: float = 0.0
     alarm: Evidence | None = None
     alarmed_on: date | None = None
@@ -101,9 +102,10 @@ class Process(msgspec.Struct, frozen=True):
 
 
 def _after(process: Process, cohort: Cohort) -> Process:
-    said = log_odds(cohort.rows.probability)
-    said_rows, said_log_odds = process.said_rows + len(said), process.said_log_odds + float(said.sum())
-    gained = lead_log_e_values(cohort.rows, said_log_odds / said_rows).sum(axis=0)
+    # of each lead the first row alone, because how many a lead has tells of its outcome
+    said = log_odds(cohort.rows.probability[cohort.rows.nth == 0])
+    said_leads, said_log_odds = process.said_leads + len(said), process.said_log_odds + float(said.sum())
+    gained = lead_log_e_values(cohort.rows, said_log_odds / said_leads).sum(axis=0)
     stake = MONTHLY_STAKE * _months(process.ended_on, cohort.created_on) if process.ended_on else 0.0
     log_capital = np.logaddexp(process.log_capital, math.log(stake)) if stake else np.array(process.log_capital)
     log_e = np.array(process.log_e) + gained
@@ -121,7 +123,7 @@ def _after(process: Process, cohort: Cohort) -> Process:
         lowest_on=tuple(
             cohort.created_on if lower else day for lower, day in zip(is_lower.tolist(), process.lowest_on, strict=True)
         ),
-        said_rows=said_rows,
+        said_leads=said_leads,
         said_log_odds=said_log_odds,
     )
 

@@ -34,6 +34,14 @@ class Promises:
         days = self._pooled_window_days(POOLED, version) if scope == "pooled" else self._window_days(org_id, version)
         return days not in (None, window.conversion_window_days)
 
+    def active(self, org_id: str) -> str | None:
+        """Return the org's own version that serves it now, None when none does or that cannot be read."""
+        try:
+            pointer = self._registry.active(org_id)
+        except Damaged:
+            return None
+        return pointer.version if pointer else None
+
     def of(self, org_id: str, version: str, scope: str) -> Promise:
         """Return what an own version promised; of the pooled one nothing, since its figures are all orgs'."""
         if scope == "pooled":

@@ -59,9 +59,10 @@ def prove_org(connection: Connection, promises: Promises, org_id: str, window: W
         scores = judged.judged_scores(connection, org_id)
         processes = _advanced(processes, scores, through, window.conversion_window_days)
         _save_processes(connection, org_id, processes)
-        pending = [] if after is None else judged.pending_leads(connection, org_id, window, max(after, through))
-        capacity = setting(connection, org_id).weekly_capacity
-        figures = live_performance(Findings(org_id, window, scores, processes, pending, capacity), promises)
+        pending = [] if after is None else judged.pending_leads(connection, org_id, max(after, through))
+        capacity, active = setting(connection, org_id).weekly_capacity, promises.active(org_id)
+        found = Findings(org_id, window, scores, processes, pending, capacity, active)
+        figures = live_performance(found, promises)
         _save_figures(connection, figures)
         return figures
 

@@ -9,10 +9,10 @@ from leadscore_assets.source.database import TABLES_LOCK, Connection, create_sch
 
 REMEDY = "Run `python -m leadscore_assets.commands.set_up_database`, then try again."
 TABLES_SQL = Path(__file__).with_name("tables.sql")
-# a judged score is of the time when it was said; so both tables keep a score for as long
+# a lead leaves with all its judged scores, since what was said of it first is what counts
 REMOVE_OLD = (
     "DELETE FROM leadscore.answered_score WHERE answered_at < %s",
-    "DELETE FROM leadscore.judged_score WHERE said_at < %s",
+    "DELETE FROM leadscore.judged_score WHERE created_at < %s::timestamptz AT TIME ZONE 'UTC'",
 )
 
 
@@ -26,6 +26,6 @@ def create_tables(connection: Connection) -> None:
 
 
 def remove_old_scores(connection: Connection, before: datetime) -> int:
-    """Remove the answered and judged scores that were said before that moment; return how many there were."""
+    """Remove the scores answered before that moment, and those judged of leads created before it; return how many."""
     with connection.transaction():
         return sum(connection.execute(statement.encode(), [before]).rowcount for statement in REMOVE_OLD)

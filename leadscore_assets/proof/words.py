@@ -11,6 +11,7 @@ from leadscore.live_performance import Evidence, Fault, LivePerformance, Version
 from leadscore_assets.proof.judged_scores import Judged
 from leadscore_assets.proof.quality import outcomes_of
 
+FEWEST_LEADS = 50
 FAULTS: dict[Fault, str] = {
     "too_high": "fewer convert than was promised",
     "too_low": "more convert than was promised",
@@ -18,10 +19,10 @@ FAULTS: dict[Fault, str] = {
 }
 
 
-def said(figures: LivePerformance, scores: Judged) -> LivePerformance:
-    """Return the figures with what they mean in words, and what to do."""
+def said(figures: LivePerformance, scores: Judged, active: str | None) -> LivePerformance:
+    """Return the figures with what they mean in words, and what to do; `active` serves the org now."""
     if figures.state == "alarm" and figures.evidence:
-        in_words, remedy = _alarm(figures.evidence, scores), _remedy(figures)
+        in_words, remedy = _alarm(figures.evidence, scores), _remedy(figures, active)
         return msgspec.structs.replace(figures, in_words=in_words, remedy=remedy)
     if figures.state == "fine":
         in_words = f"What was promised comes true: {_counted(scores)}."
@@ -63,8 +64,8 @@ def _counted(scores: Judged) -> str:
     )
 
 
-def _remedy(figures: LivePerformance) -> str:
-    better = better_version(figures)
+def _remedy(figures: LivePerformance, active: str | None) -> str:
+    better = better_version(figures, active)
     if better is None or better.gain is None:
         return (
             "Nothing is rolled back by itself, and no other version is known to do better. See whether the features"
@@ -79,9 +80,19 @@ def _remedy(figures: LivePerformance) -> str:
     )
 
 
-def better_version(figures: LivePerformance) -> VersionOutcomes | None:
-    """Return the shadow that did better than what was served, beyond chance, by the most; None when none did."""
-    better = [each for each in figures.versions if each.gain is not None and each.gain.low > 0]
+def better_version(figures: LivePerformance, active: str | None) -> VersionOutcomes | None:
+    """Return the shadow that did better than what was served, beyond chance, by the most; None when none did.
+
+    Fewer than FEWEST_LEADS tell nothing, and the version that is `active` by now is no other one.
+    """
+    better = [
+        each
+        for each in figures.versions
+        if each.gain is not None
+        and each.gain.low > 0
+        and each.outcomes.leads >= FEWEST_LEADS
+        and each.version != active
+    ]
     return max(better, key=lambda each: each.gain.value if each.gain else 0.0, default=None)
 
 

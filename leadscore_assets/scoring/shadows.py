@@ -79,9 +79,18 @@ def _previous(registry: Registry, org_id: str, active: str) -> str | None:
 
 def _shadow(registry: Registry, org_id: str, version: str | None, model: OrgModel, features: Floats) -> Shadow:
     loaded = _loaded(registry, org_id, version) if version and len(features) else None
-    if loaded is None or loaded.manifest.contract.names != model.version.manifest.contract.names:
+    if loaded is None or not _asks_alike(loaded, model.version):
         return Shadow.none(len(features))
     return Shadow(loaded.manifest.version, loaded.scorer.probabilities(features))
+
+
+def _asks_alike(shadow: LoadedVersion, served: LoadedVersion) -> bool:
+    """Return whether both versions answer the same question from the same features."""
+    ours, theirs = shadow.manifest, served.manifest
+    return (ours.contract.names, ours.window.conversion_window_days) == (
+        theirs.contract.names,
+        theirs.window.conversion_window_days,
+    )
 
 
 def _loaded(registry: Registry, org_id: str, version: str) -> LoadedVersion | None:

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from bisect import bisect_right
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -36,6 +36,8 @@ WAIT_SECONDS = 1.0
 # after a failure; what comes meanwhile waits
 RETRY_SECONDS = 5.0
 STOP_SECONDS = 1.0
+# of each org and process
+FIRST_OF_THE_DAY = 20
 
 TOO_MANY = "more scores are answered than the CRM's database takes"
 _DAY_SECONDS = 86_400
@@ -69,7 +71,7 @@ class AnsweredScores:
     """
 
     def __init__(self, settings: Settings, probe: Probe[DatabaseState], count: Callable[[Outcome, int], None]) -> None:
-        self._is_on, self._share = settings.answered_scores == "ON", settings.answered_features_share
+        self._is_on, self._sample = settings.answered_scores == "ON", Sample(settings.answered_features_share)
         self._landmark_days = settings.landmark_days
         self._table, self._count = AnsweredScoreTable(settings, probe), count
         self._lock = threading.Lock()
@@ -151,7 +153,7 @@ class AnsweredScores:
     def _write_some(self) -> str | None:
         """Write the oldest notes, count them, and return why that failed, or None."""
         notes, overflown = self._taken()
-        rows, failure, dropped = _rows_of(notes, self._landmark_days, self._share), None, overflown
+        rows, failure, dropped = _rows_of(notes, self._landmark_days, self._sample), None, overflown
         while part := list(islice(rows, SCORES_AT_A_TIME)):
             failure = failure or self._failure_of(part)
             if failure is None:
@@ -196,7 +198,7 @@ class AnsweredScores:
             self._is_dropping = False
 
 
-def _rows_of(notes: Iterable[_Note], landmark_days: Sequence[int], share: float) -> Iterator[AnsweredScore]:
+def _rows_of(notes: Iterable[_Note], landmark_days: Sequence[int], sample: Sample) -> Iterator[AnsweredScore]:
     """Yield a row for each lead that can be remembered."""
     for note in notes:
         for lead_id, probability, values in zip(note.lead_ids, note.probabilities, note.values, strict=True):
@@ -204,13 +206,13 @@ def _rows_of(notes: Iterable[_Note], landmark_days: Sequence[int], share: float)
             if lead_id is None or age_days is None or age_days < landmark_days[0] or not is_lead_id(str(lead_id)):
                 continue
             landmark = landmark_days[bisect_right(landmark_days, age_days) - 1]
-            yield _row(note, str(lead_id), landmark, probability, values, share)
+            is_sampled = note.has_own_features and sample.takes(note.org_id, str(lead_id), note.at_seconds)
+            yield _row(note, str(lead_id), landmark, probability, values, is_sampled=is_sampled)
 
 
-def _row(  # noqa: PLR0917 (one call, a line above)
-    note: _Note, lead_id: str, landmark_days: int, probability: float, values: Values, share: float
+def _row(
+    note: _Note, lead_id: str, landmark_days: int, probability: float, values: Values, *, is_sampled: bool
 ) -> AnsweredScore:
-    is_sampled = note.has_own_features and is_in_sample(note.org_id, lead_id, note.at_seconds, share)
     return AnsweredScore(
         org_id=note.org_id,
         lead_id=lead_id,
@@ -225,7 +227,25 @@ def _row(  # noqa: PLR0917 (one call, a line above)
     )
 
 
-def is_in_sample(org_id: str, lead_id: str, at_seconds: float, share: float) -> bool:
-    """Return whether the lead is in the sample of its day (UTC), which has that share of all leads."""
-    key = f"{org_id}\0{lead_id}\0{at_seconds // _DAY_SECONDS:.0f}".encode()
-    return int.from_bytes(blake2b(key, digest_size=8).digest()) < share * 2**64
+class Sample:
+    """Which leads are stored with their features: a share of all and, so that small orgs have some, the first of a day.
+
+    A share of 0 takes none.
+    """
+
+    def __init__(self, share: float) -> None:
+        self._share, self._day = share, 0.0
+        self._taken: Counter[str] = Counter()
+
+    def takes(self, org_id: str, lead_id: str, at_seconds: float) -> bool:
+        """Return whether the lead is taken; FIRST_OF_THE_DAY (UTC) leads of each org are, whatever the share."""
+        if not self._share:
+            return False
+        day = at_seconds // _DAY_SECONDS
+        if day != self._day:
+            self._day, self._taken = day, Counter()
+        self._taken[org_id] += 1
+        return self._taken[org_id] <= FIRST_OF_THE_DAY or self._is_in_share(f"{org_id}\0{lead_id}\0{day:.0f}")
+
+    def _is_in_share(self, key: str) -> bool:
+        return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) < self._share * 2**64

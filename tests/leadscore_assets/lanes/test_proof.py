@@ -95,7 +95,9 @@ def test_an_org_that_was_never_scored_passes_and_says_so(scored: Scored, instanc
 
 def test_scores_that_are_too_old_are_removed_by_the_first_shard(served: Scored, instance: dg.DagsterInstance) -> None:
     run(served, instance)
-    served.connection.execute("UPDATE leadscore.judged_score SET said_at = %s", [NOW - 401 * DAY])
+    served.connection.execute(
+        "UPDATE leadscore.judged_score SET created_at = %s", [(NOW - 401 * DAY).replace(tzinfo=None)]
+    )
     run(served, instance, shard=1, shards=2)
     assert served.value("SELECT count(*) FROM leadscore.judged_score") > 0
     run(served, instance, shard=0, shards=2)

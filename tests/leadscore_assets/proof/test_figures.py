@@ -26,6 +26,9 @@ class NoPromises:
     def of(self, *_: str) -> Promise:
         return UNKNOWN
 
+    def active(self, _: str) -> None:
+        return None
+
 
 def judged(leads: int = 60, rows: int = 3) -> Judged:
     """Return leads, ten a day, whose probability is their place: the first two of ten convert."""
@@ -91,6 +94,19 @@ def test_leads_that_were_named_are_compared_with_the_others() -> None:
     # in each week the best ten of all that are new, which are those in front of their days
     assert by_capacity.named.promised > by_capacity.others.promised
     assert figures(weekly_capacity=1_000).capacity is None
+
+
+def test_leads_without_a_grade_are_neither_named_by_it_nor_left_out() -> None:
+    rows = judged()
+    graded = figures(scores=rows).capacity
+    some = figures(scores=rows._replace(grade=np.where(rows.lead % 10 == 9, "", rows.grade))).capacity
+    assert (some.named, some.others.leads) == (graded.named, graded.others.leads - 6)
+
+
+def test_a_shadow_is_compared_since_the_fault_began() -> None:
+    alarm = Evidence(300, 8.0, "too_high", date(2026, 1, 27))
+    shadow = figures(processes={"": Process(leads=10, alarm=alarm, alarmed_on=date(2026, 5, 1))}).versions[-1]
+    assert (shadow.role, shadow.outcomes.leads) == ("shadow", 10)
 
 
 def test_each_version_is_counted_with_its_own_rows_and_shadows_with_what_they_would_have_said() -> None:

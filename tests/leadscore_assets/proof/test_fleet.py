@@ -58,6 +58,13 @@ def test_orgs_are_put_on_the_list_and_taken_off(judged: Scored) -> None:
     assert judged.rows("SELECT org_id FROM leadscore.live_performance WHERE is_listed") == [("org-9",)]
 
 
+def test_comparing_again_changes_nothing(judged: Scored) -> None:
+    """Each shard compares in the end, and two may do so at once."""
+    for _ in range(3):
+        assert compare_orgs(judged.connection).listed == ["org-9"]
+    assert judged.rows("SELECT org_id FROM leadscore.live_performance WHERE is_listed") == [("org-9",)]
+
+
 def test_a_fault_of_many_orgs_is_said(judged: Scored) -> None:
     judged.connection.execute(
         "UPDATE leadscore.live_evidence SET process = jsonb_set(process, '{log_capital}', %s)",

@@ -77,7 +77,7 @@ def test_a_day_is_mature_when_all_of_it_is(scored: Scored, as_of: str, through: 
 def test_the_leads_that_wait_are_counted_by_their_creation(scored: Scored) -> None:
     scored.score()
     scored.score(days=3)
-    waiting = pending_leads(scored.connection, ORG, scored.window(3), (NOW - 91 * DAY).date())
+    waiting = pending_leads(scored.connection, ORG, (NOW - 91 * DAY).date())
     created = scored.rows(
         "SELECT created_at::date, count(*) FROM leadscore.lead_score GROUP BY 1 ORDER BY 1",
     )

@@ -84,3 +84,16 @@ def test_the_rate_of_false_alarms_is_bounded_by_the_stakes() -> None:
         ]
         alarms += Process().advanced(months, WINDOW_DAYS).alarm is not None
     assert alarms <= 10
+
+
+def test_how_many_rows_a_lead_has_moves_no_bet() -> None:
+    """All outcomes of a first lead, each with its probability: a converted one has one row, another two.
+
+    At the first row 0.3 converts; who is still open at the second never does, and that is what was said.
+    """
+    expected = 0.0
+    for is_converted, chance in ((True, 0.3), (False, 0.7)):
+        said = np.array([0.3] if is_converted else [0.3, 1e-4])
+        rows = SaidRows(np.zeros(len(said), int), np.arange(len(said)), said, np.array([is_converted]))
+        expected += chance * np.exp(Process().advanced([Cohort(FIRST, rows)], WINDOW_DAYS).log_mean_capital)
+    assert expected <= 1 + 1e-9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date
 
 import msgspec
 import numpy as np
@@ -120,10 +120,32 @@ def test_an_answer_over_http_counts_like_a_daily_score(served: Scored) -> None:
         [ORG, lead_id, said_at - (age - 3) * DAY, served.model.name],
     )
     prove(served)
+    grade = served.value(
+        "SELECT grade FROM leadscore.lead_score_history WHERE lead_id = %s AND said_at = %s", lead_id, said_at
+    )
     assert served.rows(
         "SELECT said_by, probability, grade FROM leadscore.judged_score WHERE lead_id = %s AND landmark_days = 3",
         lead_id,
-    ) == [("predict", 0.123, None)]
+    ) == [("predict", 0.123, grade)]
+
+
+def test_an_answer_for_a_lead_that_is_closed_or_whose_window_is_over_is_not_judged(served: Scored) -> None:
+    """A CRM may ask for a lead as it is won: what is known by then is no promise."""
+    won = served.rows(
+        "SELECT dossier_id, min(transitioned_at) FROM dossier_status_history AS move WHERE to_status = 'WON'"
+        " AND NOT EXISTS (SELECT FROM dossier_status_history AS later WHERE later.dossier_id = move.dossier_id"
+        " AND later.transitioned_at > move.transitioned_at) GROUP BY 1"
+    )
+    for lead_id, closed_at in won:
+        for hours in (1, 2_000):
+            served.connection.execute(
+                "INSERT INTO leadscore.answered_score (org_id, lead_id, landmark_days, answered_at, age_days,"
+                " probability, model_version, model_scope) VALUES (%s, %s, %s, %s, 0, 0.1, %s, 'own')",
+                [ORG, lead_id, hours, closed_at.replace(tzinfo=UTC) + hours * DAY / 24, served.model.name],
+            )
+    prove(served)
+    assert len(won) > 50
+    assert served.value("SELECT count(*) FROM leadscore.judged_score WHERE said_by = 'predict'") == 0
 
 
 def test_scores_that_answer_another_question_are_left_out(served: Scored) -> None:

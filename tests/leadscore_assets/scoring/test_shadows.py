@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
 import numpy as np
 import pytest
 
 from leadscore.gate import policy_from
+from leadscore_assets.scoring.leads_to_score import read_open_leads
+from leadscore_assets.scoring.shadows import shadows
 from leadscore_assets.training.judge import judge
 from leadscore_assets.training.train import train
 from tests.leadscore_assets.scored_org import ORG, Scored
@@ -58,3 +63,17 @@ def test_a_damaged_shadow_is_left_out(scored: Scored, file: str) -> None:
     (scored.registry.root / ORG / held / file).write_bytes(b"{")
     assert scored.score().scored > 0
     assert {row[0] for row in scored.rows(SAID)} == {None}
+
+
+def test_a_version_that_asks_for_another_window_is_no_shadow(scored: Scored) -> None:
+    """What it says would be judged by outcomes that it did not predict."""
+    hold(scored)
+    model, leads = scored.model, read_open_leads(scored.connection, ORG, scored.model, scored.window()).leads
+    places = np.arange(3)
+    assert shadows(scored.registry, ORG, model, leads, places).held.version
+    manifest = model.version.manifest
+    window = msgspec.structs.replace(manifest.window, conversion_window_days=30)
+    other = replace(
+        model, version=msgspec.structs.replace(model.version, manifest=msgspec.structs.replace(manifest, window=window))
+    )
+    assert not shadows(scored.registry, ORG, other, leads, places).held.version

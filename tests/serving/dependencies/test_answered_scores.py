@@ -18,7 +18,7 @@ from leadscore_assets.source.database import connect
 from serving.app import create_app
 from serving.dependencies import answered_score_table, answered_scores
 from serving.dependencies.answered_score_table import SLOW
-from serving.dependencies.answered_scores import TOO_MANY, AnsweredScores, is_in_sample
+from serving.dependencies.answered_scores import FIRST_OF_THE_DAY, TOO_MANY, AnsweredScores, Sample
 from serving.dependencies.crm_database import AWAY, NOT_SET_UP
 from serving.services import EXTENSION, Services
 from tests.serving.conftest import Shelf, Starter, until_it_answers
@@ -193,7 +193,10 @@ def test_no_features_are_stored_of_leads_outside_the_sample(crm: Crm, shelf: She
 
 def test_a_sample_has_its_share_of_the_leads_and_other_leads_each_day() -> None:
     def sample(at_seconds: float, share: float) -> set[int]:
-        return {number for number in range(2_000) if is_in_sample("acme", str(number), at_seconds, share)}
+        found = Sample(share)
+        for _ in range(FIRST_OF_THE_DAY):
+            assert found.takes("acme", "one of the first", at_seconds) == (share > 0)
+        return {number for number in range(2_000) if found.takes("acme", str(number), at_seconds)}
 
     day = 86_400.0
     first, second = sample(day, 0.1), sample(2 * day, 0.1)
@@ -201,6 +204,12 @@ def test_a_sample_has_its_share_of_the_leads_and_other_leads_each_day() -> None:
     assert first == sample(2 * day - 1, 0.1)
     assert len(first & second) < len(first) / 2
     assert (len(sample(day, 0.0)), len(sample(day, 1.0))) == (0, 2_000)
+
+
+def test_the_first_leads_of_an_orgs_day_are_in_the_sample_however_small_the_share() -> None:
+    sample = Sample(1e-9)
+    taken = [sample.takes(org_id, str(lead), day * 86_400.0) for day in (1, 2) for org_id in "ab" for lead in range(50)]
+    assert taken == 4 * [lead < FIRST_OF_THE_DAY for lead in range(50)]
 
 
 def test_orgs_whose_leads_have_one_id_are_never_mixed(client: FlaskClient, shelf: Shelf, features: Features) -> None:
