@@ -4,7 +4,8 @@ Orgs live in a made-up world in which the truth is known. Their leads are scored
 learned from 30,000 leads, so that what it says comes true; what an org is told is off by a level of its own, of up to
 the tolerance. For each size, ORGS orgs live for YEARS years: the table says how many of them are ever accused in a
 year, by our alarm and by the usual rules, which compare each month with what is true of the world. Then faults begin,
-in orgs that were fine for 1,000 leads: the table has the leads that became mature from then until the alarm.
+in orgs that were fine for 1,000 leads: the table has the leads that became mature from then until the alarm. In the
+end, conversions swing from month to month, as with a season: a promise that knows no season does not come true then.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from leadscore_assets.proof.process import Cohort, Process
 
 LEADS_A_MONTH = (20, 60, 200)
 LEVEL_SPREAD = 0.15
+SWINGS = (0.1, 0.2, 0.3, 0.4)
 LEARNED_LEADS, POOL_LEADS = 30_000, 60_000
 FINE_LEADS, MOST_LEADS = 1_000, 3_000
 WEEKS, MONTHS = 52, 12
@@ -64,6 +66,10 @@ def main() -> None:
     print(f"{'leads a month':<16}{'alarm':>10}" + "".join(f"{name:>22}" for name in RULES))
     for leads in LEADS_A_MONTH:
         print_false_alarms(rng, pool, leads, options.orgs, options.years)
+    print(f"\nOf {options.orgs:,} orgs whose log-odds swing from month to month, how many are accused in a year")
+    print(f"{'leads a month':<16}" + "".join(f"{f'sd {swing:g}':>10}" for swing in SWINGS))
+    for leads in LEADS_A_MONTH:
+        print_swings(rng, pool, leads, options.orgs)
     print(f"\nLeads from the fault to the alarm ({options.repeats} orgs that were fine for {FINE_LEADS:,} leads)")
     print(f"{'fault':<30}{'median':>10}{'90 %':>10}{f'named in {MOST_LEADS:,}':>18}")
     for name, fault in FAULTS.items():
@@ -104,6 +110,18 @@ def print_false_alarms(rng: np.random.Generator, pool: Pool, leads: int, orgs: i
             accused[year] += [process.alarm is not None, *(rule(_months(weeks)) for rule in RULES.values())]
     mean = accused.mean(axis=0)
     print(f"{leads:<16}{mean[0]:>10.2f}" + "".join(f"{count:>22,.0f}" for count in mean[1:]), flush=True)
+
+
+def print_swings(rng: np.random.Generator, pool: Pool, leads: int, orgs: int) -> None:
+    """Print how many orgs are accused in a year in which what is said is off by another level each month."""
+    accused = np.zeros(len(SWINGS))
+    for _ in range(orgs):
+        levels = rng.normal(0, 1, MONTHS)[np.arange(WEEKS) * MONTHS // WEEKS]
+        draws = [pool.drawn(rng, rng.poisson(leads * MONTHS / WEEKS) or 1) for _ in range(WEEKS)]
+        for place, swing in enumerate(SWINGS):
+            weeks = [shifted(rows, swing * level) for rows, level in zip(draws, levels.tolist(), strict=True)]
+            accused[place] += Process().advanced(_cohorts(weeks), WINDOW_DAYS).alarm is not None
+    print(f"{leads:<16}" + "".join(f"{count:>10,.0f}" for count in accused), flush=True)
 
 
 def _cohorts(weeks: Sequence[SaidRows]) -> list[Cohort]:

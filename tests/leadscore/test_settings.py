@@ -121,6 +121,13 @@ def test_a_landmark_after_the_outcome_is_known_is_refused() -> None:
         read_settings({"LANDMARK_DAYS": "0,90"})
 
 
+def test_a_history_that_ends_before_the_outcomes_are_known_is_refused() -> None:
+    assert read_settings({"SCORE_HISTORY_DAYS": "152"}).score_history_days == 152
+    with pytest.raises(InvalidSettings, match=r"SCORE_HISTORY_DAYS is 151, .* Raise SCORE_HISTORY_DAYS to 152 or more"):
+        read_settings({"SCORE_HISTORY_DAYS": "151"})
+    assert read_settings({"SCORE_HISTORY_DAYS": "92", "CONVERSION_WINDOW_DAYS": "30", "LANDMARK_DAYS": "0,3"})
+
+
 def test_a_status_that_is_both_a_conversion_and_lost_is_refused() -> None:
     with pytest.raises(InvalidSettings, match="CONVERSION_STATUSES and LOST_STATUSES both have SOLD"):
         read_settings({"CONVERSION_STATUSES": "WON,SOLD", "LOST_STATUSES": "SOLD,LOST"})

@@ -27,6 +27,12 @@ def test_a_feed_that_stopped_is_named_with_its_shares() -> None:
     assert finding.action == "Is the feed of messages running?"
 
 
+def test_a_finding_that_is_older_than_the_counts_begins_with_the_first_that_are_kept() -> None:
+    arrived = arrive(30, fault_from=0, column=RESPONSE, value=np.nan)
+    finding = feature_finding(made_bins(), arrived, NAMES[RESPONSE], {"unknown": START - timedelta(days=90)})
+    assert finding.since == arrived.days[0]
+
+
 def test_values_beyond_all_that_was_learned_are_a_matter_of_the_unit() -> None:
     arrived = arrive(30, fault_from=15, column=RESPONSE, value=50_000)
     finding = feature_finding(made_bins(), arrived, NAMES[RESPONSE], {"spread": FOUND_ON})
