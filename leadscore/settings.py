@@ -188,8 +188,8 @@ class Settings:
     answered_features_share: float = _setting(
         0.01,
         SHARE,
-        "share of these leads whose features are stored, too, where the request brought them, beside the first 20 a day of"
-        " each org; 0 for none",
+        "share of these leads whose features are stored, too, where the request brought them, beside the first 20 a day"
+        " of each org; 0 for none",
     )
     log_level: str = _setting(
         "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "lowest level of log lines that are written"
