@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import threading
+import time
 from typing import Any
 
 import urllib3
@@ -33,6 +34,14 @@ def test_the_system_is_healthy(system: Any) -> None:
     assert body["model_version"] == system.registry.active("default").version
 
 
+def _wait_for_more(answers: list[tuple[int, str]], count: int) -> None:
+    """Return once so many answers more have come, however slow the machine is."""
+    until, deadline = len(answers) + count, time.monotonic() + 60
+    while len(answers) < until:
+        assert time.monotonic() < deadline, "the predictions stopped"
+        time.sleep(0.01)
+
+
 def test_a_rollback_under_a_loop_of_predictions_fails_no_answer(system: Any) -> None:
     """While versions change, every answer is 200 and names one of the two; afterwards only the new one answers."""
     system.ask("POST", "/api/v1/model/train?wait=120", {"org_id": "default"})
@@ -59,6 +68,7 @@ def test_a_rollback_under_a_loop_of_predictions_fails_no_answer(system: Any) -> 
             assert answer.status == 200, answer.body
             assert answer.body["message"] == f"Successfully rolled back to version {version}"
             assert system.ask("POST", "/api/v1/predict", request).body["model_version"] == version
+            _wait_for_more(answers, 6)
     finally:
         is_over.set()
         for caller in callers:
@@ -66,5 +76,4 @@ def test_a_rollback_under_a_loop_of_predictions_fails_no_answer(system: Any) -> 
 
     assert {status for status, _ in answers} == {200}
     assert {version for _, version in answers} <= {before, newest}
-    assert len(answers) > 20
     assert system.ask("GET", "/api/v1/model/info").body["version"] == before
