@@ -61,13 +61,23 @@ class _Server(Granian):  # type: ignore[misc, valid-type]  # granian chooses the
         # not before the processes are made: a thread's locks would be copied as they are at that moment
         threading.Thread(target=_log_when_listening, args=(self.settings,), daemon=True).start()
 
+    def signal_handler_interrupt(self, *arguments: Any, **named: Any) -> None:
+        self._expect_all_to_end()
+        super().signal_handler_interrupt(*arguments, **named)
+
     def shutdown(self, exit_code: int = 0) -> None:
         self.writer.close()
-        for worker in self.wrks:
-            # one that was sent the signal, too, ends as it should
-            worker.interrupt_by_parent = True
+        self._expect_all_to_end()
         time.sleep(PARTING_SECONDS)
+        if self.interrupt_signal:
+            # one that was sent the signal, too, may have ended before its supervisor took note of it
+            self.interrupt_children.clear()
         super().shutdown(exit_code)
+
+    def _expect_all_to_end(self) -> None:
+        """Let a process that was sent the signal, too, end as it should."""
+        for worker in self.wrks:
+            worker.interrupt_by_parent = True
 
 
 def serve(target: str, settings: Settings, folder: Path) -> None:
