@@ -217,8 +217,8 @@ def _ks_cries(life: Life) -> bool:
     for month in range(LEARNED_DAYS, LEARNED_DAYS + YEAR - MONTH, MONTH):
         now = life.values[(life.day >= month) & (life.day < month + MONTH)][:, compared]
         for old, new in zip(then.T, now.T, strict=True):
-            old, new = old[~np.isnan(old)], new[~np.isnan(new)]  # noqa: PLW2901
-            if len(new) and ks_2samp(old, new, method="asymp").pvalue < 0.05:
+            known = new[~np.isnan(new)]
+            if len(known) and ks_2samp(old[~np.isnan(old)], known, method="asymp").pvalue < 0.05:
                 return True
     return False
 

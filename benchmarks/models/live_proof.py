@@ -101,13 +101,17 @@ def shifted(rows: SaidRows, level: float) -> SaidRows:
 
 def print_false_alarms(rng: np.random.Generator, pool: Pool, leads: int, orgs: int, years: int) -> None:
     """Print how many of the orgs are accused in a year."""
+    # what all leads together show, as a very large holdout would
+    usual = _month(pool.probability[pool.nth == 0], pool.is_converted)
     accused = np.zeros((years, 1 + len(RULES)))
     for year in range(years):
         for _ in range(orgs):
             level = float(np.clip(rng.normal(0, LEVEL_SPREAD), -TOLERANCE, TOLERANCE))
             weeks = [shifted(pool.drawn(rng, rng.poisson(leads * MONTHS / WEEKS) or 1), level) for _ in range(WEEKS)]
             process = Process().advanced(_cohorts(weeks), WINDOW_DAYS)
-            accused[year] += [process.alarm is not None, *(rule(_months(weeks)) for rule in RULES.values())]
+            months = _months(weeks)
+            cries = [any(rule(month, usual) for month in months) for rule in RULES.values()]
+            accused[year] += [process.alarm is not None, *cries]
     mean = accused.mean(axis=0)
     print(f"{leads:<16}{mean[0]:>10.2f}" + "".join(f"{count:>22,.0f}" for count in mean[1:]), flush=True)
 
@@ -141,23 +145,20 @@ def _months(weeks: Sequence[SaidRows]) -> list[Month]:
     for part in np.array_split(np.arange(WEEKS), MONTHS):
         probability = np.concatenate([weeks[week].probability[weeks[week].nth == 0] for week in part])
         converted = np.concatenate([weeks[week].is_converted for week in part])
-        auc = roc_auc_of(probability, converted)
-        months.append(
-            Month(
-                0.5 if auc is None else auc,
-                brier_score_of(probability, converted),
-                float(probability.mean() - converted.mean()),
-            )
-        )
+        months.append(_month(probability, converted))
     return months
 
 
-# in each, the promises of the holdout are those of the world itself
-WORLD_AUC, WORLD_BRIER = 0.703, 0.187
-RULES: dict[str, Callable[[Sequence[Month]], bool]] = {
-    "AUC 0.05 lower": lambda months: any(month.roc_auc < WORLD_AUC - 0.05 for month in months),
-    "Brier 10 % worse": lambda months: any(month.brier_score > WORLD_BRIER * 1.1 for month in months),
-    "rate off by 0.05": lambda months: any(abs(month.surplus) > 0.05 for month in months),
+def _month(probability: Floats, converted: Flags) -> Month:
+    auc = roc_auc_of(probability, converted)
+    surplus = float(probability.mean() - converted.mean())
+    return Month(0.5 if auc is None else auc, brier_score_of(probability, converted), surplus)
+
+
+RULES: dict[str, Callable[[Month, Month], bool]] = {
+    "AUC 0.05 lower": lambda month, usual: month.roc_auc < usual.roc_auc - 0.05,
+    "Brier 10 % worse": lambda month, usual: month.brier_score > usual.brier_score * 1.1,
+    "rate off by 0.05": lambda month, usual: abs(month.surplus - usual.surplus) > 0.05,
 }
 
 

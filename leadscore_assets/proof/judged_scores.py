@@ -215,7 +215,8 @@ def pending_leads(connection: Connection, org_id: str, through: date) -> list[tu
         "through": through,
         "since": datetime(through.year, through.month, through.day, tzinfo=UTC),
     }
-    return [(day, int(str(count))) for day, count in connection.execute(PENDING.encode(), parameters)]  # type: ignore[misc]
+    rows: list[Any] = connection.execute(PENDING.encode(), parameters).fetchall()
+    return [(day, count) for day, count in rows]
 
 
 def _nth(lead: Indices) -> Indices:

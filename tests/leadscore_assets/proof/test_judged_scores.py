@@ -77,11 +77,12 @@ def test_a_day_is_mature_when_all_of_it_is(scored: Scored, as_of: str, through: 
 def test_the_leads_that_wait_are_counted_by_their_creation(scored: Scored) -> None:
     scored.score()
     scored.score(days=3)
-    waiting = pending_leads(scored.connection, ORG, (NOW - 91 * DAY).date())
-    created = scored.rows(
-        "SELECT created_at::date, count(*) FROM leadscore.lead_score GROUP BY 1 ORDER BY 1",
+    said = scored.rows(
+        "SELECT dossier.created_at::date, count(DISTINCT said.lead_id) FROM leadscore.lead_score_history AS said"
+        " JOIN dossier ON dossier.id::text = said.lead_id GROUP BY 1 ORDER BY 1"
     )
-    assert sum(count for _, count in waiting) >= sum(count for _, count in created)
-    assert set(created) - set(waiting) == set() or {day for day, _ in created} <= {day for day, _ in waiting}
+    through = said[3][0]
+    assert pending_leads(scored.connection, ORG, through - 100 * DAY) == said
+    assert pending_leads(scored.connection, ORG, through) == said[4:]
     assert first_said_on(scored.connection, ORG) == NOW.date()
     assert said_versions(scored.connection, ORG) == [(scored.model.name, "own")]
