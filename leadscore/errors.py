@@ -18,6 +18,7 @@ LeadscoreError
 │   ├── ActiveVersionMoved  the active version is not the one that the caller expected
 │   ├── AlreadyJudged       the version already has its evaluation
 │   ├── AlreadyTraining     a run of the org is queued or running
+│   ├── ClaimLost           another worker may train the org by now
 │   ├── AnotherRegistry     the database's control plane uses another registry than this process
 │   ├── OrgChanged          the org's id may have been given to another customer
 │   └── OrgHasVersions      an org cannot be renamed to an id that has versions
@@ -223,6 +224,21 @@ class AlreadyTraining(Conflict):
     def __init__(self, run_id: str | None, *, is_followable: bool) -> None:
         super().__init__("a training or another run of this org is queued or running; wait for it, then decide again")
         self.run_id, self.is_followable = run_id, is_followable
+
+
+class ClaimLost(Conflict):
+    """A worker's claim on an org's training has expired: another, the `holder`, may train the org by now."""
+
+    code = "claim_lost"
+    meaning = "A worker's claim on the org's training expired before it was done."
+    in_training = "the training was interrupted for so long that another one may have begun"
+
+    def __init__(self, org_id: str, holder: str | None) -> None:
+        by_now = f"; {holder} trains it by now" if holder else ""
+        super().__init__(
+            f"this worker's claim on the training of org {org_id} has expired{by_now}. It publishes and activates"
+            " nothing; train the org again if no other training does"
+        )
 
 
 class AnotherRegistry(Conflict):

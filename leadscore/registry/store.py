@@ -143,14 +143,27 @@ class History(msgspec.Struct, frozen=True):
 
 
 class Registry:
-    """The versions of all orgs below one folder. A writer waits `wait_seconds` for an org's lock at most."""
+    """The versions of all orgs below one folder. A writer waits `wait_seconds` for an org's lock at most.
 
-    def __init__(self, root: Path, wait_seconds: float = LOCK_WAIT_SECONDS) -> None:
+    `check` is that of `fenced`.
+    """
+
+    def __init__(
+        self, root: Path, wait_seconds: float = LOCK_WAIT_SECONDS, check: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.root = root
+        self._wait_seconds, self._check = wait_seconds, check
         self._locks = OrgLocks(wait_seconds)
         # asked for with every request
         self._pointer_path = lru_cache(MOST_PATHS)(lambda org_id: str(self._org_folder(org_id) / POINTER_FILE))
         self._record_path = lru_cache(MOST_PATHS)(lambda org_id: self._org_folder(org_id) / ORG_FILE)
+
+    def fenced(self, check: Callable[[str], None]) -> Registry:
+        """Return the same registry, whose every change asks `check(org_id)` first, under the org's lock.
+
+        It raises when another may be at work on the org.
+        """
+        return Registry(self.root, self._wait_seconds, check)
 
     # reading
 
@@ -374,6 +387,7 @@ class Registry:
                 folder.mkdir(mode=0o700, exist_ok=True)
                 sync_folder(self.root)
             with self._locks.hold(folder):
+                self._check(org_id)
                 yield folder
 
     def _make_id(self) -> str:

@@ -18,6 +18,7 @@ from leadscore_assets.source.database import TABLES_LOCK, connect, create_schema
 from leadscore_assets.source.outcomes import create_functions
 from leadscore_assets.source.preconditions import check_database
 from leadscore_assets.source.tables import create_tables
+from leadscore_assets.trainings import tables as training_tables
 
 
 def set_up(settings: Settings) -> str | None:
@@ -40,6 +41,7 @@ def set_up(settings: Settings) -> str | None:
         score_tables.create_tables(connection)
         health_tables.create_tables(connection)
         proof_tables.create_tables(connection)
+        training_tables.create_tables(connection)
     return upgraded
 
 

@@ -54,6 +54,7 @@ OF_ORGS = (
         for table in (
             *("materializations", "org_setting", "input_counts", "scoring_run", "org_health"),
             *("live_evidence", "live_performance", "input_evidence", "live_inputs"),
+            *("due_training", "training_claim", "ended_training"),
         )
     ),
     OF_IDENTITIES,

@@ -14,6 +14,7 @@ import pytest
 
 from leadscore.errors import (
     ActiveVersionMoved,
+    ClaimLost,
     Damaged,
     InvalidId,
     LeadscoreError,
@@ -386,3 +387,27 @@ def test_no_text_of_a_reason_makes_an_activation_a_withdrawal(
     pointer = roll_back(registry, "acme", versions[1], by=reason, reason=reason)
     assert registry.active("acme") == pointer
     assert registry.history("acme").entries[-1] == pointer
+
+
+def test_a_worker_that_lost_its_claim_changes_nothing(
+    registry: Registry, versions: list[str], publish: Publish, judge: Judge
+) -> None:
+    """Whatever it was about to do: publish, store a judgement, activate, roll back or withdraw."""
+    unjudged = publish(registry)
+
+    def lost(org_id: str) -> None:
+        raise ClaimLost(org_id, "run-2")
+
+    late = registry.fenced(lost)
+    for act in (
+        lambda: publish(late),
+        lambda: judge(late, unjudged),
+        lambda: apply_verdict(late, "acme", versions[1], by="run-1"),
+        lambda: roll_back(late, "acme", versions[1], by="run-1", reason="test"),
+        lambda: withdraw(late, "acme", by="run-1", reason="test"),
+    ):
+        with _refused(registry, ClaimLost, match="run-2 trains it by now"):
+            act()
+    asked: list[str] = []
+    assert apply_verdict(registry.fenced(asked.append), "acme", versions[1], by="run-1").is_activated
+    assert asked == ["acme"]

@@ -22,6 +22,7 @@ from leadscore_assets.scoring.tables import create_month_of_history
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.identities import is_changed, remember
 from leadscore_assets.source.tables import ASSETS_WITH_ROWS, load, store
+from leadscore_assets.trainings.ended_trainings import EndedTraining, record_ended
 from tests.leadscore_assets.retention.conftest import SAID, SCORING, Holding, rows
 from tests.leadscore_assets.scored_org import NOW, ORG, Scored
 from tests.leadscore_assets.source.hand_made_crm import day
@@ -62,6 +63,9 @@ def test_a_lead_leaves_every_table_and_the_other_leads_stay(holding: Holding) ->
 def test_an_org_leaves_every_table_with_its_lines(holding: Holding) -> None:
     holding.score("north", holding.leads_of("north"))
     holding.judge("north", holding.leads_of("north"))
+    record_ended(
+        holding.connection, EndedTraining(run_id="run", org_id="north", asked_by="test", status="held", reasons="")
+    )
     erased = erase_at_once(holding.connection, "north")
     assert [(one.table, one.rows, one.leads) for one in erased] == [
         ("conversion_records", 48, 8),
@@ -80,6 +84,9 @@ def test_an_org_leaves_every_table_with_its_lines(holding: Holding) -> None:
         ("live_performance", 1, None),
         ("input_evidence", 0, None),
         ("live_inputs", 0, None),
+        ("due_training", 0, None),
+        ("training_claim", 0, None),
+        ("ended_training", 1, None),
         ("org_identities", 0, 0),
         ("absent_ids", 0, 0),
     ]
