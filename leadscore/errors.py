@@ -15,6 +15,7 @@ LeadscoreError
 │   └── OrgNotFound         neither the registry nor our tables know the org
 ├── Conflict                look at the present state, then decide again
 │   ├── NotActivatable      the version was held, refused or never judged
+│   ├── VersionRemoved      the version's files were removed, because it was old
 │   ├── ActiveVersionMoved  the active version is not the one that the caller expected
 │   ├── AlreadyJudged       the version already has its evaluation
 │   ├── AlreadyTraining     a run of the org is queued or running
@@ -197,6 +198,20 @@ class NotActivatable(Conflict):
     code = "not_activatable"
     meaning = "The gate held or refused the version, or never judged it."
     in_training = "the version may not be activated"
+
+
+class VersionRemoved(Conflict):
+    """The version was old, so its files were removed; its manifest and its judgement are still there."""
+
+    code = "version_removed"
+    meaning = "The version was old, so what scores leads was removed; its figures can still be read."
+    in_training = "the version is old, and its files were removed"
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"version {version} was old, and its files were removed, so it can neither score leads nor be rebuilt;"
+            " choose a version that the list shows without `removed_at`, or train again"
+        )
 
 
 class ActiveVersionMoved(Conflict):

@@ -14,7 +14,14 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from leadscore.errors import ActiveVersionMoved, Damaged, NotActivatable, UnsupportedFormat, VersionNotFound
+from leadscore.errors import (
+    ActiveVersionMoved,
+    Damaged,
+    NotActivatable,
+    UnsupportedFormat,
+    VersionNotFound,
+    VersionRemoved,
+)
 from leadscore.formats import COMPARED_SINCE_FORMAT, FORMAT
 from leadscore.gate import Judgement
 from leadscore.registry.store import History, Pointer, Registry, Withdrawal
@@ -46,7 +53,7 @@ def apply_verdict(registry: Registry, org_id: str, version: str, *, by: str, act
     that the judgement withholds needs `activate_anyway`; one that was active before is returned by `roll_back` only.
     Raises NotActivatable when the version was never judged, or was judged by an earlier release's rules;
     ActiveVersionMoved when another version is active than the one that it was judged against; OrgChanged;
-    VersionNotFound; Damaged when a file is not as recorded.
+    VersionNotFound; VersionRemoved; Damaged when a file is not as recorded.
     """
     registry.check_exists(org_id, version)
     with registry.exclusive(org_id):
@@ -88,10 +95,11 @@ def roll_back(
 
     A version that was held, refused or never judged needs `is_forced`, the explicit act. So does one whose evaluation
     is damaged, and an org whose pointer is: it is written anew. `expected_active`, when given, must be the active
-    version. Raises VersionNotFound, NotActivatable, ActiveVersionMoved, OrgChanged or Damaged.
+    version. Raises VersionNotFound, VersionRemoved, NotActivatable, ActiveVersionMoved, OrgChanged or Damaged.
     """
     registry.check_exists(org_id, version)
     with registry.exclusive(org_id):
+        registry.check_kept(org_id, version)
         history = _history(registry, org_id, is_forced=is_forced)
         history.check_same_customer(org_id)
         judgement = _judgement(registry, org_id, version, is_forced=is_forced)
@@ -159,7 +167,7 @@ def _problem_of(registry: Registry, org_id: str, withdrawn: Pointer) -> str | No
         registry.verify(org_id, withdrawn.version, withdrawn.manifest_sha256)
     except UnsupportedFormat:
         raise  # a newer release can verify it
-    except (Damaged, VersionNotFound) as error:
+    except (Damaged, VersionNotFound, VersionRemoved) as error:
         return error.message
     return None
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leadscore.errors import CannotRun, Damaged, VersionNotFound
+from leadscore.errors import CannotRun, Damaged, VersionNotFound, VersionRemoved
 from leadscore.pooling import POOLED
 from leadscore.registry.durable_files import open_plain, read_if_there, sync_folder, verify
 from leadscore.registry.ids import folder_name, is_org_folder, is_version_id
@@ -24,6 +24,8 @@ from leadscore.registry.store import (
     HISTORY_FILE,
     ID_FILE,
     POINTER_FILE,
+    REMOVED_FILE,
+    TELLING_FILES,
     Pointer,
     Registry,
     decode_pointer,
@@ -166,7 +168,22 @@ def _pointer_and_history(folder: Path) -> tuple[bytes | None, bytes | None]:
 
 
 def _version_files(folder: Path) -> dict[str, bytes]:
-    """Return a version's files, none when it is gone. Raises Damaged when one cannot be read.
+    """Return a version's files, none when it is gone; of a removed one what stays. Raises Damaged.
+
+    One that is removed while it is read is read again.
+    """
+    is_removed = (folder / REMOVED_FILE).exists()
+    try:
+        files = _read_files(folder, is_removed=is_removed)
+    except Damaged:
+        if is_removed or not (folder / REMOVED_FILE).exists():
+            raise
+        files = {}
+    return files if is_removed or not (folder / REMOVED_FILE).exists() else _read_files(folder, is_removed=True)
+
+
+def _read_files(folder: Path, *, is_removed: bool) -> dict[str, bytes]:
+    """Return the files, none when the folder is gone. Raises Damaged when one cannot be read.
 
     An evaluation is written after its report, so it is read before.
     """
@@ -175,7 +192,9 @@ def _version_files(folder: Path) -> dict[str, bytes]:
         names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.is_symlink())
         files = {} if evaluation is None else {EVALUATION_FILE: evaluation}
         for name in names:
-            if name != EVALUATION_FILE and re.fullmatch(_FILE_NAME, name):
+            if name == EVALUATION_FILE or (is_removed and name not in TELLING_FILES):
+                continue
+            if re.fullmatch(_FILE_NAME, name):
                 with open_plain(folder / name) as file:
                     files[name] = file.read()
     except (Damaged, OSError) as error:
@@ -197,7 +216,8 @@ def _check_files(org_id: str, version: str, files: Mapping[str, bytes], active: 
         manifest = files.get(MANIFEST_FILE, b"")
         if pointer:
             verify(manifest, pointer.manifest_sha256, MANIFEST_FILE)
-        for name, sha256 in decode_manifest(manifest).files.items():
+        recorded = decode_manifest(manifest).files
+        for name, sha256 in recorded.items() if pointer or REMOVED_FILE not in files else ():
             verify(files.get(name, b""), sha256, name)
     except Damaged as fault:
         if pointer:
@@ -215,7 +235,7 @@ def _naming(org_id: str) -> Iterator[None]:
     """Let an error about what scores an org's leads name the org."""
     try:
         yield
-    except (Damaged, VersionNotFound) as fault:
+    except (Damaged, VersionNotFound, VersionRemoved) as fault:
         kind = type(fault) if isinstance(fault, Damaged) else Damaged
         raise kind(f"the active version of org {org_id} cannot be verified: {fault.message}") from fault
 
@@ -226,6 +246,9 @@ def _in_words(org_id: str, version: str, fault: Damaged) -> str:
 
 def _faults(registry: Registry, org_id: str, version: str) -> list[str]:
     try:
+        if registry.removal(org_id, version):
+            registry.manifest(org_id, version)
+            return []
         registry.verify(org_id, version)
         judgement = registry.judgement(org_id, version)
         for name in judgement.files if judgement else ():

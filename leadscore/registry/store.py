@@ -4,6 +4,7 @@
                            engine.safetensors             the forest as it is served
                            input_bins.json                how the rows that it learned from spread
                            evaluation.json, report.html   added when the version is judged
+                           removed.json                   added when it is old; then only what tells of it stays
     models/<org>/active.json            the pointer: which version is active
     models/<org>/activations.jsonl      its history
     models/<org>/org.json               its former ids, and since when it is this customer's: see `org_record`
@@ -38,6 +39,7 @@ from leadscore.errors import (
     RegistryUnavailable,
     UnsupportedFormat,
     VersionNotFound,
+    VersionRemoved,
 )
 from leadscore.formats import FORMAT, decode_document
 from leadscore.gate import Judgement
@@ -75,9 +77,12 @@ from leadscore.registry.version import (
 
 EVALUATION_FILE = "evaluation.json"
 REPORT_FILE = "report.html"
+REMOVED_FILE = "removed.json"
 POINTER_FILE = "active.json"
 HISTORY_FILE = "activations.jsonl"
 ID_FILE = "registry.id"
+# what stays of a version that is removed, so that history can be read
+TELLING_FILES = (MANIFEST_FILE, EVALUATION_FILE, REMOVED_FILE)
 # a caller over HTTP waits for an answer meanwhile; a training may wait longer
 LOCK_WAIT_SECONDS = 5.0
 MOST_PATHS = 4_096
@@ -107,6 +112,14 @@ class Withdrawal(msgspec.Struct, frozen=True):
     withdrawn_at: str
     by: str
     reason: str
+    format: int = FORMAT
+
+
+class Removal(msgspec.Struct, frozen=True):
+    """That a version's files were removed, because it was old: since when, and by whom."""
+
+    removed_at: str
+    by: str
     format: int = FORMAT
 
 
@@ -194,19 +207,32 @@ class Registry:
         """Return the SHA-256 of a version's manifest as it is stored now."""
         return sha256_of(self._manifest_bytes(org_id, version))
 
+    def removal(self, org_id: str, version: str) -> Removal | None:
+        """Return since when the version's files are removed, None while they are kept. Raises Damaged."""
+        content = read_if_there(self._version_folder(org_id, version) / REMOVED_FILE)
+        return None if content is None else decode_document(content, Removal, REMOVED_FILE, "train again")
+
+    def check_kept(self, org_id: str, version: str) -> None:
+        """Raise VersionRemoved when the version's files were removed. No file is opened."""
+        if (self._version_folder(org_id, version) / REMOVED_FILE).exists():
+            raise VersionRemoved(version)
+
     def verify(self, org_id: str, version: str, expected_sha256: str | None = None) -> str:
         """Return the SHA-256 of the version's manifest once every file has the hash that is recorded for it.
 
-        `expected_sha256` is that of the manifest, when it was recorded. Raises VersionNotFound or Damaged.
+        `expected_sha256` is that of the manifest, when it was recorded. Raises VersionNotFound, VersionRemoved or
+        Damaged.
         """
         manifest, sha256 = self._manifest(org_id, version, expected_sha256)
-        load_version(self._version_folder(org_id, version), manifest)
+        with self._kept_folder(org_id, version) as folder:
+            load_version(folder, manifest)
         return sha256
 
     def load(self, org_id: str, version: str, expected_sha256: str | None = None) -> LoadedVersion:
-        """Return a version, with every file's hash verified. Raises VersionNotFound or Damaged."""
+        """Return a version, with every file's hash verified. Raises VersionNotFound, VersionRemoved or Damaged."""
         manifest = self.manifest(org_id, version, expected_sha256)
-        return load_version(self._version_folder(org_id, version), manifest)
+        with self._kept_folder(org_id, version) as folder:
+            return load_version(folder, manifest)
 
     def load_for_scoring(
         self, org_id: str, version: str, expected_sha256: str, map_file: Callable[[Path, str], memoryview]
@@ -214,14 +240,15 @@ class Registry:
         """Return a version, of which only the files that scoring needs are read and verified.
 
         The others were verified when it was activated. `map_file(path, sha256)` gives the verified content of the
-        engine's arrays. Raises VersionNotFound or Damaged.
+        engine's arrays. Raises VersionNotFound, VersionRemoved or Damaged.
         """
-        manifest, folder = self.manifest(org_id, version, expected_sha256), self._version_folder(org_id, version)
+        manifest = self.manifest(org_id, version, expected_sha256)
         name = scoring_file(manifest)
         is_mapped, recorded = name == ENGINE_FILE, manifest.files[name]
-        content = map_file(folder / name, recorded) if is_mapped else read_verified(folder / name, recorded)
+        with self._kept_folder(org_id, version) as folder:
+            content = map_file(folder / name, recorded) if is_mapped else read_verified(folder / name, recorded)
+            base_values = load_base_values(folder, org_id, manifest.files)
         scorer = decode_scorer(content, name, len(manifest.contract.features))
-        base_values = load_base_values(folder, org_id, manifest.files)
         return LoadedVersion(manifest, scorer, base_values, recorded if is_mapped else None, scope_of(org_id))
 
     def org_record(self, org_id: str) -> OrgRecord:
@@ -238,7 +265,10 @@ class Registry:
         return (self._version_folder(org_id, version) / EVALUATION_FILE).exists()
 
     def file(self, org_id: str, version: str, name: str) -> bytes:
-        """Return a file that the version was published with, verified. Raises VersionNotFound, NotKept or Damaged."""
+        """Return a file that the version was published with, verified.
+
+        Raises VersionNotFound, VersionRemoved, NotKept or Damaged.
+        """
         return self._recorded_file(org_id, version, name, self.manifest(org_id, version).files)
 
     def judged_file(self, org_id: str, version: str, name: str) -> bytes:
@@ -358,6 +388,25 @@ class Registry:
             replace_durably(beside | {folder / EVALUATION_FILE: _pretty(judgement)})
         return judgement
 
+    def remove_files(self, org_id: str, version: str, *, by: str) -> int:
+        """Remove a version's files but those that tell of it: TELLING_FILES; return how many bytes went.
+
+        The removal is recorded first, so that a version is whole or says that it is removed, wherever this is
+        interrupted; repeating it finishes it. The caller holds the org's lock, and knows that nothing is served by the
+        version: see `old_versions`.
+        """
+        folder = self._existing_folder(org_id, version)
+        going = [path for path in folder.iterdir() if path.name not in TELLING_FILES]
+        freed_bytes = sum(path.lstat().st_size for path in going)
+        if not (folder / REMOVED_FILE).exists():
+            removal = Removal(datetime.now(UTC).isoformat(timespec="microseconds"), by)
+            replace_durably({folder / REMOVED_FILE: _pretty(removal)})
+        for path in going:
+            path.unlink()
+        if going:
+            sync_folder(folder)
+        return freed_bytes
+
     def swap_pointer(self, org_id: str, pointer: Pointer | Withdrawal, history: History) -> None:
         """Make `pointer` the org's and add it to `history`, which is the org's as it is stored.
 
@@ -418,13 +467,24 @@ class Registry:
             raise VersionNotFound("the org has no version with this id; list its versions, and choose one of them")
         return folder
 
+    @contextmanager
+    def _kept_folder(self, org_id: str, version: str) -> Iterator[Path]:
+        """Give the folder of a version whose files are kept; what goes while they are read was removed, not damaged."""
+        self.check_kept(org_id, version)
+        try:
+            yield self._version_folder(org_id, version)
+        except Damaged:
+            self.check_kept(org_id, version)
+            raise
+
     def _recorded_file(self, org_id: str, version: str, name: str, recorded: Mapping[str, str]) -> bytes:
-        folder = self._existing_folder(org_id, version)
+        self._existing_folder(org_id, version)
         if name not in recorded:
             raise NotKept(
                 f"version {version} has no {name}, because an earlier release made it; train again to get one"
             )
-        return read_verified(folder / name, recorded[name])
+        with self._kept_folder(org_id, version) as folder:
+            return read_verified(folder / name, recorded[name])
 
     def _manifest(self, org_id: str, version: str, expected_sha256: str | None) -> tuple[Manifest, str]:
         """Return a version's manifest and its SHA-256."""

@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 import numpy as np
 
-from leadscore.errors import Damaged, NotKept, VersionNotFound
+from leadscore.errors import Damaged, NotKept, VersionNotFound, VersionRemoved
 from leadscore.formats import decode_document
 from leadscore.input_bins import InputBins
 from leadscore.registry.store import Registry
@@ -30,7 +30,7 @@ def input_bins(registry: Registry, org_id: str, version: str) -> InputBins | Non
     try:
         content = registry.file(org_id, version, INPUT_BINS_FILE)
         return decode_document(content, InputBins, INPUT_BINS_FILE, "train again")
-    except (Damaged, NotKept, VersionNotFound):
+    except (Damaged, NotKept, VersionNotFound, VersionRemoved):
         return None
 
 

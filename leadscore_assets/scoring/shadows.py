@@ -7,15 +7,14 @@ features is left out: nothing depends on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from leadscore.arrays import Floats, Indices
-from leadscore.errors import Damaged, VersionNotFound
-from leadscore.gate import Judgement
+from leadscore.errors import Damaged, VersionNotFound, VersionRemoved
 from leadscore.registry.durable_files import read_verified
+from leadscore.registry.old_versions import newest_held
 from leadscore.registry.store import Registry
 from leadscore.registry.version import LoadedVersion
 from leadscore_assets.scoring.leads_to_score import Leads
@@ -45,26 +44,9 @@ def shadows(registry: Registry, org_id: str, model: OrgModel, leads: Leads, plac
     """Return what the org's shadows say of the leads at these places."""
     own = model.name if model.scope == "own" else ""
     return Shadows(
-        _shadow(registry, org_id, _held(registry, org_id, own), model, leads.now[places]),
+        _shadow(registry, org_id, newest_held(registry, org_id, own), model, leads.now[places]),
         _shadow(registry, org_id, _previous(registry, org_id, own), model, leads.now[places]),
     )
-
-
-def _held(registry: Registry, org_id: str, active: str) -> str | None:
-    """Return the newest version that was held, and is newer than the active one."""
-    for version, judgement in _judgements(registry, org_id, active):
-        if judgement.decision.verdict == "hold" and not judgement.withheld:
-            return version
-    return None
-
-
-def _judgements(registry: Registry, org_id: str, active: str) -> Iterator[tuple[str, Judgement]]:
-    for version in registry.versions(org_id):
-        if version <= active:
-            return
-        judgement = _judgement(registry, org_id, version)
-        if judgement:
-            yield version, judgement
 
 
 def _previous(registry: Registry, org_id: str, active: str) -> str | None:
@@ -97,12 +79,5 @@ def _loaded(registry: Registry, org_id: str, version: str) -> LoadedVersion | No
     try:
         sha256 = registry.manifest_sha256(org_id, version)
         return registry.load_for_scoring(org_id, version, sha256, lambda *file: memoryview(read_verified(*file)))
-    except (Damaged, VersionNotFound):
-        return None
-
-
-def _judgement(registry: Registry, org_id: str, version: str) -> Judgement | None:
-    try:
-        return registry.judgement(org_id, version)
-    except (Damaged, VersionNotFound):
+    except (Damaged, VersionNotFound, VersionRemoved):
         return None

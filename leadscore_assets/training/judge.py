@@ -14,7 +14,7 @@ import numpy as np
 
 from leadscore.arrays import Floats
 from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
-from leadscore.errors import Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound
+from leadscore.errors import Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound, VersionRemoved
 from leadscore.evaluation import EvaluationReport, Holdout, evaluate, has_both_outcomes
 from leadscore.gate import Judgement, Policy, Unevaluable, decide, withheld
 from leadscore.left_out import causes_of
@@ -158,7 +158,7 @@ def _evaluable(registry: Registry, model: ActiveModel, features: FeatureRows) ->
         version = registry.load(model.owner, pointer.version, pointer.manifest_sha256)
     except UnsupportedFormat:
         raise  # a newer release can evaluate it; to judge without it would lower the bar
-    except (Damaged, VersionNotFound) as error:
+    except (Damaged, VersionNotFound, VersionRemoved) as error:
         return Unevaluable(pointer.version, error.message, model.scope)
     gone = sorted(set(version.manifest.contract.names) - set(features.rows.columns))
     if gone:

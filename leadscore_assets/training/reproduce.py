@@ -60,7 +60,8 @@ class Rebuild:
 def rebuild(registry: Registry, org_id: str, version: str, extract: Extract) -> Rebuild:
     """Train a version again and compare; the registry is only read.
 
-    Raises VersionNotFound or Damaged, and NotKept when neither the CRM nor the version has its rows any more.
+    Raises VersionNotFound, VersionRemoved or Damaged, and NotKept when neither the CRM nor the version has its rows any
+    more.
     """
     manifest = registry.manifest(org_id, version)
     from_crm, crm, sql_sha256 = _from_crm(org_id, manifest, extract)

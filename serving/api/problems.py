@@ -53,7 +53,10 @@ _OF_ROUTES: dict[str, tuple[int, str]] = {
     "forbidden": (403, "The token does not have the scope, or is not for the org."),
     "foreign_origin": (403, "A page of another site may not change anything here."),
     "unknown_host": (421, "The header Host does not name this server; see the setting ALLOWED_HOSTS."),
-    "report_not_found": (404, "The version has no report: it is not judged yet, or an earlier release judged it."),
+    "report_not_found": (
+        404,
+        "The version has no report: it is not judged yet, an earlier release judged it, or it was old and is removed.",
+    ),
     "org_not_found": (404, "The org is not known here: it was neither trained nor scored."),
     "org_not_scored": (404, "The org's open leads were never scored."),
     "lead_not_found": (404, "The org has no lead of this id, or none that was created by now."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from leadscore.errors import NotKept
+from leadscore.errors import NotKept, VersionRemoved
 from leadscore.registry.durable_files import sha256_of
 from leadscore.registry.store import REPORT_FILE
 from serving.api.endpoint import VERSION_HEADER, endpoint
@@ -39,6 +39,8 @@ def report(services: Services, query: VersionQuery) -> Response:
         content = services.registry.judged_file(query.org_id, version, REPORT_FILE)
     except NotKept as error:
         raise Refusal(404, "report_not_found", _not_kept(version)) from error
+    except VersionRemoved as error:
+        raise Refusal(404, "report_not_found", _removed(version)) from error
     response = page(content)
     response.headers[VERSION_HEADER] = version
     # it is an org's own, and which version is active may change at any time
@@ -46,6 +48,10 @@ def report(services: Services, query: VersionQuery) -> Response:
     response.set_etag(sha256_of(content))
     response.make_conditional(request)
     return response
+
+
+def _removed(version: str) -> str:
+    return f"version {version} was old, and its report was removed; its figures are in the list of versions"
 
 
 def _not_kept(version: str) -> str:

@@ -216,6 +216,15 @@ class DecisionAnswer(Answer, frozen=True, kw_only=True):
     comparison: Comparison | None
 
 
+RemovedAt = Annotated[
+    str | None,
+    msgspec.Meta(
+        description="when the version's files were removed because it was old, so that it cannot be activated any more;"
+        " null while they are kept"
+    ),
+]
+
+
 class InfoAnswer(Answer, frozen=True, kw_only=True):
     """A version, its quality and its provenance. `activated_at` is null when the version is not active."""
 
@@ -243,6 +252,7 @@ class InfoAnswer(Answer, frozen=True, kw_only=True):
     libraries: dict[str, str]
     code_version: str
     decision: DecisionAnswer | None
+    removed_at: RemovedAt = None
 
 
 class ImportanceEntry(Answer, frozen=True, kw_only=True):
@@ -275,6 +285,7 @@ class VersionEntry(Answer, frozen=True, kw_only=True):
     sql_sha256: str | None
     code_version: str | None
     problem: str | None = None
+    removed_at: RemovedAt = None
 
 
 class VersionsAnswer(Answer, frozen=True, kw_only=True):

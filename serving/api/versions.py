@@ -133,7 +133,7 @@ def activations(services: Services, query: ActivationsQuery) -> JsonResponse:
     body=RollbackRequest,
     refusals={
         404: ("version_not_found",),
-        409: ("not_activatable", "damaged", "another_registry", "org_changed"),
+        409: ("not_activatable", "version_removed", "damaged", "another_registry", "org_changed"),
         412: ("active_version_moved",),
         422: ("invalid_request",),
         503: ("registry_unavailable", "registry_busy"),
@@ -172,7 +172,8 @@ def _info(
     services: Services, org_id: str, manifest: Manifest, judgement: Judgement | None, active: Pointer | None
 ) -> InfoAnswer:
     run_state = _run_state(services, manifest.run_id)
-    has_report = judgement is not None and REPORT_FILE in judgement.files
+    removed_at = _removed_at(services, org_id, manifest.version)
+    has_report = judgement is not None and REPORT_FILE in judgement.files and removed_at is None
     return InfoAnswer(
         org_id=org_id,
         version=manifest.version,
@@ -195,6 +196,7 @@ def _info(
         libraries=manifest.libraries,
         code_version=manifest.code_version,
         decision=_decision(judgement),
+        removed_at=removed_at,
     )
 
 
@@ -225,6 +227,7 @@ def _entry(services: Services, org_id: str, version: str, pointer: Pointer | Non
     try:
         manifest = services.registry.manifest(org_id, version)
         judgement = services.registry.judgement(org_id, version)
+        removed_at = _removed_at(services, org_id, version)
     except Damaged as error:
         _log.warning("a version is damaged: %s", error.message, extra={"version": version})
         return VersionEntry(
@@ -251,7 +254,13 @@ def _entry(services: Services, org_id: str, version: str, pointer: Pointer | Non
         records_fingerprint=manifest.counts.fingerprint,
         sql_sha256=manifest.counts.sql_sha256,
         code_version=manifest.code_version,
+        removed_at=removed_at,
     )
+
+
+def _removed_at(services: Services, org_id: str, version: str) -> str | None:
+    removal = services.registry.removal(org_id, version)
+    return removal.removed_at if removal else None
 
 
 def _page(services: Services, query: VersionsQuery, versions: list[str]) -> tuple[list[VersionEntry], str | None]:

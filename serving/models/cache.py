@@ -23,7 +23,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from leadscore.errors import Damaged, LeadscoreError, VersionNotFound
+from leadscore.errors import Damaged, LeadscoreError, VersionNotFound, VersionRemoved
 from leadscore.pooling import POOLED
 from leadscore.registry.active_model import (
     ActiveModel,
@@ -227,7 +227,7 @@ class ModelCache:
         with self._loads, self._metrics.load_seconds.time():
             try:
                 version = self._registry.load_for_scoring(key.owner, key.version, key.manifest_sha256, self._files.map)
-            except VersionNotFound as error:
+            except (VersionNotFound, VersionRemoved) as error:
                 raise Damaged(
                     f"the active version {key.version} no longer exists; roll back to another version or train again"
                 ) from error

@@ -31,6 +31,7 @@ class _Judged(NamedTuple):
     version: str
     manifest: Manifest
     judgement: Judgement | None
+    is_removed: bool
 
 
 def timeline(registry: Registry, org_id: str, history: History, versions: list[str]) -> list[Event]:
@@ -40,10 +41,11 @@ def timeline(registry: Registry, org_id: str, history: History, versions: list[s
     for version in shown:
         try:
             manifest, judgement = registry.manifest(org_id, version), registry.judgement(org_id, version)
+            is_removed = registry.removal(org_id, version) is not None
         except Damaged as error:
             events.append(_damaged(version, error))
             continue
-        judged[version] = _Judged(version, manifest, judgement)
+        judged[version] = _Judged(version, manifest, judgement, is_removed)
     first = min(shown, default="")
     activations = [entry for entry in history.entries if isinstance(entry, Pointer)]
     by_the_gate = {entry.version for entry in activations if _is_by_the_gate(entry, judged)}
@@ -99,7 +101,7 @@ def _details(found: _Judged) -> list[str]:
 
 
 def _has_report(found: _Judged) -> bool:
-    return found.judgement is not None and REPORT_FILE in found.judgement.files
+    return found.judgement is not None and REPORT_FILE in found.judgement.files and not found.is_removed
 
 
 def _damaged(version: str, error: Damaged) -> Event:

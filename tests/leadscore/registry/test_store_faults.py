@@ -11,18 +11,23 @@ import io
 import itertools
 import multiprocessing
 import os
+import random
+import shutil
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from leadscore.errors import ActiveVersionMoved, RegistryUnavailable
+from leadscore.errors import ActiveVersionMoved, RegistryUnavailable, VersionRemoved
 from leadscore.gate import Judgement
 from leadscore.registry import activation
+from leadscore.registry.old_versions import Keep, RemovedVersions, remove_old_versions
 from leadscore.registry.store import Pointer, Registry
 
 Publish = Callable[..., str]
@@ -208,6 +213,115 @@ def test_a_judgement_killed_at_any_step_is_there_or_not_and_can_then_be_made(
         if not was_killed:
             break
     assert step > 3
+
+
+def _remove_old(registry: Registry) -> RemovedVersions:
+    """Remove all but the active version, the one before it, and the newest other one."""
+    later = datetime.now(UTC) + timedelta(days=100)
+    return remove_old_versions(registry, "acme", Keep(1, 30), later, by="a test")
+
+
+def _removed(registry: Registry) -> list[str]:
+    """Return the versions that say they are removed, oldest first; every other one is whole."""
+    removed = []
+    for version in reversed(registry.versions("acme")):
+        assert registry.manifest("acme", version).version == version
+        assert registry.judgement("acme", version) is not None
+        try:
+            registry.load("acme", version)
+        except VersionRemoved:
+            removed.append(version)
+    return removed
+
+
+@pytest.fixture
+def eight_versions(registry: Registry, publish: Publish, judge: Judge) -> list[str]:
+    """Give eight versions that were active in turn."""
+    return [_activated(registry, publish, judge) for _ in range(8)]
+
+
+@pytest.fixture
+def copies(registry: Registry, eight_versions: list[str], tmp_path: Path) -> Iterator[Registry]:
+    """Give copies of a registry that holds `eight_versions`, each in a folder of its own."""
+
+    def fresh() -> Iterator[Registry]:
+        for number in itertools.count():
+            yield Registry(shutil.copytree(registry.root, tmp_path / "copies" / str(number)))
+
+    return fresh()
+
+
+def test_a_removal_killed_at_any_step_leaves_each_version_whole_or_removed_and_the_next_one_finishes(
+    copies: Iterator[Registry], eight_versions: list[str]
+) -> None:
+    seen = set()
+    for step in itertools.count(1):
+        registry = next(copies)
+        was_killed = _is_killed_before(step, lambda registry=registry: _remove_old(registry))
+        seen.add(len(_removed(registry)))
+        registry.load("acme", registry.active("acme").version)
+        left = _remove_old(registry)
+        assert left.versions <= (5 if was_killed else 0)
+        assert _removed(registry) == eight_versions[:5]
+        files = sorted(path.name for path in (registry.root / "acme" / eight_versions[4]).iterdir())
+        assert [name for name in files if not name.startswith(".partial-")] == [
+            "evaluation.json",
+            "manifest.json",
+            "removed.json",
+        ]
+        if not was_killed:
+            break
+    assert seen == set(range(6))
+
+
+def test_processes_killed_while_they_roll_back_and_remove_leave_each_version_whole_or_removed(
+    copies: Iterator[Registry], eight_versions: list[str]
+) -> None:
+    pauses, seen = random.Random(7), set()
+    for _ in range(20):
+        registry = next(copies)
+        with warnings.catch_warnings():
+            # the children take none of the locks that other threads may hold
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context = multiprocessing.get_context("fork")
+            workers = [context.Process(target=_work_for_ever, args=(registry, number)) for number in range(2)]
+            for worker in workers:
+                worker.start()
+        time.sleep(pauses.uniform(0, 0.05))  # not a wait: the moment at which they are killed
+        for worker in workers:
+            worker.kill()
+            worker.join(30)
+        pointer = registry.active("acme")
+        registry.load("acme", pointer.version, pointer.manifest_sha256)
+        seen.add(len(_removed(registry)))
+        _remove_old(registry)
+        assert len(_removed(registry)) == len(eight_versions) - 3
+        assert all(not list(registry.root.rglob(f"{version}/forest*")) for version in _removed(registry))
+    assert seen - {0}
+
+
+def _work_for_ever(registry: Registry, number: int) -> None:
+    """Roll back to one version after the other, and remove what that leaves old."""
+    for turn in itertools.count(number):
+        with suppress(VersionRemoved):
+            versions = registry.versions("acme")
+            activation.roll_back(registry, "acme", versions[turn % len(versions)], by="a test", reason="a test")
+        _remove_old(registry)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS], ids=errno.errorcode.get)
+def test_a_removal_refused_at_any_step_leaves_each_version_whole_or_removed(
+    number: int, copies: Iterator[Registry], eight_versions: list[str]
+) -> None:
+    for step in itertools.count(1):
+        registry = next(copies)
+        was_refused = _fails_before(step, number, lambda registry=registry: _remove_old(registry))
+        assert len(_removed(registry)) <= 5
+        _remove_old(registry)
+        assert _removed(registry) == eight_versions[:5]
+        if not was_refused:
+            break
+    assert step > 5
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT], ids=errno.errorcode.get)

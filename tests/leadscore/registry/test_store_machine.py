@@ -1,10 +1,11 @@
-"""Any sequence of publishing, judging, activating, withdrawing and damaging keeps the registry like its model."""
+"""Any sequence of acts, with damage and removals between, keeps the registry like its model."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from leadscore.errors import ActiveVersionMoved, AlreadyJudged, Damaged, LeadscoreError, NotActivatable, OrgChanged
+from leadscore.errors import (
+    ActiveVersionMoved,
+    AlreadyJudged,
+    Damaged,
+    LeadscoreError,
+    NotActivatable,
+    OrgChanged,
+    VersionRemoved,
+)
 from leadscore.gate import Judgement
 from leadscore.registry.activation import Reinstated, apply_verdict, reinstate, roll_back, withdraw
+from leadscore.registry.old_versions import Keep, remove_old_versions
 from leadscore.registry.store import Pointer, Registry
 from leadscore.registry.version import FOREST_FILE
 
@@ -26,23 +36,32 @@ class Known:
     verdict: str | None = None
     champion: str | None = None
     is_damaged: bool = False
+    is_removed: bool = False
+
+    @property
+    def fault(self) -> type[LeadscoreError] | None:
+        if self.is_removed:
+            return VersionRemoved
+        return Damaged if self.is_damaged else None
 
 
 @dataclass
 class Org:
     """What an org is expected to hold: versions and activations, oldest first, and which version is active.
 
-    Of each withdrawal the history has a None; `withdrawn` is what was active before, in a list while it holds.
+    Of each withdrawal the history has a None; `withdrawn` is what was active before, in a list while it holds, and
+    `previous` the version that was active before the last one.
     """
 
     versions: dict[str, Known] = field(default_factory=dict)
     history: list[str | None] = field(default_factory=list)
     active: str | None = None
     withdrawn: list[str | None] = field(default_factory=list)
+    previous: str | None = None
 
     def activate(self, version: str) -> None:
         self.history.append(version)
-        self.active = version
+        self.active, self.previous = version, self.active
 
 
 ORGS = st.sampled_from(["acme", "a.b"])
@@ -108,7 +127,7 @@ class RegistryMachine(RuleBasedStateMachine):
             return NotActivatable
         if known.champion != org.active:
             return ActiveVersionMoved
-        return Damaged if known.is_damaged else None
+        return known.fault
 
     @rule(org_id=ORGS, which=WHICH, is_stale=st.booleans(), is_forced=st.booleans())
     def roll_back(self, org_id: str, which: int, is_stale: bool, is_forced: bool) -> None:
@@ -116,6 +135,7 @@ class RegistryMachine(RuleBasedStateMachine):
             (version, known), org = picked, self.orgs[org_id]
             expected = "20200101000000" if is_stale else None
             error = OrgChanged if org.withdrawn else self._refusal(known, is_stale=is_stale, is_forced=is_forced)
+            error = VersionRemoved if known.is_removed else error
             self._expect(
                 error,
                 lambda: roll_back(
@@ -153,6 +173,19 @@ class RegistryMachine(RuleBasedStateMachine):
         assert (found.version, found.problem is not None) == (None if is_damaged else version, is_damaged)
         if found != Reinstated(None) and found.version:
             org.activate(found.version)
+            org.previous = None
+
+    @rule(org_id=ORGS, newest=st.integers(1, 3))
+    def remove_old(self, org_id: str, newest: int) -> None:
+        """Long after the last activation, so that none counts but the present one."""
+        org = self.orgs[org_id]
+        later = datetime.now(UTC) + timedelta(days=100)
+        remove_old_versions(self.registry, org_id, Keep(newest, 30), later, by="m")
+        needed = {org.active, org.previous, *org.withdrawn}
+        held = [name for name, known in org.versions.items() if known.verdict == "hold" and name > (org.active or "")]
+        needed |= set(held[-1:])
+        for name in [name for name in org.versions if name not in needed][:-newest]:
+            org.versions[name].is_removed = True
 
     @precondition(lambda self: any(org.versions for org in self.orgs.values()))
     @rule(org_id=ORGS, which=WHICH)
@@ -183,11 +216,11 @@ class RegistryMachine(RuleBasedStateMachine):
             assert [entry.version if isinstance(entry, Pointer) else None for entry in entries] == org.history
 
     @invariant()
-    def a_version_loads_exactly_when_it_is_not_damaged(self) -> None:
+    def a_version_loads_exactly_when_it_is_neither_damaged_nor_removed(self) -> None:
         for org_id, org in self.orgs.items():
             for version, known in org.versions.items():
                 self._expect(
-                    Damaged if known.is_damaged else None,
+                    known.fault,
                     lambda org_id=org_id, version=version: self.registry.load(org_id, version),
                 )
 

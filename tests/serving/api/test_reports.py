@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from leadscore.registry.old_versions import Keep, remove_old_versions
 from leadscore.settings import PROJECT_ROOT
 
 STORED = PROJECT_ROOT / "tests" / "leadscore" / "stored"
@@ -79,6 +81,15 @@ def test_a_version_without_a_report_says_why(client, shelf, is_judged):
     answer = client.get(f"{REPORT}?version={version}")
     assert (answer.status_code, answer.json["code"]) == (404, "report_not_found")
     assert "train again" in answer.json["detail"]
+
+
+def test_a_version_that_was_old_has_no_report_any_more(client, shelf, reported):
+    oldest, *_ = [reported() for _ in range(4)]
+    later = datetime.now(UTC) + timedelta(days=400)
+    remove_old_versions(shelf.registry, "default", Keep(1, 30), later, by="a test")
+    answer = client.get(f"{REPORT}?version={oldest}")
+    assert (answer.status_code, answer.json["code"]) == (404, "report_not_found")
+    assert "was old" in answer.json["detail"]
 
 
 def test_an_unknown_version_or_another_orgs_has_no_report(client, reported):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from leadscore.registry.activation import reinstate, withdraw
 from leadscore.registry.moves import rename
+from leadscore.registry.old_versions import Keep, remove_old_versions
 
 MODEL = "/api/v1/model"
 
@@ -241,6 +242,24 @@ def test_what_did_not_pass_the_gate_is_served_only_by_force_with_a_reason(client
     assert shelf.registry.active("default").version == active
     assert roll_back(client, version, force=True, reason="the only one left").status_code == 200
     assert shelf.registry.active("default").version == version
+
+
+def test_a_version_that_was_old_is_listed_with_its_figures_and_a_rollback_to_it_says_that_it_is_removed(client, shelf):
+    versions = [shelf.activated() for _ in range(4)]
+    later = datetime.now(UTC) + timedelta(days=400)
+    assert remove_old_versions(shelf.registry, "default", Keep(1, 30), later, by="a test").versions == 1
+    removed_at = shelf.registry.removal("default", versions[0]).removed_at
+    listed = {entry["version"]: entry for entry in client.get(f"{MODEL}/versions").json["versions"]}
+    assert [listed[version]["removed_at"] for version in versions] == [removed_at, None, None, None]
+    assert (listed[versions[0]]["metrics"]["roc_auc"], listed[versions[0]]["problem"]) == (0.75, None)
+    info = client.get(f"{MODEL}/info?version={versions[0]}").json
+    assert (info["removed_at"], info["report_url"], info["decision"]["verdict"]) == (removed_at, None, "activate")
+    assert client.get(f"{MODEL}/info").json["removed_at"] is None
+    for members in ({}, {"force": True, "reason": "it was better"}):
+        refused = roll_back(client, versions[0], **members)
+        assert (refused.status_code, refused.json["code"]) == (409, "version_removed")
+        assert "train again" in refused.json["detail"]
+    assert shelf.registry.active("default").version == versions[3]
 
 
 def test_a_rollback_of_somebody_who_believed_another_version_active_is_refused(client, shelf):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from leadscore.registry.activation import roll_back, withdraw
+from leadscore.registry.old_versions import Keep, remove_old_versions
 from serving.pages.timeline import Event, timeline
 
 
@@ -44,6 +48,19 @@ def test_each_version_and_each_act_is_told_once(shelf: Any) -> None:
         ["it ranks worse"],
         "token 1, api request 2",
     )
+
+
+def test_a_version_that_was_old_is_told_without_its_report(shelf: Any) -> None:
+    versions = [shelf.publish("acme") for _ in range(3)]
+    for version in versions:
+        judgement = msgspec.structs.replace(shelf.registry.judgement("acme", shelf.judged("acme")), files={})
+        shelf.registry.record_judgement("acme", version, judgement, {"report.html": b"<!DOCTYPE html>"})
+    shelf.activated("acme")
+    assert {event.version for event in events(shelf) if event.has_report} == set(versions)
+    remove_old_versions(shelf.registry, "acme", Keep(1, 30), datetime.now(UTC) + timedelta(days=400), by="a test")
+    told = events(shelf)
+    assert set(versions) < {event.version for event in told}
+    assert not any(event.has_report for event in told)
 
 
 def test_a_withdrawal_is_told_with_its_reason(shelf: Any) -> None:
