@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from leadscore.errors import Damaged
 
 PARTIAL_PREFIX = ".partial-"
 OWNER_ONLY = 0o600
+_CHUNK_BYTES = 2**24
 
 
 def sha256_of(content: bytes | memoryview) -> str:
@@ -27,13 +30,40 @@ def sha256_of(content: bytes | memoryview) -> str:
 
 def read_verified(path: Path, expected_sha256: str) -> bytes:
     """Return the content of `path`. Raises Damaged unless it is a regular file with that hash."""
-    with open_plain(path) as file:
-        try:
-            content = file.read()
-        except OSError as error:
-            raise _unreadable(path) from error
+    content = PlainFile(path).read()
     verify(content, expected_sha256, path.name)
     return content
+
+
+class PlainFile(NamedTuple):
+    """A regular file, which is opened when it is read: see `open_plain`."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Its name, without a folder."""
+        return self.path.name
+
+    def read(self) -> bytes:
+        """Return its content. Raises Damaged."""
+        with open_plain(self.path) as file:
+            try:
+                return file.read()
+            except OSError as error:
+                raise _unreadable(self.path) from error
+
+    def copy_to(self, target: BinaryIO) -> None:
+        """Copy it, without the detour through this process's memory where the system can do so.
+
+        Raises Damaged, or OSError when `target` cannot be written.
+        """
+        with open_plain(self.path) as source:
+            with suppress(OSError):
+                while os.sendfile(target.fileno(), source.fileno(), None, _CHUNK_BYTES):
+                    pass
+            # where it can, nothing is left
+            shutil.copyfileobj(source, target)
 
 
 def open_plain(path: Path) -> BinaryIO:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from leadscore.errors import InvalidInput, OrgHasVersions
 from leadscore.registry.durable_files import PARTIAL_PREFIX, replace_durably, sync_folder
-from leadscore.registry.ids import check_crm_org_id
+from leadscore.registry.ids import check_crm_org_id, folder_name
 from leadscore.registry.org_lock import LOCK_FILE
 from leadscore.registry.org_record import ORG_FILE, OrgRecord, encode_org_record
 from leadscore.registry.store import HISTORY_FILE, POINTER_FILE, Registry
@@ -33,7 +33,8 @@ def rename(registry: Registry, org_id: str, new_id: str) -> bool:
         raise InvalidInput(f"org {org_id} has this id already; name another id with --to")
     if is_renamed(registry, org_id, new_id):
         return False
-    with registry.exclusive(org_id) as folder, registry.exclusive(new_id) as target:
+    folder, target = (registry.root / folder_name(name) for name in (org_id, new_id))
+    with registry.exclusive(org_id), registry.exclusive(new_id):
         if registry.versions(new_id) or _has_history(target):
             raise OrgHasVersions(new_id)
         present = registry.org_record(org_id)
@@ -61,14 +62,14 @@ def set_aside(registry: Registry, org_id: str) -> Path:
 
     The id then is that of a new customer, without versions or history. Raises RegistryBusy or RegistryUnavailable.
     """
-    now = datetime.now(UTC)
-    with registry.exclusive(org_id) as folder:
+    now, folder = datetime.now(UTC), registry.root / folder_name(check_crm_org_id(org_id))
+    with registry.exclusive(org_id):
         aside = registry.root / FORMER_FOLDER / f"{folder.name}-{now:%Y%m%dT%H%M%S%fZ}"
         aside.parent.mkdir(mode=0o700, exist_ok=True)
         folder.rename(aside)
         sync_folder(aside.parent)
         sync_folder(registry.root)
-    with registry.exclusive(org_id) as folder:
+    with registry.exclusive(org_id):
         replace_durably({folder / ORG_FILE: encode_org_record(OrgRecord(customer_since=now))})
     return aside
 

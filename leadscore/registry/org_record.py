@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from leadscore.formats import FORMAT, decode_document
-from leadscore.registry.durable_files import read_if_there
 
 ORG_FILE = "org.json"
 
@@ -68,9 +66,8 @@ def encode_org_record(record: OrgRecord) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 
 
-def read_org_record(path: Path) -> OrgRecord:
-    """Return the record that is stored at `path`, an empty one when there is none. Raises Damaged."""
-    content = read_if_there(path)
+def decode_org_record(content: bytes | None) -> OrgRecord:
+    """Return the record in the content of its file, an empty one when there is none. Raises Damaged."""
     if content is None:
         return OrgRecord()
     return decode_document(content, OrgRecord, ORG_FILE, "restore it from a backup")

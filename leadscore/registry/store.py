@@ -12,18 +12,18 @@
     models/_pooled/                     the pooled model's, as an org's; its versions also have base_values.json
     models/registry.id                  tells this folder from others, whatever path leads to it
 
-Readers need no lock, because one rename publishes a whole version, and one rename swaps the pointer. Writers of one org
-take turns by a lock on the org's folder. `activation` decides which version may be active.
+A version is published whole, and one step swaps the pointer, so readers need no lock. How, and how the writers of one
+org take turns, is the matter of the place that holds the files: see `storage`. `activation` decides which version may
+be active.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -36,7 +36,6 @@ from leadscore.errors import (
     Damaged,
     NotKept,
     OrgChanged,
-    RegistryUnavailable,
     UnsupportedFormat,
     VersionNotFound,
     VersionRemoved,
@@ -44,15 +43,8 @@ from leadscore.errors import (
 from leadscore.formats import FORMAT, decode_document
 from leadscore.gate import Judgement
 from leadscore.pooling import scope_of
-from leadscore.registry.durable_files import (
-    PARTIAL_PREFIX,
-    read_if_there,
-    read_verified,
-    replace_durably,
-    sha256_of,
-    sync_folder,
-    write_durably,
-)
+from leadscore.registry.durable_files import sha256_of
+from leadscore.registry.folder_storage import FolderStorage
 from leadscore.registry.ids import (
     check_org_id,
     check_version_id,
@@ -61,8 +53,8 @@ from leadscore.registry.ids import (
     is_version_id,
     next_version_id,
 )
-from leadscore.registry.org_lock import OrgLocks
-from leadscore.registry.org_record import ORG_FILE, OrgRecord, read_org_record
+from leadscore.registry.org_record import ORG_FILE, OrgRecord, decode_org_record
+from leadscore.registry.storage import Stamp, StoredFile, read_into_memory, read_verified_file
 from leadscore.registry.version import (
     ENGINE_FILE,
     MANIFEST_FILE,
@@ -128,6 +120,10 @@ class History(msgspec.Struct, frozen=True):
 
     entries: list[Pointer | Withdrawal]
     present: Pointer | Withdrawal | None
+    # by which a writer says what it has seen of the pointer and of the history's file
+    seen: dict[str, Stamp] = {}
+    # a crash between the swap and the entry leaves the pointer as the only witness
+    is_last_unwritten: bool = False
 
     @property
     def pointer(self) -> Pointer | None:
@@ -156,48 +152,47 @@ class History(msgspec.Struct, frozen=True):
 
 
 class Registry:
-    """The versions of all orgs below one folder. A writer waits `wait_seconds` for an org's lock at most.
+    """The versions of all orgs below one root. A writer waits `wait_seconds` for another one's change at most."""
 
-    `check` is that of `fenced`.
-    """
-
-    def __init__(
-        self, root: Path, wait_seconds: float = LOCK_WAIT_SECONDS, check: Callable[[str], None] = lambda _: None
-    ) -> None:
+    def __init__(self, root: Path, wait_seconds: float = LOCK_WAIT_SECONDS) -> None:
         self.root = root
-        self._wait_seconds, self._check = wait_seconds, check
-        self._locks = OrgLocks(wait_seconds)
+        self._storage = FolderStorage(root, wait_seconds)
+        self._stamp = self._storage.stamp
+        self._check: Callable[[str], None] = lambda _: None
         # asked for with every request
-        self._pointer_path = lru_cache(MOST_PATHS)(lambda org_id: str(self._org_folder(org_id) / POINTER_FILE))
-        self._record_path = lru_cache(MOST_PATHS)(lambda org_id: self._org_folder(org_id) / ORG_FILE)
+        self._pointer_place = lru_cache(MOST_PATHS)(
+            lambda org_id: self._storage.located(self._key(org_id, POINTER_FILE))
+        )
+        self._record_key = lru_cache(MOST_PATHS)(lambda org_id: self._key(org_id, ORG_FILE))
+
+    @property
+    def place(self) -> str:
+        """Where the registry is, as a person reads it."""
+        return self._storage.place
 
     def fenced(self, check: Callable[[str], None]) -> Registry:
         """Return the same registry, whose every change asks `check(org_id)` first, under the org's lock.
 
         It raises when another may be at work on the org.
         """
-        return Registry(self.root, self._wait_seconds, check)
+        fenced = copy(self)
+        fenced._check = check  # noqa: SLF001 (it is of this class)
+        return fenced
 
     # reading
 
     def orgs(self) -> list[str]:
         """Return the orgs that have a folder, sorted."""
-        if not self.root.is_dir():
-            return []
-        folders = (entry.name for entry in self.root.iterdir() if entry.is_dir() and not entry.is_symlink())
-        return sorted(unquote(name) for name in folders if is_org_folder(name))
+        return sorted(unquote(name) for name in self._storage.folders() if is_org_folder(name))
 
     def versions(self, org_id: str) -> list[str]:
         """Return the org's version ids, newest first; empty for an org without versions."""
-        folder = self._org_folder(org_id)
-        if not folder.is_dir():
-            return []
-        entries = (entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
-        return sorted((entry.name for entry in entries if is_version_id(entry.name)), reverse=True)
+        return sorted(filter(is_version_id, self._storage.versions(self._folder(org_id))), reverse=True)
 
     def check_exists(self, org_id: str, version: str) -> None:
         """Raise VersionNotFound when the org has no such version. No file is opened, and no folder is made."""
-        self._existing_folder(org_id, version)
+        if not self._storage.has_version(self._folder(org_id), check_version_id(version)):
+            raise VersionNotFound("the org has no version with this id; list its versions, and choose one of them")
 
     def manifest(self, org_id: str, version: str, expected_sha256: str | None = None) -> Manifest:
         """Return a version's manifest. Raises VersionNotFound, or Damaged when it is not the one recorded."""
@@ -209,12 +204,12 @@ class Registry:
 
     def removal(self, org_id: str, version: str) -> Removal | None:
         """Return since when the version's files are removed, None while they are kept. Raises Damaged."""
-        content = read_if_there(self._version_folder(org_id, version) / REMOVED_FILE)
+        content = self._storage.read(self._key(org_id, check_version_id(version), REMOVED_FILE))
         return None if content is None else decode_document(content, Removal, REMOVED_FILE, "train again")
 
     def check_kept(self, org_id: str, version: str) -> None:
         """Raise VersionRemoved when the version's files were removed. No file is opened."""
-        if (self._version_folder(org_id, version) / REMOVED_FILE).exists():
+        if self._storage.has(self._key(org_id, check_version_id(version), REMOVED_FILE)):
             raise VersionRemoved(version)
 
     def verify(self, org_id: str, version: str, expected_sha256: str | None = None) -> str:
@@ -224,57 +219,65 @@ class Registry:
         Damaged.
         """
         manifest, sha256 = self._manifest(org_id, version, expected_sha256)
-        with self._kept_folder(org_id, version) as folder:
-            load_version(folder, manifest)
+        with self._kept_files(org_id, version) as file:
+            load_version(file, manifest)
         return sha256
 
     def load(self, org_id: str, version: str, expected_sha256: str | None = None) -> LoadedVersion:
         """Return a version, with every file's hash verified. Raises VersionNotFound, VersionRemoved or Damaged."""
         manifest = self.manifest(org_id, version, expected_sha256)
-        with self._kept_folder(org_id, version) as folder:
-            return load_version(folder, manifest)
+        with self._kept_files(org_id, version) as file:
+            return load_version(file, manifest)
 
     def load_for_scoring(
-        self, org_id: str, version: str, expected_sha256: str, map_file: Callable[[Path, str], memoryview]
+        self,
+        org_id: str,
+        version: str,
+        expected_sha256: str,
+        map_file: Callable[[StoredFile, str], memoryview] = read_into_memory,
     ) -> LoadedVersion:
         """Return a version, of which only the files that scoring needs are read and verified.
 
-        The others were verified when it was activated. `map_file(path, sha256)` gives the verified content of the
+        The others were verified when it was activated. `map_file(file, sha256)` gives the verified content of the
         engine's arrays. Raises VersionNotFound, VersionRemoved or Damaged.
         """
         manifest = self.manifest(org_id, version, expected_sha256)
         name = scoring_file(manifest)
         is_mapped, recorded = name == ENGINE_FILE, manifest.files[name]
-        with self._kept_folder(org_id, version) as folder:
-            content = map_file(folder / name, recorded) if is_mapped else read_verified(folder / name, recorded)
-            base_values = load_base_values(folder, org_id, manifest.files)
+        with self._kept_files(org_id, version) as file:
+            content = map_file(file(name), recorded) if is_mapped else read_verified_file(file(name), recorded)
+            base_values = load_base_values(file, org_id, manifest.files)
         scorer = decode_scorer(content, name, len(manifest.contract.features))
         return LoadedVersion(manifest, scorer, base_values, recorded if is_mapped else None, scope_of(org_id))
 
     def org_record(self, org_id: str) -> OrgRecord:
         """Return what is recorded of the org itself. Raises Damaged."""
-        return read_org_record(self._record_path(check_org_id(org_id)))
+        return decode_org_record(self._storage.read_small(self._record_key(check_org_id(org_id))))
 
     def judgement(self, org_id: str, version: str) -> Judgement | None:
         """Return how a version was judged, or None when it was not. Raises Damaged when that cannot be read."""
-        content = read_if_there(self._version_folder(org_id, version) / EVALUATION_FILE)
+        content = self._storage.read(self._key(org_id, check_version_id(version), EVALUATION_FILE))
         return None if content is None else decode_document(content, Judgement, EVALUATION_FILE, "train again")
 
     def is_judged(self, org_id: str, version: str) -> bool:
         """Return whether the version was judged; its judgement is not read."""
-        return (self._version_folder(org_id, version) / EVALUATION_FILE).exists()
+        return self._storage.has(self._key(org_id, check_version_id(version), EVALUATION_FILE))
 
     def file(self, org_id: str, version: str, name: str) -> bytes:
         """Return a file that the version was published with, verified.
 
         Raises VersionNotFound, VersionRemoved, NotKept or Damaged.
         """
-        return self._recorded_file(org_id, version, name, self.manifest(org_id, version).files)
+        recorded = self._recorded(org_id, version, name, self.manifest(org_id, version).files)
+        with self._kept_files(org_id, version) as file:
+            return read_verified_file(file(name), recorded)
 
     def judged_file(self, org_id: str, version: str, name: str) -> bytes:
         """Return a file that was stored with the judgement, verified. Raises VersionNotFound, NotKept or Damaged."""
         judgement = self.judgement(org_id, version)
-        return self._recorded_file(org_id, version, name, judgement.files if judgement else {})
+        recorded = self._recorded(org_id, version, name, judgement.files if judgement else {})
+        with self._kept_files(org_id, version):
+            return read_verified_file(self._storage.judged_file(self._key(org_id, version, name), recorded), recorded)
 
     def active(self, org_id: str) -> Pointer | None:
         """Return the org's pointer, or None when nothing was ever activated, or it was withdrawn. Raises Damaged."""
@@ -290,55 +293,55 @@ class Registry:
 
         Raises Damaged.
         """
-        content = read_if_there(self._org_folder(org_id) / POINTER_FILE)
-        return None if content is None else decode_pointer(content)
+        return _decode_present(self._storage.read_small(self._key(org_id, POINTER_FILE)))
 
-    def pointer_stamp(self, org_id: str) -> tuple[int, int, int] | None:
-        """Return a stamp that changes whenever the pointer is swapped, by one `stat`; None without a pointer."""
-        path = self._pointer_path(org_id if isinstance(org_id, str) else check_org_id(org_id))
-        try:
-            status = os.stat(path)  # noqa: PTH116 (a Path takes longer than the call)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return status.st_ino, status.st_mtime_ns, status.st_size
+    def pointer_stamp(self, org_id: str) -> Stamp | None:
+        """Return a stamp that changes whenever the pointer is swapped; None without a pointer."""
+        return self._stamp(self._pointer_place(org_id if isinstance(org_id, str) else check_org_id(org_id)))
 
     def active_orgs(self) -> list[str]:
-        """Return the orgs that have a pointer or a withdrawal, those whose it was swapped last first."""
-        stamps = {org_id: self.pointer_stamp(org_id) for org_id in self.orgs()}
-        moved = {org_id: stamp[1] for org_id, stamp in stamps.items() if stamp is not None}
-        return sorted(moved, key=moved.__getitem__, reverse=True)
+        """Return the orgs that may have a pointer or a withdrawal, those whose it was swapped last first."""
+        org_ids = {self._key(org_id, POINTER_FILE): org_id for org_id in self.orgs()}
+        return [org_ids[key] for key in self._storage.newest_first(list(org_ids))]
 
     def history(self, org_id: str) -> History:
         """Return the org's activations. Raises Damaged, or UnsupportedFormat when a newer release wrote them."""
-        entries, present = self._history_entries(org_id), self.present(org_id)
-        # a crash between the swap and the entry leaves the pointer as the only witness
+        entries, content, seen = self._seen(org_id)
+        present = _decode_present(content)
         is_witness = present is not None and present not in entries
-        return History([*entries, present] if present and is_witness else entries, present)
+        return History([*entries, present] if present and is_witness else entries, present, seen, is_witness)
 
     def history_without_pointer(self, org_id: str) -> History:
         """Return the activations of an org whose pointer is damaged. A withdrawal that came last still holds."""
-        entries = self._history_entries(org_id)
-        return History(entries, entries[-1] if entries and isinstance(entries[-1], Withdrawal) else None)
+        entries, _, seen = self._seen(org_id)
+        return History(entries, entries[-1] if entries and isinstance(entries[-1], Withdrawal) else None, seen)
 
-    def _history_entries(self, org_id: str) -> list[Pointer | Withdrawal]:
-        content = read_if_there(self._org_folder(org_id) / HISTORY_FILE) or b""
-        return [entry for entry in map(_history_entry, content.splitlines()) if entry]
+    def _seen(self, org_id: str) -> tuple[list[Pointer | Withdrawal], bytes | None, dict[str, Stamp]]:
+        """Return the history's entries and the pointer's content, as they are stored, and the stamps of both."""
+        found = self._storage.seen(self._folder(org_id), HISTORY_FILE, POINTER_FILE)
+        entries = map(_history_entry, (found[HISTORY_FILE].content or b"").splitlines())
+        stamps = {name: file.stamp for name, file in found.items()}
+        return [entry for entry in entries if entry], found[POINTER_FILE].content, stamps
 
     # writing
 
     def registry_id(self) -> str:
         """Return the id of this registry, made the first time. Raises Damaged, RegistryBusy, RegistryUnavailable."""
-        with _unavailable_when_not_written():
-            return self.present_id() or self._make_id()
+        present = self.present_id()
+        if present is None:
+            self._storage.create(ID_FILE, f"{secrets.token_hex(16)}\n".encode())
+        return present or self.present_id() or ""
 
     def present_id(self) -> str | None:
         """Return the id of this registry, None when it has none yet. Raises Damaged."""
-        content = read_if_there(self.root / ID_FILE)
+        content = self._storage.read(ID_FILE)
         if content is None:
             return None
         text = content.decode(errors="replace").strip()
         if not re.fullmatch(r"[0-9a-f]{32}", text):
-            raise Damaged(f"{ID_FILE} in {self.root} holds no id; restore it from a backup, or delete it for a new one")
+            raise Damaged(
+                f"{ID_FILE} in {self.place} holds no id; restore it from a backup, or delete it for a new one"
+            )
         return text
 
     def publish(
@@ -346,27 +349,17 @@ class Registry:
     ) -> Manifest:
         """Add a version holding `files` and return its manifest, which `describe(version, hashes)` makes.
 
-        The version is written beside its place and renamed into it, so that it is seen whole or not at all.
-        Raises OrgChanged while the org's active version is withdrawn, and RegistryUnavailable when the folder cannot be
-        written; then no part of a version is left behind.
+        It is seen whole or not at all. Raises OrgChanged while the org's active version is withdrawn, and
+        RegistryUnavailable when it cannot be written; then no part of a version is left behind.
         """
-        with self.exclusive(org_id) as folder:
-            history = self.history(org_id)
+        with self.exclusive(org_id):
+            history, folder = self.history(org_id), self._folder(org_id)
             history.check_same_customer(org_id)
-            self._sweep(folder)
-            known = [*self.versions(org_id), *history.activated_versions]
-            version = next_version_id(known, datetime.now(UTC))
+            activated, now = history.activated_versions, datetime.now(UTC)
+            version = self._storage.claim_version(folder, lambda taken: next_version_id([*taken, *activated], now))
             manifest = describe(version, {name: sha256_of(content) for name, content in files.items()})
-            partial = folder / f"{PARTIAL_PREFIX}{version}"
-            try:
-                partial.mkdir(mode=0o700)
-                for name, content in {**files, MANIFEST_FILE: _pretty(manifest)}.items():
-                    write_durably(partial / name, content)
-                sync_folder(partial)
-                partial.rename(folder / version)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-            sync_folder(folder)
+            whole = {**files, MANIFEST_FILE: _pretty(manifest)}
+            self._storage.add_version(folder, version, whole, lambda: self._check(org_id))
             return manifest
 
     def record_judgement(
@@ -377,15 +370,15 @@ class Registry:
         The judgement is written last, so a reader that sees it also sees its files. Raises VersionNotFound, or
         AlreadyJudged.
         """
-        folder, files = self._existing_folder(org_id, version), files or {}
+        self.check_exists(org_id, version)
+        files = files or {}
         judgement = msgspec.structs.replace(
             judgement, files={name: sha256_of(content) for name, content in files.items()}
         )
+        key = self._key(org_id, version, EVALUATION_FILE)
         with self.exclusive(org_id):
-            if (folder / EVALUATION_FILE).exists():
+            if not self._storage.add_once(key, _pretty(judgement), files):
                 raise AlreadyJudged(f"version {version} was already judged; train again to get a new candidate")
-            beside = {folder / name: content for name, content in files.items()}
-            replace_durably(beside | {folder / EVALUATION_FILE: _pretty(judgement)})
         return judgement
 
     def remove_files(self, org_id: str, version: str, *, by: str) -> int:
@@ -395,96 +388,67 @@ class Registry:
         interrupted; repeating it finishes it. The caller holds the org's lock, and knows that nothing is served by the
         version: see `old_versions`.
         """
-        folder = self._existing_folder(org_id, version)
-        going = [path for path in folder.iterdir() if path.name not in TELLING_FILES]
-        freed_bytes = sum(path.lstat().st_size for path in going)
-        if not (folder / REMOVED_FILE).exists():
-            removal = Removal(datetime.now(UTC).isoformat(timespec="microseconds"), by)
-            replace_durably({folder / REMOVED_FILE: _pretty(removal)})
-        for path in going:
-            path.unlink()
-        if going:
-            sync_folder(folder)
-        return freed_bytes
+        self.check_exists(org_id, version)
+        folder, removal = self._folder(org_id), Removal(datetime.now(UTC).isoformat(timespec="microseconds"), by)
+        sizes = self._storage.file_sizes(folder, version)
+        going = [name for name in sizes if name not in TELLING_FILES]
+        self._storage.add_once(self._key(org_id, version, REMOVED_FILE), _pretty(removal), {})
+        self._storage.remove_files(folder, version, going)
+        return sum(sizes[name] for name in going)
 
     def swap_pointer(self, org_id: str, pointer: Pointer | Withdrawal, history: History) -> None:
         """Make `pointer` the org's and add it to `history`, which is the org's as it is stored.
 
-        The caller holds the org's lock: see `activation`.
+        It is called in `exclusive`: see `activation`. Raises Moved when the history is not the present one any more.
         """
-        folder = self._org_folder(org_id)
+        seen = self._with_last_entry(org_id, history)
         entries = _lines([*history.entries, pointer])
-        replace_durably({folder / POINTER_FILE: _pretty(pointer), folder / HISTORY_FILE: entries})
+        self._storage.replace(self._folder(org_id), {POINTER_FILE: _pretty(pointer), HISTORY_FILE: entries}, seen)
 
     def lift_withdrawal(self, org_id: str, history: History) -> None:
-        """Leave the org without a pointer, as one of which no version was ever active. The caller holds its lock.
+        """Leave the org without a pointer, as one of which no version was ever active. It is called in `exclusive`.
 
-        `history` is the org's as it is stored; the withdrawal may be the only witness of its last entry.
+        `history` is the org's as it is stored. Raises Moved when it is not the present one any more.
         """
-        folder = self._org_folder(org_id)
-        replace_durably({folder / HISTORY_FILE: _lines(history.entries)})
-        (folder / POINTER_FILE).unlink()
-        sync_folder(folder)
+        seen = self._with_last_entry(org_id, history)
+        self._storage.remove(self._folder(org_id), POINTER_FILE, seen)
+
+    def _with_last_entry(self, org_id: str, history: History) -> dict[str, Stamp]:
+        """Write the entry of which the pointer is the only witness, because that is about to go; return the stamps."""
+        if not history.is_last_unwritten:
+            return history.seen
+        entries = _lines(history.entries)
+        return self._storage.replace(self._folder(org_id), {HISTORY_FILE: entries}, history.seen)
 
     @contextmanager
-    def exclusive(self, org_id: str) -> Iterator[Path]:
-        """Hold the org's lock; yields the org's folder. Raises RegistryBusy, or RegistryUnavailable."""
-        folder = self._org_folder(org_id)
-        with _unavailable_when_not_written():
-            if not folder.is_dir():
-                self.root.mkdir(parents=True, exist_ok=True)
-                folder.mkdir(mode=0o700, exist_ok=True)
-                sync_folder(self.root)
-            with self._locks.hold(folder):
-                self._check(org_id)
-                yield folder
+    def exclusive(self, org_id: str) -> Iterator[None]:
+        """Let no other writer change the org unnoticed. Raises RegistryBusy, or RegistryUnavailable."""
+        with self._storage.exclusive(self._folder(org_id)):
+            self._check(org_id)
+            yield
 
-    def _make_id(self) -> str:
-        """Put a new id into the folder, unless another process was quicker, and return the one that is there."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with self._locks.hold(self.root):
-            if not (self.root / ID_FILE).exists():
-                replace_durably({self.root / ID_FILE: f"{secrets.token_hex(16)}\n".encode()})
-        return self.present_id() or ""
+    def _folder(self, org_id: str) -> str:
+        return folder_name(check_org_id(org_id))
 
-    def _sweep(self, folder: Path) -> None:
-        """Remove the files that a killed writer left behind; the lock shows that no writer is at work."""
-        for leftover in [*folder.glob(f"{PARTIAL_PREFIX}*"), *folder.glob(f"*/{PARTIAL_PREFIX}*")]:
-            if leftover.is_dir() and not leftover.is_symlink():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
-
-    def _org_folder(self, org_id: str) -> Path:
-        return self.root / folder_name(check_org_id(org_id))
-
-    def _version_folder(self, org_id: str, version: str) -> Path:
-        return self._org_folder(org_id) / check_version_id(version)
-
-    def _existing_folder(self, org_id: str, version: str) -> Path:
-        folder = self._version_folder(org_id, version)
-        if folder.is_symlink() or not folder.is_dir():
-            raise VersionNotFound("the org has no version with this id; list its versions, and choose one of them")
-        return folder
+    def _key(self, org_id: str, *names: str) -> str:
+        return "/".join((self._folder(org_id), *names))
 
     @contextmanager
-    def _kept_folder(self, org_id: str, version: str) -> Iterator[Path]:
-        """Give the folder of a version whose files are kept; what goes while they are read was removed, not damaged."""
+    def _kept_files(self, org_id: str, version: str) -> Iterator[Callable[[str], StoredFile]]:
+        """Give the files of a version that is kept; what goes while they are read was removed, not damaged."""
         self.check_kept(org_id, version)
         try:
-            yield self._version_folder(org_id, version)
+            yield lambda name: self._storage.file(self._key(org_id, version, name))
         except Damaged:
             self.check_kept(org_id, version)
             raise
 
-    def _recorded_file(self, org_id: str, version: str, name: str, recorded: Mapping[str, str]) -> bytes:
-        self._existing_folder(org_id, version)
-        if name not in recorded:
-            raise NotKept(
-                f"version {version} has no {name}, because an earlier release made it; train again to get one"
-            )
-        with self._kept_folder(org_id, version) as folder:
-            return read_verified(folder / name, recorded[name])
+    def _recorded(self, org_id: str, version: str, name: str, recorded: Mapping[str, str]) -> str:
+        """Return the file's hash in `recorded`. Raises VersionNotFound, or NotKept when it is not there."""
+        if name in recorded:
+            return recorded[name]
+        self.check_exists(org_id, version)
+        raise NotKept(f"version {version} has no {name}, because an earlier release made it; train again to get one")
 
     def _manifest(self, org_id: str, version: str, expected_sha256: str | None) -> tuple[Manifest, str]:
         """Return a version's manifest and its SHA-256."""
@@ -505,10 +469,15 @@ class Registry:
         return manifest.org_id == org_id or manifest.org_id in self.org_record(org_id).trained_as(manifest.version)
 
     def _manifest_bytes(self, org_id: str, version: str) -> bytes:
-        content = read_if_there(self._existing_folder(org_id, version) / MANIFEST_FILE)
+        content = self._storage.read(self._key(org_id, check_version_id(version), MANIFEST_FILE))
         if content is None:
+            self.check_exists(org_id, version)
             raise Damaged(f"version {version} has no {MANIFEST_FILE}; roll back to another version or train again")
         return content
+
+
+def _decode_present(content: bytes | None) -> Pointer | Withdrawal | None:
+    return None if content is None else decode_pointer(content)
 
 
 def decode_pointer(content: bytes) -> Pointer | Withdrawal:
@@ -530,17 +499,6 @@ def _decode_act(content: bytes, name: str) -> Pointer | Withdrawal:
     if decode_document(content, _Kind, name, _POINTER_REMEDY).withdrawn_at:
         return decode_document(content, Withdrawal, name, _POINTER_REMEDY)
     return decode_document(content, Pointer, name, _POINTER_REMEDY)
-
-
-@contextmanager
-def _unavailable_when_not_written() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RegistryUnavailable(
-            f"the model registry cannot be written ({error.strerror or type(error).__name__});"
-            " make MODEL_PATH a writable folder with free space"
-        ) from error
 
 
 def _history_entry(line: bytes) -> Pointer | Withdrawal | None:

@@ -8,7 +8,7 @@ How the layout may change is written in `formats`, whose number the manifest car
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,8 +20,8 @@ from leadscore.forest import Forest
 from leadscore.formats import ENGINE_SINCE_FORMAT, decode_document
 from leadscore.pooling import POOLED, BaseValues, Scope, scope_of
 from leadscore.records import RecordCounts, Window
-from leadscore.registry.durable_files import read_verified
 from leadscore.registry.safetensors import decode_arrays
+from leadscore.registry.storage import StoredFile, read_verified_file
 
 FOREST_FILE = "forest.safetensors"
 ENGINE_FILE = "engine.safetensors"
@@ -86,15 +86,15 @@ def decode_manifest(content: bytes) -> Manifest:
     return decode_document(content, Manifest, MANIFEST_FILE, "roll back to another version or train again")
 
 
-def load_version(folder: Path, manifest: Manifest) -> LoadedVersion:
-    """Return the verified version stored in `folder`. Raises Damaged when any of its files is not as recorded."""
+def load_version(file: Callable[[str], StoredFile], manifest: Manifest) -> LoadedVersion:
+    """Return the version, verified; `file(name)` gives its files. Raises Damaged when one is not as recorded."""
     scored_by = scoring_file(manifest)
     for name, recorded in manifest.files.items():
         if name not in (scored_by, BASE_VALUES_FILE):
-            read_verified(folder / name, recorded)
-    content = read_verified(folder / scored_by, manifest.files[scored_by])
+            read_verified_file(file(name), recorded)
+    content = read_verified_file(file(scored_by), manifest.files[scored_by])
     scorer = decode_scorer(content, scored_by, len(manifest.contract.features))
-    base_values = load_base_values(folder, manifest.org_id, manifest.files)
+    base_values = load_base_values(file, manifest.org_id, manifest.files)
     return LoadedVersion(manifest, scorer, base_values, scope=scope_of(manifest.org_id))
 
 
@@ -120,10 +120,10 @@ def decode_scorer(content: bytes | memoryview, name: str, feature_count: int) ->
     return Forest.from_arrays(arrays, feature_count).scorer
 
 
-def load_base_values(folder: Path, org_id: str, files: dict[str, str]) -> BaseValues | None:
-    """Return the base values stored in `folder`, which only the pooled model has. Raises Damaged."""
+def load_base_values(file: Callable[[str], StoredFile], org_id: str, files: dict[str, str]) -> BaseValues | None:
+    """Return the base values, which only the pooled model has; `file(name)` gives the files. Raises Damaged."""
     if BASE_VALUES_FILE in files:
-        content = read_verified(folder / BASE_VALUES_FILE, files[BASE_VALUES_FILE])
+        content = read_verified_file(file(BASE_VALUES_FILE), files[BASE_VALUES_FILE])
         return decode_document(content, BaseValues, BASE_VALUES_FILE, "train again")
     if org_id == POOLED:
         raise Damaged(f"the manifest does not record {BASE_VALUES_FILE}, which the pooled model needs; train again")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from leadscore.pooling import POOLED, Scope
 from leadscore.registry.active_model import ActiveModel, active_model, move_to_base_value, present_base_value
-from leadscore.registry.durable_files import read_verified
 from leadscore.registry.store import Registry
 from leadscore.registry.version import LoadedVersion
 
@@ -64,8 +62,4 @@ class OrgModels:
         )
 
     def _load(self, owner: str, version: str, manifest_sha256: str) -> LoadedVersion:
-        return self.registry.load_for_scoring(owner, version, manifest_sha256, _read)
-
-
-def _read(path: Path, sha256: str) -> memoryview:
-    return memoryview(read_verified(path, sha256))
+        return self.registry.load_for_scoring(owner, version, manifest_sha256)

@@ -13,7 +13,6 @@ import numpy as np
 
 from leadscore.arrays import Floats, Indices
 from leadscore.errors import Damaged, VersionNotFound, VersionRemoved
-from leadscore.registry.durable_files import read_verified
 from leadscore.registry.old_versions import newest_held
 from leadscore.registry.store import Registry
 from leadscore.registry.version import LoadedVersion
@@ -77,7 +76,6 @@ def _asks_alike(shadow: LoadedVersion, served: LoadedVersion) -> bool:
 
 def _loaded(registry: Registry, org_id: str, version: str) -> LoadedVersion | None:
     try:
-        sha256 = registry.manifest_sha256(org_id, version)
-        return registry.load_for_scoring(org_id, version, sha256, lambda *file: memoryview(read_verified(*file)))
+        return registry.load_for_scoring(org_id, version, registry.manifest_sha256(org_id, version))
     except (Damaged, VersionNotFound, VersionRemoved):
         return None

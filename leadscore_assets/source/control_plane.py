@@ -145,7 +145,7 @@ class Lease(Claim):
             "host": socket.gethostname(),
             "process_id": os.getpid(),
             "registry_id": registry.registry_id(),
-            "registry_path": str(registry.root.resolve()),
+            "registry_path": registry.place,
             "is_sole": is_sole,
             "lease_seconds": LEASE_SECONDS,
         }
@@ -239,7 +239,7 @@ def check_same_registry(settings: Settings, registry: Registry) -> None:
     if holder and holder.registry_id != registry.registry_id():
         raise ControlPlaneHeld(
             f"The database {settings.db_name} has a control plane with another registry than"
-            f" {registry.root.resolve()}: {holder}. Set MODEL_PATH to that registry, or stop that control plane."
+            f" {registry.place}: {holder}. Set MODEL_PATH to that registry, or stop that control plane."
         )
 
 

@@ -32,6 +32,7 @@ from leadscore.registry.active_model import (
     no_active_model,
     present_base_value,
 )
+from leadscore.registry.storage import Stamp
 from leadscore.registry.store import Pointer, Registry
 from leadscore.registry.version import LoadedVersion
 from serving.models.mapped_files import MappedFiles
@@ -44,8 +45,6 @@ LOADS_AT_A_TIME = 2
 MAX_POINTERS = 4_096
 
 _log = logging.getLogger(__name__)
-
-Stamp = tuple[int, int, int]
 
 
 class _Key(NamedTuple):

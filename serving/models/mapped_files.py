@@ -14,20 +14,19 @@ import mmap
 import os
 import re
 import secrets
-import shutil
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from leadscore.errors import CannotRun, Damaged
-from leadscore.registry.durable_files import open_plain, read_verified, verify
+from leadscore.registry.durable_files import verify
+from leadscore.registry.storage import StoredFile, read_into_memory
 
-_CHUNK_BYTES = 2**24
 # the first score reads all pages: it takes less to have them at once, where that can be asked for
 _FLAGS = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -42,31 +41,32 @@ class MappedFiles:
         self._find_folder = find_folder
         self._has_warned = False
 
-    def map(self, path: Path, sha256: str) -> memoryview:
-        """Return the content of `path`, mapped from its copy, which is made when there is none; read-only.
+    def map(self, file: StoredFile, sha256: str) -> memoryview:
+        """Return the content of `file`, mapped from its copy, which is made when there is none; read-only.
 
         If no copy can be written, for example because the disk is full, return the content in memory. An existing copy
-        is used without reading the file. Raises Damaged when the file is missing or has another hash.
+        is used without reading the file. Raises Damaged when the file is missing or has another hash, and
+        RegistryUnavailable.
         """
         if not _SHA256.fullmatch(sha256):
             raise Damaged(
-                f"the manifest does not record the SHA-256 of {path.name}; roll back to another version or train again"
+                f"the manifest does not record the SHA-256 of {file.name}; roll back to another version or train again"
             )
         with suppress(OSError, CannotRun):
             return _mapped(self._find_folder() / sha256)
         try:
-            return self._copied(path, sha256)
+            return self._copied(file, sha256)
         except (OSError, CannotRun) as error:
-            content = read_verified(path, sha256)
+            content = read_into_memory(file, sha256)
             if not self._has_warned:
                 self._has_warned = True
                 _log.warning(
                     "each process holds versions in its own memory, because no shared copy can be written (%s)", error
                 )
-            return memoryview(content)
+            return content
 
-    def _copied(self, path: Path, sha256: str) -> memoryview:
-        """Return the content of `path`, mapped from a copy that is made beside its place, verified, and linked there.
+    def _copied(self, file: StoredFile, sha256: str) -> memoryview:
+        """Return the content of `file`, mapped from a copy that is made beside its place, verified, and linked there.
 
         The first of several processes that do so wins. Raises OSError, CannotRun, or Damaged.
         """
@@ -74,10 +74,10 @@ class MappedFiles:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = folder / f"partial-{secrets.token_hex(8)}"
         try:
-            with open_plain(path) as source, partial.open("xb") as target:
-                _copy(source, target)
+            with partial.open("xb") as target:
+                file.copy_to(target)
             content = _mapped(partial)
-            verify(content, sha256, path.name)
+            verify(content, sha256, file.name)
             try:
                 (folder / sha256).hardlink_to(partial)
             except FileExistsError:
@@ -114,15 +114,6 @@ def _libc() -> Any:
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     return libc
-
-
-def _copy(source: BinaryIO, target: BinaryIO) -> None:
-    """Copy what is left of a file, without the detour through this process's memory where the system can do so."""
-    with suppress(OSError):
-        while os.sendfile(target.fileno(), source.fileno(), None, _CHUNK_BYTES):
-            pass
-    # where it can, nothing is left
-    shutil.copyfileobj(source, target)
 
 
 def _mapped(path: Path) -> memoryview:

@@ -18,6 +18,7 @@ from leadscore.pooling import POOLED
 from leadscore.registry import backup
 from leadscore.registry.activation import apply_verdict, roll_back, withdraw
 from leadscore.registry.backup import Copied, check_copy, saved_files
+from leadscore.registry.durable_files import PlainFile
 from leadscore.registry.old_versions import Keep, RemovedVersions, newest_held, old_versions, remove_old_versions
 from leadscore.registry.store import TELLING_FILES, History, Pointer, Registry, Withdrawal
 from leadscore.registry.version import ENGINE_FILE
@@ -213,9 +214,9 @@ def test_who_maps_a_version_goes_on_reading_it(registry: Registry, aged: list[st
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
-    def map_file(found: Path, _sha256: str) -> memoryview:
+    def map_file(found: PlainFile, _sha256: str) -> memoryview:
         remove(registry)
-        assert not found.exists()
+        assert not found.path.exists()
         return memoryview(mapped)
 
     loaded = registry.load_for_scoring("acme", aged[0], registry.manifest_sha256("acme", aged[0]), map_file)
@@ -224,9 +225,9 @@ def test_who_maps_a_version_goes_on_reading_it(registry: Registry, aged: list[st
 
 
 def test_what_goes_while_it_is_read_was_removed_and_is_not_damaged(registry: Registry, aged: list[str]) -> None:
-    def remove_first(path: Path, _sha256: str) -> memoryview:
+    def remove_first(file: PlainFile, _sha256: str) -> memoryview:
         remove(registry)
-        raise Damaged(f"{path.name} cannot be read")
+        raise Damaged(f"{file.name} cannot be read")
 
     with pytest.raises(VersionRemoved):
         registry.load_for_scoring("acme", aged[0], registry.manifest_sha256("acme", aged[0]), remove_first)

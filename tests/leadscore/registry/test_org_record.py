@@ -8,20 +8,21 @@ from pathlib import Path
 import pytest
 
 from leadscore.errors import Damaged, UnsupportedFormat
-from leadscore.registry.org_record import ORG_FILE, FormerId, OrgRecord, encode_org_record, read_org_record
+from leadscore.registry.durable_files import read_if_there
+from leadscore.registry.org_record import ORG_FILE, FormerId, OrgRecord, decode_org_record, encode_org_record
 
 NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
 def test_an_org_without_a_file_has_an_empty_record(tmp_path: Path) -> None:
-    assert read_org_record(tmp_path / ORG_FILE) == OrgRecord()
+    assert decode_org_record(read_if_there(tmp_path / ORG_FILE)) == OrgRecord()
 
 
 def test_a_record_reads_back_and_can_be_read_by_people(tmp_path: Path) -> None:
     record = OrgRecord((FormerId("acme", NOON, ("20260315060000",)),), NOON - HOUR)
     (tmp_path / ORG_FILE).write_bytes(encode_org_record(record))
-    assert read_org_record(tmp_path / ORG_FILE) == record
+    assert decode_org_record(read_if_there(tmp_path / ORG_FILE)) == record
     assert (tmp_path / ORG_FILE).read_text() == (
         '{\n  "former_ids": [\n    {\n      "org_id": "acme",\n      "until": "2026-03-15T12:00:00Z",\n'
         '      "versions": [\n        "20260315060000"\n      ],\n      "since": null\n    }\n  ],\n'
@@ -33,13 +34,13 @@ def test_a_record_reads_back_and_can_be_read_by_people(tmp_path: Path) -> None:
 def test_what_is_no_record_is_damaged(content: bytes, tmp_path: Path) -> None:
     (tmp_path / ORG_FILE).write_bytes(content)
     with pytest.raises(Damaged, match=r"org\.json .*; restore it from a backup"):
-        read_org_record(tmp_path / ORG_FILE)
+        decode_org_record(read_if_there(tmp_path / ORG_FILE))
 
 
 def test_a_record_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     (tmp_path / ORG_FILE).write_bytes(b'{"format": 99}')
     with pytest.raises(UnsupportedFormat, match="format 99"):
-        read_org_record(tmp_path / ORG_FILE)
+        decode_org_record(read_if_there(tmp_path / ORG_FILE))
 
 
 def test_each_version_keeps_the_id_under_which_it_was_trained() -> None:

@@ -108,12 +108,12 @@ def test_a_writer_that_waited_while_the_org_was_removed_writes_nothing(filled: R
             failures.append(error)
 
     writer = threading.Thread(target=write)
-    with filled.exclusive("acme") as folder:
+    with filled.exclusive("acme"):
         writer.start()
         deadline = time.monotonic() + 10
-        while not patient._locks._waiting and time.monotonic() < deadline:
+        while not patient._storage._locks._waiting and time.monotonic() < deadline:
             time.sleep(0.01)
-        folder.rename(filled.root / ".partial-removed-acme-0")
+        (filled.root / "acme").rename(filled.root / ".partial-removed-acme-0")
     writer.join(30)
     assert len(failures) == 1
     assert (filled.root / ".partial-removed-acme-0" / LOCK_FILE).exists()

@@ -15,7 +15,7 @@ import pytest
 from leadscore.errors import AlreadyJudged, Damaged, RegistryUnavailable, VersionNotFound
 from leadscore.gate import Judgement
 from leadscore.registry import store as module
-from leadscore.registry.durable_files import read_verified
+from leadscore.registry.storage import StoredFile, read_into_memory
 from leadscore.registry.store import Pointer, Registry
 from leadscore.registry.version import ENGINE_FILE
 
@@ -221,6 +221,24 @@ def test_an_activation_whose_entry_was_lost_is_in_the_history_all_the_same(regis
     assert len(history_file.read_bytes().splitlines()) == 3
 
 
+def test_no_activation_is_forgotten_when_two_writers_in_a_row_die_before_their_entry(registry: Registry) -> None:
+    """The pointer may be the only witness of an activation, so its entry is written before another takes its place."""
+    (registry.root / "acme").mkdir(parents=True)
+    pointers = [_pointer(f"2026031506000{number}") for number in range(3)]
+    replace, history_file = registry._storage.replace, registry.root / "acme" / "activations.jsonl"
+
+    def dying(folder: str, contents: dict[str, bytes], seen: dict[str, None]) -> dict[str, None]:
+        return replace(
+            folder, {name: content for name, content in contents.items() if name == next(iter(contents))}, seen
+        )
+
+    registry._storage.replace = dying
+    for pointer in pointers:
+        registry.swap_pointer("acme", pointer, registry.history("acme"))
+    assert len(history_file.read_bytes().splitlines()) == 2
+    assert registry.history("acme").entries == pointers
+
+
 @pytest.mark.parametrize("torn", [b'{"version": "2026', b"\xff\xfe\0", b"[" * 100_000, b""])
 def test_a_torn_last_line_of_the_history_is_passed_over(torn: bytes, registry: Registry) -> None:
     (registry.root / "acme").mkdir(parents=True)
@@ -246,9 +264,9 @@ def test_a_registry_whose_folder_is_a_file_is_unavailable_to_writers_and_empty_t
 def test_a_version_is_loaded_for_scoring_by_its_engines_file_alone(registry: Registry, publish: Publish) -> None:
     version, read = publish(registry), []
 
-    def map_file(path: Path, sha256: str) -> memoryview:
-        read.append(path.name)
-        return memoryview(read_verified(path, sha256))
+    def map_file(file: StoredFile, sha256: str) -> memoryview:
+        read.append(file.name)
+        return read_into_memory(file, sha256)
 
     loaded = registry.load_for_scoring("acme", version, registry.manifest_sha256("acme", version), map_file)
 

@@ -17,6 +17,7 @@ import pytest
 from leadscore.errors import Damaged, UnsupportedFormat
 from leadscore.forest import Forest
 from leadscore.formats import FORMAT
+from leadscore.registry.durable_files import PlainFile
 from leadscore.registry.safetensors import encode_arrays
 from leadscore.registry.store import Registry
 from leadscore.registry.version import (
@@ -183,9 +184,9 @@ def test_what_is_no_manifest_is_damaged(content: bytes) -> None:
 
 def test_a_manifest_that_records_nothing_to_score_by_is_damaged(tmp_path: Path, make_manifest: MakeManifest) -> None:
     with pytest.raises(Damaged, match="does not record engine"):
-        load_version(tmp_path, make_manifest("acme", "20260315060000", {}))
+        load_version(lambda name: PlainFile(tmp_path / name), make_manifest("acme", "20260315060000", {}))
     with pytest.raises(Damaged, match="does not record forest"):
-        load_version(tmp_path, make_manifest("acme", "20260315060000", {}, format=3))
+        load_version(lambda name: PlainFile(tmp_path / name), make_manifest("acme", "20260315060000", {}, format=3))
 
 
 def test_a_forest_over_more_features_than_the_contract_has_is_damaged(
@@ -194,7 +195,10 @@ def test_a_forest_over_more_features_than_the_contract_has_is_damaged(
     arrays["feature"] = np.array([11, -1, -1], np.int16)
     _, recorded = stored(tmp_path, encode_arrays(arrays))
     with pytest.raises(Damaged, match="do not form trees"):
-        load_version(tmp_path, make_manifest("acme", "20260315060000", {FOREST_FILE: recorded}, format=2))
+        load_version(
+            lambda name: PlainFile(tmp_path / name),
+            make_manifest("acme", "20260315060000", {FOREST_FILE: recorded}, format=2),
+        )
 
 
 @pytest.mark.parametrize(("written_as", "probability"), [(2, 0.75), (3, 0.75), (FORMAT, 0.5)])

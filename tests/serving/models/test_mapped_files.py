@@ -15,9 +15,8 @@ from typing import BinaryIO
 import pytest
 
 from leadscore.errors import CannotRun, Damaged
-from leadscore.registry.durable_files import sha256_of
+from leadscore.registry.durable_files import PlainFile, sha256_of
 from leadscore.settings import PROJECT_ROOT
-from serving.models import mapped_files
 from serving.models.mapped_files import MappedFiles
 
 CONTENT = bytes(range(256)) * 40
@@ -25,8 +24,9 @@ SHA256 = sha256_of(CONTENT)
 MAP = """
 import sys
 from pathlib import Path
+from leadscore.registry.durable_files import PlainFile
 from serving.models.mapped_files import MappedFiles
-found = MappedFiles(lambda: Path({folder!r})).map(Path({path!r}), {sha256!r})
+found = MappedFiles(lambda: Path({folder!r})).map(PlainFile(Path({path!r})), {sha256!r})
 print(bytes(found) == bytes(range(256)) * 40, flush=True)
 sys.stdin.read()
 """
@@ -65,7 +65,7 @@ def _mapped_inodes(pid: int | str, folder: Path) -> set[int]:
 
 
 def test_processes_map_one_copy_and_so_share_its_pages(copies: MappedFiles, folder: Path, path: Path) -> None:
-    held = copies.map(path, SHA256)
+    held = copies.map(PlainFile(path), SHA256)
     assert held == CONTENT
     with _started(MAP.format(folder=str(folder), path=str(path), sha256=SHA256)) as other:
         assert _first_line(other) == "True"
@@ -75,43 +75,43 @@ def test_processes_map_one_copy_and_so_share_its_pages(copies: MappedFiles, fold
 
 
 def test_only_the_owner_may_enter_the_folder(copies: MappedFiles, folder: Path, path: Path) -> None:
-    copies.map(path, SHA256)
+    copies.map(PlainFile(path), SHA256)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_what_becomes_of_the_file_changes_nothing_that_is_mapped(copies: MappedFiles, path: Path) -> None:
-    held = copies.map(path, SHA256)
+    held = copies.map(PlainFile(path), SHA256)
     with path.open("r+b") as file:
         file.write(b"harm")
     assert held == CONTENT
     os.truncate(path, 0)
-    assert held == copies.map(path, SHA256) == CONTENT
+    assert held == copies.map(PlainFile(path), SHA256) == CONTENT
     path.unlink()
-    assert copies.map(path, SHA256) == CONTENT
+    assert copies.map(PlainFile(path), SHA256) == CONTENT
 
 
 def test_a_file_of_another_content_is_damaged_and_leaves_no_copy(copies: MappedFiles, folder: Path, path: Path) -> None:
     path.write_bytes(CONTENT[:-1])
     with pytest.raises(Damaged, match="its SHA-256 is not the recorded one"):
-        copies.map(path, SHA256)
+        copies.map(PlainFile(path), SHA256)
     assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("recorded", ["", "../file", SHA256.upper(), f"{SHA256}\n"])
 def test_a_hash_that_is_none_names_no_copy(copies: MappedFiles, path: Path, recorded: str) -> None:
     with pytest.raises(Damaged, match="does not record the SHA-256 of file"):
-        copies.map(path, recorded)
+        copies.map(PlainFile(path), recorded)
 
 
 def test_a_copy_cannot_be_written_through_what_is_mapped(copies: MappedFiles, path: Path) -> None:
     with pytest.raises(TypeError, match="read-only"):
-        copies.map(path, SHA256)[0] = 1
+        copies.map(PlainFile(path), SHA256)[0] = 1
 
 
 def test_a_forgotten_copy_stays_valid_where_it_is_mapped_and_its_pages_go_with_the_last_who_holds_it(
     copies: MappedFiles, folder: Path, path: Path
 ) -> None:
-    held = copies.map(path, SHA256)
+    held = copies.map(PlainFile(path), SHA256)
     copies.forget(SHA256)
     copies.forget(SHA256)
     assert list(folder.iterdir()) == []
@@ -127,7 +127,7 @@ def test_a_forgotten_copy_stays_valid_where_it_is_mapped_and_its_pages_go_with_t
 
 def test_a_mapped_file_holds_no_descriptor(copies: MappedFiles, path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (counts, and needs no paths)
-    held = [copies.map(path, SHA256) for _ in range(10)]
+    held = [copies.map(PlainFile(path), SHA256) for _ in range(10)]
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 (likewise)
     assert len(held) == 10
 
@@ -139,13 +139,13 @@ def test_on_a_full_disk_the_bytes_that_were_read_are_served_and_the_log_says_so_
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def full(source: BinaryIO, target: BinaryIO) -> None:
-        target.write(source.read(10))
+    def full(_: PlainFile, target: BinaryIO) -> None:
+        target.write(CONTENT[:10])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(mapped_files, "_copy", full)
+    monkeypatch.setattr(PlainFile, "copy_to", full)
     with caplog.at_level(logging.WARNING):
-        assert copies.map(path, SHA256) == copies.map(path, SHA256) == CONTENT
+        assert copies.map(PlainFile(path), SHA256) == copies.map(PlainFile(path), SHA256) == CONTENT
     assert [record.message.count("No space left on device") for record in caplog.records] == [1]
     assert list(folder.iterdir()) == []
 
@@ -155,24 +155,24 @@ def test_a_folder_that_cannot_be_made_is_done_without(path: Path) -> None:
         raise CannotRun("no folder")
 
     copies = MappedFiles(nowhere)
-    assert copies.map(path, SHA256) == CONTENT
+    assert copies.map(PlainFile(path), SHA256) == CONTENT
     copies.forget(SHA256)
 
 
 def test_a_copy_that_another_process_made_meanwhile_is_taken(
     copies: MappedFiles, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy, made = mapped_files._copy, []
+    copy, made = PlainFile.copy_to, []
 
-    def while_another_is_quicker(source: BinaryIO, target: BinaryIO) -> None:
+    def while_another_is_quicker(file: PlainFile, target: BinaryIO) -> None:
         if not made:
             made.append(1)
-            MappedFiles(lambda: folder).map(path, SHA256)
+            MappedFiles(lambda: folder).map(PlainFile(path), SHA256)
             made.append((folder / SHA256).stat().st_ino)
-        copy(source, target)
+        copy(file, target)
 
-    monkeypatch.setattr(mapped_files, "_copy", while_another_is_quicker)
-    assert copies.map(path, SHA256) == CONTENT
+    monkeypatch.setattr(PlainFile, "copy_to", while_another_is_quicker)
+    assert copies.map(PlainFile(path), SHA256) == CONTENT
     assert [path.stat().st_ino for path in folder.iterdir()] == made[1:]
 
 
@@ -183,5 +183,5 @@ def test_where_the_system_cannot_copy_by_itself_the_content_is_read_and_written(
         raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK))
 
     monkeypatch.setattr(os, "sendfile", refuse)
-    assert copies.map(path, SHA256) == CONTENT
+    assert copies.map(PlainFile(path), SHA256) == CONTENT
     assert [path.read_bytes() for path in folder.iterdir()] == [CONTENT]
