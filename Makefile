@@ -15,11 +15,11 @@ BENCH_STAMP := $(VENV)/.installed-bench
 BENCH_VENV := .venv-bench
 BENCH_SERVING_STAMP := $(BENCH_VENV)/.installed-bench-serving
 EXTRAS_run := --extra serving --extra pipeline --extra standalone
-EXTRAS_dev := $(EXTRAS_run) --extra dev
+EXTRAS_dev := $(EXTRAS_run) --extra launchers --extra dev
 EXTRAS_bench := --extra bench
 EXTRAS_bench-serving := --extra bench-serving
 EXTRAS_serving := --extra serving
-EXTRAS_pipeline := --extra pipeline
+EXTRAS_pipeline := --extra pipeline --extra launchers
 COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url --no-header $(UPGRADE)
 
 help: ## list the commands

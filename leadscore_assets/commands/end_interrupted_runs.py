@@ -2,7 +2,8 @@
 
 Runs are processes of the code server. A run that is killed together with it cannot report its end: Dagster still shows
 it as running, and starts no other training of its org. This command therefore runs before a code server starts. With
-arguments, which are those of Python, it then becomes that server.
+arguments, which are those of Python, it then becomes that server. Where a run launcher starts each run in a container
+of its own, runs survive the code server and none is ended.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 import dagster as dg
+from dagster._core.launcher import DefaultRunLauncher
 
 from leadscore.errors import LeadscoreError
 from leadscore.registry.store import Registry
@@ -27,8 +29,11 @@ WHY = "The code server ended during this run, and ended the run with it. Start a
 def end_interrupted_runs(instance: dg.DagsterInstance) -> int:
     """Mark every run that Dagster shows as running as failed or, if cancelling, as cancelled; return how many.
 
-    Call it only while no code server is up, because no run can be running then.
+    Call it only while no code server is up, because no run can be running then. Runs with containers of their own can:
+    they are left to Dagster's run monitoring.
     """
+    if not _are_processes_of_the_code_server(instance):
+        return 0
     runs = instance.get_runs(dg.RunsFilter(statuses=WITH_A_PROCESS))
     for run in runs:
         if run.status is dg.DagsterRunStatus.CANCELING:
@@ -36,6 +41,12 @@ def end_interrupted_runs(instance: dg.DagsterInstance) -> int:
         else:
             instance.report_run_failed(run, WHY)
     return len(runs)
+
+
+def _are_processes_of_the_code_server(instance: dg.DagsterInstance) -> bool:
+    # not asked of the launcher itself, which would look for a cluster when it is made
+    launcher = instance.get_ref().run_launcher_data
+    return launcher is None or launcher.class_name == DefaultRunLauncher.__name__
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -49,6 +49,14 @@ def test_only_runs_that_had_a_process_are_ended(tmp_path: Path) -> None:
         assert end_interrupted_runs(instance) == 0
 
 
+def test_runs_in_containers_of_their_own_go_on_without_the_code_server(tmp_path: Path) -> None:
+    launcher = {"module": "dagster_docker", "class": "DockerRunLauncher", "config": {"image": "leadscore-pipeline"}}
+    with dg.instance_for_test(temp_dir=str(tmp_path), overrides={"run_launcher": launcher}) as instance:
+        run_id = create_run(instance, Status.STARTED)
+        assert end_interrupted_runs(instance) == 0
+        assert status_of(instance, run_id) is Status.STARTED
+
+
 def test_the_command_ends_them_and_becomes_what_its_arguments_say(database: Settings) -> None:
     set_up(database)
     database.state_dir.mkdir()
