@@ -11,6 +11,7 @@ LeadscoreError
 │   ├── VersionNotFound     the org has no such version
 │   ├── NotKept             the version has no such file: an earlier release made it
 │   ├── NotMaterialized     the asset was never materialized for the org
+│   │   └── RecordsRemoved  its rows were stored long ago, and were removed
 │   ├── RunNotFound         no training run has this id
 │   └── OrgNotFound         neither the registry nor our tables know the org
 ├── Conflict                look at the present state, then decide again
@@ -163,6 +164,19 @@ class NotMaterialized(NotFound):
 
     code = "not_materialized"
     in_training = "an earlier asset was never materialized for the org"
+
+
+class RecordsRemoved(NotMaterialized):
+    """The rows of the asset were stored longer ago than KEEP_RECORDS_DAYS; the text names what to materialize again."""
+
+    code = "records_removed"
+    in_training = "the org's stored records were old, and were removed"
+
+    def __init__(self, asset: str, org_id: str) -> None:
+        super().__init__(
+            f"the rows of {asset} of org {org_id} were stored longer ago than KEEP_RECORDS_DAYS, and were removed."
+            " Materialize conversion_records and the assets after it again."
+        )
 
 
 class RunNotFound(NotFound):

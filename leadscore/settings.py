@@ -250,6 +250,40 @@ class Settings:
     score_history_days: int = _setting(
         400, _whole(31, 3_650, "days"), "days that the history of the scores is kept, in whole months"
     )
+    # what is kept, and for how long
+    retention_schedule: str = _setting(
+        "15 4 * * *", CRON, "cron schedule, in UTC, on which what is older than the settings below is removed"
+    )
+    keep_versions: int = _setting(
+        3,
+        _whole(1, 1_000, "versions"),
+        "newest versions of each org whose files are kept, beside those that are or were active",
+    )
+    keep_activated_days: int = _setting(
+        90,
+        _whole(1, 3_650, "days"),
+        "days that the files of a version are kept after it was active; those of the active one and of the one before"
+        " it always are",
+    )
+    keep_records_days: int = _setting(
+        45,
+        _whole(1, 3_650, "days"),
+        "days that the rows of conversion_records and lead_features of an org are kept after they were stored",
+    )
+    keep_run_logs_days: int = _setting(
+        30, _whole(1, 3_650, "days"), "days that Dagster keeps the steps, messages and output of a run"
+    )
+    keep_daily_events_days: int = _setting(
+        30,
+        _whole(1, 3_650, "days"),
+        "days that Dagster keeps the materializations and checks of the daily assets; the newest of an org always are",
+    )
+    keep_events_days: int = _setting(
+        731,
+        _whole(1, 3_650, "days"),
+        "days that Dagster keeps the materializations and checks of trainings, and runs; the newest of each org always"
+        " are",
+    )
     dagster_token: str | None = _setting(
         None,
         _optional(SECRET),

@@ -9,7 +9,7 @@ from leadscore.settings import Settings, read_settings
 from leadscore_assets import assets, checks, jobs
 from leadscore_assets.io_managers import LeadscoreTables
 from leadscore_assets.resources import Crm
-from leadscore_assets.schedules import proof_schedule, retraining_schedule, scoring_schedule
+from leadscore_assets.schedules import proof_schedule, retention_schedule, retraining_schedule, scoring_schedule
 from leadscore_assets.sensors import (
     erase_gone_leads,
     follow_identities,
@@ -35,6 +35,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
             retraining_schedule(settings.retrain_schedule),
             scoring_schedule(settings.score_schedule),
             proof_schedule(settings.proof_schedule),
+            retention_schedule(settings.retention_schedule),
         ],
         sensors=[
             follow_orgs,

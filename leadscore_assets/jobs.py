@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from leadscore_assets import absent_orgs, changed_orgs
-from leadscore_assets.assets import TRAINING, conversion_records
+from leadscore_assets.assets import TRAINING, conversion_records, retention
 from leadscore_assets.lanes.proof import judge_scores
 from leadscore_assets.lanes.scoring import score_open_leads
 from leadscore_assets.retention import absent_leads
@@ -22,6 +22,12 @@ train_job = dg.define_asset_job(
     description="Extracts an org's records, trains a candidate, judges it, and activates it when it is better.",
 )
 
-ALL = (train_job, score_open_leads, judge_scores)
+retention_job = dg.define_asset_job(
+    "remove_what_is_old",
+    selection=dg.AssetSelection.assets(retention),
+    description="Removes old versions, rows and history, as the settings KEEP_… say.",
+)
 
-__all__ = ["ALL", "judge_scores", "score_open_leads", "train_job"]
+ALL = (train_job, score_open_leads, judge_scores, retention_job)
+
+__all__ = ["ALL", "judge_scores", "retention_job", "score_open_leads", "train_job"]

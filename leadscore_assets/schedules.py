@@ -12,7 +12,7 @@ from leadscore.registry.store import Registry
 from leadscore.run_tags import ASKER_TAG, ORG_TAG, SCHEDULE
 from leadscore.settings import Settings
 from leadscore_assets.due_orgs import training_needs
-from leadscore_assets.jobs import judge_scores, score_open_leads, train_job
+from leadscore_assets.jobs import judge_scores, retention_job, score_open_leads, train_job
 from leadscore_assets.lanes.proof import proof_config
 from leadscore_assets.lanes.scoring import shard_config
 from leadscore_assets.partitions import orgs, valid_org_ids
@@ -95,6 +95,18 @@ def proof_schedule(cron: str) -> dg.ScheduleDefinition:
         return _by_shards(context, settings, proof_config)
 
     return judge_scores_daily
+
+
+def retention_schedule(cron: str) -> dg.ScheduleDefinition:
+    """Return the schedule that removes what is old at `cron`, in UTC."""
+    return dg.ScheduleDefinition(
+        name="remove_what_is_old_daily",
+        job=retention_job,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Removes old versions, rows and history, as the settings KEEP_… say.",
+    )
 
 
 def _by_shards(

@@ -15,7 +15,7 @@ import pandas as pd
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from leadscore.errors import NotMaterialized
+from leadscore.errors import NotMaterialized, RecordsRemoved
 from leadscore.features import CONTRACT
 from leadscore_assets.dataset import KEY_TYPES
 from leadscore_assets.source.database import TABLES_LOCK, Connection, create_schema, explaining
@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS {table} (
 )
 """
 # an earlier release made the tables without these
+LATER_COLUMN = "ALTER TABLE leadscore.materializations ADD COLUMN IF NOT EXISTS rows_removed_at timestamptz"
 LATER_COLUMNS = """
 ALTER TABLE {table}
     ADD COLUMN IF NOT EXISTS created_on date,
@@ -56,7 +57,8 @@ ALTER TABLE {table}
 REMEMBER = """
 INSERT INTO leadscore.materializations (asset, org_id, run_id, info, columns) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (asset, org_id) DO UPDATE
-SET run_id = excluded.run_id, stored_at = now(), info = excluded.info, columns = excluded.columns
+SET run_id = excluded.run_id, stored_at = now(), info = excluded.info, columns = excluded.columns,
+    rows_removed_at = NULL
 """
 
 
@@ -66,6 +68,7 @@ def create_tables(connection: Connection) -> None:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
         create_schema(connection, "leadscore")
         connection.execute(MATERIALIZATIONS_TABLE)
+        connection.execute(LATER_COLUMN)
         connection.execute(IDENTITIES_TABLE)
         for asset in ASSETS_WITH_ROWS:
             connection.execute(sql.SQL(ROWS_TABLE).format(table=_table(asset)))
@@ -104,17 +107,20 @@ def store(
 def load(connection: Connection, asset: str, org_id: str) -> tuple[pd.DataFrame | None, dict[str, Any]]:
     """Return the stored value of `asset` for `org_id`: its rows, in their stored order, and its info.
 
-    The rows are None when the asset has none. Raises NotMaterialized, SourceMismatch before the set-up,
+    The rows are None when the asset has none. Raises NotMaterialized, RecordsRemoved, SourceMismatch before the set-up,
     DatabaseUnavailable.
     """
     with explaining(f"loading {asset}", REMEDY), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         stored: Any = connection.execute(
-            "SELECT info, columns FROM leadscore.materializations WHERE asset = %s AND org_id = %s", [asset, org_id]
+            "SELECT info, columns, rows_removed_at FROM leadscore.materializations WHERE asset = %s AND org_id = %s",
+            [asset, org_id],
         ).fetchone()
         if stored is None:
             raise NotMaterialized(f"{asset} was never materialized for org {org_id}. Materialize {asset} first.")
-        info, columns = stored
+        info, columns, rows_removed_at = stored
+        if rows_removed_at:
+            raise RecordsRemoved(asset, org_id)
         return (None if columns is None else _copy_out(connection, asset, org_id, columns)), info
 
 

@@ -19,6 +19,7 @@ GRAPH = {
     "active_model": {"evaluation"},
     "lead_scores": {"active_model"},
     "live_performance": {"lead_scores"},
+    "retention": set(),
 }
 
 

@@ -108,3 +108,12 @@ def test_all_open_leads_are_scored_daily_in_shards_and_fully_on_sundays(database
         assert len({request.run_key for request in requests}) == 3
         is_full[day] = {config["is_full"] for config in configs}
     assert is_full == {1: {False}, 7: {True}}
+
+
+def test_what_is_old_is_removed_daily_unless_a_setting_says_otherwise(database: Settings) -> None:
+    schedule = build_defs(database).resolve_schedule_def("remove_what_is_old_daily")
+
+    assert (schedule.cron_schedule, schedule.job_name) == ("15 4 * * *", "remove_what_is_old")
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+    nightly = replace(database, retention_schedule="0 1 * * 6")
+    assert build_defs(nightly).resolve_schedule_def("remove_what_is_old_daily").cron_schedule == "0 1 * * 6"

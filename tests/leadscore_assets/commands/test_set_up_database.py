@@ -42,7 +42,7 @@ def test_the_command_makes_the_schemas_and_says_so_each_time(database: Settings)
             "absent_ids": 3,
             "conversion_records": 8 + len(CONTRACT.names),
             "lead_features": 8 + len(CONTRACT.names),
-            "materializations": 6,
+            "materializations": 7,
             "org_identities": 4,
         }
         assert columns.items() <= dict(found).items()
