@@ -14,9 +14,12 @@ from leadscore_assets.sensors import (
     erase_gone_leads,
     follow_identities,
     follow_orgs,
+    log_canceled_trainings,
+    log_failed_runs,
     refresh_org_health,
     report_active_versions,
     score_changed_orgs,
+    watch_schedules,
     watch_scores,
 )
 from leadscore_assets.source.extraction import check_sql
@@ -44,7 +47,10 @@ def build_defs(settings: Settings) -> dg.Definitions:
             refresh_org_health,
             report_active_versions,
             score_changed_orgs,
+            watch_schedules,
             watch_scores,
+            log_failed_runs,
+            log_canceled_trainings,
         ],
         resources={
             "settings": settings,

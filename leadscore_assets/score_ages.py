@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._utils.schedules import reverse_cron_string_iterator
 
 from leadscore.settings import Settings
+from leadscore_assets.deadlines import scores_due_since
 from leadscore_assets.scoring.stored_scores import LastScoring
 
 CHECK = "scores_are_fresh"
 KEY = dg.AssetKey("lead_scores")
-# a scoring of all orgs may take this long after its time
-GRACE = timedelta(hours=2)
-
-
-def due_since(settings: Settings, now: datetime) -> datetime:
-    """Return the moment that the newest scores must not be older than; AS_OF when that is earlier."""
-    ticks = reverse_cron_string_iterator((now - GRACE).timestamp(), settings.score_schedule, "UTC")
-    due = next(tick for tick in ticks if tick <= now - GRACE)
-    return min(due, settings.as_of or due)
 
 
 def stale_scores(
     settings: Settings, scorings: Mapping[str, LastScoring], org_ids: Iterable[str], now: datetime
 ) -> dict[str, str]:
     """Return, for each org whose scores are older than the schedule asks for, how old they are, in words."""
-    due = due_since(settings, now)
+    due = scores_due_since(settings, now)
     ages = {org_id: scorings[org_id].as_of if org_id in scorings else None for org_id in org_ids}
     return {org_id: in_words(as_of, due) for org_id, as_of in ages.items() if as_of is None or as_of < due}
 
@@ -46,7 +37,7 @@ def in_words(as_of: datetime | None, due: datetime) -> str:
 
 def scored_event(settings: Settings, org_id: str, as_of: datetime, now: datetime) -> dg.AssetCheckEvaluation:
     """Return whether scores that were made a moment ago are as new as they should be."""
-    due = due_since(settings, now)
+    due = scores_due_since(settings, now)
     return fresh_scores_event(org_id) if as_of >= due else stale_scores_event(org_id, in_words(as_of, due))
 
 

@@ -1,4 +1,4 @@
-"""The sensors: they follow the CRM's orgs, ids and leads, the registry, the orgs' health, and what scores leads."""
+"""The sensors: they follow the CRM's orgs, ids and leads, the registry, the orgs' health, schedules and runs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ from leadscore_assets.absent_orgs import AbsentOrgs, absent_orgs
 from leadscore_assets.changed_orgs import assess, withdraw_changed
 from leadscore_assets.changed_orgs import follow_identities as follow
 from leadscore_assets.checks import leads_are_in_crm_event, orgs_have_leads_event, orgs_keep_their_leads_event
+from leadscore_assets.deadlines import deadlines
+from leadscore_assets.failed_runs import tell_of_failure
 from leadscore_assets.health.refresh import refresh
-from leadscore_assets.jobs import score_open_leads
+from leadscore_assets.health.schedules import stored_schedules, write_schedules
+from leadscore_assets.jobs import score_open_leads, train_job
 from leadscore_assets.lanes.scoring import shard_config
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 from leadscore_assets.retention.absent_leads import erase_absent_leads
+from leadscore_assets.schedule_ticks import schedules_now
 from leadscore_assets.scoring.outdated import outdated_orgs
 from leadscore_assets.scoring.stored_scores import last_scorings
 from leadscore_assets.served_models import changes, report_of
@@ -163,7 +167,22 @@ def refresh_org_health(
 ) -> dg.SkipReason:
     """Compare the table with the registry and the database, for all orgs that have partitions."""
     partitions = context.instance.get_dynamic_partitions(orgs.name or "")
-    return dg.SkipReason(str(refresh(settings, registry, partitions, context.log)))
+    return dg.SkipReason(str(refresh(settings, registry, partitions, deadlines(settings, now()), context.log)))
+
+
+@dg.sensor(
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Keeps leadscore.schedule_health true: when each schedule last ran, and when it is to run next. Metrics"
+    " and alerts read it, so a schedule that is off, or fails, is noticed.",
+)
+def watch_schedules(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]) -> dg.SkipReason:
+    """Compare the table with what Dagster remembers of the schedules."""
+    schedules = context.repository_def.schedule_defs if context.repository_def else []
+    with connect(settings) as connection:
+        known = stored_schedules(connection)
+        changed = write_schedules(connection, known, schedules_now(context.instance, schedules, known, now()))
+    return dg.SkipReason(f"{changed} of {len(schedules)} schedules changed")
 
 
 def now() -> datetime:
@@ -254,6 +273,39 @@ def watch_scores(context: dg.SensorEvaluationContext, settings: dg.ResourceParam
         asset_events=events,
         cursor=msgspec.json.encode(KnownAges(sorted(stale))).decode(),
     )
+
+
+@dg.run_status_sensor(
+    name="log_failed_runs",
+    run_status=dg.DagsterRunStatus.FAILURE,
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Logs and counts each run that failed, and records the training of one that died without saying how it"
+    " ended. A training whose data was refused has not failed.",
+)
+def log_failed_runs(context: dg.RunStatusSensorContext, settings: dg.ResourceParam[Settings]) -> None:
+    """Tell of a run that failed."""
+    _tell_of_failure(context, settings)
+
+
+@dg.run_status_sensor(
+    name="log_canceled_trainings",
+    run_status=dg.DagsterRunStatus.CANCELED,
+    monitored_jobs=[train_job],
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Logs and counts each training that was canceled, and records that it failed: its run says nothing.",
+)
+def log_canceled_trainings(context: dg.RunStatusSensorContext, settings: dg.ResourceParam[Settings]) -> None:
+    """Tell of a training that was canceled."""
+    _tell_of_failure(context, settings)
+
+
+def _tell_of_failure(context: dg.RunStatusSensorContext, settings: Settings) -> None:
+    with connect(settings) as connection:
+        line = tell_of_failure(connection, context.dagster_run, context.dagster_event.message or "no reason is known")
+    if line:
+        context.log.error(line)
 
 
 def _remembered(cursor: str | None, kind: type[Remembered]) -> Remembered:

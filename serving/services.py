@@ -21,10 +21,10 @@ from serving.dependencies.grade_moves import GradeMoves
 from serving.dependencies.grade_rules import GradeRules
 from serving.dependencies.lead_reader import LeadReader
 from serving.dependencies.live_proof import LiveProof
-from serving.dependencies.org_counts import OrgCounts
 from serving.dependencies.org_health import OrgHealthTable
 from serving.dependencies.probes import DatabaseState, Probe, database_state
 from serving.dependencies.readiness_source import ReadinessSource
+from serving.dependencies.stored_figures import StoredFigures
 from serving.models.cache import ModelCache
 from serving.models.mapped_files import MappedFiles
 from serving.shared_folder import private_folder
@@ -58,7 +58,7 @@ class Services:
     grade_rules: GradeRules
     org_health: OrgHealthTable
     answered_scores: AnsweredScores
-    org_counts: OrgCounts
+    stored_figures: StoredFigures
     live_proof: LiveProof
     metrics: Metrics
     recorder: Recorder
@@ -105,7 +105,6 @@ def build_services(
         trainings=Trainings(
             dagster,
             registry,
-            metrics,
             RunClaims(shared),
             is_stopping,
             most_at_a_time=at_a_time,
@@ -128,7 +127,7 @@ def build_services(
         grade_rules=GradeRules(crm),
         org_health=OrgHealthTable(crm),
         answered_scores=AnsweredScores(settings, database, metrics.count_remembered),
-        org_counts=OrgCounts(crm),
+        stored_figures=StoredFigures(crm, shared),
         live_proof=LiveProof(crm),
         metrics=metrics,
         recorder=Recorder(metrics, models.take_hits),

@@ -9,12 +9,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from leadscore.errors import DagsterUnavailable, InvalidId
 from leadscore.registry.ids import check_crm_org_id
 from leadscore.registry.store import Registry
 from leadscore.run_tags import ASKER_TAG
 from leadscore.settings import Settings
+from leadscore_assets.deadlines import deadlines
 from leadscore_assets.health.refresh import refresh
 from leadscore_assets.scoring.outdated import outdated_orgs
 from leadscore_assets.source.database import connect
@@ -37,7 +39,8 @@ def orgs_to_score(settings: Settings) -> list[str]:
 
 def refresh_health(settings: Settings) -> None:
     """Write how the orgs stand, as the sensor `refresh_org_health` does, so that the first page shows it."""
-    refresh(settings, Registry(settings.model_path), _valid_orgs(settings), _log)
+    due = deadlines(settings, datetime.now(UTC))
+    refresh(settings, Registry(settings.model_path), _valid_orgs(settings), due, _log)
 
 
 def score_orgs(dagster: DagsterClient, org_ids: Iterable[str], watch: Callable[[], None]) -> str | None:

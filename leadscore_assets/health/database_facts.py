@@ -25,6 +25,8 @@ SELECT
     asked.org_id,
     run.stored_at,
     run.run_id,
+    ended.status,
+    ended.ended_at,
     (run.info -> 'counts')::text,
     scoring.as_of,
     scoring.scored_at,
@@ -39,6 +41,13 @@ SELECT
     coalesce(proof.is_listed, false)
 FROM unnest(%s::text[]) AS asked (org_id)
 LEFT JOIN leadscore.materializations AS run ON run.asset = 'lead_features' AND run.org_id = asked.org_id
+LEFT JOIN LATERAL (
+    SELECT status, ended_at
+    FROM leadscore.ended_training
+    WHERE ended_training.org_id = asked.org_id
+    ORDER BY ended_at DESC
+    LIMIT 1
+) AS ended ON true
 LEFT JOIN LATERAL (
     SELECT as_of, scored_at, open_leads, scored
     FROM leadscore.scoring_run
@@ -80,9 +89,9 @@ def facts_of(connection: Connection, org_ids: Sequence[str], known: Mapping[str,
     facts = {}
     with explaining("reading the last runs, scorings and proofs", REMEDY), connection.transaction():
         found: list[Any] = connection.execute(RUNS_SCORINGS_AND_PROOFS, [list(org_ids)]).fetchall()
-    for org_id, run_at, run_id, counts, *rest in found:
+    for org_id, run_at, run_id, ended, ended_at, counts, *rest in found:
         read = msgspec.json.decode(str(counts), type=RecordCounts) if counts else None
-        facts[org_id] = Facts(LastRun(run_at, run_id), read, OpenLeads(*rest[:4]), CameTrue(*rest[4:]))
+        facts[org_id] = Facts(LastRun(run_at, run_id, ended, ended_at), read, OpenLeads(*rest[:4]), CameTrue(*rest[4:]))
     scored_anew = [org_id for org_id, fact in facts.items() if _is_scored_anew(fact.open_leads, known.get(org_id))]
     grades = _grades(connection, scored_anew)
     return {org_id: _with_grades(fact, grades.get(org_id), known.get(org_id)) for org_id, fact in facts.items()}

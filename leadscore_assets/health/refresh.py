@@ -16,9 +16,10 @@ from leadscore.records import window_from
 from leadscore.registry.org_state import pooled_pointer
 from leadscore.registry.store import Pointer, Registry
 from leadscore.settings import Settings
+from leadscore_assets.health.attention import Deadlines, ready_since_of, warnings_of
 from leadscore_assets.health.database_facts import Facts, facts_of, is_plan_due, plans_of
 from leadscore_assets.health.registry_facts import model_of, refused_by
-from leadscore_assets.health.tables import DataPlan, Model, OrgHealth, stored, write
+from leadscore_assets.health.tables import Attention, DataPlan, Model, OrgHealth, stored, write
 from leadscore_assets.source.database import Connection, connect
 
 # counting an org's outcomes takes 10 ms for 200 leads; a tick must end, so the others wait for the next one
@@ -38,9 +39,12 @@ class Refreshed(NamedTuple):
         return f"{self.changed} of {self.orgs} orgs changed{waiting}"
 
 
-def refresh(settings: Settings, registry: Registry, org_ids: Collection[str], log: logging.Logger) -> Refreshed:
+def refresh(
+    settings: Settings, registry: Registry, org_ids: Collection[str], deadlines: Deadlines, log: logging.Logger
+) -> Refreshed:
     """Make `leadscore.org_health` true for the orgs, which are all that there are.
 
+    `deadlines` are the moments by which they should have been scored and trained.
     Raises SourceMismatch before the set-up, DatabaseUnavailable.
     """
     asked = sorted(set(org_ids) - {POOLED})
@@ -56,10 +60,18 @@ def refresh(settings: Settings, registry: Registry, org_ids: Collection[str], lo
         }
         plans, waiting = _plans(settings, connection, facts, known, log)
         rows = [
-            OrgHealth(org_id, models[org_id], fact.last_run, plans[org_id], fact.open_leads, fact.came_true)
+            _row(models[org_id], fact, plans[org_id], deadlines, org_id=org_id, known=known.get(org_id))
             for org_id, fact in facts.items()
         ]
         return Refreshed(len(rows), write(connection, known, rows), waiting)
+
+
+def _row(
+    model: Model, fact: Facts, plan: DataPlan, deadlines: Deadlines, *, org_id: str, known: OrgHealth | None
+) -> OrgHealth:
+    ready_since = ready_since_of(plan, known.attention if known else None, datetime.now(UTC))
+    attention = Attention(ready_since, warnings_of(model, fact, plan, ready_since, deadlines))
+    return OrgHealth(org_id, model, fact.last_run, plan, fact.open_leads, fact.came_true, attention)
 
 
 def _model(

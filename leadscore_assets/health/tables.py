@@ -13,8 +13,10 @@ from psycopg import sql
 
 from leadscore.gate import Verdict
 from leadscore.live_performance import LiveState
+from leadscore.org_warnings import OrgWarning
 from leadscore.pooling import Scope
 from leadscore.registry.org_state import OrgState
+from leadscore.training_status import TrainingStatus
 from leadscore_assets.source.database import TABLES_LOCK, Connection, create_schema, explaining
 from leadscore_assets.source.tables import REMEDY
 
@@ -39,10 +41,12 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class LastRun(msgspec.Struct, frozen=True):
-    """The run that last read the org's records."""
+    """The run that last read the org's records, and how and when the org's last training ended, in whichever run."""
 
     last_run_at: datetime | None = None
     last_run_id: str | None = None
+    last_training: TrainingStatus | None = None
+    last_training_at: datetime | None = None
 
 
 class DataPlan(msgspec.Struct, frozen=True):
@@ -83,7 +87,14 @@ class CameTrue(msgspec.Struct, frozen=True):
     live_is_listed: bool = False
 
 
-PARTS: tuple[type[msgspec.Struct], ...] = (Model, LastRun, DataPlan, OpenLeads, CameTrue)
+class Attention(msgspec.Struct, frozen=True):
+    """Since when the org has had enough data for a training, and what may need attention in it."""
+
+    ready_since: datetime | None = None
+    warnings: list[OrgWarning] = []
+
+
+PARTS: tuple[type[msgspec.Struct], ...] = (Model, LastRun, DataPlan, OpenLeads, CameTrue, Attention)
 COLUMNS = ("org_id", *chain.from_iterable(part.__struct_fields__ for part in PARTS))
 
 
@@ -96,11 +107,12 @@ class OrgHealth(msgspec.Struct, frozen=True):
     plan: DataPlan
     open_leads: OpenLeads
     came_true: CameTrue
+    attention: Attention
 
     @property
     def values(self) -> tuple[Any, ...]:
         """The row's values, in the order of COLUMNS."""
-        parts = (self.model, self.last_run, self.plan, self.open_leads, self.came_true)
+        parts = (self.model, self.last_run, self.plan, self.open_leads, self.came_true, self.attention)
         return (self.org_id, *chain.from_iterable(msgspec.structs.astuple(part) for part in parts))
 
     @classmethod

@@ -16,6 +16,8 @@ CREATE TABLE IF NOT EXISTS leadscore.org_health (
     held_since        timestamptz,
     last_run_at       timestamptz,
     last_run_id       text,
+    last_training     text,
+    last_training_at  timestamptz,
     is_ready          boolean,
     records           integer,
     records_needed    integer,
@@ -39,6 +41,8 @@ CREATE TABLE IF NOT EXISTS leadscore.org_health (
     live_alarmed_on   date,
     live_judgeable_on date,
     live_is_listed    boolean NOT NULL,
+    ready_since       timestamptz,
+    warnings          text[] NOT NULL DEFAULT '{}',
     changed_at        timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE leadscore.org_health IS 'How each org stands; the sensor refresh_org_health writes what changed.';
@@ -54,6 +58,8 @@ COMMENT ON COLUMN leadscore.org_health.verdict IS 'activate, hold or refuse: the
 COMMENT ON COLUMN leadscore.org_health.verdict_reasons IS 'The reasons of the verdict, a sentence each.';
 COMMENT ON COLUMN leadscore.org_health.held_since IS 'Since when every judged version was held; null unless the last one was.';
 COMMENT ON COLUMN leadscore.org_health.last_run_at IS 'When a run last read the org''s records.';
+COMMENT ON COLUMN leadscore.org_health.last_training IS 'activated, held, insufficient_data or failed: how the org''s last training ended, in whichever run.';
+COMMENT ON COLUMN leadscore.org_health.last_training_at IS 'When it ended.';
 COMMENT ON COLUMN leadscore.org_health.is_ready IS 'Whether the org has enough data for a training.';
 COMMENT ON COLUMN leadscore.org_health.records IS 'Leads with a known outcome in the training window.';
 COMMENT ON COLUMN leadscore.org_health.ready_on IS 'Day (UTC) on which the org is expected to have enough data; null when no day can be given.';
@@ -69,6 +75,8 @@ COMMENT ON COLUMN leadscore.org_health.live_converted IS 'The share of them that
 COMMENT ON COLUMN leadscore.org_health.live_alarmed_on IS 'When it was first seen that promises do not come true; null unless the state is alarm.';
 COMMENT ON COLUMN leadscore.org_health.live_judgeable_on IS 'Day on which there will be enough mature leads; null when no day can be told.';
 COMMENT ON COLUMN leadscore.org_health.live_is_listed IS 'Whether the org is on the fleet''s list of those to look at.';
+COMMENT ON COLUMN leadscore.org_health.ready_since IS 'Since when the org has had enough data for a training or, where that is not recorded, was first seen to; null unless it has.';
+COMMENT ON COLUMN leadscore.org_health.warnings IS 'What may need attention: not_ready, training_overdue, training_failed, refused, held, scores_overdue.';
 COMMENT ON COLUMN leadscore.org_health.changed_at IS 'When this row last changed.';
 
 -- One row: when the table above was last compared with the registry and the database, whether or not a row changed.
@@ -77,3 +85,29 @@ CREATE TABLE IF NOT EXISTS leadscore.org_health_refresh (
     refreshed_at timestamptz NOT NULL
 );
 COMMENT ON TABLE leadscore.org_health_refresh IS 'When org_health was last refreshed.';
+
+CREATE TABLE IF NOT EXISTS leadscore.schedule_health (
+    schedule     text PRIMARY KEY,
+    cron         text NOT NULL,
+    is_on        boolean NOT NULL,
+    seen_at      timestamptz NOT NULL,
+    next_run_at  timestamptz NOT NULL,
+    last_run_at  timestamptz,
+    last_tick_at timestamptz,
+    last_status  text,
+    error        text NOT NULL
+);
+COMMENT ON TABLE leadscore.schedule_health IS 'How each of Dagster''s schedules stands; the sensor watch_schedules writes what changed.';
+COMMENT ON COLUMN leadscore.schedule_health.seen_at IS 'When the schedule was first seen.';
+COMMENT ON COLUMN leadscore.schedule_health.next_run_at IS 'The schedule''s first time after its last run; a run is missing once it is over.';
+COMMENT ON COLUMN leadscore.schedule_health.last_run_at IS 'The last time for which the schedule was evaluated without an error.';
+COMMENT ON COLUMN leadscore.schedule_health.last_tick_at IS 'The last time for which it was evaluated.';
+COMMENT ON COLUMN leadscore.schedule_health.last_status IS 'success, skipped or failure: how that ended. Skipped: it had nothing to start.';
+
+CREATE TABLE IF NOT EXISTS leadscore.failed_run_total (
+    job            text PRIMARY KEY,
+    runs           bigint NOT NULL,
+    last_run_id    text NOT NULL,
+    last_failed_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE leadscore.failed_run_total IS 'How many runs of each of Dagster''s jobs ever failed; the sensor log_failed_runs counts them.';

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
+from leadscore.training_status import TrainingStatus
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.tables import REMEDY
-
-Status = Literal["activated", "held", "insufficient_data", "failed"]
 
 # a training is counted once, however often its end is reported
 RECORD = """
@@ -34,7 +32,7 @@ class EndedTraining(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     org_id: str
     asked_by: str
-    status: Status
+    status: TrainingStatus
     reasons: str
     version: str | None = None
     started_at: datetime | None = None

@@ -400,6 +400,8 @@ _OTHER_ANSWERS: dict[type, Example] = {
                     "judgeable_on": None,
                     "is_listed": False,
                 },
+                "last_training": {"status": "held", "ended_at": "2026-06-01T02:03:10Z"},
+                "warnings": ["held"],
             }
         ],
         "next_cursor": "default",

@@ -23,6 +23,7 @@ from serving.api.endpoint import JsonResponse, answer, endpoint
 from serving.api.problems import CODES, Refusal, refusal_of
 from serving.api.schema import HealthAnswer, OrgQuery, StatusAnswer
 from serving.dependencies.probes import State
+from serving.dependencies.stored_figures import Figures
 from serving.services import Services
 from serving.telemetry.metrics import Series
 
@@ -102,20 +103,58 @@ def metrics(services: Services) -> Response:
     for name in DEPENDENCIES:
         services.metrics.dependency_up.labels(name).set(_AS_NUMBER[parts[name]])
     services.recorder.write()
-    return Response(services.metrics.text(_org_series(services)), content_type=CONTENT_TYPE_LATEST)
+    figures = services.stored_figures.present()
+    # absent while the database cannot say: any number would be wrong
+    shared = [] if figures is None else [*_org_series(figures), *_run_series(figures)]
+    return Response(services.metrics.text(shared), content_type=CONTENT_TYPE_LATEST)
 
 
-def _org_series(services: Services) -> list[Series]:
-    """Return how many orgs there are by state; nothing while the database cannot say."""
-    counts = services.org_counts.present()
-    if counts is None:
-        return []
+def _org_series(figures: Figures) -> list[Series]:
+    """Return how many orgs there are by state, and when that was last found out."""
+    warned = figures.orgs_by_warning | {"skew": figures.skewed_orgs, "shifted": figures.shifted_orgs}
+    refreshed = {} if figures.refreshed_at_seconds is None else {"": figures.refreshed_at_seconds}
     return [
-        Series("leadscore_orgs", "Orgs by state: whose model scores their leads", "state", counts.by_state),
+        Series("leadscore_orgs", "Orgs by state: whose model scores their leads", "state", figures.orgs_by_state),
         Series(
-            "leadscore_orgs_came_true", "Orgs by whether what was promised came true", "state", counts.by_live_state
+            "leadscore_orgs_came_true",
+            "Orgs by whether what was promised came true",
+            "state",
+            figures.orgs_by_live_state,
         ),
-        Series("leadscore_orgs_warned", "Orgs that a check warns of", "why", msgspec.structs.asdict(counts.warned)),
+        Series("leadscore_orgs_warned", "Orgs that may need attention; one may count several times", "why", warned),
+        Series(
+            "leadscore_org_health_refreshed_timestamp_seconds",
+            "When the orgs' health was last refreshed",
+            "",
+            refreshed,
+        ),
+    ]
+
+
+def _run_series(figures: Figures) -> list[Series]:
+    """Return how trainings ended, how many wait, how many runs failed, and when each schedule is to run next."""
+    return [
+        Series(
+            "ml_model_training",
+            "Trainings that ended, by outcome, whichever way they began",
+            "status",
+            figures.trainings,
+            is_counter=True,
+        ),
+        Series("leadscore_due_trainings", "Trainings on the work list of train_orgs", "", {"": figures.due_trainings}),
+        Series(
+            "leadscore_failed_runs",
+            "Runs in Dagster that failed, by job",
+            "job_name",
+            figures.failed_runs,
+            is_counter=True,
+        ),
+        Series(
+            "leadscore_schedule_next_run_timestamp_seconds",
+            "The schedule's first time after its last run; a run is missing once it is over",
+            "schedule",
+            figures.next_run_at_seconds,
+        ),
     ]
 
 

@@ -18,6 +18,7 @@ from serving.api.schema import (
     OrgsAnswer,
     OrgScoring,
     OrgsQuery,
+    OrgTraining,
     OrgVerdict,
 )
 from serving.dependencies.org_health import OrgHealth
@@ -64,6 +65,8 @@ def org_entry(org: OrgHealth, now: datetime) -> OrgEntry:
         readiness=_readiness(org),
         scoring=_scoring(org),
         came_true=_came_true(org),
+        last_training=_last_training(org),
+        warnings=org.warnings,
     )
 
 
@@ -116,6 +119,12 @@ def _scoring(org: OrgHealth) -> OrgScoring | None:
         improving_leads=org.improving_leads,
         declining_leads=org.declining_leads,
     )
+
+
+def _last_training(org: OrgHealth) -> OrgTraining | None:
+    if org.last_training is None or org.last_training_at is None:
+        return None
+    return OrgTraining(status=org.last_training, ended_at=org.last_training_at)
 
 
 def _came_true(org: OrgHealth) -> OrgCameTrue | None:

@@ -17,12 +17,14 @@ from leadscore.errors import Fault
 from leadscore.evaluation import Metrics
 from leadscore.gate import Verdict
 from leadscore.live_performance import LiveState
+from leadscore.org_warnings import WARNINGS, OrgWarning
 from leadscore.pooling import Scope
 from leadscore.readiness import LONGEST_WINDOW_DAYS, Need, Pace
 from leadscore.records import Window
 from leadscore.registry.ids import ORG_ID_PATTERN, VERSION_ID_PATTERN
 from leadscore.registry.org_state import MEANINGS, OrgState
 from leadscore.scoring import Action
+from leadscore.training_status import TrainingStatus
 from serving.dependencies.call_list import MAX_LEAD_ID_LENGTH, CallListEntry, Grade, Moment, Said, Trend
 from serving.dependencies.grade_rules import Rule, WeeklyCapacity
 
@@ -635,6 +637,13 @@ class OrgCameTrue(Answer, frozen=True, kw_only=True):
     is_listed: bool
 
 
+class OrgTraining(Answer, frozen=True, kw_only=True):
+    """How a training of an org ended; `insufficient_data` when its data was refused."""
+
+    status: TrainingStatus
+    ended_at: datetime
+
+
 class OrgEntry(Answer, frozen=True, kw_only=True):
     """How an org stands. What it does not have yet, such as a model or a scoring, is null."""
 
@@ -652,6 +661,16 @@ class OrgEntry(Answer, frozen=True, kw_only=True):
     readiness: OrgReadiness | None
     scoring: OrgScoring | None
     came_true: Annotated[OrgCameTrue | None, msgspec.Meta(description="null before the first proof")]
+    last_training: Annotated[
+        OrgTraining | None, msgspec.Meta(description="how the org's last training ended, whichever way it began")
+    ]
+    warnings: Annotated[
+        list[OrgWarning],
+        msgspec.Meta(
+            description="what may need attention; "
+            + "; ".join(f"{warning}: {meaning}" for warning, meaning in WARNINGS.items())
+        ),
+    ]
 
 
 class OrgsAnswer(Answer, frozen=True, kw_only=True):

@@ -121,7 +121,6 @@ def _refused_before_a_run(services: Services, org_id: str, window: Window | None
         return None
     if readiness.has_enough:  # what the last run set aside may have been corrected: only a run checks the values
         return None
-    services.metrics.model_training.labels("insufficient_data").inc()
     return Insufficient(org_id, None, "The org is not ready for a training.", window)
 
 

@@ -10,13 +10,15 @@ import msgspec
 
 from leadscore.gate import Verdict
 from leadscore.live_performance import LiveState
+from leadscore.org_warnings import OrgWarning
 from leadscore.pooling import Scope
 from leadscore.registry.org_state import OrgState
+from leadscore.training_status import TrainingStatus
 from serving.dependencies.crm_database import CrmDatabase
 
 Order = Literal["org", "state", "grade_a", "open_leads", "oldest_model", "held", "ready_on", "came_true"]
-# beside the states: orgs whose promises do not come true, and those on the fleet's list of orgs to look at
-Filter = OrgState | Literal["alarm", "listed"]
+# beside states and warnings: orgs whose promises do not come true, and those on the fleet's list of orgs to look at
+Filter = OrgState | OrgWarning | Literal["alarm", "listed"]
 
 TASK = "read how the orgs stand"
 # which state needs somebody soonest
@@ -42,7 +44,12 @@ WITH visible AS (
 seen AS (
     SELECT *
     FROM visible
-    WHERE (%(state)s::text IS NULL OR %(state)s IN (state, live_state) OR (%(state)s = 'listed' AND live_is_listed))
+    WHERE (
+            %(state)s::text IS NULL
+            OR %(state)s IN (state, live_state)
+            OR %(state)s = ANY (warnings)
+            OR (%(state)s = 'listed' AND live_is_listed)
+        )
         AND (%(search)s = '' OR position(lower(%(search)s) IN lower(org_id)) > 0)
 )
 SELECT json_build_object(
@@ -50,6 +57,12 @@ SELECT json_build_object(
     'by_state', (
         SELECT coalesce(json_object_agg(state, orgs), '{}')
         FROM (SELECT state, count(*) AS orgs FROM visible GROUP BY state) AS counted
+    ),
+    'by_warning', (
+        SELECT coalesce(json_object_agg(warning, orgs), '{}')
+        FROM (
+            SELECT warning, count(*) AS orgs FROM visible CROSS JOIN unnest(warnings) AS warning GROUP BY warning
+        ) AS counted
     ),
     'alarms', (SELECT count(*) FROM visible WHERE live_state = 'alarm'),
     'listed', (
@@ -86,6 +99,7 @@ class OrgGlance(msgspec.Struct, frozen=True, kw_only=True):
     live_alarmed_on: date | None
     live_judgeable_on: date | None
     live_is_listed: bool
+    warnings: list[OrgWarning]
 
 
 class OrgHealth(OrgGlance, frozen=True, kw_only=True):
@@ -100,6 +114,8 @@ class OrgHealth(OrgGlance, frozen=True, kw_only=True):
     judged_at: datetime | None
     last_run_at: datetime | None
     last_run_id: str | None
+    last_training: TrainingStatus | None
+    last_training_at: datetime | None
     readiness: str
     readiness_as_of: datetime | None
     scored_leads: int | None
@@ -114,12 +130,13 @@ Org = TypeVar("Org", bound=OrgGlance)
 class OrgsPage(msgspec.Struct, Generic[Org], frozen=True, kw_only=True):
     """Some of the orgs that were asked for, of `total`.
 
-    `by_state` and `alarms` count all orgs that may be seen, and `listed` has those of them to look at. `refreshed_at`
-    is None before the table was first filled.
+    `by_state`, `by_warning` and `alarms` count all orgs that may be seen, and `listed` has those of them to look at.
+    `refreshed_at` is None before the table was first filled.
     """
 
     total: int
     by_state: dict[OrgState, int]
+    by_warning: dict[OrgWarning, int]
     alarms: int
     listed: list[str]
     refreshed_at: datetime | None

@@ -23,8 +23,27 @@ MOST_LISTED = 20
 # the sensor refreshes the list once a minute
 STALE_AFTER = timedelta(minutes=10)
 # a form sends an empty field where nothing is chosen
-StateOrAny = Literal["", "active", "pooled", "no_model", "withdrawn", "damaged", "alarm", "listed"]
+StateOrAny = Literal[
+    "",
+    "active",
+    "pooled",
+    "no_model",
+    "withdrawn",
+    "damaged",
+    "not_ready",
+    "training_overdue",
+    "training_failed",
+    "refused",
+    "held",
+    "scores_overdue",
+    "alarm",
+    "listed",
+]
 FILTERS: dict[str, str] = {str(state): text for state, text in words.STATES.items()} | {
+    **{str(warning): text for warning, text in words.ORG_WARNINGS.items()},
+    "not_ready": "not ready",
+    "refused": "refused",
+    "held": "held",
     "alarm": "alarm",
     "listed": "to look at",
 }
@@ -80,6 +99,7 @@ def orgs_page(services: Services, query: OrgsPageQuery) -> Response:
         states=words.STATES,
         filters=FILTERS,
         live_states=words.LIVE_STATES,
+        warnings=words.ORG_WARNINGS,
         verdicts=words.VERDICTS,
         orders=ORDERS,
         now=now,
@@ -92,7 +112,9 @@ def orgs_page(services: Services, query: OrgsPageQuery) -> Response:
 
 def _counts(found: OrgsPage[OrgGlance]) -> dict[str, int]:
     """Return how many orgs each filter finds."""
-    return {**{state: found.by_state.get(state, 0) for state in words.STATES}, "alarm": found.alarms}
+    states = {str(state): found.by_state.get(state, 0) for state in words.STATES}
+    warnings = {str(warning): found.by_warning.get(warning, 0) for warning in words.ORG_WARNINGS}
+    return states | warnings | {"alarm": found.alarms}
 
 
 def _links(query: OrgsPageQuery) -> Callable[..., str]:

@@ -98,6 +98,7 @@ def org_page(services: Services, query: OrgPageQuery, org_id: str) -> Response:
         events=timeline(registry, org_id, history, versions),
         query=query,
         states=words.STATES,
+        warnings=words.WARNING_REMEDIES,
         verdicts=words.VERDICTS,
         arrows=words.ARROWS,
         trends=words.TRENDS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from leadscore.live_performance import LiveState
+from leadscore.org_warnings import OrgWarning
 from leadscore.registry.org_state import OrgState
 
 NONE = "\N{EN DASH}"
@@ -22,6 +23,20 @@ STATES: dict[OrgState, str] = {
     "no_model": "no model",
     "withdrawn": "withdrawn",
     "damaged": "damaged",
+}
+# not those that the list says in a column of their own: the last verdict, and the data that is missing
+ORG_WARNINGS: dict[OrgWarning, str] = {
+    "training_overdue": "not trained for long",
+    "training_failed": "training failed",
+    "scores_overdue": "scores overdue",
+}
+WARNING_REMEDIES: dict[OrgWarning, str] = {
+    "training_overdue": "The org has enough data, but none of the last two scheduled trainings reached it. The log of"
+    " the schedule's last tick in Dagster says why it was left out; train the org by hand.",
+    "training_failed": "The last training failed, so the version from before goes on. Its run in Dagster says why, and"
+    " what to do.",
+    "scores_overdue": "The open leads were not scored when they were due. Look at the last run of score_open_leads in"
+    " Dagster, then materialize lead_scores.",
 }
 LIVE_STATES: dict[LiveState, str] = {
     "fine": "fine",

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 if TYPE_CHECKING:
@@ -34,18 +34,23 @@ _SHARES = tuple(step / 20 for step in range(1, 21))
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """A gauge that no process keeps, because all would say the same: its values, by the value of its one label."""
+    """A gauge or counter that no process keeps, because all would say the same: its values, by the label's value.
+
+    Without a label, it has one value, by "".
+    """
 
     name: str
     help: str
     label: str
-    values: Mapping[str, int]
+    values: Mapping[Any, float]
+    is_counter: bool = False
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         """Yield it as Prometheus' client collects it."""
-        family = GaugeMetricFamily(self.name, self.help, labels=[self.label])
+        kind = CounterMetricFamily if self.is_counter else GaugeMetricFamily
+        family = kind(self.name, self.help, labels=[self.label] if self.label else [])
         for value, number in self.values.items():
-            family.add_metric([value], number)
+            family.add_metric([value] if self.label else [], number)
         yield family
 
 
@@ -97,9 +102,6 @@ class Metrics:
         )
         for outcome in ("written", "dropped"):
             self.count_remembered(outcome, 0)  # so that both are shown from the start
-        self.model_training = self._counter(
-            "ml_model_training", "Trainings requested over HTTP that ended, by outcome", ["status"]
-        )
 
     def _declare_requests(self) -> None:
         self._requests = self._counter("leadscore_http_requests", "Requests answered", ["method", "route", "status"])

@@ -1,7 +1,7 @@
-"""Claims on trainings, which the processes of one server share as files.
+"""Claims on the start of trainings, which the processes of one server share.
 
 A lock on one byte of a file, at a place that depends on the org's id, guards a start; the kernel frees it with the
-process. An empty file stands for a run whose end is not counted yet; the process that removes the file counts the run.
+process.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-MAX_REMEMBERED = 1_000
 # the file has no bytes; a lock needs none
 _PLACES = 2**62
 
 
 class RunClaims:
-    """Orgs for which a training is being started, and runs that were started here. `folder` gives the shared folder."""
+    """Orgs for which a training is being started. `folder` gives the shared folder."""
 
     def __init__(self, folder: Callable[[], Path]) -> None:
         self._folder = folder
@@ -43,21 +42,6 @@ class RunClaims:
                     self._orgs.discard(org_id)
                     fcntl.lockf(self._places, fcntl.LOCK_UN, 1, _place(org_id))
 
-    def remember(self, run_id: str) -> None:
-        """Note a run whose end is to be counted; of too many, the oldest are forgotten."""
-        (self._runs / run_id).touch()
-        noted = sorted(self._runs.iterdir(), key=_noted_at)
-        for path in noted[:-MAX_REMEMBERED]:
-            path.unlink(missing_ok=True)
-
-    def take(self, run_id: str) -> bool:
-        """Return whether the run was remembered and not taken yet."""
-        try:
-            (self._runs / run_id).unlink()
-        except FileNotFoundError:
-            return False
-        return True
-
     def _lock(self, org_id: str) -> bool:
         try:
             fcntl.lockf(self._places, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(org_id))
@@ -69,20 +53,6 @@ class RunClaims:
     def _places(self) -> int:
         # closing it would free every lock of this process, so it stays open
         return os.open(self._folder() / "starts", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    @cached_property
-    def _runs(self) -> Path:
-        folder = self._folder() / "runs"
-        folder.mkdir(exist_ok=True)
-        return folder
-
-
-def _noted_at(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        # another process took it just now
-        return 0
 
 
 def _place(org_id: str) -> int:

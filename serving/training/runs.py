@@ -20,7 +20,6 @@ from leadscore.records import Window
 from leadscore.registry.ids import check_org_id
 from leadscore.registry.store import Registry
 from serving.dependencies.dagster_client import JOB, AskedTraining, DagsterClient, Run
-from serving.telemetry.metrics import Metrics
 from serving.training.failure_messages import DETAILS, failure_message
 from serving.training.run_claims import RunClaims
 
@@ -94,7 +93,6 @@ class Trainings:
         self,
         dagster: DagsterClient,
         registry: Registry,
-        metrics: Metrics,
         claims: RunClaims,
         is_stopping: threading.Event,
         *,
@@ -102,7 +100,7 @@ class Trainings:
         most_waiting: int,
         max_queued: int,
     ) -> None:
-        self._dagster, self._registry, self._metrics, self._is_stopping = dagster, registry, metrics, is_stopping
+        self._dagster, self._registry, self._is_stopping = dagster, registry, is_stopping
         self._claims, self._max_queued = claims, max_queued
         self._slots = threading.BoundedSemaphore(max(1, most_at_a_time))
         self._waiting_slots = threading.BoundedSemaphore(max(1, most_waiting))
@@ -134,9 +132,7 @@ class Trainings:
             if self._dagster.queued_runs(self._max_queued) >= self._max_queued:
                 raise TooManyTrainings
             self._dagster.add_partition(org_id)
-            run_id = self._dagster.launch(asked)
-        self._claims.remember(run_id)
-        return run_id
+            return self._dagster.launch(asked)
 
     def wait(self, org_id: str, run_id: str, wait_seconds: float) -> Outcome:
         """Return the outcome when the org's run has ended, or Running when the time is over or the server stops.
@@ -182,9 +178,7 @@ class Trainings:
         org_id = check_org_id(run.org_id)
         if run.status not in _ENDED:
             return Running(org_id, run_id)
-        outcome = self._ended(org_id, run)
-        self._count(outcome)
-        return outcome
+        return self._ended(org_id, run)
 
     def _ended(self, org_id: str, run: Run) -> Outcome:
         materialized = self._dagster.materializations(run.run_id)
@@ -224,11 +218,6 @@ class Trainings:
             withheld=tuple(reason.text for reason in judgement.withheld),
         )
 
-    def _count(self, outcome: Outcome) -> None:
-        """Count an outcome once, however often it is requested."""
-        if outcome.run_id and self._claims.take(outcome.run_id):
-            self._metrics.model_training.labels(_status_of(outcome)).inc()
-
 
 @contextmanager
 def _taken(slots: threading.Semaphore) -> Iterator[None]:
@@ -238,9 +227,3 @@ def _taken(slots: threading.Semaphore) -> Iterator[None]:
         yield
     finally:
         slots.release()
-
-
-def _status_of(outcome: Outcome) -> str:
-    if isinstance(outcome, Trained):
-        return "activated" if outcome.is_activated else "held"
-    return "insufficient_data" if isinstance(outcome, Insufficient) else "failed"

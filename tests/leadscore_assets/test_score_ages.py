@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
-import pytest
-
 from leadscore.settings import Settings
-from leadscore_assets.score_ages import due_since, stale_scores
+from leadscore_assets.score_ages import stale_scores
 from leadscore_assets.scoring.stored_scores import LastScoring
 
 DAILY = Settings(score_schedule="0 5 * * *")
-
-
-@pytest.mark.parametrize(
-    ("now", "due"),
-    [
-        ("2026-06-02T06:59", "2026-06-01T05:00"),
-        ("2026-06-02T07:00", "2026-06-02T05:00"),
-        ("2026-06-02T23:00", "2026-06-02T05:00"),
-    ],
-)
-def test_scores_are_due_two_hours_after_their_time(now: str, due: str) -> None:
-    assert due_since(DAILY, moment(now)) == moment(due)
-
-
-def test_nothing_is_due_after_a_time_that_is_set() -> None:
-    """With AS_OF, no newer scores can be made."""
-    fixed = replace(DAILY, as_of=moment("2026-03-15T00:00"))
-    assert due_since(fixed, moment("2026-06-02T12:00")) == moment("2026-03-15T00:00")
 
 
 def test_each_org_is_told_how_old_its_scores_are() -> None:

@@ -178,8 +178,3 @@ class _Handler(BaseHTTPRequestHandler):
 def post(client: FlaskClient, query: str = "") -> TestResponse:
     """Ask for a training."""
     return client.post(TRAIN + query, json={"org_id": "acme"}, headers={"X-Request-ID": "req-7"})
-
-
-def trainings(client: FlaskClient) -> str:
-    """Return the lines in which trainings are counted."""
-    return "\n".join(line for line in client.get("/metrics").text.splitlines() if "ml_model_training_total{" in line)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from leadscore.registry.activation import withdraw
+from leadscore_assets.health.attention import Deadlines
 from leadscore_assets.health.refresh import refresh
 from tests.serving.crm_of_leads import AS_OF, Crm
 from tests.serving.scored_leads import Lead, Scores
 
 LOG = logging.getLogger(__name__)
+# nothing is late by these
+DUE = Deadlines(scores=AS_OF - timedelta(days=1), trainings=AS_OF - timedelta(days=60))
 ORGS = ("acme", "beta", "gone", "new")
 
 
 def refreshed(crm: Crm, shelf: Any, *org_ids: str) -> None:
     """Let the table of the orgs' health be as the sensor makes it."""
-    refresh(replace(crm.settings, as_of=AS_OF), shelf.registry, org_ids or ORGS, LOG)
+    refresh(replace(crm.settings, as_of=AS_OF), shelf.registry, org_ids or ORGS, DUE, LOG)
 
 
 def standing_orgs(crm: Crm, shelf: Any) -> dict[str, str]:

@@ -13,7 +13,7 @@ from leadscore.gate import policy_from
 from leadscore.records import RecordCounts, window_from
 from leadscore.settings import Settings
 from leadscore_assets.health.database_facts import Facts, facts_of, is_plan_due, plans_of
-from leadscore_assets.health.tables import CameTrue, DataPlan, LastRun, Model, OpenLeads, OrgHealth
+from leadscore_assets.health.tables import Attention, CameTrue, DataPlan, LastRun, Model, OpenLeads, OrgHealth
 from leadscore_assets.metadata.readiness_plan import plan_for
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.tables import store
@@ -44,7 +44,7 @@ def connection(crm_settings: Settings) -> Any:
 
 def known(facts: Facts, **plan: Any) -> OrgHealth:
     model = Model("no_model", NOW, "", None, None, None, None, None, None, [], None, None)
-    return OrgHealth("sound", model, facts.last_run, DataPlan(**plan), facts.open_leads, facts.came_true)
+    return OrgHealth("sound", model, facts.last_run, DataPlan(**plan), facts.open_leads, facts.came_true, Attention())
 
 
 def score(connection: Any, at: datetime, *leads: tuple[str, str]) -> None:

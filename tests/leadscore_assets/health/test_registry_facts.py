@@ -12,7 +12,7 @@ import pytest
 from leadscore.gate import Decision, Reason
 from leadscore.registry.store import History, Pointer, Registry, Withdrawal
 from leadscore_assets.health.registry_facts import model_of, refused_by
-from leadscore_assets.health.tables import CameTrue, DataPlan, LastRun, Model, OpenLeads, OrgHealth
+from leadscore_assets.health.tables import Attention, CameTrue, DataPlan, LastRun, Model, OpenLeads, OrgHealth
 from tests.leadscore_assets.metadata.judged_versions import ORG, judged, published
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -33,7 +33,7 @@ def activate(registry: Registry, version: str, at: datetime = ACTIVATED_AT) -> N
 
 
 def known(model: Model) -> OrgHealth:
-    return OrgHealth(ORG, model, LastRun(), DataPlan(), OpenLeads(), CameTrue())
+    return OrgHealth(ORG, model, LastRun(), DataPlan(), OpenLeads(), CameTrue(), Attention())
 
 
 def test_an_org_with_an_active_version_shows_its_age_and_verdict(registry: Registry) -> None:

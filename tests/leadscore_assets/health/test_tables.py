@@ -12,6 +12,7 @@ from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.health.tables import (
     COLUMNS,
+    Attention,
     CameTrue,
     DataPlan,
     LastRun,
@@ -27,10 +28,11 @@ NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 ACME = OrgHealth(
     "acme",
     Model("active", NOW, "", "20260601060000", "own", NOW, NOW, "20260601060000", "activate", ["Better."], NOW, None),
-    LastRun(NOW, "a run"),
+    LastRun(NOW, "a run", "held", NOW),
     DataPlan(True, 180, 100, date(2026, 6, 1), "Enough.", NOW),
     OpenLeads(NOW, NOW, 10, 9, 1, 2, 3, 3, 1, 0),
     CameTrue("alarm", 420, 0.3, 0.1, date(2026, 5, 3), None, True),
+    Attention(NOW, ["held", "scores_overdue"]),
 )
 NEW = OrgHealth(
     "new",
@@ -39,6 +41,7 @@ NEW = OrgHealth(
     DataPlan(),
     OpenLeads(),
     CameTrue(),
+    Attention(),
 )
 
 

@@ -1,0 +1,49 @@
+"""What is said and recorded of a run that failed or was canceled."""
+
+from __future__ import annotations
+
+import dagster as dg
+from dagster._core.storage.tags import PARTITION_NAME_TAG
+
+from leadscore.run_tags import ASKER_TAG, DAGSTER_UI
+from leadscore_assets.assets import trained_model
+from leadscore_assets.health.schedules import count_failed_run
+from leadscore_assets.jobs import train_job
+from leadscore_assets.source.database import Connection, explaining
+from leadscore_assets.source.tables import REMEDY
+from leadscore_assets.trainings.ended_trainings import EndedTraining, record_ended
+
+STATUS = "SELECT status FROM leadscore.ended_training WHERE run_id = %s AND org_id = %s"
+
+
+def tell_of_failure(connection: Connection, run: dg.DagsterRun, message: str) -> str | None:
+    """Record and count the run's failure, and return it in a line; None for a training whose end is no failure.
+
+    `message` is Dagster's. Raises SourceMismatch before the set-up, DatabaseUnavailable.
+    """
+    org_id = run.tags.get(PARTITION_NAME_TAG)
+    reason = message.partition("\n")[0]
+    if org_id and is_training(run) and not _is_failed_training(connection, run, org_id, reason):
+        return None
+    count_failed_run(connection, run.job_name, run.run_id)
+    of_org = f" of org {org_id}" if org_id else ""
+    return f"run {run.run_id} ({run.job_name}{of_org}, asked for by {_asker(run)}) did not succeed: {reason}"
+
+
+def is_training(run: dg.DagsterRun) -> bool:
+    """Return whether the run trains an org: as a run of the job, or of its assets, chosen in Dagster's UI."""
+    return run.job_name == train_job.name or trained_model.key in (run.asset_selection or ())
+
+
+def _is_failed_training(connection: Connection, run: dg.DagsterRun, org_id: str, reason: str) -> bool:
+    """Record the training as failed, unless the run said how it ended; return whether it failed."""
+    ended = EndedTraining(run_id=run.run_id, org_id=org_id, asked_by=_asker(run), status="failed", reasons=reason)
+    if record_ended(connection, ended):
+        return True
+    with explaining("reading how a training ended", REMEDY), connection.transaction():
+        found = connection.execute(STATUS, [run.run_id, org_id]).fetchone()
+    return found is not None and found[0] == "failed"
+
+
+def _asker(run: dg.DagsterRun) -> str:
+    return run.tags.get(ASKER_TAG, DAGSTER_UI)

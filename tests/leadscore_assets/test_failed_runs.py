@@ -1,0 +1,82 @@
+"""A run that failed is told in one line and counted, and a training that died is recorded; a refused one is neither."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import create_run_for_test
+
+from leadscore.settings import Settings
+from leadscore.training_status import TrainingStatus
+from leadscore_assets.commands.set_up_database import set_up
+from leadscore_assets.failed_runs import is_training, tell_of_failure
+from leadscore_assets.source.database import Connection, connect
+from leadscore_assets.trainings.ended_trainings import EndedTraining, record_ended
+
+DIED = "The run's process died.\nTraceback: lead 4711 is Ann"
+TRAINED = frozenset({dg.AssetKey("lead_features"), dg.AssetKey("trained_model")})
+
+
+@pytest.fixture
+def connection(database: Settings) -> Iterator[Connection]:
+    set_up(database)
+    with connect(database) as connection:
+        yield connection
+
+
+def run_of(instance: dg.DagsterInstance, job: str = "train", org_id: str | None = "acme", **given: Any) -> Any:
+    tags = {"dagster/partition": org_id, "leadscore/asked_by": "schedule"} if org_id else {}
+    return create_run_for_test(instance, job, tags=tags, status=dg.DagsterRunStatus.FAILURE, **given)
+
+
+def totals(connection: Connection) -> dict[str, int]:
+    query = "SELECT status, trainings FROM leadscore.training_total WHERE trainings > 0"
+    return dict(connection.execute(query).fetchall())
+
+
+def failed_runs(connection: Connection) -> dict[str, int]:
+    return dict(connection.execute("SELECT job, runs FROM leadscore.failed_run_total").fetchall())
+
+
+def ended(run: dg.DagsterRun, status: TrainingStatus) -> EndedTraining:
+    return EndedTraining(run_id=run.run_id, org_id="acme", asked_by="schedule", status=status, reasons="said")
+
+
+def test_a_training_that_died_is_recorded_as_failed_once(connection: Connection, instance: dg.DagsterInstance) -> None:
+    run = run_of(instance)
+    line = f"run {run.run_id} (train of org acme, asked for by schedule) did not succeed: The run's process died."
+    assert [tell_of_failure(connection, run, DIED) for _ in range(2)] == [line, line]
+    assert (totals(connection), failed_runs(connection)) == ({"failed": 1}, {"train": 1})
+    assert connection.execute("SELECT status, asked_by, reasons FROM leadscore.ended_training").fetchall() == [
+        ("failed", "schedule", "The run's process died.")
+    ]
+
+
+def test_what_a_run_said_of_its_end_stays(connection: Connection, instance: dg.DagsterInstance) -> None:
+    refused, failed = run_of(instance), run_of(instance)
+    record_ended(connection, ended(refused, "insufficient_data"))
+    record_ended(connection, ended(failed, "failed"))
+    assert tell_of_failure(connection, refused, DIED) is None
+    assert tell_of_failure(connection, failed, DIED) is not None
+    assert totals(connection) == {"insufficient_data": 1, "failed": 1}
+    assert failed_runs(connection) == {"train": 1}
+    assert connection.execute("SELECT DISTINCT reasons FROM leadscore.ended_training").fetchall() == [("said",)]
+
+
+def test_a_run_that_trains_no_single_org_is_counted_alone(connection: Connection, instance: dg.DagsterInstance) -> None:
+    run = run_of(instance, "score_open_leads", org_id=None)
+    line = tell_of_failure(connection, run, DIED)
+    told = f"run {run.run_id} (score_open_leads, asked for by Dagster UI) did not succeed: The run's process died."
+    assert line == told
+    assert (totals(connection), failed_runs(connection)) == ({}, {"score_open_leads": 1})
+
+
+def test_assets_that_are_chosen_in_the_ui_are_a_training_when_a_model_is_among_them(
+    instance: dg.DagsterInstance,
+) -> None:
+    assert is_training(run_of(instance, "__ASSET_JOB", asset_selection=TRAINED))
+    assert not is_training(run_of(instance, "__ASSET_JOB", asset_selection=frozenset({dg.AssetKey("lead_scores")})))
+    assert not is_training(run_of(instance, "judge_scores"))
