@@ -116,8 +116,8 @@ texts above with it, with these exceptions and additions:
 - The images start from `python:3.12-slim`, which is CPython (PSF-2.0) on Debian; `/usr/share/doc/*/copyright` in the
   image has the licences of Debian's packages.
 - Not all wheels under the LGPL hold its text and the GPL's. Debian has both in `/usr/share/common-licenses`.
-- `docker-compose.yml` also names images of PostgreSQL and Prometheus. They come from their makers, and are not part of
-  ours.
+- `docker-compose.yml` also names images of PostgreSQL, Prometheus and Grafana (AGPL-3.0). They come from their makers;
+  to those of Prometheus and Grafana we add our configuration alone.
 """
 
 

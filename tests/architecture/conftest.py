@@ -13,6 +13,10 @@ import pytest
 import yaml
 
 from leadscore.settings import PROJECT_ROOT
+from tests.serving.conftest import crm, features, settings, shelf
+
+# fixtures of a server over a real database
+__all__ = ["crm", "features", "settings", "shelf"]
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^{}]*))?\}")
 _OPTION = re.compile(r"--\w[\w-]*=\S+\s+")
@@ -101,5 +105,5 @@ def services(compose: Callable[..., dict[str, Any]]) -> dict[str, dict[str, Any]
 @pytest.fixture(scope="session")
 def images() -> dict[str, Image]:
     """Give the images by the name that compose gives them."""
-    names = ("serving", "pipeline", "prometheus")
+    names = ("serving", "pipeline", "prometheus", "grafana")
     return {f"leadscore-{name}": _image(PROJECT_ROOT / "deploy" / f"Dockerfile.{name}") for name in names}

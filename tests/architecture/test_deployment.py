@@ -26,7 +26,8 @@ Services = dict[str, dict[str, Any]]
 COMPOSE_TEXT = (PROJECT_ROOT / "docker-compose.yml").read_text()
 ENV_EXAMPLE = (PROJECT_ROOT / ".env.example").read_text()
 SERVICE_KEYS = {
-    *("build", "cap_drop", "command", "depends_on", "env_file", "environment", "healthcheck", "image", "init"),
+    *("build", "cap_drop", "command", "depends_on", "entrypoint", "env_file", "environment", "healthcheck"),
+    *("image", "init"),
     *(
         "group_add",
         "logging",
@@ -45,8 +46,11 @@ SERVICE_KEYS = {
 HEALTHCHECK_KEYS = {"disable", "interval", "retries", "start_interval", "start_period", "test", "timeout"}
 POSTGRES_NAMES = {"POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER"}
 OF_MAKE_RUN_ALONE = {"STATE_DIR", "DAGSTER_PORT", "CODE_SERVER_PORT", "EMBEDDED_DB_PORT", "CRM_DATA"}
-OF_COMPOSE_ALONE = {"PUBLISH_ADDRESS", "DAGSTER_PORT", "PROMETHEUS_PORT"}
-OUR_IMAGES = {"leadscore-serving", "leadscore-pipeline", "leadscore-prometheus"}
+OF_GRAFANA = {"GRAFANA_PORT", "GRAFANA_PASSWORD", "GRAFANA_DB_USER", "GRAFANA_DB_PASSWORD", "GRAFANA_DB_SSLMODE"}
+OF_COMPOSE_ALONE = {"PUBLISH_ADDRESS", "DAGSTER_PORT", "PROMETHEUS_PORT", *OF_GRAFANA}
+# images of others to which we add files
+IMAGES_OF_OTHERS = {"leadscore-prometheus", "leadscore-grafana"}
+OUR_IMAGES = {"leadscore-serving", "leadscore-pipeline", *IMAGES_OF_OTHERS}
 LOCK_OF_IMAGE = {
     "leadscore-serving": ("requirements/serving.txt", {"leadscore", "serving"}),
     "leadscore-pipeline": ("requirements/pipeline.txt", {"leadscore", "leadscore_assets"}),
@@ -112,14 +116,14 @@ def test_no_registry_is_asked_for_an_image_of_ours(services: Services) -> None:
 
 def test_images_of_others_are_pinned(services: Services, images: dict[str, Any]) -> None:
     others = {service["image"] for service in services.values()} - OUR_IMAGES
-    others |= set(images["leadscore-prometheus"].all("FROM"))
-    assert len(others) == 2
+    others |= {name for image in IMAGES_OF_OTHERS for name in images[image].all("FROM")}
+    assert len(others) == 3
     assert all(re.fullmatch(r"[\w./-]+:v?\d[\w.]*", image) for image in others)
 
 
 def test_a_postgresql_is_started_only_where_none_is_named(services: Services) -> None:
     profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
-    assert profiles == {"postgres": ["postgres"], "backup": ["backup"]}
+    assert profiles == {"postgres": ["postgres"], "backup": ["backup"], "grafana": ["grafana"]}
     assert re.findall(r"^COMPOSE_PROFILES=(.*)$", ENV_EXAMPLE, re.MULTILINE) == ["postgres"]
     waiting = [service["depends_on"]["postgres"] for service in services.values() if "postgres" in needs_of(service)]
     assert waiting == [{"condition": "service_healthy", "required": False}]
@@ -127,7 +131,7 @@ def test_a_postgresql_is_started_only_where_none_is_named(services: Services) ->
 
 def test_our_containers_write_to_volumes_and_bounded_memory_alone(services: Services) -> None:
     for service in services.values():
-        if service["image"] in OUR_IMAGES - {"leadscore-prometheus"}:
+        if service["image"] in OUR_IMAGES - IMAGES_OF_OTHERS:
             assert service["read_only"] is True
             assert all(re.fullmatch(r"/tmp:size=\dg", place) for place in service.get("tmpfs", []))
             assert "no-new-privileges:true" in service["security_opt"]
@@ -166,17 +170,34 @@ def test_nothing_is_published_beyond_this_machine_until_somebody_says_so(service
         "serving",
         "dagster-webserver",
         "prometheus",
+        "grafana",
     }
-    assert len(ports) == 3
+    assert len(ports) == 4
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
 def test_compose_refuses_to_start_without_a_password_and_holds_none(compose: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(Exception, match=r"set DB_PASSWORD"):
         compose()
-    given = re.findall(r"PASSWORD: (.*)", COMPOSE_TEXT)
-    assert len(given) == 2
-    assert all(value.startswith("${DB_PASSWORD:?") for value in given)
+    given = re.findall(r"(\w*PASSWORD): (.*)", COMPOSE_TEXT)
+    assert len(given) == 4
+    of_database = [value for name, value in given if name != "GF_SECURITY_ADMIN_PASSWORD"]
+    assert all("${DB_PASSWORD:?" in value for value in of_database)
+    assert dict(given)["GF_SECURITY_ADMIN_PASSWORD"] == "${GRAFANA_PASSWORD:-}"
+
+
+def test_grafana_does_not_start_without_a_password_of_its_own(services: Services, tmp_path: Path) -> None:
+    [shell, option, script] = services["grafana"]["entrypoint"]
+    started = script.replace("/run.sh", "echo started")
+    for password, code, said in (("", 1, "set GRAFANA_PASSWORD in .env\n"), ("s3cret", 0, "started\n")):
+        done = subprocess.run(
+            [shell, option, started],
+            env={"PATH": "/usr/bin:/bin", "GF_SECURITY_ADMIN_PASSWORD": password},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout + done.stderr) == (code, said)
 
 
 def test_every_variable_of_compose_is_in_the_example_file() -> None:
@@ -186,9 +207,14 @@ def test_every_variable_of_compose_is_in_the_example_file() -> None:
 
 def test_every_name_in_a_containers_environment_means_something(services: Services) -> None:
     settings = {setting.name.upper() for setting in fields(Settings)}
+    of_grafana = {
+        "PROMETHEUS_URL",
+        *OF_GRAFANA,
+        *(name for name in services["grafana"]["environment"] if "GF_" in name),
+    }
     of_dagster = {"DAGSTER_HOME"} | environment_names_in("dagster.yaml") | environment_names_in("workspace.yaml")
     for service in services.values():
-        assert set(service.get("environment", {})) <= settings | of_dagster | POSTGRES_NAMES
+        assert set(service.get("environment", {})) <= settings | of_dagster | of_grafana | POSTGRES_NAMES
 
 
 def test_containers_of_the_pipeline_have_every_variable_that_dagsters_files_read(services: Services) -> None:
@@ -227,7 +253,8 @@ def test_the_example_file_has_every_setting_with_its_meaning_and_default() -> No
 def test_what_only_compose_reads_is_shown_with_composes_default() -> None:
     shown = dict(re.findall(r"^#(\w+)=(.*)$", ENV_EXAMPLE, re.MULTILINE))
     for name in OF_COMPOSE_ALONE:
-        assert f"${{{name}:-{shown[name]}}}" in COMPOSE_TEXT
+        # where it is empty, another setting's value may stand in its place
+        assert f"${{{name}:-{shown[name]}" + ("}" if shown[name] else "") in COMPOSE_TEXT
 
 
 @pytest.mark.parametrize("name", LOCK_OF_IMAGE)
