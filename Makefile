@@ -4,7 +4,7 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run simulate rebuild erase backup restore pictures test check format lock licences bench bench-setup bench-serving bench-serving-setup clean
+.PHONY: help setup run simulate status rebuild erase backup restore pictures test check format lock licences bench bench-setup bench-serving bench-serving-setup clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -32,6 +32,9 @@ run: $(RUN_STAMP) ## start everything: PostgreSQL, Dagster, the HTTP server; Ctr
 
 simulate: $(RUN_STAMP) ## show how to simulate a CRM of any size
 	@$(PYTHON) -m standalone simulate --help
+
+status: $(RUN_STAMP) ## show how the system stands, while `make run` goes on, and what to do about each problem
+	@$(PYTHON) -m standalone status
 
 rebuild: $(RUN_STAMP) ## train a version again and compare its files, byte for byte: make rebuild ORG=… VERSION=…
 	@$(PYTHON) -m standalone rebuild "$(ORG)" "$(VERSION)"

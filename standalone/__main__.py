@@ -61,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     again.set_defaults(command=_rebuild)
     again.add_argument("org", help="the org's id")
     again.add_argument("version", help="the version's id, 14 digits")
+    stands = commands.add_parser("status", help="show how the system stands, while `run` goes on, and what to do")
+    stands.set_defaults(command=_status)
     gone = commands.add_parser("erase", help="erase an org, or some of its leads, at once, while `run` goes on")
     gone.set_defaults(command=_erase)
     gone.add_argument("--org", required=True, metavar="ORG", help="the org's id")
@@ -123,6 +125,13 @@ def _rebuild(chosen: argparse.Namespace) -> int:
     from leadscore_assets.commands import rebuild  # noqa: PLC0415  # the simulator's users need not wait for it
 
     return rebuild.main([chosen.org, chosen.version], _settings_of_the_run())
+
+
+def _status(_: argparse.Namespace) -> int:
+    """Show how the system in STATE_DIR stands; its database must run."""
+    from leadscore_assets.commands import status  # noqa: PLC0415  # the simulator's users need not wait for it
+
+    return status.main(_settings_of_the_run())
 
 
 def _erase(chosen: argparse.Namespace) -> int:

@@ -85,3 +85,13 @@ def test_the_commands_about_an_orgs_id_are_those_of_the_pipeline(
     assert capsys.readouterr().out.startswith("Org globex has a new customer.")
     assert main(["accept-org", "*", "same"]) == 0
     assert capsys.readouterr().out == "0 orgs were accepted.\n"
+
+
+def test_the_status_is_that_of_the_system_that_the_settings_name(
+    named: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status"]) == 1
+    assert "set_up_database" in capsys.readouterr().err
+    set_up(named)
+    assert main(["status"]) == 0
+    assert f" on {named.db_name} at {named.db_host}:{named.db_port}, " in capsys.readouterr().out
