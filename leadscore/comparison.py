@@ -15,7 +15,7 @@ holdout and probabilities give the same comparison.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -27,6 +27,7 @@ from leadscore.evaluation import Holdout, has_both_outcomes, log_losses
 RESAMPLES = 1_000
 SEED = 42
 TAIL_PERCENT = 2.5
+SIGNS = np.array([[1], [-1], [-1]])  # of ROC-AUC, Brier score and log loss: whether more is better
 _BASE_RATE_TEXT = "base rate"
 _POOLED_PREFIX = "pooled "
 _CELLS_AT_A_TIME = 250_000
@@ -115,41 +116,40 @@ def compare(
     """
     if not has_both_outcomes(holdout.converted):
         raise ValueError("the holdout has one outcome only, so nothing can be compared; the gate must refuse it first")
-    ours, theirs = (_Figures.of(probabilities, holdout) for probabilities in (candidate, baseline))
+    ours, theirs = _resampled([candidate, baseline], holdout)
+    roc_auc, brier_score, log_loss = _differences(ours, theirs)
     return Comparison(
         baseline=against.stored,
         leads=holdout.count_leads(),
-        resamples=len(ours.roc_auc) - 1,
-        roc_auc=_difference(ours.roc_auc, theirs.roc_auc, sign=1),
-        brier_score=_difference(ours.brier_score, theirs.brier_score, sign=-1),
-        log_loss=_difference(ours.log_loss, theirs.log_loss, sign=-1),
+        resamples=ours.shape[1] - 1,
+        roc_auc=roc_auc,
+        brier_score=brier_score,
+        log_loss=log_loss,
         shared_window=shared_window,
     )
 
 
-class _Figures(msgspec.Struct, frozen=True):
-    """A model's metrics, shape (1 + resamples,): on the holdout itself first, then on each draw that has both classes.
+def _resampled(models: Sequence[Floats], holdout: Holdout) -> Floats:
+    """Return, shape (models, 3, 1 + resamples), each model's ROC-AUC, Brier score and log loss.
 
-    Which draws these are depends on the leads alone, so that two models' figures stand side by side.
+    They are those on the holdout itself, then those on each draw of leads that has both classes.
     """
-
-    roc_auc: Floats
-    brier_score: Floats
-    log_loss: Floats
-
-    @classmethod
-    def of(cls, probabilities: Floats, holdout: Holdout) -> _Figures:
-        _, lead_of_row = np.unique(holdout.lead_ids, return_inverse=True)
-        ranking = _Ranking.of(probabilities, holdout.converted, lead_of_row)
-        squares = np.bincount(lead_of_row, (probabilities - holdout.converted) ** 2)
-        losses = np.bincount(lead_of_row, log_losses(probabilities, holdout.converted))
-        rows = np.bincount(lead_of_row).astype(np.float64)
-        parts = []
-        for drawn in _draws(len(rows), len(lead_of_row)):
-            auc, rows_drawn = ranking.roc_aucs(drawn), drawn @ rows
-            figures = np.stack([auc, drawn @ squares / rows_drawn, drawn @ losses / rows_drawn])
-            parts.append(figures[:, np.isfinite(auc)])
-        return cls(*np.concatenate(parts, axis=1))
+    _, lead_of_row = np.unique(holdout.lead_ids, return_inverse=True)
+    rankings = [_Ranking.of(probabilities, holdout.converted, lead_of_row) for probabilities in models]
+    errors = [
+        np.bincount(lead_of_row, of_rows)
+        for probabilities in models
+        for of_rows in ((probabilities - holdout.converted) ** 2, log_losses(probabilities, holdout.converted))
+    ]
+    rows_and_errors = np.stack([np.bincount(lead_of_row), *errors])
+    parts = []
+    for drawn in _draws(rows_and_errors.shape[1], len(lead_of_row)):
+        rows, *sums = rows_and_errors @ drawn
+        aucs = np.stack([ranking.roc_aucs(drawn) for ranking in rankings])
+        means = (np.stack(sums) / rows).reshape(len(models), 2, -1)
+        has_both_classes = np.isfinite(aucs[0])
+        parts.append(np.concatenate([aucs[:, None], means], axis=1)[:, :, has_both_classes])
+    return np.concatenate(parts, axis=2)
 
 
 class _Ranking(msgspec.Struct, frozen=True):
@@ -177,38 +177,34 @@ class _Ranking(msgspec.Struct, frozen=True):
         )
 
     def roc_aucs(self, drawn: Floats) -> Floats:
-        """Return the ROC-AUC under each line of `drawn`, shape (draws, leads): how often each lead counts."""
-        others = np.zeros((len(drawn), len(self.other_lead) + 1))
-        np.cumsum(drawn[:, self.other_lead], axis=1, out=others[:, 1:])
-        converted = drawn[:, self.converted_lead]
-        won = np.einsum("ij,ij->i", converted, others[:, self.below] + others[:, self.upto]) / 2
-        pairs = converted.sum(axis=1) * others[:, -1]
+        """Return the ROC-AUC under each column of `drawn`, shape (leads, draws): how often each lead counts."""
+        others = np.zeros((len(self.other_lead) + 1, drawn.shape[1]))
+        np.cumsum(drawn[self.other_lead], axis=0, out=others[1:])
+        converted = drawn[self.converted_lead]
+        won = np.einsum("ij,ij->j", converted, others[self.below] + others[self.upto]) / 2
+        pairs = converted.sum(axis=0) * others[-1]
         with np.errstate(invalid="ignore"):  # a draw without both classes has no ROC-AUC, and is left out
             aucs: Floats = won / pairs
         return aucs
 
 
 def _draws(leads: int, rows: int) -> Iterator[Floats]:
-    """Yield how often each lead counts, shape (draws, leads), some draws at a time. The first counts each lead once."""
-    yield np.ones((1, leads))
+    """Yield how often each lead counts, shape (leads, draws), some draws at a time. The first counts each lead once."""
+    yield np.ones((leads, 1))
     generator = np.random.default_rng(SEED)
     at_a_time = max(1, _CELLS_AT_A_TIME // rows)
     for start in range(0, RESAMPLES, at_a_time):
         draws = min(at_a_time, RESAMPLES - start)
         drawn = generator.integers(0, leads, size=(draws, leads)) + leads * np.arange(draws)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=draws * leads).reshape(draws, leads).astype(np.float64)
+        # a lead's counts side by side, because they are picked by lead
+        yield np.bincount(drawn.ravel(), minlength=draws * leads).reshape(draws, leads).T.astype(np.float64, order="C")
 
 
-def _difference(ours: Floats, theirs: Floats, *, sign: int) -> Difference:
-    gain = sign * (ours - theirs)
-    return Difference(
-        candidate=_estimate(ours),
-        baseline=_estimate(theirs),
-        gain=_estimate(gain),
-        probability_better=float((gain[1:] > 0).mean()),
-    )
-
-
-def _estimate(figures: Floats) -> Estimate:
-    low, high = np.percentile(figures[1:], (TAIL_PERCENT, 100 - TAIL_PERCENT))
-    return Estimate(float(figures[0]), float(low), float(high))
+def _differences(ours: Floats, theirs: Floats) -> list[Difference]:
+    """Return the difference in each metric, from figures of shape (3, 1 + resamples)."""
+    figures = np.stack([ours, theirs, SIGNS * (ours - theirs)])
+    low, high = np.percentile(figures[..., 1:], (TAIL_PERCENT, 100 - TAIL_PERCENT), axis=2)
+    ends = np.stack([figures[..., 0], low, high], axis=2)
+    of_candidate, of_baseline, of_gain = ([Estimate(*line) for line in of_model] for of_model in ends.tolist())
+    better = (figures[2, :, 1:] > 0).mean(axis=1).tolist()
+    return [Difference(*parts) for parts in zip(of_candidate, of_baseline, of_gain, better, strict=True)]
