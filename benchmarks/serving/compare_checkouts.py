@@ -17,16 +17,14 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks.checkouts import HERE, THERE, Ratio, checkout
 from benchmarks.serving.harness import services
 from benchmarks.serving.harness.goal_table import Stolen, load_average
 from benchmarks.serving.harness.load_generator import generator
@@ -37,38 +35,16 @@ from leadscore.settings import PROJECT_ROOT
 from leadscore_assets.commands.set_up_database import set_up
 from standalone.throwaway import new_database, throwaway_server
 
-HERE, THERE = "here", "there"
 DATABASE = ("DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD")
 WARM_UP_SECONDS = 1.0
 TURNS = 3
 SETTLING_SECONDS = 0.1  # from the first request of a turn to where its connections are busy
-RESAMPLES = 10_000
 
 # of a round: over its turns
 FIGURES: dict[str, Callable[[Figures], float]] = {
     "µs of CPU a request": lambda figures: statistics.fmean(figures.server_us),
     "requests/s": lambda figures: statistics.fmean(figures.each("per_second")),
 }
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """A ratio over all rounds, and the ends of its 95 % interval."""
-
-    middle: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, ours: Sequence[float], others: Sequence[float]) -> Ratio:
-        """Return the ratio of figures that were taken in the same rounds."""
-        logarithms = np.log(ours) - np.log(others)
-        drawn = np.random.default_rng(1).integers(len(logarithms), size=(RESAMPLES, len(logarithms)))
-        low, high = np.percentile(logarithms[drawn].mean(axis=1), (2.5, 97.5))
-        return cls(*np.exp([logarithms.mean(), low, high]).tolist())
-
-    def __str__(self) -> str:
-        return f"{self.middle:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 def main() -> None:
@@ -99,14 +75,6 @@ def main() -> None:
             sides.reverse()
     print(table(rounds, arguments.connections))
     print(f"{arguments.rounds} rounds of {TURNS} turns of {arguments.seconds:g} s; {load_average()}; {stolen}")
-
-
-def checkout(folder: str) -> Path:
-    """Return the folder of a checkout; end the program when it is none."""
-    path = Path(folder).resolve()
-    if not (path / "serving" / "__main__.py").exists():
-        sys.exit(f"{path} has no serving/__main__.py. Name a checkout, as `git worktree add FOLDER REVISION` makes one")
-    return path
 
 
 @contextmanager

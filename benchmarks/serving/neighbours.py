@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from benchmarks.serving.compare_checkouts import HERE, checkout
+from benchmarks.checkouts import HERE, checkout
 from benchmarks.serving.harness.goal_table import Goal, Row, load_average, print_rows
 from benchmarks.serving.harness.load_generator import HEAD_END, LOOPBACK, Failed, generator, load
 from benchmarks.serving.harness.registries import BATCH, Served, batch_request, predict_requests, trained

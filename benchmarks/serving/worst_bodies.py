@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.serving.compare_checkouts import HERE, checkout
+from benchmarks.checkouts import HERE, checkout
 from benchmarks.serving.harness.goal_table import load_average
 from benchmarks.serving.harness.load_generator import LOOPBACK
 from benchmarks.serving.harness.registries import Served, trained

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.serving.compare_checkouts import Ratio, checkout
+from benchmarks.checkouts import Ratio, checkout
 from leadscore.settings import PROJECT_ROOT
 
 
