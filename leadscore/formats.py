@@ -14,6 +14,8 @@ number to the tests.
    documents of kinds of their own, so the reader of 5 reads 1 to 4.
 6  lets a judgement withhold a version from activation, which an older release would not heed. In older formats nothing
    is withheld, so the reader of 6 reads 1 to 5.
+7  compresses the forest and the records of a version, whose names then end with .gz. Older versions have the plain
+   files, so the reader of 7 reads 1 to 6.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ import msgspec
 
 from leadscore.errors import Damaged, UnsupportedFormat
 
-FORMAT = 6
+FORMAT = 7
 COMPARED_SINCE_FORMAT = 2
 ENGINE_SINCE_FORMAT = 4
-READABLE = (1, 2, 3, 4, 5, 6)
+READABLE = (1, 2, 3, 4, 5, 6, 7)
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 Document = TypeVar("Document", bound=msgspec.Struct)

@@ -114,7 +114,7 @@ def main() -> None:
     table = Table("training rows", "leaves", "what", "compiled", "numpy", "scikit-learn, shap", "ratio to these")
     for count in TRAINING_ROWS:
         rows, converted = made_up(count)
-        estimator = grow(rows.astype(np.float32), converted, FINE)
+        estimator = grow(rows.astype(np.float32), converted, np.arange(count), FINE)
         scorer = flatten(estimator).scorer
         for what, calls in ways(scorer, estimator, rows).items():
             found = microseconds_a_row(calls)

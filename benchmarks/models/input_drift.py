@@ -138,7 +138,7 @@ def _values(rng: np.random.Generator, latent: Floats, is_weekend: Flags, lead: I
 def make_scorer(rng: np.random.Generator) -> Scorer:
     """Return a forest that learned from many leads; it only says which values move a score."""
     life = live(rng, 1_000, 30)
-    return flatten(grow(life.values.astype(np.float32), life.converted, COARSE)).scorer
+    return flatten(grow(life.values.astype(np.float32), life.converted, life.lead, COARSE)).scorer
 
 
 def learned(life: Life) -> Life:

@@ -1,6 +1,6 @@
 """The registry of versions: the folder that MODEL_PATH names. `ls` and `cat` suffice to read it.
 
-    models/<org>/<version>/manifest.json, forest.safetensors, model.joblib, records.safetensors
+    models/<org>/<version>/manifest.json, forest.safetensors.gz, model.joblib, records.safetensors.gz
                            engine.safetensors             the forest as it is served
                            input_bins.json                how the rows that it learned from spread
                            evaluation.json, report.html   added when the version is judged

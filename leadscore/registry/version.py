@@ -20,10 +20,11 @@ from leadscore.forest import Forest
 from leadscore.formats import ENGINE_SINCE_FORMAT, decode_document
 from leadscore.pooling import POOLED, BaseValues, Scope, scope_of
 from leadscore.records import RecordCounts, Window
-from leadscore.registry.safetensors import decode_arrays
+from leadscore.registry.safetensors import COMPRESSED, compressed, decode_arrays, encode_arrays
 from leadscore.registry.storage import StoredFile, read_verified_file
 
-FOREST_FILE = "forest.safetensors"
+PLAIN_FOREST_FILE = "forest.safetensors"  # up to format 6
+FOREST_FILE = PLAIN_FOREST_FILE + COMPRESSED
 ENGINE_FILE = "engine.safetensors"
 ESTIMATOR_FILE = "model.joblib"
 BASE_VALUES_FILE = "base_values.json"
@@ -98,12 +99,17 @@ def load_version(file: Callable[[str], StoredFile], manifest: Manifest) -> Loade
     return LoadedVersion(manifest, scorer, base_values, scope=scope_of(manifest.org_id))
 
 
+def encode_forest(forest: Forest) -> bytes:
+    """Return the content of a version's FOREST_FILE."""
+    return compressed(encode_arrays(forest.to_arrays()))
+
+
 def scoring_file(manifest: Manifest) -> str:
     """Return the name of the file that scores: the engine's arrays, if they are in the present format, else the forest.
 
     Raises Damaged when there is none.
     """
-    name = FOREST_FILE if manifest.format < ENGINE_SINCE_FORMAT else ENGINE_FILE
+    name = PLAIN_FOREST_FILE if manifest.format < ENGINE_SINCE_FORMAT else ENGINE_FILE
     if name not in manifest.files:
         raise Damaged(f"the manifest does not record {name}; roll back to another version or train again")
     return name

@@ -5,7 +5,7 @@ import dagster as dg
 from leadscore.gate import policy_from, refuse_unfittable
 from leadscore.left_out import causes_of
 from leadscore.registry.store import Registry
-from leadscore.registry.version import Manifest
+from leadscore.registry.version import FOREST_FILE, Manifest
 from leadscore.settings import Settings
 from leadscore_assets.assets.org_asset import org_asset
 from leadscore_assets.changed_orgs import check_same_customer
@@ -74,6 +74,6 @@ def _metadata(manifest: Manifest) -> dict[str, dg.MetadataValue | str | int]:
         "libraries": dg.MetadataValue.json(manifest.libraries),
         "code_version": manifest.code_version,
         "contract_fingerprint": manifest.contract_fingerprint,
-        "forest_sha256": manifest.files["forest.safetensors"],
+        "forest_sha256": manifest.files[FOREST_FILE],
         "feature_importance": importance_table(manifest.importance),
     }

@@ -10,6 +10,7 @@ from leadscore.settings import Settings
 from leadscore_assets.report.figures import Links, ReportMaterial, material_of
 from leadscore_assets.report.render import render_report
 from leadscore_assets.training.judge import Judging
+from leadscore_assets.training.one_core import on_one_core
 
 
 def report_files(settings: Settings, judging: Judging) -> dict[str, bytes]:
@@ -20,9 +21,10 @@ def report_files(settings: Settings, judging: Judging) -> dict[str, bytes]:
 def material_from(settings: Settings, judging: Judging) -> ReportMaterial:
     """Gather a version's report as `material_of` does, with what the settings say."""
     policy, links = action_policy_from(settings), _links(judging.candidate.manifest, settings)
-    return material_of(
-        judging.candidate, judging.judgement, judging.features, judging.champion, policy=policy, links=links
-    )
+    with on_one_core():
+        return material_of(
+            judging.candidate, judging.judgement, judging.features, judging.champion, policy=policy, links=links
+        )
 
 
 def _links(manifest: Manifest, settings: Settings) -> Links:

@@ -23,6 +23,7 @@ from leadscore.registry.active_model import ActiveModel, active_model, as_served
 from leadscore.registry.store import Registry
 from leadscore.registry.version import LoadedVersion
 from leadscore_assets.dataset import FeatureRows, feature_matrix
+from leadscore_assets.training.one_core import on_one_core
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def judge(
     _check_same_records(artifact, features)
     candidate, baseline = judged(artifact, features), judged_baseline(registry, org_id, features, is_pooling=is_pooling)
     champion = baseline if isinstance(baseline, Judged) and baseline.as_baseline.kind == "own" else None
-    comparison = compared(candidate, baseline, features)
+    with on_one_core():
+        comparison = compared(candidate, baseline, features)
     problem = baseline if isinstance(baseline, Unevaluable) else None
     judgement = Judgement(
         report=candidate.report,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import zlib
 from functools import cache
 from importlib.metadata import version
 
@@ -25,6 +26,8 @@ def code_version() -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
 def library_versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that can change a result."""
-    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+    """Return the versions of Python and of the libraries that can change a result or how it is compressed."""
+    others = {"python": platform.python_version(), "zlib": zlib.ZLIB_RUNTIME_VERSION}
+    return others | {name: version(name) for name in LIBRARIES}

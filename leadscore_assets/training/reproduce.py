@@ -7,7 +7,7 @@ with the version. If files differ, the rebuild names the inputs that differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +17,13 @@ from leadscore.errors import DatabaseUnavailable, InvalidSettings, NotKept, Sour
 from leadscore.features import Contract
 from leadscore.records import Window
 from leadscore.registry.durable_files import sha256_of
-from leadscore.registry.safetensors import decode_arrays
+from leadscore.registry.safetensors import COMPRESSED, decode_arrays, decompressed
 from leadscore.registry.store import Registry
 from leadscore.registry.version import Manifest
 from leadscore_assets.dataset import ConversionRecords, FeatureRows
 from leadscore_assets.training.contract_check import check_rows
 from leadscore_assets.training.provenance import code_version, library_versions
-from leadscore_assets.training.snapshot import SNAPSHOT_FILE, rows_from
+from leadscore_assets.training.snapshot import SNAPSHOT_FILES, rows_from
 from leadscore_assets.training.train import build
 
 Extract = Callable[[str, Window, Contract], ConversionRecords]
@@ -67,15 +67,14 @@ def rebuild(registry: Registry, org_id: str, version: str, extract: Extract) -> 
     from_crm, crm, sql_sha256 = _from_crm(org_id, manifest, extract)
     if from_crm is not None and from_crm.counts.fingerprint == manifest.counts.fingerprint:
         features, source, crm = from_crm, "the CRM", "the CRM gives the same records as of the same time"
-    elif from_crm is not None and SNAPSHOT_FILE not in manifest.files:
+    elif from_crm is not None and not any(name in manifest.files for name in SNAPSHOT_FILES):
         features, source = from_crm, "the CRM"
         crm = "it is unknown whether its records are the same, because an earlier release did not keep them"
     else:
         features, source = _kept(registry, org_id, manifest), "the rows kept with the version"
         crm = crm or _difference(features, from_crm)
     built = build(features)
-    # a file that a later release adds does not make the version another
-    now = {name: sha256_of(content) for name, content in built.files.items() if name in manifest.files}
+    now = {name: sha256_of(content) for name, content in _as_stored(built.files, manifest.files)}
     return Rebuild(
         org_id=org_id,
         version=version,
@@ -98,14 +97,27 @@ def _from_crm(org_id: str, manifest: Manifest, extract: Extract) -> tuple[Featur
 
 def _kept(registry: Registry, org_id: str, manifest: Manifest) -> FeatureRows:
     try:
-        content = registry.file(org_id, manifest.version, SNAPSHOT_FILE)
+        name = next((name for name in SNAPSHOT_FILES if name in manifest.files), SNAPSHOT_FILES[0])
+        content = registry.file(org_id, manifest.version, name)
     except NotKept as error:
         raise NotKept(
             f"version {manifest.version} cannot be rebuilt: the CRM's records cannot be read, and the earlier release"
             " that trained it did not keep them; make the CRM's database readable, or train again"
         ) from error
-    rows = rows_from(decode_arrays(content, SNAPSHOT_FILE))
+    rows = rows_from(decode_arrays(content, name))
     return FeatureRows(rows, manifest.counts, manifest.window, manifest.contract)
+
+
+def _as_stored(files: Mapping[str, bytes], stored: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the files that a version has; those plain that its release did not compress.
+
+    A file that a later release adds does not make the version another.
+    """
+    for name, content in files.items():
+        if name in stored:
+            yield name, content
+        elif name.removesuffix(COMPRESSED) in stored:
+            yield name.removesuffix(COMPRESSED), decompressed(content)
 
 
 def _difference(kept: FeatureRows, from_crm: FeatureRows | None) -> str:

@@ -1,11 +1,11 @@
-"""The choice of a forest: of which shape, and how strongly shrunk, by cross-validation over leads.
+"""The choice of a forest: of which shape, and how strongly shrunk, by what its trees say of leads that they left out.
 
 A lead gives several rows, one for each age at which it was open, and they resemble each other. A forest that is judged
-on rows whose siblings it was grown on (as scikit-learn's out-of-bag score does) never wants to be shrunk: so all rows
-of a lead are in one fold, and a fold's rows are scored by a forest that saw none of its leads.
+on rows whose siblings it was grown on (as scikit-learn's out-of-bag score does) never wants to be shrunk. So each tree
+leaves out whole leads, see `shapes`, and a row is scored by the trees that saw nothing of its lead.
 
-No extra forest is needed to judge a strength of shrinking: a row's leaves are known, and only their values change. The
-budget is FOLDS small forests per shape, on a sample of the leads where there are very many. The measure is the log
+No extra forest is needed to judge a strength of shrinking: a row's leaves are known, and only their values change. With
+enough leads a forest of each shape is grown, on a sample of the leads where there are very many. The measure is the log
 loss. There is a usual choice, and another is taken only when it beats the usual one by more than the standard error of
 the difference over leads (Breiman's one-standard-error rule): on few leads the least of several losses is mostly luck,
 and following it cost more than it gained.
@@ -17,21 +17,22 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.ensemble import RandomForestClassifier
 
 from leadscore.arrays import Flags, Float32s, Floats, Indices
 from leadscore.evaluation import brier_score_of, log_loss_of, roc_auc_of
-from leadscore_assets.training.shapes import FINE, SHAPES, grow
+from leadscore_assets.training.shapes import FINE, FOLDS, SHAPES, grow, left_out
 from leadscore_assets.training.shrinkage import shrunk_shares
 
-FOLDS = 5
-TREES_PER_FOLD = 30
 # in rows; beyond the last, every forest that was measured had become too flat
 STRENGTHS = (0.0, 10.0, 40.0, 100.0, 200.0)
+# with fewer leads of either outcome there is nothing to judge by
+FEWEST_OF_OUTCOME = 5
 # with fewer leads another shape than the usual one was surely better in one of forty samples: not worth its time
 FEWEST_LEADS_FOR_SHAPES = 1_000
 # bounds the time of the choice; the forest itself is grown on all leads
 MOST_LEADS = 5_000
-# a row to which all trees of a small forest gave 0 must not outweigh all others
+# a row to which all trees that judge it gave 0 must not outweigh all others
 LEAST_PROBABILITY = 1e-6
 
 
@@ -54,46 +55,41 @@ class Choice:
     figures: dict[str, float | None]
 
 
-def choose(rows: Float32s, converted: Flags, leads: Indices) -> Choice:
-    """Return the option to take for `rows`, shape (rows, features); `leads` holds each row's lead, counted from 0.
+def choose(rows: Float32s, converted: Flags, leads: Indices) -> tuple[Choice, RandomForestClassifier]:
+    """Return what to take, and the forest of its shape, grown on `rows`, shape (rows, features), and not shrunk yet.
 
-    With fewer than FOLDS leads of either outcome there is nothing to judge by, and the usual option is taken.
+    `leads` holds each row's lead, counted from 0. With fewer than FEWEST_OF_OUTCOME leads of either outcome the usual
+    option is taken.
     """
-    sampled = leads % (1 + leads.max() // MOST_LEADS) == 0
-    rows, converted, leads = rows[sampled], converted[sampled], leads[sampled]
-    folds = folds_of(converted, leads)
-    if folds is None:
-        return Choice(USUAL, {}, {})
-    shapes = SHAPES if len(np.unique(leads)) >= FEWEST_LEADS_FOR_SHAPES else [FINE]
-    by_shape = {shape: cross_validated(rows, converted, folds, shape) for shape in shapes}
+    if not _can_be_judged(converted, leads):
+        return Choice(USUAL, {}, {}), grow(rows, converted, leads, USUAL.shape)
+    every = int(1 + leads.max() // MOST_LEADS)
+    is_sampled = leads % every == 0
+    sample, outcomes, sampled_leads = rows[is_sampled], converted[is_sampled], leads[is_sampled] // every
+    shapes = SHAPES if sampled_leads.max() + 1 >= FEWEST_LEADS_FOR_SHAPES else [FINE]
+    forests = {shape: grow(sample, outcomes, sampled_leads, shape) for shape in shapes}
+    by_shape = {shape: judged(forest, sample, sampled_leads) for shape, forest in forests.items()}
     scored = {Option(shape, s): by_shape[shape][:, place] for shape in shapes for place, s in enumerate(STRENGTHS)}
-    losses = {option: losses_of(probabilities, converted) for option, probabilities in scored.items()}
-    taken = surely_best(losses, leads)
+    losses = {option: losses_of(probabilities, outcomes) for option, probabilities in scored.items()}
+    taken = surely_best(losses, sampled_leads)
     means = {option: float(loss.mean()) for option, loss in losses.items()}
-    return Choice(taken, means, figures_of(scored[taken], converted))
+    forest = forests[taken.shape] if every == 1 else grow(rows, converted, leads, taken.shape)
+    return Choice(taken, means, figures_of(scored[taken], outcomes)), forest
 
 
-def folds_of(converted: Flags, leads: Indices) -> Indices | None:
-    """Return each row's fold, shape (rows,): the leads of each outcome in turns; None when there are too few."""
-    numbers, first = np.unique(leads, return_index=True)
-    folds = np.zeros(int(leads.max()) + 1, dtype=np.intp)
-    for of_outcome in (numbers[converted[first]], numbers[~converted[first]]):
-        if len(of_outcome) < FOLDS:
-            return None
-        folds[of_outcome] = np.arange(len(of_outcome)) % FOLDS
-    return folds[leads]
+def _can_be_judged(converted: Flags, leads: Indices) -> bool:
+    return all(len(np.unique(leads[converted == outcome])) >= FEWEST_OF_OUTCOME for outcome in (True, False))
 
 
-def cross_validated(rows: Float32s, converted: Flags, folds: Indices, shape: str) -> Floats:
-    """Return what each row gets from a forest that saw none of its fold, under each strength, (rows, strengths)."""
-    probabilities = np.zeros((len(rows), len(STRENGTHS)))
-    for fold in range(FOLDS):
-        is_out = folds == fold
-        forest = grow(rows[~is_out], converted[~is_out], shape, TREES_PER_FOLD)
-        for member in forest.estimators_:
-            shares = shrunk_shares(member.tree_, np.array(STRENGTHS))
-            probabilities[is_out] += shares[member.tree_.apply(rows[is_out])] / TREES_PER_FOLD
-    return probabilities
+def judged(forest: RandomForestClassifier, rows: Float32s, leads: Indices) -> Floats:
+    """Return what the trees that left out its lead say of each row, under each strength, shape (rows, strengths)."""
+    members = forest.estimators_
+    by_tree = shrunk_shares([member.tree_ for member in members], np.array(STRENGTHS))
+    sums = np.zeros((len(rows), len(STRENGTHS)))
+    for number, (member, shares) in enumerate(zip(members, by_tree, strict=True)):
+        is_out = left_out(number, leads)
+        sums[is_out] += shares[member.tree_.apply(rows[is_out])]
+    return sums * FOLDS / len(members)
 
 
 def losses_of(probabilities: Floats, converted: Flags) -> Floats:

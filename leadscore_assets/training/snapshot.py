@@ -1,9 +1,9 @@
 """The snapshot: the rows on which a version was trained and judged, stored with it without personal data.
 
 Leads are numbered in the order of their rows; ids, names and texts stay in the CRM. What a training needs is all
-there: the side of the split, the day of creation, the age, the outcome, the features, and of pooled rows the org. Its
-bytes are the records' fingerprint, so that equal fingerprints mean equal rows; and a training can be repeated from it
-when the CRM has moved on.
+there: the side of the split, the day of creation, the age, the outcome, the features, and of pooled rows the org. The
+hash of its bytes is the records' fingerprint, so that equal fingerprints mean equal rows; and a training can be
+repeated from it when the CRM has moved on.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import pandas as pd
 
 from leadscore.arrays import Indices, Texts
 from leadscore.features import Contract
-from leadscore.registry.safetensors import encode_arrays
+from leadscore.registry.safetensors import COMPRESSED, encode_arrays
 from leadscore_assets.dataset import ORG_COLUMN
 
-SNAPSHOT_FILE = "records.safetensors"
+SNAPSHOT_FILE = "records.safetensors" + COMPRESSED
+SNAPSHOT_FILES = (SNAPSHOT_FILE, "records.safetensors")  # the latter up to format 6
 _ORG_NUMBER, _ORG_IDS = "org_number", "org_ids"
 EPOCH = np.datetime64("1970-01-01", "D")
 _FEATURE = "feature:"
@@ -29,7 +30,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def snapshot_bytes(rows: pd.DataFrame, contract: Contract) -> bytes:
-    """Return the snapshot of checked rows, in the layout of `artifact`; the same rows give the same bytes."""
+    """Return the snapshot of checked rows, in the layout of `safetensors`; the same rows give the same bytes."""
     features: Arrays = {_FEATURE + name: rows[name].to_numpy(dtype=np.float64) for name in contract.names}
     created = rows["created_on"].to_numpy(dtype=str).astype("datetime64[D]") - EPOCH
     return encode_arrays(

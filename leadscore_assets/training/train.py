@@ -13,7 +13,7 @@ from leadscore.engine.scorer import Scorer
 from leadscore.evaluation import has_both_outcomes
 from leadscore.features import Contract
 from leadscore.formats import FORMAT
-from leadscore.registry.safetensors import encode_arrays
+from leadscore.registry.safetensors import compressed, encode_arrays
 from leadscore.registry.store import Registry
 from leadscore.registry.version import (
     BASE_VALUES_FILE,
@@ -24,11 +24,13 @@ from leadscore.registry.version import (
     Importance,
     Manifest,
     Split,
+    encode_forest,
 )
 from leadscore_assets.dataset import ORG_COLUMN, FeatureRows, count_leads
 from leadscore_assets.training.base_values import base_values_bytes
 from leadscore_assets.training.fit import Fitted, estimator_bytes, fit, flatten
 from leadscore_assets.training.input_bins import input_bins_bytes
+from leadscore_assets.training.one_core import on_one_core
 from leadscore_assets.training.provenance import code_version, library_versions
 from leadscore_assets.training.snapshot import SNAPSHOT_FILE, lead_numbers, snapshot_bytes
 from leadscore_assets.training.split import HOLDOUT_SHARE
@@ -51,6 +53,11 @@ def build(features: FeatureRows) -> Built:
 
     Raises ValueError when the training side has one class only; the gate's refusal comes before that.
     """
+    with on_one_core():
+        return _built(features)
+
+
+def _built(features: FeatureRows) -> Built:
     is_holdout = features.holdout_mask()
     fitted = _fit_training_side(features, is_holdout)
     forest = flatten(fitted.estimator)
@@ -58,10 +65,10 @@ def build(features: FeatureRows) -> Built:
     is_pooled = ORG_COLUMN in features.rows
     return Built(
         files={
-            FOREST_FILE: encode_arrays(forest.to_arrays()),
+            FOREST_FILE: encode_forest(forest),
             ENGINE_FILE: encode_arrays(scorer.to_arrays()),
             ESTIMATOR_FILE: estimator_bytes(fitted.estimator),
-            SNAPSHOT_FILE: snapshot_bytes(features.rows, features.contract),
+            SNAPSHOT_FILE: compressed(snapshot_bytes(features.rows, features.contract)),
             # what arrives for an org is not compared with what other orgs' leads are like
             **(
                 {BASE_VALUES_FILE: base_values_bytes(scorer, features)}

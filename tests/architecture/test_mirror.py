@@ -21,7 +21,6 @@ WITHOUT_A_TEST = {
     "leadscore/engine/kernels.py": "what it writes is held by test_forest and test_scorer, which run it",
     "leadscore/engine/rank_kernel.py": "test_ranks compares its ranks with numpy's, on and beside thresholds",
     "leadscore/engine/walk_kernel.py": "test_forest compares the leaves with scikit-learn's, with and without kernels",
-    "leadscore_assets/training/shapes.py": "numbers, and one call of scikit-learn that test_fit makes as well",
     "serving/api/schema.py": "types alone; test_openapi describes them, and the routes' tests send and read them",
     "serving/telemetry/events.py": "two tuples that test_recorder and test_metrics make",
     "serving/telemetry/request_context.py": "three looks into the environment; test_json_logging reads what they find",

@@ -19,7 +19,7 @@ from leadscore.gate import Decision, Judgement, Reason, Verdict
 from leadscore.records import RecordCounts, Window
 from leadscore.registry.safetensors import encode_arrays
 from leadscore.registry.store import Registry
-from leadscore.registry.version import ENGINE_FILE, FOREST_FILE, Importance, Manifest, Split
+from leadscore.registry.version import ENGINE_FILE, FOREST_FILE, Importance, Manifest, Split, encode_forest
 
 ORG = "acme"
 OWN = Baseline("own", "20260315060000")
@@ -63,7 +63,7 @@ def _manifest(org_id: str, version: str, files: dict[str, str], **changed: Any) 
 def _publish(registry: Registry, org_id: str = ORG, forest: Forest | None = None) -> str:
     forest = forest or _forest()
     files = {
-        FOREST_FILE: encode_arrays(forest.to_arrays()),
+        FOREST_FILE: encode_forest(forest),
         ENGINE_FILE: encode_arrays(forest.scorer.to_arrays()),
         "model.joblib": b"an estimator",
     }

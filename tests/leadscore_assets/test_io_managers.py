@@ -13,6 +13,8 @@ import pytest
 from leadscore.errors import SourceMismatch
 from leadscore.pooling import POOLED
 from leadscore.records import window_from
+from leadscore.registry.durable_files import sha256_of
+from leadscore.registry.safetensors import decompressed
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.dataset import ORG_COLUMN, Candidate, FeatureRows
@@ -66,7 +68,8 @@ def test_after_an_erasure_a_training_alone_learns_from_what_is_left_and_says_so(
 
     [version] = registry.versions("sound")
     manifest = registry.manifest("sound", version)
-    assert manifest.counts.fingerprint == manifest.files[SNAPSHOT_FILE] != before["fingerprint"]
+    stored = decompressed(registry.file("sound", version, SNAPSHOT_FILE))
+    assert manifest.counts.fingerprint == sha256_of(stored) != before["fingerprint"]
     with connect(crm_settings) as connection:
         rows, _ = load(connection, "lead_features", "sound")
     assert rows is not None

@@ -31,7 +31,15 @@ from leadscore.records import RecordCounts, Window
 from leadscore.registry.activation import apply_verdict, roll_back
 from leadscore.registry.safetensors import encode_arrays
 from leadscore.registry.store import Registry
-from leadscore.registry.version import BASE_VALUES_FILE, ENGINE_FILE, FOREST_FILE, Importance, Manifest, Split
+from leadscore.registry.version import (
+    BASE_VALUES_FILE,
+    ENGINE_FILE,
+    FOREST_FILE,
+    Importance,
+    Manifest,
+    Split,
+    encode_forest,
+)
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.database import connect
@@ -118,7 +126,7 @@ class Shelf:
         """Add a version that nobody judged, with other `files` than the usual ones too, and return its id."""
         forest = forest or _forest(high)
         files |= {
-            FOREST_FILE: encode_arrays(forest.to_arrays()),
+            FOREST_FILE: encode_forest(forest),
             ENGINE_FILE: encode_arrays(forest.scorer.to_arrays()),
             "model.joblib": b"an estimator",
         }

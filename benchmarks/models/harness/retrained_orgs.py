@@ -40,7 +40,8 @@ class Version:
     def trained(cls, rows: Rows, is_held_out: Flags) -> Version:
         """Return the version trained on the rows that are not held out."""
         training = rows.where(~is_held_out)
-        estimator = grow(training.features.astype(np.float32), training.converted, FINE, trees=TREES)
+        leads = np.unique(training.lead_ids, return_inverse=True)[1]
+        estimator = grow(training.features.astype(np.float32), training.converted, leads, FINE, trees=TREES)
         shrink(estimator, SHRINKAGE)
         return cls(estimator, rows.where(is_held_out), float(training.converted.mean()))
 

@@ -25,7 +25,7 @@ from leadscore.registry.activation import roll_back
 from leadscore.registry.durable_files import sha256_of
 from leadscore.registry.safetensors import encode_arrays
 from leadscore.registry.store import POINTER_FILE, Pointer, Registry
-from leadscore.registry.version import ENGINE_FILE, ESTIMATOR_FILE, FOREST_FILE, MANIFEST_FILE, Manifest
+from leadscore.registry.version import ENGINE_FILE, ESTIMATOR_FILE, FOREST_FILE, MANIFEST_FILE, Manifest, encode_forest
 from leadscore.settings import Settings
 from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.training.fit import flatten
@@ -111,7 +111,7 @@ def simulated(records: int) -> FeatureRows:
 
 def with_many_orgs(models: Path, like: Served, count: int) -> list[str]:
     """Give `models` as many orgs, each with a version of its own that is as large as `like`; return their ids."""
-    forest, scorer = encode_arrays(like.forest.to_arrays()), like.forest.scorer
+    forest, scorer = encode_forest(like.forest), like.forest.scorer
     org_ids = [f"org-{number:05d}" for number in range(count)]
     for number, org_id in enumerate(org_ids):
         moved = scorer.with_moved_leaves(partial(np.multiply, 1 - number * 1e-6))
@@ -122,7 +122,7 @@ def with_many_orgs(models: Path, like: Served, count: int) -> list[str]:
 
 def with_many_versions(models: Path, like: Served, count: int) -> list[str]:
     """Give `models` as many orgs, each with a tiny version of another number; return their ids."""
-    files = {FOREST_FILE: encode_arrays(ONE_SPLIT.to_arrays()), ENGINE_FILE: engine_bytes(ONE_SPLIT.scorer)}
+    files = {FOREST_FILE: encode_forest(ONE_SPLIT), ENGINE_FILE: engine_bytes(ONE_SPLIT.scorer)}
     org_ids = [f"org-{number:05d}" for number in range(count)]
     for number, org_id in enumerate(org_ids):
         _write(models, like.manifest, org_id, number, files)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from leadscore.registry.durable_files import sha256_of
-from leadscore.registry.version import FOREST_FILE
+from leadscore.registry.version import PLAIN_FOREST_FILE
 
 
 def stored(folder: Path, content: bytes) -> tuple[Path, str]:
     """Write `content` as a forest's file, and return where it is and its hash."""
-    path = folder / FOREST_FILE
+    path = folder / PLAIN_FOREST_FILE
     path.write_bytes(content)
     return path, sha256_of(content)
 

@@ -216,7 +216,8 @@ def test_a_damaged_version_is_refused_even_by_force(
     name: str, is_forced: bool, registry: Registry, versions: list[str]
 ) -> None:
     path = registry.root / "acme" / versions[1] / name
-    path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with _refused(registry, Damaged):
         roll_back(registry, "acme", versions[1], by="me", reason="x", is_forced=is_forced)
     with _refused(registry, Damaged):
@@ -363,7 +364,7 @@ def test_a_damaged_version_does_not_become_active_again_and_others_can(registry:
     (registry.root / "acme" / versions[0] / FOREST_FILE).write_bytes(b"")
     found = reinstate(registry, "acme", by="me", reason="the same")
     assert found.version is None
-    assert "forest.safetensors is damaged: its SHA-256 is not the recorded one" in found.problem
+    assert "forest.safetensors.gz is damaged: its SHA-256 is not the recorded one" in found.problem
     assert registry.active("acme") is None
     assert roll_back(registry, "acme", versions[1], by="me", reason="the other").version == versions[1]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from leadscore.errors import Damaged, UnsupportedFormat
+from leadscore.formats import FORMAT
 from leadscore.registry.durable_files import read_if_there
 from leadscore.registry.org_record import ORG_FILE, FormerId, OrgRecord, decode_org_record, encode_org_record
 
@@ -26,7 +27,7 @@ def test_a_record_reads_back_and_can_be_read_by_people(tmp_path: Path) -> None:
     assert (tmp_path / ORG_FILE).read_text() == (
         '{\n  "former_ids": [\n    {\n      "org_id": "acme",\n      "until": "2026-03-15T12:00:00Z",\n'
         '      "versions": [\n        "20260315060000"\n      ],\n      "since": null\n    }\n  ],\n'
-        '  "customer_since": "2026-03-15T11:00:00Z",\n  "format": 6\n}\n'
+        f'  "customer_since": "2026-03-15T11:00:00Z",\n  "format": {FORMAT}\n}}\n'
     )
 
 

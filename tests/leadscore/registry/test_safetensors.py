@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pickle
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from leadscore.errors import Damaged
 from leadscore.registry.durable_files import read_verified
-from leadscore.registry.safetensors import decode_arrays, encode_arrays
+from leadscore.registry.safetensors import compressed, decode_arrays, decompressed, encode_arrays
 from tests.leadscore.registry.stored_files import Boom, flipped, stored
 
 
@@ -68,6 +69,24 @@ def test_a_pickle_with_the_right_hash_is_refused_and_not_executed(tmp_path: Path
     assert not evidence.exists()
     pickle.loads(content)
     assert evidence.exists()
+
+
+def test_a_compressed_file_reads_back_and_unpacks_to_the_layout(arrays: dict[str, Any]) -> None:
+    content = encode_arrays(arrays)
+    assert gzip.decompress(compressed(content)) == decompressed(compressed(content)) == content
+    assert compressed(content) == compressed(content)
+    found = decode_arrays(compressed(content), "forest.safetensors.gz")
+    assert {name: array.tolist() for name, array in found.items()} == {
+        name: array.tolist() for name, array in arrays.items()
+    }
+    assert not any(array.flags.writeable for array in found.values())
+
+
+def test_what_is_not_compressed_or_cut_short_is_damaged(arrays: dict[str, Any]) -> None:
+    content = compressed(encode_arrays(arrays))
+    for harmed in (b"", b"no gzip", encode_arrays(arrays), content[:-1], content[:20], content[:-8] + bytes(8)):
+        with pytest.raises(Damaged, match=r"forest\.safetensors\.gz is not in the layout of format"):
+            decode_arrays(harmed, "forest.safetensors.gz")
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,11 @@ from leadscore.registry.version import (
     ENGINE_FILE,
     FOREST_FILE,
     MANIFEST_FILE,
+    PLAIN_FOREST_FILE,
     Manifest,
     decode_manifest,
     decode_scorer,
+    encode_forest,
     load_version,
 )
 from tests.leadscore.registry.stored_files import Boom, flipped, stored
@@ -107,7 +109,7 @@ def test_the_estimator_for_notebooks_is_verified_and_never_unpickled(
     registry: Registry, make_manifest: MakeManifest, arrays: dict[str, Any], tmp_path: Path
 ) -> None:
     evidence = tmp_path / "executed"
-    files = {FOREST_FILE: encode_arrays(arrays), "model.joblib": pickle.dumps(Boom(evidence))}
+    files = {PLAIN_FOREST_FILE: encode_arrays(arrays), "model.joblib": pickle.dumps(Boom(evidence))}
     manifest = registry.publish("acme", files, lambda version, hashes: make_manifest("acme", version, hashes, format=2))
     registry.load("acme", manifest.version)
     assert not evidence.exists()
@@ -197,7 +199,7 @@ def test_a_forest_over_more_features_than_the_contract_has_is_damaged(
     with pytest.raises(Damaged, match="do not form trees"):
         load_version(
             lambda name: PlainFile(tmp_path / name),
-            make_manifest("acme", "20260315060000", {FOREST_FILE: recorded}, format=2),
+            make_manifest("acme", "20260315060000", {PLAIN_FOREST_FILE: recorded}, format=2),
         )
 
 
@@ -210,7 +212,8 @@ def test_a_version_is_scored_by_the_engines_file_if_this_release_wrote_it_and_by
     make_manifest: MakeManifest,
 ) -> None:
     files = {
-        FOREST_FILE: encode_arrays(make_forest().to_arrays()),
+        FOREST_FILE: encode_forest(make_forest()),
+        PLAIN_FOREST_FILE: encode_arrays(make_forest().to_arrays()),
         ENGINE_FILE: encode_arrays(make_forest(0.5).scorer.to_arrays()),
     }
     manifest = registry.publish(

@@ -14,6 +14,7 @@ from leadscore_assets.proof.input_shifts import Arrived
 from leadscore_assets.training.fit import flatten
 from leadscore_assets.training.input_bins import input_bins
 from leadscore_assets.training.shapes import COARSE, grow
+from leadscore_assets.training.snapshot import lead_numbers
 from tests.leadscore_assets.made_rows import AGES, made_features
 
 START = date(2026, 5, 1)
@@ -26,7 +27,8 @@ RESPONSE, INBOUND, BOOKED = (
 def made_bins() -> InputBins:
     """Return the bins of a version that learned from 1,500 leads."""
     features = made_features(1_500)
-    forest = flatten(grow(features.matrix().astype(np.float32), features.outcomes(), COARSE, 20))
+    leads = lead_numbers(features.rows)
+    forest = flatten(grow(features.matrix().astype(np.float32), features.outcomes(), leads, COARSE, 20))
     return input_bins(forest.scorer, features)
 
 

@@ -18,9 +18,9 @@ def test_it_never_trains_on_a_lead_as_new_as_those_it_is_judged_on(make_features
     features = with_rows(features, features.rows.assign(property_price=days))
     seen, real = [], module.grow
 
-    def watched(rows, converted, shape):
+    def watched(rows, *others):
         seen.append(rows[:, features.contract.names.index("property_price")])
-        return real(rows, converted, shape)
+        return real(rows, *others)
 
     monkeypatch.setattr(module, "grow", watched)
     result = backtest(features, PARAMETERS)

@@ -16,7 +16,7 @@ from leadscore.registry.safetensors import encode_arrays
 from leadscore_assets.training import shapes
 from leadscore_assets.training.fit import Fitted, estimator_bytes, fit, flatten
 from leadscore_assets.training.selection import FEWEST_LEADS_FOR_SHAPES, STRENGTHS, USUAL
-from leadscore_assets.training.shapes import SHAPES, TREES
+from leadscore_assets.training.shapes import SHAPES, TREES, grow
 from leadscore_assets.training.shrinkage import shrink
 
 Make = Callable[..., Any]
@@ -40,8 +40,7 @@ def test_it_is_the_plain_forest_of_the_chosen_shape_shrunk_by_the_chosen_strengt
     leads = make_leads(120, signal=0.3)
     fitted = _fitted(leads)
     chosen = fitted.parameters
-    plain = RandomForestClassifier(TREES, **SHAPES[chosen["shape"]], random_state=chosen["random_state"])
-    plain.fit(leads.rows.astype(np.float32), leads.converted)
+    plain = grow(leads.rows.astype(np.float32), leads.converted, leads.numbers, chosen["shape"])
     assert chosen["shrinkage"] > 0
     shrink(plain, chosen["shrinkage"])
     assert flatten(plain).value.tolist() == flatten(fitted.estimator).value.tolist()
@@ -71,7 +70,7 @@ def test_a_leads_number_plays_no_part_beyond_its_order(make_leads: Make) -> None
 def test_the_parameters_say_what_was_tried_and_chosen_in_plain_values(make_leads: Make) -> None:
     parameters = _fitted(make_leads(120)).parameters
     assert msgspec.json.decode(msgspec.json.encode(parameters)) == parameters
-    judged = parameters["cross_validation"]
+    judged = parameters["left_out_leads"]
     assert [tried["shrinkage"] for tried in judged["tried"]] == list(STRENGTHS)
     (taken,) = (tried for tried in judged["tried"] if tried["shrinkage"] == parameters["shrinkage"])
     assert judged["log_loss"] == pytest.approx(taken["log_loss"])
@@ -83,19 +82,19 @@ def test_the_chosen_shape_is_that_of_the_forest(make_leads: Make) -> None:
     given = fitted.estimator.get_params()
     shape = SHAPES[fitted.parameters["shape"]]
     assert {name: given[name] for name in shape} == shape
-    assert len(fitted.parameters["cross_validation"]["tried"]) == len(SHAPES) * len(STRENGTHS)
+    assert len(fitted.parameters["left_out_leads"]["tried"]) == len(SHAPES) * len(STRENGTHS)
 
 
-def test_what_cross_validation_shows_is_what_new_leads_show(make_leads: Make) -> None:
+def test_what_left_out_leads_show_is_what_new_leads_show(make_leads: Make) -> None:
     fitted, new = _fitted(make_leads(400)), make_leads(4_000, seed=2)
     probabilities = flatten(fitted.estimator).probabilities(new.rows)
     brier = float(np.mean((probabilities - new.converted) ** 2))
-    assert fitted.parameters["cross_validation"]["brier_score"] == pytest.approx(brier, abs=0.02)
+    assert fitted.parameters["left_out_leads"]["brier_score"] == pytest.approx(brier, abs=0.02)
 
 
 def test_one_converted_lead_among_many_is_fitted_with_the_usual_option(make_leads: Make) -> None:
     leads = make_leads(50)
     fitted = fit(leads.rows, leads.numbers == 7, leads.numbers)
     assert (fitted.parameters["shape"], fitted.parameters["shrinkage"]) == USUAL
-    assert fitted.parameters["cross_validation"]["tried"] == []
+    assert fitted.parameters["left_out_leads"]["tried"] == []
     assert 0 < flatten(fitted.estimator).base_value < 0.1

@@ -16,6 +16,7 @@ from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.training.fit import flatten
 from leadscore_assets.training.input_bins import cut_points, input_bins, input_bins_bytes
 from leadscore_assets.training.shapes import COARSE, grow
+from leadscore_assets.training.snapshot import lead_numbers
 from tests.leadscore_assets.made_rows import AGES, made_features
 
 NUMBER = Feature("minutes", "minutes", "number", 0, 1e9, "a number", nullable=True)
@@ -28,7 +29,8 @@ def features() -> FeatureRows:
 
 @pytest.fixture(scope="module")
 def scorer(features: FeatureRows) -> Scorer:
-    return flatten(grow(features.matrix().astype(np.float32), features.outcomes(), COARSE, 10)).scorer
+    leads = lead_numbers(features.rows)
+    return flatten(grow(features.matrix().astype(np.float32), features.outcomes(), leads, COARSE, 10)).scorer
 
 
 @pytest.fixture(scope="module")

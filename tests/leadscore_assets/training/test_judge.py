@@ -138,7 +138,7 @@ def test_a_damaged_champion_is_replaced_by_a_sound_candidate(train: Any, registr
     """One whose files do not verify cannot be compared: the candidate has to beat the base rate, and that is said."""
     train("sound")
     [version] = registry.versions("sound")
-    forest = registry.root / "sound" / version / "forest.safetensors"
+    forest = registry.root / "sound" / version / FOREST_FILE
     content = forest.read_bytes()
     forest.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
@@ -147,4 +147,4 @@ def test_a_damaged_champion_is_replaced_by_a_sound_candidate(train: Any, registr
     active = registry.active("sound")
     assert active is not None
     assert (active.version, active.previous) == (metadata_of(result, "trained_model")["version"], version)
-    assert "cannot be compared: forest.safetensors is damaged: its SHA-256" in active.reason
+    assert "cannot be compared: forest.safetensors.gz is damaged: its SHA-256" in active.reason

@@ -10,6 +10,8 @@ import pytest
 
 from leadscore.errors import DatabaseUnavailable
 from leadscore.pooling import POOLED
+from leadscore.registry.durable_files import sha256_of
+from leadscore.registry.safetensors import decompressed
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.resources import Crm
@@ -73,9 +75,30 @@ def test_a_file_that_a_later_release_adds_is_no_difference(tmp_path: Path) -> No
     del manifest["files"]["input_bins.json"]
     path.write_text(json.dumps(manifest))
 
-    def unreadable(*_: Any) -> Any:
-        raise DatabaseUnavailable("no database")
-
-    again = rebuild(registry, "north", version, unreadable)
+    again = rebuild(registry, "north", version, _unreadable)
     assert again.is_identical
     assert "input_bins.json" not in again.files
+
+
+def test_files_that_an_earlier_release_did_not_compress_are_compared_as_they_are(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    version = train_version(registry, "north", made_features(200)).version
+    folder = tmp_path / "north" / version
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name in ("forest.safetensors", "records.safetensors"):
+        content = decompressed((folder / f"{name}.gz").read_bytes())
+        (folder / name).write_bytes(content)
+        (folder / f"{name}.gz").unlink()
+        del manifest["files"][f"{name}.gz"]
+        manifest["files"][name] = sha256_of(content)
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 6}))
+
+    again = rebuild(registry, "north", version, _unreadable)
+
+    assert again.is_identical
+    assert again.rows_from == "the rows kept with the version"
+    assert {"forest.safetensors", "records.safetensors"} < set(again.files)
+
+
+def _unreadable(*_: Any) -> Any:
+    raise DatabaseUnavailable("no database")

@@ -12,72 +12,64 @@ from leadscore.arrays import Floats, Indices
 from leadscore_assets.training import selection
 from leadscore_assets.training.selection import (
     FEWEST_LEADS_FOR_SHAPES,
-    FOLDS,
+    FEWEST_OF_OUTCOME,
     STRENGTHS,
-    TREES_PER_FOLD,
     USUAL,
     Choice,
     Option,
     choose,
-    cross_validated,
-    folds_of,
+    judged,
     losses_of,
     standard_error,
     surely_best,
 )
-from leadscore_assets.training.shapes import COARSE, FINE, SHAPES, grow
+from leadscore_assets.training.shapes import COARSE, FINE, FOLDS, SHAPES, TREES, grow, left_out
 
 Make = Callable[..., Any]
 
 
 def _choice(leads: Any) -> Choice:
-    return choose(leads.rows.astype(np.float32), leads.converted, leads.numbers)
+    return choose(leads.rows.astype(np.float32), leads.converted, leads.numbers)[0]
 
 
-def _losses(leads: Any, folds: Indices) -> Floats:
-    """Return the mean loss under each strength, shape (strengths,)."""
-    given = cross_validated(leads.rows.astype(np.float32), leads.converted, folds, FINE)
+def _losses(leads: Any, numbers: Indices) -> Floats:
+    """Return the mean loss under each strength, shape (strengths,), when `numbers` are taken for the leads."""
+    rows = leads.rows.astype(np.float32)
+    given = judged(grow(rows, leads.converted, numbers, FINE), rows, numbers)
     means: Floats = np.array([losses_of(given[:, place], leads.converted).mean() for place in range(len(STRENGTHS))])
     return means
 
 
 @pytest.fixture
 def grown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Give the list of all forests that are grown: shape and number of trees."""
+    """Give the list of all forests that are grown: shape and number of leads."""
     forests: list[tuple[str, int]] = []
 
-    def counted(rows: Any, converted: Any, shape: str, trees: int) -> Any:
-        forests.append((shape, trees))
-        return grow(rows, converted, shape, trees)
+    def counted(rows: Any, converted: Any, leads: Any, shape: str) -> Any:
+        forests.append((shape, len(np.unique(leads))))
+        return grow(rows, converted, leads, shape)
 
     monkeypatch.setattr(selection, "grow", counted)
     return forests
 
 
-def test_all_rows_of_a_lead_are_in_one_fold_and_each_fold_has_its_share_of_both_outcomes(make_leads: Make) -> None:
-    leads = make_leads(103, rows_each=4)
-    folds = folds_of(leads.converted, leads.numbers)
-    assert folds is not None
-    assert (folds.reshape(103, 4) == folds[::4, None]).all()
-    for outcome in (True, False):
-        counts = np.bincount(folds[::4][leads.converted[::4] == outcome], minlength=FOLDS)
-        assert counts.max() - counts.min() <= 1
-
-
-def test_a_row_is_scored_by_a_forest_that_saw_nothing_of_its_fold(make_leads: Make) -> None:
+def test_a_row_is_judged_by_the_trees_that_left_out_its_lead(make_leads: Make) -> None:
     leads = make_leads(60)
-    rows, folds = leads.rows.astype(np.float32), folds_of(leads.converted, leads.numbers)
-    assert folds is not None
-    given = cross_validated(rows, leads.converted, folds, FINE)
-    for fold in range(FOLDS):
-        forest = grow(rows[folds != fold], leads.converted[folds != fold], FINE, TREES_PER_FOLD)
-        assert given[folds == fold, 0] == pytest.approx(forest.predict_proba(rows[folds == fold])[:, 1])
+    rows = leads.rows.astype(np.float32)
+    forest = grow(rows, leads.converted, leads.numbers, FINE)
+    given = judged(forest, rows, leads.numbers)[:, STRENGTHS.index(0.0)]
+    members = enumerate(forest.estimators_)
+    by_tree = [
+        np.where(left_out(number, leads.numbers), member.predict_proba(rows)[:, 1], np.nan)
+        for number, member in members
+    ]
+    assert (np.isfinite(by_tree).sum(axis=0) == TREES / FOLDS).all()
+    assert given == pytest.approx(np.nanmean(by_tree, axis=0))
 
 
 def test_copies_of_a_lead_make_a_choice_over_rows_overfit_and_a_choice_over_leads_not(make_leads: Make) -> None:
     leads = make_leads(120, rows_each=6, signal=0.2, alike=True)
-    over_leads = _losses(leads, folds_of(leads.converted, leads.numbers))
-    over_rows = _losses(leads, folds_of(leads.converted, np.arange(len(leads.rows))))
+    over_leads, over_rows = _losses(leads, leads.numbers), _losses(leads, np.arange(len(leads.rows)))
     assert STRENGTHS[int(over_rows.argmin())] == 0
     assert over_rows.min() < 0.4
     assert STRENGTHS[int(over_leads.argmin())] == max(STRENGTHS)
@@ -111,34 +103,33 @@ def test_a_probability_of_nought_for_a_lead_that_converted_costs_a_bounded_loss(
     assert losses[2] == pytest.approx(np.log(2))
 
 
-def test_few_leads_cost_one_small_forest_per_fold(make_leads: Make, grown: list[tuple[str, int]]) -> None:
-    _choice(make_leads(FEWEST_LEADS_FOR_SHAPES - 1, rows_each=1))
-    assert grown == [(FINE, TREES_PER_FOLD)] * FOLDS
+def test_few_leads_cost_no_forest_but_the_one_that_is_taken(make_leads: Make, grown: list[tuple[str, int]]) -> None:
+    leads = make_leads(FEWEST_LEADS_FOR_SHAPES - 1, rows_each=1)
+    choice, forest = choose(leads.rows.astype(np.float32), leads.converted, leads.numbers)
+    assert grown == [(FINE, FEWEST_LEADS_FOR_SHAPES - 1)]
+    assert choice.option.shape == FINE
+    assert len(forest.estimators_) == TREES
 
 
-def test_many_leads_cost_one_small_forest_per_fold_and_shape(make_leads: Make, grown: list[tuple[str, int]]) -> None:
+def test_many_leads_cost_a_forest_of_each_shape(make_leads: Make, grown: list[tuple[str, int]]) -> None:
     choice = _choice(make_leads(FEWEST_LEADS_FOR_SHAPES, rows_each=1))
-    assert grown == [(shape, TREES_PER_FOLD) for shape in SHAPES for _ in range(FOLDS)]
+    assert grown == [(shape, FEWEST_LEADS_FOR_SHAPES) for shape in SHAPES]
     assert set(choice.log_loss) == {Option(shape, strength) for shape in SHAPES for strength in STRENGTHS}
 
 
-def test_very_many_leads_cost_no_more_than_a_sample_of_them(make_leads: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_very_many_leads_are_judged_by_a_sample_and_all_are_learned_from(
+    make_leads: Make, grown: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(selection, "MOST_LEADS", 100)
-    sizes: list[int] = []
-
-    def counted(rows: Any, *others: Any) -> Any:
-        sizes.append(len(rows))
-        return grow(rows, *others)
-
-    monkeypatch.setattr(selection, "grow", counted)
     _choice(make_leads(950, rows_each=2))
-    assert max(sizes) <= 100 * 2
+    assert grown == [(FINE, 95), (FINE, 950)]
 
 
 def test_too_few_leads_of_one_outcome_take_the_usual_option_untried(
     make_leads: Make, grown: list[tuple[str, int]]
 ) -> None:
     leads = make_leads(40)
-    converted = leads.numbers < FOLDS - 1
-    assert choose(leads.rows.astype(np.float32), converted, leads.numbers) == Choice(USUAL, {}, {})
-    assert grown == []
+    converted = leads.numbers < FEWEST_OF_OUTCOME - 1
+    choice, _ = choose(leads.rows.astype(np.float32), converted, leads.numbers)
+    assert choice == Choice(USUAL, {}, {})
+    assert grown == [(FINE, 40)]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from leadscore.features import CONTRACT
-from leadscore.registry.safetensors import decode_arrays
+from leadscore.registry.safetensors import compressed, decode_arrays
 from leadscore_assets.training.snapshot import SNAPSHOT_FILE, rows_from, snapshot_bytes
 
 
@@ -23,7 +23,7 @@ def _rows(lead_ids: tuple[str, ...] = ("ann@example.com", "ann@example.com", "7"
 
 
 def _read(content: bytes) -> pd.DataFrame:
-    return rows_from(decode_arrays(content, SNAPSHOT_FILE))
+    return rows_from(decode_arrays(compressed(content), SNAPSHOT_FILE))
 
 
 def test_rows_read_back_with_numbers_for_leads() -> None:

@@ -12,6 +12,7 @@ import pytest
 from leadscore.features import CONTRACT
 from leadscore.forest import LEAF, Forest
 from leadscore.registry.store import Registry
+from leadscore.registry.version import FOREST_FILE
 from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.training.train import IMPORTANCE_ROWS, build, importances, train, training_side
 
@@ -36,7 +37,7 @@ def test_held_out_rows_play_no_part_in_the_forest(make_features: Make) -> None:
     rows = features.rows.copy()
     rows.loc[rows["is_held_out"] == 1, ["appointments_count", "converted"]] = [3.0, 0]
     before, after = build(features), build(replace(features, rows=rows))
-    assert before.files["forest.safetensors"] == after.files["forest.safetensors"]
+    assert before.files[FOREST_FILE] == after.files[FOREST_FILE]
     assert before.parameters == after.parameters
 
 

@@ -283,7 +283,7 @@ def test_asking_for_an_org_that_does_not_exist_leaves_no_folder(client, shelf):
     assert list(shelf.registry.root.iterdir()) == []
 
 
-@pytest.mark.parametrize("file", ["manifest.json", "forest.safetensors"])
+@pytest.mark.parametrize("file", ["manifest.json", "forest.safetensors.gz"])
 def test_a_damaged_version_cannot_be_rolled_back_to(client, shelf, file):
     damaged, active = shelf.activated(), shelf.activated()
     (shelf.folder(damaged) / file).write_bytes(b"harm")
