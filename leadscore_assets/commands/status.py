@@ -131,7 +131,8 @@ def _scorings(found: Overview) -> str:
 
 
 def _schedules(schedules: Sequence[Schedule]) -> Iterator[str]:
-    yield f"{'Schedules':<28}{'last run':<26}next run"
+    if schedules:
+        yield f"{'Schedules':<28}{'last run':<26}next run"
     for schedule in schedules:
         ran = f"{_minute(schedule.last_tick_at)}{_tick_in_words(schedule)}"
         yield f"  {schedule.schedule:<26}{ran:<26}{_minute(schedule.next_run_at) if schedule.is_on else 'off'}"

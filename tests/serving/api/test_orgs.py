@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from leadscore.tokens import Tokens
+from leadscore_assets.source.database import connect
+from leadscore_assets.trainings.ended_trainings import EndedTraining, record_ended
 from serving.app import create_app
 from tests.live_figures import figures_of, proved
 from tests.serving.crm_of_leads import Crm
@@ -64,6 +67,26 @@ def test_each_org_says_how_it_stands(client: FlaskClient, versions: dict[str, st
         100,
     )
     assert new["readiness"]["message"].startswith("20 of 100 records with a known outcome")
+
+
+def test_each_org_says_how_its_last_training_ended_and_what_may_need_attention(
+    client: FlaskClient, crm: Crm, shelf: Any, versions: dict[str, str]
+) -> None:
+    assert {org["last_training"] for org in get(client)["orgs"]} == {None}
+    with connect(crm.settings) as connection:
+        for run_id, status in (("run-1", "activated"), ("run-2", "failed")):
+            ended = EndedTraining(run_id=run_id, org_id="acme", asked_by="t", status=status, reasons="")
+            record_ended(connection, ended)
+    refreshed(crm, shelf)
+    acme, beta, gone, new = get(client)["orgs"]
+    assert acme["last_training"]["status"] == "failed"
+    assert datetime.now(UTC) - datetime.fromisoformat(acme["last_training"]["ended_at"]) < timedelta(minutes=5)
+    assert [org["warnings"] for org in (acme, beta, gone, new)] == [
+        ["not_ready", "training_failed"],
+        ["not_ready", "held"],
+        ["not_ready"],
+        ["not_ready"],
+    ]
 
 
 def test_each_org_says_whether_its_promises_came_true(

@@ -104,6 +104,24 @@ def test_it_is_sorted_searched_and_filtered_by_its_address_alone(client: FlaskCl
     assert "0 orgs of 4" in nothing.text
 
 
+def test_what_may_need_attention_is_said_counted_and_can_be_asked_for(client: FlaskClient, crm: Crm) -> None:
+    """The last verdict and the missing data have columns of their own."""
+    with connect(crm.settings) as connection:
+        connection.execute(
+            "UPDATE leadscore.org_health SET warnings = '{held,training_failed,scores_overdue}' WHERE org_id = 'beta'"
+        )
+    page = parts(client)
+    [beta] = (row for row in page.rows if row and row[0] == "beta")
+    assert beta[1].endswith("training failed scores overdue")
+    assert "1 training failed 1 scores overdue" in page.text
+    assert [orgs(parts(client, state=warning)) for warning in ("scores_overdue", "held", "not_ready", "refused")] == [
+        ["beta"],
+        ["beta"],
+        ["acme", "gone", "new"],
+        [],
+    ]
+
+
 def test_every_state_can_be_asked_for() -> None:
     assert set(get_args(StateOrAny)) == {"", *FILTERS}
     assert {name for part in get_args(Filter) for name in get_args(part)} == FILTERS.keys()

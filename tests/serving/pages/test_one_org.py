@@ -58,6 +58,28 @@ def leads(page: PageParts) -> list[str]:
     return [row[1].split(" ")[0] for row in page.rows if row]
 
 
+@pytest.mark.parametrize(
+    ("warning", "said"),
+    [
+        ("training_overdue", "none of the last two scheduled trainings reached it"),
+        ("training_failed", "The last training failed, so the version from before goes on."),
+        ("scores_overdue", "The open leads were not scored when they were due."),
+        ("held", None),
+    ],
+)
+def test_what_may_need_attention_is_said_with_what_to_do(
+    client: FlaskClient, crm: Crm, warning: str, said: str | None
+) -> None:
+    before = parts(client, "acme").text
+    with connect(crm.settings) as connection:
+        connection.execute(
+            "UPDATE leadscore.org_health SET warnings = ARRAY[%s::text] WHERE org_id = 'acme'", [warning]
+        )
+    page = parts(client, "acme").text
+    assert (said or "") in page
+    assert (page == before) == (said is None)
+
+
 def test_the_call_list_says_whom_to_call_and_why(client: FlaskClient, versions: dict[str, str]) -> None:
     page = parts(client, "acme")
     first = next(row for row in page.rows if row)
