@@ -1,9 +1,11 @@
-"""How long the lane takes to score all open leads: `python -m benchmarks.scoring [--orgs 1000] [--leads 1000]`.
+"""What the daily work for all orgs costs: `python -m benchmarks.scoring [--orgs 1000] [--leads 1000]`.
 
 On a server that flushes its writes, with as many closed leads and 8 messages a lead. Each line is a scoring of all
 orgs by Dagster's runs, one process for each shard, with their start, contributions and trends: the first one; a repeat
 at the same time; an ordinary day later; and a full scoring of that day, which writes nothing when the one before was
-right. WAL is what PostgreSQL wrote to its log, memory the largest process.
+right. The last line compares scores with outcomes. CPU is that of the runs, DB CPU that of PostgreSQL, WAL what it
+wrote to its log, memory the largest process, connections the most that were open at once, and `Dagster kB` by how much
+Dagster's tables grew for each org.
 """
 
 from __future__ import annotations
@@ -16,18 +18,20 @@ import secrets
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.scoring.harness.large_crm import fill, let_a_day_pass
 from benchmarks.serving.harness.registries import trained, with_many_orgs
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
+from leadscore_assets.lanes.proof import proof_config
 from leadscore_assets.lanes.scoring import shard_config
 from leadscore_assets.source.database import Connection, connect
 from standalone.crm import create_tables
@@ -36,16 +40,38 @@ from standalone.state_dir import child_environment
 from standalone.throwaway import free_port, new_database
 
 RECORDS = 1_500
-HEADINGS = ("scoring", "seconds", "leads/s", "rows written", "WAL MB", "memory MB")
+HEADINGS = (
+    *("what", "seconds", "CPU s", "DB CPU s", "leads/s", "rows written", "WAL MB", "memory MB", "connections"),
+    "Dagster kB",
+)
 DAY = timedelta(days=1)
 WRITTEN = """
 SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables
 WHERE schemaname = 'leadscore' AND relname NOT LIKE 'lead_score_history'
 """
+CONNECTIONS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND datname = current_database() AND pid <> pg_backend_pid()
+"""
+BYTES = """
+SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
+WHERE relkind = 'r' AND relnamespace = %s::regnamespace
+"""
+SAMPLE_SECONDS = 0.1
+
+
+class Job(NamedTuple):
+    """A job of Dagster's, and what makes the configuration of one of its shards."""
+
+    name: str
+    config_of: Callable[..., dict[str, Any]]
+
+
+SCORING, COMPARISON = Job("score_open_leads", shard_config), Job("judge_scores", proof_config)
 
 
 def main() -> None:
-    """Print a line for each scoring."""
+    """Print a line for each scoring, and one for the comparison."""
     options = _options()
     with _server(options.orgs) as settings, connect(settings) as connection:
         now = datetime.now(UTC).replace(microsecond=0) - 2 * DAY
@@ -58,6 +84,9 @@ def main() -> None:
         let_a_day_pass(connection, now + DAY)
         _measure(connection, settings, options, "next day", now + DAY)
         _measure(connection, settings, options, "full", now + DAY, is_full=True)
+        _measure(connection, settings, options, "compared", now + DAY, job=COMPARISON)
+        ours = _value(connection, BYTES, "leadscore") / (options.orgs * options.leads)
+        print(f"Leadscore's own tables have {ours:,.0f} bytes for each open lead.")
 
 
 def _options() -> argparse.Namespace:
@@ -85,17 +114,61 @@ def _server(orgs: int) -> Iterator[Settings]:
 
 
 def _measure(
-    connection: Connection, settings: Settings, options: argparse.Namespace, what: str, as_of: datetime, **config: Any
+    connection: Connection,
+    settings: Settings,
+    options: argparse.Namespace,
+    what: str,
+    as_of: datetime,
+    *,
+    job: Job = SCORING,
+    **config: Any,
 ) -> None:
     position, written = _value(connection, "SELECT pg_current_wal_lsn()"), _rows_written(connection)
+    dagster, cpu = _value(connection, BYTES, "dagster"), _cpu_seconds()
+    database_cpu = _database_cpu_seconds(connection)
     started = time.perf_counter()
-    _score(settings, options.shards, as_of, **config)
+    with _most_connections(settings) as most:
+        _run(job, settings, options.shards, as_of, **config)
     seconds = _since(started)
     wal = _value(connection, "SELECT pg_current_wal_lsn() - %s::pg_lsn", position)
     leads = _value(connection, "SELECT sum(scored) FROM leadscore.last_scoring")
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-    figures = (f"{seconds:.0f}", f"{leads / seconds:,.0f}", f"{_rows_written(connection) - written:,}")
-    print("".join(f"{cell:>14}" for cell in (what, *figures, f"{wal / 1_000_000:,.0f}", f"{memory:,}")), flush=True)
+    figures = (
+        f"{seconds:.0f}",
+        f"{_cpu_seconds() - cpu:.0f}",
+        f"{_database_cpu_seconds(connection) - database_cpu:.0f}",
+        f"{leads / seconds:,.0f}",
+        f"{_rows_written(connection) - written:,}",
+        f"{wal / 1_000_000:,.0f}",
+        f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024:,}",
+        f"{max(most)}",
+        f"{(_value(connection, BYTES, 'dagster') - dagster) / 1_000 / options.orgs:.1f}",
+    )
+    print("".join(f"{cell:>14}" for cell in (what, *figures)), flush=True)
+
+
+@contextmanager
+def _most_connections(settings: Settings) -> Iterator[list[int]]:
+    """Yield a list that grows by how many connections the runs have open, while the block runs."""
+    found, ended = [0], threading.Event()
+
+    def sample() -> None:
+        with connect(settings) as connection:
+            while not ended.wait(SAMPLE_SECONDS):
+                found.append(_value(connection, CONNECTIONS) - 1)  # the benchmark's own
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+        sampler.join()
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU time of the runs that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _rows_written(connection: Connection) -> int:
@@ -104,16 +177,32 @@ def _rows_written(connection: Connection) -> int:
     return int(_value(connection, WRITTEN))
 
 
-def _score(settings: Settings, shards: int, as_of: datetime, **config: Any) -> None:
+def _database_cpu_seconds(connection: Connection) -> float:
+    """Return the CPU time of the server's processes, also of those that have ended."""
+    data_directory = Path(_value(connection, "SELECT current_setting('data_directory')"))
+    postmaster = (data_directory / "postmaster.pid").read_text().split()[0]
+    ticks = sum(_ticks(postmaster))  # with those of the children that it has waited for
+    for child in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
+        with suppress(FileNotFoundError):  # it has just ended
+            ticks += sum(_ticks(child)[:2])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks(process: str) -> list[int]:
+    """Return the ticks of a process in its own code and in the kernel, then of its children that were waited for."""
+    return [int(word) for word in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:15]]
+
+
+def _run(job: Job, settings: Settings, shards: int, as_of: datetime, **config: Any) -> None:
     """Run every shard in a process of its own, as Dagster's launcher does, and wait for all."""
     environment = child_environment(settings, os.environ)
     processes = []
     for shard in range(shards):
-        run_config = shard_config(shard=shard, shards=shards, as_of=as_of.isoformat(), **config)
+        run_config = job.config_of(shard=shard, shards=shards, as_of=as_of.isoformat(), **config)
         command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "leadscore_assets.definitions"]
         config_file = settings.state_dir / f"shard-{shard}.json"
         config_file.write_text(json.dumps(run_config))
-        command += ["-j", "score_open_leads", "-c", str(config_file)]
+        command += ["-j", job.name, "-c", str(config_file)]
         log = (settings.state_dir / f"shard-{shard}.log").open("w")
         processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
     for shard, process in enumerate(processes):
