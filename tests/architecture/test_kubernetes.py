@@ -40,7 +40,7 @@ Manifests = list[dict[str, Any]]
 Services = dict[str, dict[str, Any]]
 
 # the oldest release of Kubernetes that these manifests are for, and the newest whose schemas are here
-RELEASES = ("1.30", kubernetes_validate.latest_version())
+RELEASES = ("1.30", kubernetes_validate.latest_version().removesuffix(".0"))
 # of the Prometheus Operator, which brings its schema into the cluster
 WITHOUT_A_SCHEMA = {"ServiceMonitor"}
 SECRETS = {
@@ -454,9 +454,20 @@ def test_the_charts_instance_is_ours_but_for_what_a_cluster_does_otherwise() -> 
     for part in ("scheme", "params"):
         assert theirs_storage[part] == ours_storage[part]
     assert set(theirs_storage) == set(ours_storage)
-    limits = [place["run_coordinator"]["config"]["tag_concurrency_limits"] for place in (ours, theirs)]
-    assert limits[0] == limits[1]
+    limits, theirs_limits = (limits_by_tag(instance) for instance in (ours, theirs))
+    assert theirs_limits.keys() == limits.keys(), "name the same tags in deploy/kubernetes/dagster-values.yaml"
+    assert theirs_limits["dagster/partition"] == limits["dagster/partition"]
     assert theirs["run_monitoring"]["enabled"] is ours["run_monitoring"]["enabled"] is True
+
+
+def limits_by_tag(instance: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the limits on runs at once by the tag that they count."""
+    return {limit["key"]: limit for limit in instance["run_coordinator"]["config"]["tag_concurrency_limits"]}
+
+
+def test_the_document_names_the_releases_of_kubernetes_that_are_tested() -> None:
+    assert "the schemas of Kubernetes {} and {}".format(*RELEASES) in " ".join(DOCUMENT.split())
+    assert f"You need Kubernetes {RELEASES[0]} or newer" in DOCUMENT
 
 
 def test_the_documents_command_installs_the_chart_of_our_release_of_dagster() -> None:
