@@ -14,12 +14,12 @@ BENCH_STAMP := $(VENV)/.installed-bench
 # mlflow and BentoML need other releases of the project's dependencies, so they have their own environment
 BENCH_VENV := .venv-bench
 BENCH_SERVING_STAMP := $(BENCH_VENV)/.installed-bench-serving
-EXTRAS_run := --extra serving --extra pipeline --extra standalone
+EXTRAS_run := --extra serving --extra pipeline --extra object-store --extra standalone
 EXTRAS_dev := $(EXTRAS_run) --extra launchers --extra dev
 EXTRAS_bench := --extra bench
 EXTRAS_bench-serving := --extra bench-serving
-EXTRAS_serving := --extra serving
-EXTRAS_pipeline := --extra pipeline --extra launchers
+EXTRAS_serving := --extra serving --extra object-store
+EXTRAS_pipeline := --extra pipeline --extra launchers --extra object-store
 COMPILE := $(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url --no-header $(UPGRADE)
 
 help: ## list the commands

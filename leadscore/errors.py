@@ -4,7 +4,8 @@ LeadscoreError
 ├── InvalidInput            change the request
 │   ├── InvalidId           an org id or a version id is not well-formed
 │   ├── InvalidFeatures     features break the contract; carries every fault
-│   └── InvalidToken        a token cannot be made or revoked as requested
+│   ├── InvalidToken        a token cannot be made or revoked as requested
+│   └── NotInFolder         the registry is in an object store, where this cannot be done
 ├── InvalidSettings         change the environment
 ├── NotFound                ask for something that exists
 │   ├── NoActiveModel       the org has no active version
@@ -18,6 +19,7 @@ LeadscoreError
 │   ├── NotActivatable      the version was held, refused or never judged
 │   ├── VersionRemoved      the version's files were removed, because it was old
 │   ├── ActiveVersionMoved  the active version is not the one that the caller expected
+│   │   └── Overtaken       another writer was quicker, in an object store; who meets it decides again
 │   ├── AlreadyJudged       the version already has its evaluation
 │   ├── AlreadyTraining     a run of the org is queued or running
 │   ├── ClaimLost           another worker may train the org by now
@@ -29,7 +31,7 @@ LeadscoreError
 ├── ModelUnavailable        go back to another version, or train again
 │   └── Damaged             stored files are missing or do not match their hashes
 │       └── UnsupportedFormat  written by a newer release
-├── RegistryUnavailable     the registry's folder cannot be written
+├── RegistryUnavailable     the registry's folder cannot be written, or its object store does not answer
 ├── RegistryBusy            another change of the org's versions is under way; ask again later
 ├── TokensUnavailable       the file of tokens cannot be read or written
 ├── DatabaseUnavailable     PostgreSQL cannot be reached, refuses the user, or takes too long
@@ -128,6 +130,18 @@ class InvalidToken(InvalidInput):
     """A token cannot be made or revoked as requested; the text says what was expected and never the secret."""
 
     code = "invalid_token"
+
+
+class NotInFolder(InvalidInput):
+    """What was asked for works on a registry in a folder, and this one is in an object store."""
+
+    code = "not_in_folder"
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"MODEL_PATH is {place}, but this works on a registry in a folder alone, so nothing was done;"
+            " docs/shared-registry.md says what to do in its place"
+        )
 
 
 class NotFound(LeadscoreError):
@@ -235,6 +249,15 @@ class ActiveVersionMoved(Conflict):
     status = 412
     meaning = "The active version is not the one that the caller expected."
     in_training = "another version became active in the meantime"
+
+
+class Overtaken(ActiveVersionMoved):
+    """Another writer replaced a file of an object store after this one had seen it."""
+
+    code = "overtaken"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"another change was quicker: {key} was replaced meanwhile; look at it, then decide again")
 
 
 class AlreadyJudged(Conflict):
@@ -357,7 +380,7 @@ class UnsupportedFormat(Damaged):
 
 
 class RegistryUnavailable(LeadscoreError):
-    """The registry's folder cannot be written: read-only, full, or gone."""
+    """The registry's folder cannot be written: read-only, full, or gone; or its object store does not answer."""
 
     code = "registry_unavailable"
     status = 503

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from leadscore.errors import InvalidSettings
+from leadscore.errors import InvalidSettings, NotInFolder
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 MAX_LANDMARK_DAYS = 365
@@ -91,6 +91,13 @@ def parse_time(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def _bucket(text: str) -> str:
+    """Return the URL of a folder in a bucket, as it is written everywhere; a user, a query or a fragment is refused."""
+    if not re.fullmatch(r"(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._=-]+)*/?", text) or "/.." in text:
+        raise ValueError
+    return text.rstrip("/")
+
+
 def _parse_cron(text: str) -> str:
     parts = text.split()
     for part, (low, high) in zip(parts, CRON_RANGES, strict=True):
@@ -109,6 +116,11 @@ TEXT = _matching(r"[^\0\r\n]+", "one line of text")
 URL = _matching(r"https?://[^\s/]+(/\S*)?", "an http or https address")
 PORT = _whole(1, 65535)
 PATH = Rule(lambda text: Path(text).expanduser(), "a path")
+REGISTRY = Rule(
+    lambda text: _bucket(text) if "://" in text else Path(text).expanduser(),
+    "a path, or the URL of a folder in a bucket, such as s3://bucket/models, gs://bucket/models or"
+    " az://container/models, without credentials",
+)
 TIME = Rule(parse_time, "a date or a time in ISO 8601, such as 2026-03-15 or 2026-03-15T06:00:00")
 SHARE = _number(0, 1)
 FLAG = Rule(lambda text: ("false", "true").index(text.lower()) == 1, "true or false")
@@ -226,7 +238,11 @@ class Settings:
     )
 
     # the registry
-    model_path: Path = _setting(Path("./models"), PATH, "folder of the model registry")
+    model_path: Path | str = _setting(
+        Path("./models"),
+        REGISTRY,
+        "the model registry: a folder, or a URL such as s3://bucket/models where several machines share it",
+    )
 
     # Dagster
     dagster_url: str = _setting("http://127.0.0.1:3000", URL, "URL of Dagster's webserver")
@@ -370,6 +386,13 @@ class Settings:
     crm_data: Path | None = _setting(None, _optional(PATH), "folder of CSV files to load instead of a simulated CRM")
 
     @property
+    def model_folder(self) -> Path:
+        """The registry's folder. Raises NotInFolder when it is at a URL."""
+        if isinstance(self.model_path, Path):
+            return self.model_path
+        raise NotInFolder(self.model_path)
+
+    @property
     def is_on_loopback(self) -> bool:
         """Whether the HTTP server listens where only this machine reaches it."""
         try:
@@ -458,7 +481,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def _fault(setting: Field[Any], text: str) -> str:
-    shown = "the value given" if setting.metadata["secret"] else repr(text)
+    may_hold_secret = setting.metadata["secret"] or re.search(r"://.*[@?]", text)
+    shown = "the value given" if may_hold_secret else repr(text)
     return (
         f"{setting.name.upper()} is {shown}; it must be {setting.metadata['rule'].says}."
         f" Correct it, or unset it to use the default."

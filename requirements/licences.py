@@ -69,6 +69,7 @@ READ = {
     "jinja2": "BSD-3-Clause",
     "markdown-it-py": "MIT",
     "mdurl": "MIT",
+    "obstore": "MIT",
     "pathlib-abc": "PSF-2.0",
     "psycopg2-binary": "LGPL-3.0-or-later WITH an exception for OpenSSL",
     "pyasn1-modules": "BSD-2-Clause",

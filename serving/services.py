@@ -34,6 +34,7 @@ from serving.training.run_claims import RunClaims
 from serving.training.runs import Trainings
 
 EXTENSION = "leadscore"
+COPIES_FOLDER = "registry-copies"
 FRESH_SECONDS = 5.0
 DATABASE_WAIT_SECONDS = 1.0
 DAGSTER_WAIT_SECONDS = 2 * PROBE_SECONDS + 0.2  # for its two questions
@@ -83,7 +84,7 @@ def build_services(
     """
     shared = cache(lambda: folder or private_folder())
     is_stopping = is_stopping or threading.Event()
-    metrics, registry = Metrics(), Registry(settings.model_path)
+    metrics, registry = Metrics(), Registry(settings.model_path, copies=settings.state_dir / COPIES_FOLDER)
     files = MappedFiles(lambda: shared() / "copies")
     models = ModelCache(registry, settings.model_cache_bytes, metrics, files, is_pooling=settings.pooled_model)
     dagster = DagsterClient(settings.dagster_url, dagster_token(settings))

@@ -125,7 +125,8 @@ def with_own_folders(settings: Settings, environment: Mapping[str, str]) -> Sett
     """
     state_dir = settings.state_dir.resolve()
     is_beside = has_own_database(environment) and not is_given(environment, "MODEL_PATH")
-    model_path = state_dir / "models" if is_beside else settings.model_path.resolve()
+    given = settings.model_path.resolve() if isinstance(settings.model_path, Path) else settings.model_path
+    model_path = state_dir / "models" if is_beside else given
     return replace(settings, state_dir=state_dir, model_path=model_path)
 
 

@@ -17,6 +17,7 @@ from leadscore.settings import Settings
 from standalone import throwaway
 from standalone.postgres import EmbeddedPostgres
 from tests.browser import Browser
+from tests.object_store import FaultyStore, running_store
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +61,13 @@ def database(postgres_server: EmbeddedPostgres, tmp_path: Path) -> Iterator[Sett
     yield replace(settings, model_path=tmp_path / "models", state_dir=tmp_path / "state")
     with postgres_server.connect() as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[FaultyStore]:
+    """Give one object store per test process, which fails as a test wants; the environment has its credentials."""
+    with running_store() as store:
+        yield store
 
 
 @pytest.fixture(scope="session")

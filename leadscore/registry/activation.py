@@ -9,8 +9,12 @@ in until an operator has decided whose the id is.
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from functools import wraps
+from typing import Literal, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
@@ -18,6 +22,8 @@ from leadscore.errors import (
     ActiveVersionMoved,
     Damaged,
     NotActivatable,
+    Overtaken,
+    RegistryBusy,
     UnsupportedFormat,
     VersionNotFound,
     VersionRemoved,
@@ -25,6 +31,12 @@ from leadscore.errors import (
 from leadscore.formats import COMPARED_SINCE_FORMAT, FORMAT
 from leadscore.gate import Judgement
 from leadscore.registry.store import History, Pointer, Registry, Withdrawal
+
+MOST_TRIES = 20
+_PAUSE_SECONDS = 0.1
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 Outcome = Literal["activated", "active_already", "held", "refused", "withheld", "taken_back"]
 
@@ -46,6 +58,22 @@ class Applied(NamedTuple):
         return self.outcome == "activated"
 
 
+def _again_if_moved(act: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Let `act` decide again when another writer was quicker, which only a registry without locks lets happen."""
+
+    @wraps(act)
+    def again(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        for _ in range(MOST_TRIES):
+            try:
+                return act(*arguments, **named)
+            except Overtaken:
+                time.sleep(random.uniform(0, _PAUSE_SECONDS))
+        raise RegistryBusy("other changes of the org's active version go on without a pause; try again in a minute")
+
+    return again
+
+
+@_again_if_moved
 def apply_verdict(registry: Registry, org_id: str, version: str, *, by: str, activate_anyway: bool = False) -> Applied:
     """Make `version` active when its stored judgement says so; else leave what is active.
 
@@ -81,6 +109,7 @@ def _left_inactive(version: str, judgement: Judgement, history: History, *, acti
     return "withheld" if judgement.withheld and not activate_anyway else None
 
 
+@_again_if_moved
 def roll_back(
     registry: Registry,
     org_id: str,
@@ -116,6 +145,7 @@ def roll_back(
         return _swap(registry, org_id, version, judgement, history, by=by, reason=reason)
 
 
+@_again_if_moved
 def withdraw(registry: Registry, org_id: str, *, by: str, reason: str, is_decision: bool = False) -> bool:
     """Leave the org without an active version, because its id may belong to another customer now.
 
@@ -139,6 +169,7 @@ class Reinstated(NamedTuple):
     problem: str | None = None
 
 
+@_again_if_moved
 def reinstate(registry: Registry, org_id: str, *, by: str, reason: str) -> Reinstated | None:
     """Lift the org's withdrawal, and make the withdrawn version active again; return None when there is none.
 

@@ -6,6 +6,8 @@ Readers need no lock, because one rename publishes a whole version, and one rena
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,9 +25,14 @@ from leadscore.registry.durable_files import (
 from leadscore.registry.org_lock import OrgLocks
 from leadscore.registry.storage import Seen, Stamp
 
+# no org's folder, and so never served, listed or saved in a backup
+FORMER_FOLDER = "_former"
+
 
 class FolderStorage:
     """The files below `root`. A writer waits `wait_seconds` for an org's lock at most."""
+
+    has_locks = True
 
     def __init__(self, root: Path, wait_seconds: float) -> None:
         self.root = root
@@ -35,6 +42,14 @@ class FolderStorage:
     def place(self) -> str:
         """The folder's path, from the file system's root."""
         return str(self.root.resolve())
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the folder can be read."""
+        return self.root.is_dir() and os.access(self.root, os.R_OK | os.X_OK)
+
+    def close(self) -> None:
+        """Do nothing: nothing runs beside."""
 
     # reading
 
@@ -158,6 +173,20 @@ class FolderStorage:
         (self.root / folder / name).unlink()
         sync_folder(self.root / folder)
 
+    def remove_all(self, folder: str, pointer: str) -> None:  # noqa: ARG002 (the folder goes as a whole)
+        """Set the org's folder aside by one rename, and delete it; also those of its id's former customers."""
+        path, set_aside = self.root / folder, f"{PARTIAL_PREFIX}removed-{folder}-"
+        if path.is_symlink():
+            raise RegistryUnavailable(
+                f"{path} is a link, which is not followed; remove it and what it leads to by hand"
+            )
+        if path.is_dir():
+            with self.exclusive(folder):
+                path.rename(self.root / f"{set_aside}{secrets.token_hex(4)}")
+                sync_folder(self.root)
+        for left in [*self.root.glob(f"{set_aside}*"), *self._of_former_customers(folder)]:
+            _delete(left)
+
     def create(self, key: str, content: bytes) -> None:
         """Put a file into the root, unless another process was quicker. Raises RegistryBusy, RegistryUnavailable."""
         with _unavailable_when_not_written():
@@ -165,6 +194,14 @@ class FolderStorage:
             with self._locks.hold(self.root):
                 if not (self.root / key).exists():
                     replace_durably({self.root / key: content})
+
+    def _of_former_customers(self, folder: str) -> list[Path]:
+        """Return the folders that were set aside when the org's id was given to another customer."""
+        return [
+            path
+            for path in (self.root / FORMER_FOLDER).glob(f"{folder}-*")
+            if re.fullmatch(r"\d{8}T\d{12}Z", path.name.removeprefix(f"{folder}-"))
+        ]
 
     def _sweep(self, folder: Path) -> None:
         """Remove the files that a killed writer left behind; the lock shows that no writer is at work."""
@@ -179,6 +216,17 @@ def _folders_in(path: Path) -> list[str]:
     if not path.is_dir():
         return []
     return [entry.name for entry in path.iterdir() if entry.is_dir() and not entry.is_symlink()]
+
+
+def _delete(path: Path) -> None:
+    try:
+        shutil.rmtree(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise RegistryUnavailable(
+            f"{path} cannot be deleted ({error.strerror or error}), although nothing reads it any more; let this user"
+            " write there, and remove the org again"
+        ) from error
 
 
 @contextmanager

@@ -12,21 +12,20 @@ from pathlib import Path
 
 from leadscore.errors import InvalidInput, OrgHasVersions
 from leadscore.registry.durable_files import PARTIAL_PREFIX, replace_durably, sync_folder
+from leadscore.registry.folder_storage import FORMER_FOLDER
 from leadscore.registry.ids import check_crm_org_id, folder_name
 from leadscore.registry.org_lock import LOCK_FILE
 from leadscore.registry.org_record import ORG_FILE, OrgRecord, encode_org_record
 from leadscore.registry.store import HISTORY_FILE, POINTER_FILE, Registry
-
-# no org's folder, and so never served, listed or saved in a backup
-FORMER_FOLDER = "_former"
 
 
 def rename(registry: Registry, org_id: str, new_id: str) -> bool:
     """Give the org another id, with its versions and history; return False when that was done before.
 
     Raises OrgHasVersions when `new_id` has some already, InvalidId, InvalidInput when both ids are the same,
-    RegistryBusy or RegistryUnavailable.
+    RegistryBusy, RegistryUnavailable or NotInFolder.
     """
+    registry.check_in_folder()
     for name in (org_id, new_id):
         check_crm_org_id(name)
     if org_id == new_id:
@@ -60,7 +59,8 @@ def is_renamed(registry: Registry, org_id: str, new_id: str) -> bool:
 def set_aside(registry: Registry, org_id: str) -> Path:
     """Move the org's folder aside, so that its versions are never served again; return where it is now.
 
-    The id then is that of a new customer, without versions or history. Raises RegistryBusy or RegistryUnavailable.
+    The id then is that of a new customer, without versions or history. Raises RegistryBusy, RegistryUnavailable or
+    NotInFolder.
     """
     now, folder = datetime.now(UTC), registry.root / folder_name(check_crm_org_id(org_id))
     with registry.exclusive(org_id):

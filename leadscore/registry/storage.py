@@ -4,7 +4,7 @@ A file is named by its key, the path below the registry's root: `acme/2026031506
 versions, pointers and histories are in `store`, once for every kind of place; a place only keeps files, whole.
 
 A folder has locks, so a writer sees no change but its own. An object store has none: a writer says what it has seen,
-and is told when that was replaced meanwhile (`Moved`). `store` and `activation` write for both.
+and is told when another one was quicker (`Overtaken`). `store` and `activation` write for both.
 """
 
 from __future__ import annotations
@@ -17,10 +17,6 @@ from leadscore.registry.durable_files import verify
 
 # tells a stored content from the one that takes its place; nothing else is known of it
 Stamp = Any
-
-
-class Moved(Exception):
-    """What a writer had seen was replaced by another one before it could write."""
 
 
 class Seen(NamedTuple):
@@ -47,9 +43,18 @@ class StoredFile(Protocol):
 class Storage(Protocol):
     """The place of a registry. Reading raises Damaged for a file that cannot be read, RegistryUnavailable."""
 
+    has_locks: bool
+
     @property
     def place(self) -> str:
         """Where it is, as a person reads it."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it can be read, as far as is known without a request."""
+
+    def close(self) -> None:
+        """End what runs beside."""
 
     def folders(self) -> list[str]:
         """Return the names of the folders below the root."""
@@ -114,11 +119,14 @@ class Storage(Protocol):
     def replace(self, folder: str, contents: Mapping[str, bytes], seen: Mapping[str, Stamp]) -> dict[str, Stamp]:
         """Replace an org's small files in order, and return the stamps of all that were seen. In `exclusive`.
 
-        A disk that is full is met before the first is replaced. Raises Moved, or RegistryUnavailable.
+        A disk that is full is met before the first is replaced. Raises Overtaken, or RegistryUnavailable.
         """
 
     def remove(self, folder: str, name: str, seen: Mapping[str, Stamp]) -> None:
-        """Remove an org's small file. Raises Moved, or RegistryUnavailable. In `exclusive`."""
+        """Remove an org's small file. Raises Overtaken, or RegistryUnavailable. In `exclusive`."""
+
+    def remove_all(self, folder: str, pointer: str) -> None:
+        """Remove everything of an org whose pointer has this name. Raises RegistryBusy, RegistryUnavailable."""
 
     def create(self, key: str, content: bytes) -> None:
         """Store a file of the root, unless there is one. Raises RegistryBusy, RegistryUnavailable, OSError."""

@@ -1,4 +1,4 @@
-"""The registry of versions: the folder that MODEL_PATH names. `ls` and `cat` suffice to read it.
+"""The registry of versions: the folder that MODEL_PATH names, or the URL. `ls` and `cat` suffice to read a folder.
 
     models/<org>/<version>/manifest.json, forest.safetensors.gz, model.joblib, records.safetensors.gz
                            engine.safetensors             the forest as it is served
@@ -33,7 +33,9 @@ import msgspec
 
 from leadscore.errors import (
     AlreadyJudged,
+    CannotRun,
     Damaged,
+    NotInFolder,
     NotKept,
     OrgChanged,
     UnsupportedFormat,
@@ -54,7 +56,7 @@ from leadscore.registry.ids import (
     next_version_id,
 )
 from leadscore.registry.org_record import ORG_FILE, OrgRecord, decode_org_record
-from leadscore.registry.storage import Stamp, StoredFile, read_into_memory, read_verified_file
+from leadscore.registry.storage import Stamp, Storage, StoredFile, read_into_memory, read_verified_file
 from leadscore.registry.version import (
     ENGINE_FILE,
     MANIFEST_FILE,
@@ -152,11 +154,15 @@ class History(msgspec.Struct, frozen=True):
 
 
 class Registry:
-    """The versions of all orgs below one root. A writer waits `wait_seconds` for another one's change at most."""
+    """The versions of all orgs below one root. A writer waits `wait_seconds` for another one's change at most.
 
-    def __init__(self, root: Path, wait_seconds: float = LOCK_WAIT_SECONDS) -> None:
-        self.root = root
-        self._storage = FolderStorage(root, wait_seconds)
+    Who serves them from an object store gives a folder for `copies`: see `watched_storage`.
+    """
+
+    def __init__(
+        self, place: Path | str, wait_seconds: float = LOCK_WAIT_SECONDS, *, copies: Path | None = None
+    ) -> None:
+        self._storage = _storage_at(place, wait_seconds, copies)
         self._stamp = self._storage.stamp
         self._check: Callable[[str], None] = lambda _: None
         # asked for with every request
@@ -170,6 +176,23 @@ class Registry:
         """Where the registry is, as a person reads it."""
         return self._storage.place
 
+    @property
+    def is_in_folder(self) -> bool:
+        """Whether the registry is in a folder, and not in an object store."""
+        return isinstance(self._storage, FolderStorage)
+
+    @property
+    def root(self) -> Path:
+        """The registry's folder. Raises NotInFolder when it is in an object store."""
+        if isinstance(self._storage, FolderStorage):
+            return self._storage.root
+        raise NotInFolder(self.place)
+
+    def check_in_folder(self) -> None:
+        """Raise NotInFolder when the registry is in an object store."""
+        if not self.is_in_folder:
+            raise NotInFolder(self.place)
+
     def fenced(self, check: Callable[[str], None]) -> Registry:
         """Return the same registry, whose every change asks `check(org_id)` first, under the org's lock.
 
@@ -178,6 +201,15 @@ class Registry:
         fenced = copy(self)
         fenced._check = check  # noqa: SLF001 (it is of this class)
         return fenced
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the folder can be read, or the object store answered when it was asked last."""
+        return self._storage.is_up
+
+    def close(self) -> None:
+        """End what this process does beside: see `watched_storage`."""
+        self._storage.close()
 
     # reading
 
@@ -392,23 +424,34 @@ class Registry:
         folder, removal = self._folder(org_id), Removal(datetime.now(UTC).isoformat(timespec="microseconds"), by)
         sizes = self._storage.file_sizes(folder, version)
         going = [name for name in sizes if name not in TELLING_FILES]
-        self._storage.add_once(self._key(org_id, version, REMOVED_FILE), _pretty(removal), {})
+        is_new = self._storage.add_once(self._key(org_id, version, REMOVED_FILE), _pretty(removal), {})
+        if is_new and not self._storage.has_locks:
+            # a rollback to the version may be under way: it heeds the record, or is heeded here and by the next removal
+            self._keep_if_active(org_id, version, self.history(org_id).active_version)
+            return 0
         self._storage.remove_files(folder, version, going)
         return sum(sizes[name] for name in going)
+
+    def _keep_if_active(self, org_id: str, version: str, active: str | None) -> None:
+        """Take back the record that the version is removed, if it is active; its files are there until a later time."""
+        if version == active and self._storage.has(self._key(org_id, version, REMOVED_FILE)):
+            self._storage.remove_files(self._folder(org_id), version, [REMOVED_FILE])
 
     def swap_pointer(self, org_id: str, pointer: Pointer | Withdrawal, history: History) -> None:
         """Make `pointer` the org's and add it to `history`, which is the org's as it is stored.
 
-        It is called in `exclusive`: see `activation`. Raises Moved when the history is not the present one any more.
+        It is called in `exclusive`: see `activation`. Raises Overtaken when the history is not the present any more.
         """
         seen = self._with_last_entry(org_id, history)
         entries = _lines([*history.entries, pointer])
         self._storage.replace(self._folder(org_id), {POINTER_FILE: _pretty(pointer), HISTORY_FILE: entries}, seen)
+        if isinstance(pointer, Pointer) and not self._storage.has_locks:
+            self._keep_if_active(org_id, pointer.version, pointer.version)
 
     def lift_withdrawal(self, org_id: str, history: History) -> None:
         """Leave the org without a pointer, as one of which no version was ever active. It is called in `exclusive`.
 
-        `history` is the org's as it is stored. Raises Moved when it is not the present one any more.
+        `history` is the org's as it is stored. Raises Overtaken when it is not the present one any more.
         """
         seen = self._with_last_entry(org_id, history)
         self._storage.remove(self._folder(org_id), POINTER_FILE, seen)
@@ -419,6 +462,10 @@ class Registry:
             return history.seen
         entries = _lines(history.entries)
         return self._storage.replace(self._folder(org_id), {HISTORY_FILE: entries}, history.seen)
+
+    def remove_everything(self, org_id: str) -> None:
+        """Remove everything of the org: see `removal`. Raises RegistryBusy, RegistryUnavailable."""
+        self._storage.remove_all(self._folder(org_id), POINTER_FILE)
 
     @contextmanager
     def exclusive(self, org_id: str) -> Iterator[None]:
@@ -474,6 +521,22 @@ class Registry:
             self.check_exists(org_id, version)
             raise Damaged(f"version {version} has no {MANIFEST_FILE}; roll back to another version or train again")
         return content
+
+
+def _storage_at(place: Path | str, wait_seconds: float, copies: Path | None) -> Storage:
+    """Return the place of the registry: a folder, or the object store at a URL. Raises CannotRun."""
+    if isinstance(place, Path):
+        return FolderStorage(place, wait_seconds)
+    try:
+        # a folder needs no such library
+        from leadscore.registry.object_storage import ObjectStorage  # noqa: PLC0415
+        from leadscore.registry.watched_storage import WatchedStorage  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise CannotRun(
+            f"MODEL_PATH is {place}, but the library for object stores is missing ({error.name}); install the extra"
+            " `object-store`, or set MODEL_PATH to a folder"
+        ) from error
+    return WatchedStorage(place, wait_seconds, copies, POINTER_FILE) if copies else ObjectStorage(place, wait_seconds)
 
 
 def _decode_present(content: bytes | None) -> Pointer | Withdrawal | None:

@@ -58,8 +58,9 @@ def same(registry: Registry, connection: Connection, org_id: str) -> str:
 def new(settings: Settings, registry: Registry, connection: Connection, org_id: str) -> Iterator[str]:
     """Set the former customer's versions aside, forget its rows, and yield what was done.
 
-    Raises AlreadyTraining while a run of the org is not ended.
+    Raises AlreadyTraining while a run of the org is not ended, and NotInFolder.
     """
+    registry.check_in_folder()
     tokens = Tokens(settings.tokens_path).of_org(org_id)
     check_no_run(connection, [org_id])
     # a crash in what follows must not leave the former customer's version active

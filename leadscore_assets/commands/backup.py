@@ -54,7 +54,7 @@ def save(settings: Settings, file: str, database: Database | None) -> None:
 
     Raises CannotRun, Damaged when what scores an org's leads is damaged, DatabaseUnavailable.
     """
-    started, copied = time.monotonic(), Copied()
+    started, copied, registry = time.monotonic(), Copied(), Registry(settings.model_folder)
     with _target(file) as target, tempfile.TemporaryFile(dir=_folder_of(file)) as dump:
         # before the registry, so that no version is missing that Dagster's history names
         releases = _save_database(database, dump) if database else None
@@ -68,7 +68,7 @@ def save(settings: Settings, file: str, database: Database | None) -> None:
             pg_dump=releases.pg_dump if releases else None,
         )
         with archive.written(target, description) as writer:
-            _add_registry(writer, Registry(settings.model_path), copied)
+            _add_registry(writer, registry, copied)
             if tokens is not None:
                 writer.add(archive.TOKENS_FILE, tokens)
             if database:
@@ -81,7 +81,7 @@ def save(settings: Settings, file: str, database: Database | None) -> None:
 
 def inspect(settings: Settings, file: BinaryIO) -> Description:
     """Return what the archive holds, once all of it was read and checked. Raises CannotRun."""
-    return archive.inspect(file, shutil.disk_usage(_existing(settings.model_path)).free)
+    return archive.inspect(file, shutil.disk_usage(_existing(settings.model_folder)).free)
 
 
 def restore(settings: Settings, file: BinaryIO, description: Description, database: Database | None) -> None:
@@ -90,7 +90,7 @@ def restore(settings: Settings, file: BinaryIO, description: Description, databa
     Raises CannotRun before anything is made when there is something in its place already, and before anything has its
     place when an active version cannot be verified; DatabaseUnavailable.
     """
-    started, root = time.monotonic(), settings.model_path
+    started, root = time.monotonic(), settings.model_folder
     check_unused(settings, description)
     has_database = bool(database and description.database)
     if database and description.database and description.postgres:
@@ -114,7 +114,7 @@ def restore(settings: Settings, file: BinaryIO, description: Description, databa
 
 def check_unused(settings: Settings, description: Description) -> None:
     """Raise CannotRun when there is a registry or a file of tokens where the archive has one."""
-    check_no_registry(Registry(settings.model_path))
+    check_no_registry(Registry(settings.model_folder))
     if description.has_tokens and os.path.lexists(settings.tokens_path):
         raise CannotRun(
             f"there is a file of tokens at {settings.tokens_path} already, and the backup has another; move it away, or"
@@ -129,7 +129,7 @@ def opened(settings: Settings, file: str) -> Iterator[BinaryIO]:
     It is kept without a name where the registry is to be, since a container's folder for temporary files is memory.
     Raises CannotRun.
     """
-    place = _existing(settings.model_path)
+    place = _existing(settings.model_folder)
     kept: BinaryIO
     with ExitStack() as stack:
         try:

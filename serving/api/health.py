@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -44,7 +43,8 @@ _IF_DOWN = {
     "dagster": "Dagster's webserver does not answer: no training can be requested. Start it, or correct DAGSTER_URL.",
     "code_server": "Dagster's code server does not answer: no org is trained. Start it; its log says why it ended.",
     "daemon": "Dagster's daemon has been silent for 2 minutes: schedules and queued trainings wait. Start it.",
-    "registry": "The folder of MODEL_PATH cannot be read: only versions in memory score leads. Restore or correct it.",
+    "registry": "MODEL_PATH cannot be read: only versions in memory, or copied from an object store, score leads."
+    " Restore or correct it.",
 }
 _AS_NUMBER = {"up": 1.0, "down": 0.0, "unknown": math.nan}
 
@@ -63,7 +63,8 @@ def health(services: Services, query: OrgQuery) -> JsonResponse:
     problems = _problems(services, parts)
     if not may_read(query.org_id):
         return answer(HealthAnswer(status=_status(problems)))
-    model = _model(services, query.org_id) if parts["registry"] == "up" else _Model()
+    is_readable = parts["registry"] == "up" or not services.registry.is_in_folder
+    model = _model(services, query.org_id) if is_readable else _Model()
     if model.problem:
         problems.append(model.problem)
     return answer(
@@ -89,8 +90,12 @@ def live(_services: Services) -> JsonResponse:
 @routes.get("/health/ready")
 @endpoint({200: StatusAnswer}, scope=None, refusals={503: ("not_ready",)})
 def ready(services: Services) -> JsonResponse:
-    """Return 200 while the server can take requests: it can read the registry, and is not stopping."""
-    if services.is_stopping.is_set() or _registry_state(services) != "up":
+    """Return 200 while the server can take requests: it can read the registry, and is not stopping.
+
+    An object store that is down does not count: what was read before is served, and no other server could do better.
+    """
+    is_readable = services.registry.is_up or not services.registry.is_in_folder
+    if services.is_stopping.is_set() or not is_readable:
         raise Refusal(503, "not_ready", CODES["not_ready"])
     return answer(StatusAnswer(status="ready"))
 
@@ -189,8 +194,7 @@ def _problems(services: Services, parts: dict[str, Any]) -> list[str]:
 
 
 def _registry_state(services: Services) -> State:
-    root = services.settings.model_path
-    return "up" if root.is_dir() and os.access(root, os.R_OK | os.X_OK) else "down"
+    return "up" if services.registry.is_up else "down"
 
 
 class _Model(NamedTuple):

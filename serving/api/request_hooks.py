@@ -64,6 +64,12 @@ class App(Flask):
         # making an adapter takes 1.8 µs, and it keeps nothing of a request but its path and method
         self._adapter = lru_cache(MAX_ADAPTERS)(self._new_adapter)
 
+    @property
+    def has_quick_models(self) -> bool:
+        """Whether a pointer and a version are at hand on this machine, so that no prediction waits for another one."""
+        services: Services = self.extensions[EXTENSION]
+        return services.registry.is_in_folder
+
     def warm_up(self) -> None:
         """Load the versions that will probably be asked for; called by the server before it listens."""
         services: Services = self.extensions[EXTENSION]
@@ -73,6 +79,7 @@ class App(Flask):
         """Write what was noted and not written yet; called by the server after the last request."""
         services: Services = self.extensions[EXTENSION]
         services.answered_scores.close()
+        services.registry.close()
         self.recorder.write()
 
     def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

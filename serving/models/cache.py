@@ -1,9 +1,9 @@
 """The versions that this process holds in memory: verified, bounded by bytes, the least recently used leave first.
 
 The pointer is looked at for every request, at the cost of one `stat`, so a version that was just activated is served
-by the next request. A version is loaded once however many requests wait for it, and what a request holds stays
-valid when it leaves the cache. A version that cannot be verified never answers; for a moment the failure is
-remembered, so that a flood of requests does not read the damaged files again and again.
+by the next request, or a second later from an object store. A version is loaded once however many requests wait for
+it, and what a request holds stays valid when it leaves the cache. A version that cannot be verified never answers; for
+a moment the failure is remembered, so that a flood of requests does not read the damaged files again and again.
 
 Which model scores an org is decided by `leadscore.registry.active_model`. A pooled version that was moved to an org's
 base value shares all arrays but the leaves' values with the others, and each array is counted once.
@@ -23,7 +23,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from leadscore.errors import Damaged, LeadscoreError, VersionNotFound, VersionRemoved
+from leadscore.errors import Damaged, LeadscoreError, RegistryUnavailable, VersionNotFound, VersionRemoved
 from leadscore.pooling import POOLED
 from leadscore.registry.active_model import (
     ActiveModel,
@@ -132,10 +132,9 @@ class ModelCache:
             return
         try:
             owners = [*([POOLED] if self._is_pooling else []), *self._registry.active_orgs()]
-        except OSError as error:
-            _log.warning(
-                "no version is loaded before the start: the model registry cannot be read (%s)", error.strerror
-            )
+        except (OSError, RegistryUnavailable) as error:
+            reason = error.strerror if isinstance(error, OSError) else error.message
+            _log.warning("no version is loaded before the start: the model registry cannot be read (%s)", reason)
             return
         until_seconds = self._clock() + seconds
         for owner in owners:

@@ -83,6 +83,8 @@ class Bridge:
         self._close: Callable[[], None] = getattr(app, "close", lambda: None)
         self._quick, self._computing = _paths_of(app, "is_quick"), _paths_of(app, "is_computing")
         self._quick_with = _quick_bodies_of(app)
+        # what is not in memory yet is a request to the object store
+        self._has_quick_models = getattr(app, "has_quick_models", True)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._large_threads = large_threads()
         self._bodies = Bodies(max_body_bytes)
@@ -138,7 +140,7 @@ class Bridge:
         path, body = environ["PATH_INFO"], environ["wsgi.input"]
         if path not in self._quick_with or not isinstance(body, io.BytesIO):
             return path in self._quick
-        return self._quick_with[path].search(body.getvalue()) is not None
+        return self._has_quick_models and self._quick_with[path].search(body.getvalue()) is not None
 
     async def _exchange_large(self, environ: Environ, protocol: HTTPProtocol, byte_count: int) -> None:
         try:

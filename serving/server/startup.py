@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from leadscore.engine.native import kernels
 from leadscore.errors import CannotRun
@@ -14,14 +15,15 @@ _log = logging.getLogger(__name__)
 
 
 def prepare(settings: Settings) -> None:
-    """Create the registry's folder when it is missing, and compile the engine.
+    """Create the registry's folder when it is missing, and compile the engine. An object store is not asked yet.
 
     Raises CannotRun, also when others can reach the server and there are no tokens, or TokensUnavailable.
     """
     check_tokens(settings)
     dagster_token(settings)  # now, because each process would be refused it
     try:
-        settings.model_path.mkdir(parents=True, exist_ok=True)
+        if isinstance(settings.model_path, Path):
+            settings.model_path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotRun(
             f"MODEL_PATH cannot be created as a folder ({error.strerror}); set it to a folder that this user may read"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from leadscore.errors import InvalidSettings
+from leadscore.errors import InvalidSettings, NotInFolder
 from leadscore.settings import Settings, read_settings, with_query
 
 FIXED_BY_DESIGN = {
@@ -47,6 +47,9 @@ BAD_VALUES = [
     ("LOG_LEVEL", "LOUD", "one of DEBUG, INFO, WARNING, ERROR"),
     ("DB_HOST", "a\nb", "one line of text"),
     ("MODEL_PATH", "~no-such-user-anywhere/models", "a path"),
+    ("MODEL_PATH", "ftp://bucket/models", "a path, or the URL of a folder in a bucket, such as s3://bucket/models"),
+    ("MODEL_PATH", "s3://bucket/../models", "a path, or the URL"),
+    ("MODEL_PATH", "s3://", "a path, or the URL"),
     ("DAGSTER_URL", "localhost:3000", "an http or https address"),
     ("SERVER_URL", "ftp://x", "an http or https address, or empty"),
     ("RETRAIN_SCHEDULE", "monthly", "a cron line of five fields"),
@@ -183,6 +186,28 @@ def test_a_secret_is_shown_neither_in_the_object_nor_in_an_error() -> None:
         read_settings({"DB_PASSWORD": f"{CANARY}\nmore", "PORT": "x"})
     assert CANARY not in repr(caught.value) + str(caught.value)
     assert "DB_PASSWORD is the value given; it must be one line of text" in caught.value.message
+
+
+@pytest.mark.parametrize("url", [f"s3://key:{CANARY}@bucket/models", f"az://models?sig={CANARY}"])
+def test_credentials_in_a_url_are_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(
+        InvalidSettings, match=r"MODEL_PATH is the value given; it must be .*without credentials"
+    ) as caught:
+        read_settings({"MODEL_PATH": url})
+    assert CANARY not in repr(caught.value) + str(caught.value)
+
+
+def test_the_registry_is_a_folder_or_at_a_url() -> None:
+    assert Settings().model_folder == Path("./models")
+    for text, place in {
+        "models": Path("models"),
+        "s3://bucket/a/b-c_d.e": "s3://bucket/a/b-c_d.e",
+        "gs://bucket/": "gs://bucket",
+        "az://container/models": "az://container/models",
+    }.items():
+        assert read_settings({"MODEL_PATH": text}).model_path == place
+    with pytest.raises(NotInFolder, match="gs://bucket"):
+        _ = read_settings({"MODEL_PATH": "gs://bucket"}).model_folder
 
 
 def test_every_setting_has_a_meaning_and_everything_that_sounds_secret_is_one() -> None:

@@ -202,7 +202,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def shelf(settings: Settings) -> Shelf:
     """Give the registry of the test."""
-    settings.model_path.mkdir()
+    settings.model_folder.mkdir()
     return Shelf(Registry(settings.model_path))
 
 

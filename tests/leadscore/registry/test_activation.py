@@ -27,9 +27,15 @@ from leadscore.gate import Judgement, withheld
 from leadscore.registry.activation import Reinstated, apply_verdict, reinstate, roll_back, withdraw
 from leadscore.registry.store import POINTER_FILE, Registry, Withdrawal
 from leadscore.registry.version import FOREST_FILE, MANIFEST_FILE
+from tests.leadscore.registry.registry_files import files, put
 
 Publish = Callable[..., str]
 Judge = Callable[..., Judgement]
+
+
+@pytest.fixture
+def registry(any_registry: Registry) -> Registry:
+    return any_registry
 
 
 @pytest.fixture
@@ -46,9 +52,9 @@ def versions(registry: Registry, publish: Publish, judge: Judge) -> list[str]:
 @contextmanager
 def _unchanged(registry: Registry) -> Iterator[None]:
     """Expect that every byte of the registry stays as it is."""
-    before = {path: path.read_bytes() for path in registry.root.rglob("*") if path.is_file()}
+    before = files(registry)
     yield
-    assert {path: path.read_bytes() for path in registry.root.rglob("*") if path.is_file()} == before
+    assert files(registry) == before
 
 
 @contextmanager
@@ -144,6 +150,7 @@ def test_a_version_judged_against_another_champion_than_the_active_one_is_refuse
         apply_verdict(registry, "acme", versions[2], by="run-7")
 
 
+@pytest.mark.parametrize("any_registry", ["folder"], indirect=True)
 def test_an_activation_opens_no_file_of_the_registry_twice(
     registry: Registry, versions: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,9 +222,9 @@ def test_force_is_the_explicit_act_and_it_is_in_the_history(
 def test_a_damaged_version_is_refused_even_by_force(
     name: str, is_forced: bool, registry: Registry, versions: list[str]
 ) -> None:
-    path = registry.root / "acme" / versions[1] / name
-    content = path.read_bytes()
-    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    key = f"acme/{versions[1]}/{name}"
+    content = files(registry)[key]
+    put(registry, key, content[:-1] + bytes([content[-1] ^ 1]))
     with _refused(registry, Damaged):
         roll_back(registry, "acme", versions[1], by="me", reason="x", is_forced=is_forced)
     with _refused(registry, Damaged):
@@ -226,15 +233,15 @@ def test_a_damaged_version_is_refused_even_by_force(
 
 def test_a_manifest_that_was_exchanged_after_the_judgement_is_refused(registry: Registry, versions: list[str]) -> None:
     """Its files still fit it, but it is not the manifest that was judged."""
-    path = registry.root / "acme" / versions[1] / MANIFEST_FILE
-    path.write_bytes(path.read_bytes().replace(b'"code_version": "abc"', b'"code_version": "xyz"'))
+    key = f"acme/{versions[1]}/{MANIFEST_FILE}"
+    put(registry, key, files(registry)[key].replace(b'"code_version": "abc"', b'"code_version": "xyz"'))
     assert registry.load("acme", versions[1]).manifest.code_version == "xyz"
     with _refused(registry, Damaged, "its SHA-256 is not the recorded one"):
         apply_verdict(registry, "acme", versions[1], by="run-7")
 
 
 def test_a_damaged_active_version_does_not_count_as_rolled_back_to(registry: Registry, versions: list[str]) -> None:
-    (registry.root / "acme" / versions[0] / FOREST_FILE).write_bytes(b"")
+    put(registry, f"acme/{versions[0]}/{FOREST_FILE}", b"")
     with _refused(registry, Damaged):
         roll_back(registry, "acme", versions[0], by="me", reason="again")
     roll_back(registry, "acme", versions[1], by="me", reason="the active one is damaged")
@@ -273,7 +280,8 @@ def test_a_damaged_pointer_is_written_anew_by_a_forced_rollback(
     content: bytes, registry: Registry, versions: list[str]
 ) -> None:
     """Its loss is said in the error, and the history keeps what it held."""
-    (registry.root / "acme" / "active.json").write_bytes(content)
+    # in an object store an empty pointer is one that was taken away
+    put(registry, "acme/active.json", content if registry.is_in_folder else content or b"?")
     with _refused(registry, Damaged, "roll back to a version with force and a reason"):
         roll_back(registry, "acme", versions[1], by="me", reason="mend")
     with _refused(registry, Damaged, "roll back to a version with force and a reason"):
@@ -284,14 +292,14 @@ def test_a_damaged_pointer_is_written_anew_by_a_forced_rollback(
 
 
 def test_a_version_whose_evaluation_is_damaged_comes_back_by_force(registry: Registry, versions: list[str]) -> None:
-    (registry.root / "acme" / versions[1] / "evaluation.json").write_bytes(b"{")
+    put(registry, f"acme/{versions[1]}/evaluation.json", b"{")
     with _refused(registry, Damaged, "evaluation.json"):
         roll_back(registry, "acme", versions[1], by="me", reason="mend")
     assert roll_back(registry, "acme", versions[1], by="me", reason="mend", is_forced=True).version == versions[1]
 
 
 def test_a_pointer_of_a_newer_release_is_not_written_over_by_force(registry: Registry, versions: list[str]) -> None:
-    (registry.root / "acme" / "active.json").write_bytes(b'{"format": 99}')
+    put(registry, "acme/active.json", b'{"format": 99}')
     with _refused(registry, UnsupportedFormat):
         roll_back(registry, "acme", versions[1], by="me", reason="mend", is_forced=True)
 
@@ -332,14 +340,14 @@ def test_nothing_is_published_or_activated_for_an_org_that_was_withdrawn(
 def test_a_withdrawal_outlives_the_damage_of_its_file(registry: Registry, versions: list[str]) -> None:
     """A forced rollback writes a damaged pointer anew, but not past a withdrawal."""
     withdraw(registry, "acme", by="the sensor", reason="other leads")
-    (registry.root / "acme" / POINTER_FILE).write_bytes(b"{")
+    put(registry, f"acme/{POINTER_FILE}", b"{")
     with _refused(registry, OrgChanged):
         roll_back(registry, "acme", versions[0], by="me", reason="mend", is_forced=True)
 
 
 @pytest.mark.parametrize("content", [b"{", b"{}", b'{"format": 5, "withdrawn_at": 1}'])
 def test_a_damaged_pointer_is_withdrawn_too(content: bytes, registry: Registry, versions: list[str]) -> None:
-    (registry.root / "acme" / POINTER_FILE).write_bytes(content)
+    put(registry, f"acme/{POINTER_FILE}", content)
     assert withdraw(registry, "acme", by="the sensor", reason="other leads")
     assert registry.active("acme") is None
     assert reinstate(registry, "acme", by="me", reason="the same") == Reinstated(None)
@@ -361,7 +369,7 @@ def test_the_same_customers_version_becomes_active_again_with_who_when_and_why(
 
 def test_a_damaged_version_does_not_become_active_again_and_others_can(registry: Registry, versions: list[str]) -> None:
     withdraw(registry, "acme", by="the sensor", reason="other leads")
-    (registry.root / "acme" / versions[0] / FOREST_FILE).write_bytes(b"")
+    put(registry, f"acme/{versions[0]}/{FOREST_FILE}", b"")
     found = reinstate(registry, "acme", by="me", reason="the same")
     assert found.version is None
     assert "forest.safetensors.gz is damaged: its SHA-256 is not the recorded one" in found.problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from leadscore.registry.activation import Reinstated, apply_verdict, reinstate, 
 from leadscore.registry.old_versions import Keep, remove_old_versions
 from leadscore.registry.store import Pointer, Registry
 from leadscore.registry.version import FOREST_FILE
+from tests.leadscore.registry.registry_files import files, put
+from tests.object_store import Fault, FaultyStore
 
 
 @dataclass
@@ -64,6 +67,9 @@ class Org:
         self.active, self.previous = version, self.active
 
 
+# no two of them so near that one request meets both, and its repetitions
+EVERY = 41
+FAULTS = {3: Fault.REFUSED, 17: Fault.FAILED, 31: Fault.LOST}
 ORGS = st.sampled_from(["acme", "a.b"])
 WHICH = st.integers(0, 9)
 
@@ -71,10 +77,10 @@ WHICH = st.integers(0, 9)
 class RegistryMachine(RuleBasedStateMachine):
     """The registry beside a model of it in memory."""
 
-    def __init__(self, publish: Callable[..., str], judge: Callable[..., Judgement], root: Path) -> None:
+    def __init__(self, publish: Callable[..., str], judge: Callable[..., Judgement], registry: Registry) -> None:
         super().__init__()
         self.publish_version, self.judge_version = publish, judge
-        self.registry = Registry(root)
+        self.registry = registry
         self.orgs = {"acme": Org(), "a.b": Org()}
 
     def _pick(self, org_id: str, which: int) -> tuple[str, Known] | None:
@@ -193,18 +199,18 @@ class RegistryMachine(RuleBasedStateMachine):
         if picked := self._pick(org_id, which):
             version, known = picked
             folder = {"acme": "acme", "a.b": "a%2Eb"}[org_id]
-            (self.registry.root / folder / version / FOREST_FILE).write_bytes(b"x")
+            put(self.registry, f"{folder}/{version}/{FOREST_FILE}", b"x")
             known.is_damaged = True
 
     @rule(org_id=ORGS)
     def lose_the_last_entry_of_the_history(self, org_id: str) -> None:
         """As after a crash between the swap of the pointer and its entry."""
-        path = self.registry.root / {"acme": "acme", "a.b": "a%2Eb"}[org_id] / "activations.jsonl"
-        if path.exists():
-            lines = path.read_bytes().splitlines(keepends=True)
+        key = f"{ {'acme': 'acme', 'a.b': 'a%2Eb'}[org_id] }/activations.jsonl"
+        if content := files(self.registry).get(key):
+            lines = content.splitlines(keepends=True)
             is_witnessed = self.orgs[org_id].active is not None or self.orgs[org_id].withdrawn
             if is_witnessed and len(lines) == len(self.orgs[org_id].history):
-                path.write_bytes(b"".join(lines[:-1]))
+                put(self.registry, key, b"".join(lines[:-1]))
 
     @invariant()
     def the_registry_is_like_its_model(self) -> None:
@@ -229,8 +235,26 @@ def test_any_sequence_of_acts_keeps_the_registry_like_its_model(
     publish: Callable[..., str], judge: Callable[..., Judgement], tmp_path: Path
 ) -> None:
     run_state_machine_as_test(
-        lambda: RegistryMachine(publish, judge, Path(tempfile.mkdtemp(dir=tmp_path))),
+        lambda: RegistryMachine(publish, judge, Registry(Path(tempfile.mkdtemp(dir=tmp_path)))),
         settings=settings(
             max_examples=20, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+def test_any_sequence_of_acts_keeps_a_registry_in_an_object_store_like_its_model(
+    publish: Callable[..., str], judge: Callable[..., Judgement], object_store: FaultyStore
+) -> None:
+    """Where each request may be answered with a failure, or not at all, although it took effect."""
+    counter = itertools.count()
+
+    def fault(*_: object) -> Fault:
+        return FAULTS.get(next(counter) % EVERY, Fault.NONE)
+
+    with object_store.faulty(fault):
+        run_state_machine_as_test(
+            lambda: RegistryMachine(publish, judge, Registry(object_store.new_url())),
+            settings=settings(
+                max_examples=8, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+            ),
+        )
