@@ -160,15 +160,16 @@ def _is_under_way(instance: dg.DagsterInstance, served: Served) -> bool:
     return run is not None and not run.is_finished
 
 
-def version_tags(data_version: str, upstream: dg.AssetKey, upstream_data_version: str) -> dict[str, str]:
-    """Return the tags of a materialization that no step makes: without all of them, Dagster takes it for stale."""
-    name = upstream.to_user_string()
-    return {
-        DATA_VERSION_TAG: data_version,
-        CODE_VERSION_TAG: code_version(),
-        f"{INPUT_VERSION_TAG}/{name}": upstream_data_version,
-        f"{INPUT_EVENT_TAG}/{name}": NO_EVENT,
-    }
+def version_tags(data_version: str, made_from: Mapping[dg.AssetKey, str]) -> dict[str, str]:
+    """Return the tags of a materialization that no step makes: without all of them, Dagster takes it for stale.
+
+    `made_from` has the data versions of the assets that it was made from.
+    """
+    tags = {DATA_VERSION_TAG: data_version, CODE_VERSION_TAG: code_version()}
+    for upstream, upstream_data_version in made_from.items():
+        name = upstream.to_user_string()
+        tags |= {f"{INPUT_VERSION_TAG}/{name}": upstream_data_version, f"{INPUT_EVENT_TAG}/{name}": NO_EVENT}
+    return tags
 
 
 def report_of(settings: Settings, served: Served) -> dg.AssetMaterialization:

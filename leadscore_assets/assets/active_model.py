@@ -11,10 +11,12 @@ from leadscore.registry.activation import Applied, apply_verdict
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.assets.org_asset import org_asset
+from leadscore_assets.assets.org_training import Made, OrgTraining
+from leadscore_assets.assets.training_step import training_step
 from leadscore_assets.dataset import Candidate
-from leadscore_assets.failures import clear_failures
-from leadscore_assets.metadata.readiness_plan import plan_for, refused
+from leadscore_assets.metadata.readiness_plan import Refused, plan_for
 from leadscore_assets.served_models import served_model
+from leadscore_assets.trainings.ended_trainings import Status
 
 
 class ActivationConfig(dg.Config):
@@ -40,20 +42,38 @@ def active_model(
     The candidate becomes active if it passed the gate. A version that was held, only tried, or taken back by a rollback
     does not; the metadata then say so.
     """
-    org_id, version = context.partition_key, evaluation.version
-    with clear_failures():
-        applied = apply_verdict(
-            registry, org_id, version, by=f"run {context.run.run_id}", activate_anyway=config.activate_anyway
-        )
-        if applied.judgement and applied.outcome == "refused":
-            window = registry.manifest(org_id, version).window
-            raise refused(applied.judgement.decision, plan_for(settings, org_id, window, context.log))
-        served = served_model(settings, registry, org_id, context.log)
-    context.log.info("%s: %s. %s.", version, _IN_WORDS[applied.outcome], served.in_words)
-    return dg.MaterializeResult(
-        metadata={**served.metadata(settings), **_of_the_candidate(applied, version)},
-        data_version=dg.DataVersion(served.data_version),
+    with training_step(context, settings, registry) as step:
+        made, applied = activated(step.training, evaluation, activate_anyway=config.activate_anyway)
+        step.end(*ended_as(applied), evaluation.version)
+        return made.result()
+
+
+def activated(
+    training: OrgTraining, candidate: Candidate, *, activate_anyway: bool = False
+) -> tuple[Made[None], Applied]:
+    """Return what scores the org's leads once the candidate's verdict was obeyed, and what became of the candidate.
+
+    Raises Refused when the gate refused its data; see `apply_verdict` for other errors.
+    """
+    org_id, version = training.org_id, candidate.version
+    applied = apply_verdict(
+        training.registry, org_id, version, by=f"run {training.run_id}", activate_anyway=activate_anyway
     )
+    if applied.judgement and applied.outcome == "refused":
+        window = training.registry.manifest(org_id, version).window
+        raise Refused(applied.judgement.decision, plan_for(training.settings, org_id, window, training.log))
+    served = served_model(training.settings, training.registry, org_id, training.log)
+    training.log.info("%s: %s. %s.", version, _IN_WORDS[applied.outcome], served.in_words)
+    metadata = {**served.metadata(training.settings), **_of_the_candidate(applied, version)}
+    return Made(None, metadata, served.data_version), applied
+
+
+def ended_as(applied: Applied) -> tuple[Status, str]:
+    """Return how a training ended whose candidate became this, and why."""
+    reasons = applied.judgement.decision.text if applied.judgement else ""
+    if applied.judgement and applied.outcome == "withheld":
+        reasons = " ".join(reason.text for reason in applied.judgement.withheld)
+    return "activated" if applied.outcome in ("activated", "active_already") else "held", reasons
 
 
 _IN_WORDS = {

@@ -1,6 +1,9 @@
 """evaluation: the candidate judged against the champion on the same holdout leads."""
 
+import hashlib
+
 import dagster as dg
+import msgspec
 from pydantic import Field
 
 from leadscore.errors import AlreadyJudged
@@ -8,8 +11,9 @@ from leadscore.gate import Judgement, policy_from
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.assets.org_asset import org_asset
+from leadscore_assets.assets.org_training import Made, OrgTraining
+from leadscore_assets.assets.training_step import training_step
 from leadscore_assets.dataset import Candidate, FeatureRows
-from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata.figures import (
     decision_metadata,
     history_metadata,
@@ -47,61 +51,56 @@ def evaluation(  # noqa: PLR0917 (Dagster hands them over by their names)
     The candidate is compared with the active version on the same held-out leads. A version is judged only once;
     materializing this asset again shows the stored judgement.
     """
-    org_id = context.partition_key
-    with clear_failures():
-        judgement = _judgement(
-            context, settings, registry, lead_features, trained_model.version, is_trial=not config.activate
-        )
-        versions = past_versions(registry, org_id, _activated(context, registry, judgement))
-    context.log.info("verdict %s: %s", judgement.decision.verdict, judgement.decision.text)
-    return dg.MaterializeResult(
-        value=trained_model,
-        metadata={
-            **decision_metadata(judgement, _plan(context, settings, registry, judgement)),
-            **version_links(settings, org_id, trained_model.version),
-            **evaluation_pictures(judgement),
-            **quality_metadata(judgement.report),
-            **history_metadata(versions),
-            **versions_pictures(versions),
-            "passed_gate": int(judgement.decision.verdict == "activate"),
-        },
-    )
+    with training_step(context, settings, registry) as step:
+        made, judgement = evaluated(step.training, lead_features, trained_model, is_trial=not config.activate)
+        if judgement.decision.verdict == "refuse":
+            step.end("insufficient_data", judgement.decision.text, trained_model.version)
+        selected = context.run.asset_selection
+        is_activating = not selected or ACTIVE_MODEL in selected  # without a selection it is the whole job
+        shown = pictures(step.training, judgement, is_activating=is_activating)
+        return Made(made.value, {**made.metadata, **shown}, made.data_version).result()
 
 
-def _activated(context: dg.AssetExecutionContext, registry: Registry, judgement: Judgement) -> str | None:
-    """Return the version if this run will make it active: it has the asset that does so, and nothing is against it."""
-    version, selected = judgement.report.version, context.run.asset_selection
-    was_active = version in registry.history(context.partition_key).activated_versions
-    is_activating = not selected or ACTIVE_MODEL in selected  # without a selection it is the whole job
-    return version if is_activating and judgement.may_become_active and not was_active else None
+def evaluated(
+    training: OrgTraining, features: FeatureRows, candidate: Candidate, *, is_trial: bool
+) -> tuple[Made[Candidate], Judgement]:
+    """Return the candidate as it was judged before or, the first time, judge it and store that with the report.
+
+    See `judge` for the errors.
+    """
+    judgement = _judgement(training, features, candidate.version, is_trial=is_trial)
+    training.log.info("verdict %s: %s", judgement.decision.verdict, judgement.decision.text)
+    metadata = {
+        **decision_metadata(judgement, _plan(training, judgement)),
+        **version_links(training.settings, training.org_id, candidate.version),
+        **quality_metadata(judgement.report),
+        "passed_gate": int(judgement.decision.verdict == "activate"),
+    }
+    return Made(candidate, metadata, hashlib.sha256(msgspec.json.encode(judgement)).hexdigest()), judgement
 
 
-def _plan(
-    context: dg.AssetExecutionContext, settings: Settings, registry: Registry, judgement: Judgement
-) -> dict[str, str | float]:
+def pictures(training: OrgTraining, judgement: Judgement, *, is_activating: bool) -> dict[str, dg.MetadataValue]:
+    """Return the judgement in pictures, and the org's versions over time; the run may make this one active."""
+    version = judgement.report.version
+    was_active = version in training.registry.history(training.org_id).activated_versions
+    is_activated = is_activating and judgement.may_become_active and not was_active
+    versions = past_versions(training.registry, training.org_id, version if is_activated else None)
+    return {**evaluation_pictures(judgement), **history_metadata(versions), **versions_pictures(versions)}
+
+
+def _plan(training: OrgTraining, judgement: Judgement) -> dict[str, str | float]:
     """Return when the org will have enough data, for a version that was refused."""
     if judgement.decision.verdict != "refuse":
         return {}
-    org_id = context.partition_key
-    with clear_failures():
-        window = registry.manifest(org_id, judgement.report.version).window
-    return plan_metadata(plan_for(settings, org_id, window, context.log))
+    window = training.registry.manifest(training.org_id, judgement.report.version).window
+    return plan_metadata(plan_for(training.settings, training.org_id, window, training.log))
 
 
-def _judgement(
-    context: dg.AssetExecutionContext,
-    settings: Settings,
-    registry: Registry,
-    features: FeatureRows,
-    version: str,
-    *,
-    is_trial: bool,
-) -> Judgement:
-    """Return how the version was judged before or, the first time, judge it and store that with the report."""
+def _judgement(training: OrgTraining, features: FeatureRows, version: str, *, is_trial: bool) -> Judgement:
     # scikit-learn is needed the first time only
     from leadscore_assets.report.describe import report_files  # noqa: PLC0415
 
-    org_id = context.partition_key
+    registry, org_id, settings = training.registry, training.org_id, training.settings
     stored = registry.judgement(org_id, version)
     if stored is not None:
         return stored
@@ -111,7 +110,7 @@ def _judgement(
         version,
         features,
         policy_from(settings),
-        run_id=context.run.run_id,
+        run_id=training.run_id,
         is_pooling=settings.pooled_model,
         is_trial=is_trial,
     )

@@ -4,8 +4,11 @@ import dagster as dg
 
 from leadscore.features import CONTRACT
 from leadscore.left_out import rows_in_words
+from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.assets.org_asset import org_asset
+from leadscore_assets.assets.org_training import Made, OrgTraining
+from leadscore_assets.assets.training_step import training_step
 from leadscore_assets.dataset import ConversionRecords, FeatureRows
 from leadscore_assets.metadata.figures import records_metadata, row_schema
 from leadscore_assets.training.contract_check import check_rows
@@ -15,17 +18,21 @@ from leadscore_assets.training.contract_check import check_rows
 def lead_features(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
+    registry: dg.ResourceParam[Registry],
     conversion_records: ConversionRecords,
 ) -> dg.MaterializeResult[FeatureRows]:
     """The rows that fulfil the feature contract.
 
     Rows that break it are set aside and counted by reason, never repaired.
     """
-    features = check_rows(conversion_records, CONTRACT)
+    with training_step(context, settings, registry) as step:
+        return checked(step.training, conversion_records).result()
+
+
+def checked(training: OrgTraining, records: ConversionRecords) -> Made[FeatureRows]:
+    """Return the records' rows that fulfil the feature contract."""
+    features = check_rows(records, CONTRACT)
     if features.counts.set_aside:
-        context.log.warning("%s; these rows were set aside", rows_in_words(features.counts))
-    return dg.MaterializeResult(
-        value=features,
-        metadata=records_metadata(settings, context.partition_key, features.counts, features.window),
-        data_version=dg.DataVersion(features.counts.fingerprint),
-    )
+        training.log.warning("%s; these rows were set aside", rows_in_words(features.counts))
+    metadata = records_metadata(training.settings, training.org_id, features.counts, features.window)
+    return Made(features, metadata, features.counts.fingerprint)

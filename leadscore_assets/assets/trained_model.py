@@ -8,16 +8,17 @@ from leadscore.registry.store import Registry
 from leadscore.registry.version import FOREST_FILE, Manifest
 from leadscore.settings import Settings
 from leadscore_assets.assets.org_asset import org_asset
+from leadscore_assets.assets.org_training import Made, OrgTraining
+from leadscore_assets.assets.training_step import training_step
 from leadscore_assets.changed_orgs import check_same_customer
 from leadscore_assets.dataset import Candidate, FeatureRows
-from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata.figures import (
     counts_metadata,
     importance_table,
     version_links,
     window_metadata,
 )
-from leadscore_assets.metadata.readiness_plan import plan_for, refused, show_refusal
+from leadscore_assets.metadata.readiness_plan import Refused, plan_for
 from leadscore_assets.source.control_plane import check_same_registry
 
 
@@ -32,34 +33,44 @@ def trained_model(
 
     It is not active until the gate lets it pass.
     """
-    # scikit-learn takes seconds to import, and only this step needs it
-    from leadscore_assets.training.train import train, training_side  # noqa: PLC0415
+    with training_step(context, settings, registry) as step:
+        return trained(step.training, lead_features).result()
 
-    with clear_failures():
-        check_same_registry(settings, registry)
-        check_same_customer(settings, registry, context.partition_key)
-    counts = lead_features.counts
+
+def trained(training: OrgTraining, features: FeatureRows) -> Made[Candidate]:
+    """Return the version that was fitted to the rows and published.
+
+    Raises Refused when none can be fitted; ControlPlaneHeld, OrgChanged, Damaged, ClaimLost, RegistryBusy,
+    RegistryUnavailable, DatabaseUnavailable.
+    """
+    # scikit-learn takes seconds to import, and only this step needs it
+    from leadscore_assets.training.train import train  # noqa: PLC0415
+
+    check_same_registry(training.settings, training.registry)
+    check_same_customer(training.settings, training.registry, training.org_id)
+    _refuse_unfittable(training, features)
+    # a damaged pointer or history would fail the activation, after all the work
+    training.registry.history(training.org_id)
+    manifest = train(training.registry, training.org_id, features, run_id=training.run_id)
+    training.log.info("published version %s as a candidate", manifest.version)
+    links = version_links(training.settings, training.org_id, manifest.version)
+    return Made(Candidate(manifest.version), {**_metadata(manifest), **links}, manifest.version)
+
+
+def _refuse_unfittable(training: OrgTraining, features: FeatureRows) -> None:
+    from leadscore_assets.training.train import training_side  # noqa: PLC0415 (as above)
+
+    counts = features.counts
     refusal = refuse_unfittable(
         counts.records,
         counts.converted_records,
-        *training_side(lead_features),
-        policy=policy_from(settings),
+        *training_side(features),
+        policy=policy_from(training.settings),
         causes=causes_of(counts),
     )
     if refusal:
-        plan = plan_for(settings, context.partition_key, lead_features.window, context.log)
-        show_refusal(context, refusal, plan, counts)
-        raise refused(refusal, plan)
-    with clear_failures():
-        # a damaged pointer or history would fail the activation, after all the work
-        registry.history(context.partition_key)
-        manifest = train(registry, context.partition_key, lead_features, run_id=context.run.run_id)
-    context.log.info("published version %s as a candidate", manifest.version)
-    return dg.MaterializeResult(
-        value=Candidate(manifest.version),
-        metadata={**_metadata(manifest), **version_links(settings, context.partition_key, manifest.version)},
-        data_version=dg.DataVersion(manifest.version),
-    )
+        plan = plan_for(training.settings, training.org_id, features.window, training.log)
+        raise Refused(refusal, plan, counts)
 
 
 def _metadata(manifest: Manifest) -> dict[str, dg.MetadataValue | str | int]:

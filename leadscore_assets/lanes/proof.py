@@ -74,7 +74,7 @@ def _proved(settings: Settings, figures: LivePerformance, scores: str) -> Done:
         asset_key=live_performance.key,
         partition=figures.org_id,
         metadata=live_metadata(settings, figures),
-        tags=version_tags(data_version(figures), lead_scores.key, scores),
+        tags=version_tags(data_version(figures), {lead_scores.key: scores}),
     )
     counts = {
         "mature leads": figures.overall.leads if figures.overall else 0,

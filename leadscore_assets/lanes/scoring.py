@@ -68,7 +68,7 @@ def _scored(context: dg.OpExecutionContext, settings: Settings, scoring: Scoring
         asset_key=lead_scores.key,
         partition=scoring.org_id,
         metadata=scoring_metadata(settings, scoring),
-        tags=version_tags(scoring.content, active_model.key, scoring.model.data_version if scoring.model else NONE),
+        tags=version_tags(scoring.content, {active_model.key: scoring.model.data_version if scoring.model else NONE}),
     )
     check = scored_event(settings, scoring.org_id, scoring.as_of, datetime.now(UTC))
     return Done([materialization, check], {"leads": scoring.scored, "rows written": scoring.changed})

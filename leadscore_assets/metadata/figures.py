@@ -35,6 +35,12 @@ DIGITS = 3  # more would be noise: in a holdout of 1,000 leads the second digit 
 Metadata = dict[str, Any]
 
 
+def without_tables(metadata: Mapping[str, Any]) -> Metadata:
+    """Return the metadata without tables and pictures: what is left takes some hundred bytes an asset."""
+    big = (dg.TableMetadataValue, dg.MarkdownMetadataValue)
+    return {name: value for name, value in metadata.items() if not isinstance(value, big)}
+
+
 def row_schema(contract: Contract) -> dg.TableSchema:
     """Return the columns of a table of rows: the lead, its age, its outcome, and the contract's features."""
     keys = [

@@ -55,46 +55,57 @@ def plan_metadata(plan: Readiness | None) -> dict[str, str | float]:
     }
 
 
-def refused(decision: Decision, plan: Readiness | None) -> dg.Failure:
-    """Return the failure of a step whose data the gate refuses."""
-    metadata = {"code": "insufficient_data", **_refusal_metadata(decision, plan)}
-    return dg.Failure(in_words(decision, plan), metadata, allow_retries=False)
+class Refused(Exception):
+    """The gate refuses the org's data. `counts` are those of its rows where no version could be fitted to them."""
+
+    def __init__(self, decision: Decision, plan: Readiness | None, counts: RecordCounts | None = None) -> None:
+        super().__init__(in_words(decision, plan))
+        self.decision, self.plan, self.counts = decision, plan, counts
+
+    def failure(self) -> dg.Failure:
+        """Return the failure of the step that met it."""
+        metadata = {"code": "insufficient_data", **_refusal_metadata(self.decision, self.plan)}
+        return dg.Failure(str(self), metadata, allow_retries=False)
 
 
-def show_refusal(
-    context: dg.AssetExecutionContext, decision: Decision, plan: Readiness | None, counts: RecordCounts
-) -> None:
-    """Show a refusal on the org's `evaluation` and on its check, when no version was fitted.
+def refused_evaluation(org_id: str, refused: Refused) -> dg.AssetMaterialization:
+    """Return how the refusal shows on the org's `evaluation` when no version was fitted."""
+    metadata = {**_shown(refused), "passed_gate": 0}
+    return dg.AssetMaterialization(EVALUATION, _said(refused), metadata, partition=org_id)
 
-    Where one was fitted, the asset and the check show the same themselves.
-    """
-    said, org_id = refused_in_words(decision, plan), context.partition_key
-    metadata: dict[str, str | int | float] = {
-        "version": "none",
-        **_refusal_metadata(decision, plan),
-        "records": counts.records,
-        "converted_records": counts.converted_records,
-    }
-    context.log_event(dg.AssetMaterialization(EVALUATION, said, {**metadata, "passed_gate": 0}, partition=org_id))
-    context.log_event(
-        dg.AssetCheckEvaluation(
-            EVALUATION,
-            MINIMUM_RECORDS,
-            passed=False,
-            severity=dg.AssetCheckSeverity.ERROR,
-            description=said,
-            metadata=metadata,
-            target_materialization_data=_last_evaluation(context),
-            partition=org_id,
-            blocking=True,
-        )
+
+def refused_check(
+    org_id: str, refused: Refused, target: AssetCheckEvaluationTargetMaterializationData | None = None
+) -> dg.AssetCheckEvaluation:
+    """Return how the refusal shows on the check of `evaluation`, whose materialization is the `target`."""
+    return dg.AssetCheckEvaluation(
+        EVALUATION,
+        MINIMUM_RECORDS,
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=_said(refused),
+        metadata=_shown(refused),
+        target_materialization_data=target,
+        partition=org_id,
+        blocking=True,
     )
 
 
-def _last_evaluation(context: dg.AssetExecutionContext) -> AssetCheckEvaluationTargetMaterializationData:
-    """Return what the check is about: without it, Dagster takes the partition's check for one that was never run."""
-    of_the_org = dg.AssetRecordsFilter(EVALUATION, asset_partitions=[context.partition_key])
-    [record] = context.instance.fetch_materializations(of_the_org, limit=1).records
+def _said(refused: Refused) -> str:
+    return refused_in_words(refused.decision, refused.plan)
+
+
+def _shown(refused: Refused) -> dict[str, str | int | float]:
+    shown: dict[str, str | int | float] = {"version": "none", **_refusal_metadata(refused.decision, refused.plan)}
+    if refused.counts:
+        shown |= {"records": refused.counts.records, "converted_records": refused.counts.converted_records}
+    return shown
+
+
+def last_evaluation(instance: dg.DagsterInstance, org_id: str) -> AssetCheckEvaluationTargetMaterializationData:
+    """Return what a check is about: without it, Dagster takes the partition's check for one that was never run."""
+    of_the_org = dg.AssetRecordsFilter(EVALUATION, asset_partitions=[org_id])
+    [record] = instance.fetch_materializations(of_the_org, limit=1).records
     return AssetCheckEvaluationTargetMaterializationData(
         storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
     )

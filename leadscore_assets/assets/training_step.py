@@ -1,0 +1,96 @@
+"""A step of the training of one org in a run of its own: it holds the run's claim on the org, and says how it ended.
+
+The run's first step takes the claim, and its last one frees it. So does a step that fails, or ends the training early.
+A run that does not train and activate, such as one to look at an org's records, counts as no training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from leadscore.registry.store import Registry
+from leadscore.run_tags import ASKER_TAG, DAGSTER_UI
+from leadscore.settings import Settings
+from leadscore_assets.assets.org_training import OrgTraining
+from leadscore_assets.failures import clear_failures, in_words
+from leadscore_assets.metadata.readiness_plan import Refused, last_evaluation, refused_check, refused_evaluation
+from leadscore_assets.source.database import connect
+from leadscore_assets.trainings.claims import TrainingClaims, kept_claims
+from leadscore_assets.trainings.ended_trainings import EndedTraining, Status, record_ended
+
+STEPS = ("conversion_records", "lead_features", "trained_model", "evaluation", "active_model")
+
+
+class TrainingStep:
+    """One step, and what it does for the training as a whole."""
+
+    def __init__(
+        self, context: dg.AssetExecutionContext, settings: Settings, registry: Registry, claims: TrainingClaims
+    ) -> None:
+        self._context, self._claims = context, claims
+        self.org_id, self._run_id = context.partition_key, context.run.run_id
+        self.training = OrgTraining(self.org_id, self._run_id, settings, registry.fenced(claims.check), context.log)
+        run, name = context.run, context.asset_key.path[-1]
+        chosen = run.step_keys_to_execute or [key.path[-1] for key in run.asset_selection or ()] or STEPS
+        steps = [step for step in STEPS if step in chosen]
+        self._is_first, self._is_last = steps[0] == name, steps[-1] == name
+        self._is_of_a_training = {"trained_model", "active_model"} <= set(steps)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the claim on the org while the block runs; free it when it fails, or is the run's last."""
+        if self._is_first:
+            self._claims.take(self.org_id)
+        else:
+            self._claims.resume(self.org_id)
+        try:
+            yield
+        except BaseException:
+            self._claims.release(self.org_id)
+            raise
+        if self._is_last:
+            self._claims.release(self.org_id)
+
+    def end(self, status: Status, reasons: str, version: str | None = None) -> None:
+        """Record how the training ended, if the run is one, and free the claim."""
+        if self._is_of_a_training:
+            with connect(self.training.settings) as connection:
+                record_ended(
+                    connection,
+                    EndedTraining(
+                        run_id=self._run_id,
+                        org_id=self.org_id,
+                        asked_by=self._context.run.tags.get(ASKER_TAG, DAGSTER_UI),
+                        status=status,
+                        reasons=reasons,
+                        version=version,
+                    ),
+                )
+        self._claims.release(self.org_id)
+
+    def show(self, refused: Refused) -> None:
+        """Show a refusal on `evaluation`, which no step of this run will do."""
+        self._context.log_event(refused_evaluation(self.org_id, refused))
+        target = last_evaluation(self._context.instance, self.org_id)
+        self._context.log_event(refused_check(self.org_id, refused, target))
+
+
+@contextmanager
+def training_step(context: dg.AssetExecutionContext, settings: Settings, registry: Registry) -> Iterator[TrainingStep]:
+    """Give the step while its block runs. What goes wrong is recorded as the end of the training, in clear words."""
+    with clear_failures(), kept_claims(settings, context.run.run_id) as claims:
+        step = TrainingStep(context, settings, registry, claims)
+        with step.claimed():
+            try:
+                yield step
+            except Refused as refused:
+                if refused.counts:
+                    step.show(refused)
+                step.end("insufficient_data", refused.decision.text)
+                raise refused.failure() from None
+            except Exception as error:
+                step.end("failed", in_words(error))
+                raise
