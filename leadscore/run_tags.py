@@ -4,6 +4,8 @@ from __future__ import annotations
 
 ORG_TAG = "leadscore/org"
 ASKER_TAG = "leadscore/asked_by"
+# a run that takes many orgs; its value is for people
+SHARD_TAG = "leadscore/shard"
 
 SCHEDULE, DAGSTER_UI = "schedule", "Dagster UI"
 

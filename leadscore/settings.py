@@ -252,6 +252,11 @@ class Settings:
     retrain_schedule: str = _setting(
         "0 2 1 * *", CRON, "cron schedule, in UTC, on which the orgs that are due are trained again"
     )
+    training_shards: int = _setting(
+        2,
+        _whole(1, 1_000, "runs"),
+        "runs among which the trainings of many orgs are divided; one per processor of all machines is best",
+    )
     score_schedule: str = _setting(
         "0 5 * * *", CRON, "cron schedule, in UTC, on which the open leads of all orgs are scored"
     )

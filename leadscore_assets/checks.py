@@ -1,4 +1,4 @@
-"""The checks that show the gate on an evaluation, and two that show whether the CRM still has the orgs and the leads.
+"""The checks: of the gate on an evaluation, of the CRM's orgs, leads and times, and of what is scored and came true.
 
 The gate's checks only show its verdict; the asset `active_model` obeys it.
 
@@ -18,6 +18,7 @@ from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets import changed_orgs, plausible_times, score_ages
 from leadscore_assets.absent_orgs import CHECK, AbsentOrgs, absent_orgs
+from leadscore_assets.assets.active_model import active_model
 from leadscore_assets.assets.conversion_records import conversion_records
 from leadscore_assets.assets.evaluation import evaluation
 from leadscore_assets.assets.lead_scores import lead_scores
@@ -26,7 +27,14 @@ from leadscore_assets.changed_orgs import ChangedOrgs
 from leadscore_assets.dataset import Candidate, ConversionRecords
 from leadscore_assets.failures import clear_failures
 from leadscore_assets.metadata import inputs, live
-from leadscore_assets.metadata.readiness_plan import MINIMUM_RECORDS, plan_for, plan_metadata, refused_in_words
+from leadscore_assets.metadata.readiness_plan import MINIMUM_RECORDS, plan_for
+from leadscore_assets.metadata.training_checks import (
+    TRAINING_ENDED,
+    metrics_improve_result,
+    minimum_records_result,
+    plausible_times_result,
+    training_ended_result,
+)
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.proof.drift import stored_inputs
 from leadscore_assets.proof.prove_org import stored_figures
@@ -36,6 +44,7 @@ from leadscore_assets.retention import absent_leads
 from leadscore_assets.retention.absent_leads import AbsentLeads
 from leadscore_assets.scoring.stored_scores import last_scorings
 from leadscore_assets.source.database import connect
+from leadscore_assets.trainings.ended_trainings import last_ended
 
 # checks per partition are a preview in the release that is pinned; the tests hold what we use of it
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*")
@@ -56,14 +65,11 @@ def minimum_records(
 ) -> dg.AssetCheckResult:
     """Fail, and block the assets downstream, when the gate refuses the data; show the readiness plan."""
     judgement = _judgement(registry, context.partition_key, evaluation)
-    report = judgement.report
-    if judgement.decision.verdict != "refuse":
-        enough = f"{report.records:,} records, {report.converted_records:,} of them converted"
-        return _result(judgement, True, dg.AssetCheckSeverity.ERROR, enough)
-    window = registry.manifest(context.partition_key, evaluation.version).window
-    plan = plan_for(settings, context.partition_key, window, context.log)
-    said = refused_in_words(judgement.decision, plan)
-    return _result(judgement, False, dg.AssetCheckSeverity.ERROR, said, **plan_metadata(plan))
+    plan = None
+    if judgement.decision.verdict == "refuse":
+        window = registry.manifest(context.partition_key, evaluation.version).window
+        plan = plan_for(settings, context.partition_key, window, context.log)
+    return dg.AssetCheckResult(**minimum_records_result(judgement, plan))
 
 
 @dg.asset_check(
@@ -75,11 +81,20 @@ def metrics_improve(
     context: dg.AssetCheckExecutionContext, registry: dg.ResourceParam[Registry], evaluation: Candidate
 ) -> dg.AssetCheckResult:
     """Warn when the gate's verdict is not `activate`."""
-    judgement = _judgement(registry, context.partition_key, evaluation)
-    decision = judgement.decision
-    withheld = [reason.text for reason in judgement.withheld]
-    said = " ".join([f"{_IN_WORDS[decision.verdict]}: {decision.text}", *withheld])
-    return _result(judgement, decision.verdict == "activate", dg.AssetCheckSeverity.WARN, said)
+    return dg.AssetCheckResult(**metrics_improve_result(_judgement(registry, context.partition_key, evaluation)))
+
+
+@dg.asset_check(
+    asset=active_model,
+    name=TRAINING_ENDED,
+    partitions_def=orgs,
+    description="The org's last training could be done.\n\nSo could one that held its version, or refused the data.",
+)
+def training_ended(context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+    """Fail when the org's last training, in whichever run, could not be done."""
+    with clear_failures(), connect(settings, read_only=True) as connection:
+        ended = last_ended(connection, context.partition_key)
+    return dg.AssetCheckResult(**training_ended_result(ended))
 
 
 @dg.asset_check(
@@ -95,11 +110,7 @@ def times_are_plausible(
     window, org_id = conversion_records.window, context.partition_key
     with clear_failures():
         signs = [] if org_id == POOLED else plausible_times.zone_signs(crm.answer_lags(org_id, window))
-    remedy = (
-        f"Check CRM_TIME_ZONE, which is {window.crm_time_zone}, and whether all of the CRM's tables are in that zone"
-    )
-    said = f"{'; '.join(signs)}. {remedy}" if signs else "the first answers come when answers usually come"
-    return dg.AssetCheckResult(passed=not signs, severity=dg.AssetCheckSeverity.WARN, description=said)
+    return dg.AssetCheckResult(**plausible_times_result(signs, window))
 
 
 @dg.asset_check(
@@ -282,11 +293,10 @@ def inputs_as_learned(
     return dg.AssetCheckResult(**inputs.inputs_result(figures))
 
 
-_IN_WORDS = {"activate": "Better", "hold": "Not better", "refuse": "Refused"}
-
 ALL = (
     minimum_records,
     metrics_improve,
+    training_ended,
     orgs_have_leads,
     leads_are_in_crm,
     orgs_keep_their_leads,
@@ -305,22 +315,3 @@ def _judgement(registry: Registry, org_id: str, candidate: Candidate) -> Judgeme
             f"version {candidate.version} was not judged; materialize evaluation first", allow_retries=False
         )
     return judgement
-
-
-def _result(
-    judgement: Judgement, passed: bool, severity: dg.AssetCheckSeverity, said: str, **more: str | float
-) -> dg.AssetCheckResult:
-    report, decision = judgement.report, judgement.decision
-    return dg.AssetCheckResult(
-        passed=passed,
-        severity=severity,
-        description=said,
-        metadata={
-            "version": report.version,
-            "verdict": decision.verdict,
-            "reasons": decision.text,
-            "records": report.records,
-            "champion_version": judgement.champion_version or "none",
-            **more,
-        },
-    )

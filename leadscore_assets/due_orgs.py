@@ -6,7 +6,8 @@ that its run does not fail. Asked for by hand, it is trained, and its run says w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import astuple, replace
 from datetime import datetime
@@ -23,6 +24,7 @@ from leadscore.registry.store import Registry
 from leadscore.requirements import SplitCounts, requirement_of_records
 from leadscore.settings import Settings
 from leadscore_assets.changed_orgs import REMEDY, withdrawn_orgs
+from leadscore_assets.partitions import valid_org_ids
 from leadscore_assets.source import orgs as source
 from leadscore_assets.source.database import Connection, connect
 from leadscore_assets.source.identities import changed_orgs, identities
@@ -46,6 +48,16 @@ def training_needs(settings: Settings, registry: Registry, window: Window) -> li
         if settings.pooled_model:
             needs.append(_of_the_pool(connection, window, trained_as_of.get(POOLED), min_records))
     return [_if_ready(need, policy, last_runs.get(need.org_id)) for need in needs]
+
+
+def due_partitions(needs: Iterable[source.TrainingNeed], log: logging.Logger) -> list[str]:
+    """Return the orgs that are due and can be partitions, the pooled model last; log why each is due or not."""
+    due = []
+    for need in needs:
+        log.info("%s is %s: %s", need.org_id, "due" if need.is_due else "skipped", need.reason)
+        if need.is_due:
+            due.append(need.org_id)
+    return [*valid_org_ids((org_id for org_id in due if org_id != POOLED), log), *([POOLED] if POOLED in due else [])]
 
 
 def _if_ready(need: source.TrainingNeed, policy: Policy, last_run: dict[str, Any] | None) -> source.TrainingNeed:

@@ -1,4 +1,4 @@
-"""The jobs: one trains an org, from its records to its active model; the others score and judge all orgs' leads."""
+"""The jobs: two train, one org or many, from the records to the active model; two score and judge all orgs' leads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from leadscore_assets import absent_orgs, changed_orgs
 from leadscore_assets.assets import TRAINING, conversion_records, retention
 from leadscore_assets.lanes.proof import judge_scores
 from leadscore_assets.lanes.scoring import score_open_leads
+from leadscore_assets.lanes.training import train_orgs
 from leadscore_assets.retention import absent_leads
 
 # whether the CRM has all orgs and their leads is no question of one org's training
@@ -28,6 +29,6 @@ retention_job = dg.define_asset_job(
     description="Removes old versions, rows and history, as the settings KEEP_… say.",
 )
 
-ALL = (train_job, score_open_leads, judge_scores, retention_job)
+ALL = (train_job, train_orgs, score_open_leads, judge_scores, retention_job)
 
-__all__ = ["ALL", "judge_scores", "retention_job", "score_open_leads", "train_job"]
+__all__ = ["ALL", "judge_scores", "retention_job", "score_open_leads", "train_job", "train_orgs"]

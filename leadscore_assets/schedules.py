@@ -1,21 +1,22 @@
 """The schedules: one trains the orgs that are due, and logs why the others are not; others score and judge leads."""
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 
-from leadscore.pooling import POOLED
 from leadscore.records import window_from
 from leadscore.registry.store import Registry
-from leadscore.run_tags import ASKER_TAG, ORG_TAG, SCHEDULE
+from leadscore.run_tags import SCHEDULE, SHARD_TAG
 from leadscore.settings import Settings
-from leadscore_assets.due_orgs import training_needs
-from leadscore_assets.jobs import judge_scores, retention_job, score_open_leads, train_job
+from leadscore_assets.due_orgs import due_partitions, training_needs
+from leadscore_assets.jobs import judge_scores, retention_job, score_open_leads, train_orgs
 from leadscore_assets.lanes.proof import proof_config
 from leadscore_assets.lanes.scoring import shard_config
-from leadscore_assets.partitions import orgs, valid_org_ids
+from leadscore_assets.lanes.training import training_runs
+from leadscore_assets.partitions import orgs
+from leadscore_assets.source.database import connect
+from leadscore_assets.trainings.work_list import Batch, add_batch
 
 SUNDAY = 6
 
@@ -25,11 +26,12 @@ def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name="retrain_due_orgs",
-        job=train_job,
+        job=train_orgs,
         cron_schedule=cron,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Trains each org that has enough records, and new outcomes since its last training.",
+        description="Trains each org that has enough records, and new outcomes since its last training, in"
+        " TRAINING_SHARDS runs.",
     )
     def retrain_due_orgs(
         context: dg.ScheduleEvaluationContext,
@@ -37,25 +39,18 @@ def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
         registry: dg.ResourceParam[Registry],
     ) -> list[dg.RunRequest] | dg.SkipReason:
         needs = training_needs(settings, registry, window_from(settings))
-        due = _partitions([need.org_id for need in needs if need.is_due], context.log)
-        for need in needs:
-            context.log.info("%s is %s: %s", need.org_id, "due" if need.is_due else "skipped", need.reason)
+        due = due_partitions(needs, context.log)
         if not due:
             return dg.SkipReason(f"none of the {len(needs)} orgs is due; the tick's log gives the reason for each")
         # the sensor may not have seen an org yet; adding a key that is there changes nothing
         context.instance.add_dynamic_partitions(orgs.name or "", due)
         tick = context.scheduled_execution_time.isoformat()
-        return [
-            dg.RunRequest(run_key=f"{org_id}:{tick}", partition_key=org_id, tags={ORG_TAG: org_id, ASKER_TAG: SCHEDULE})
-            for org_id in due
-        ]
+        with connect(settings) as connection:
+            added = add_batch(connection, Batch(SCHEDULE, batch_id=f"schedule:{tick}"), due)
+        context.log.info("%s of the %s due orgs were added to the work list", added, len(due))
+        return training_runs(min(settings.training_shards, len(due)), SCHEDULE, tick)
 
     return retrain_due_orgs
-
-
-def _partitions(org_ids: list[str], log: logging.Logger) -> list[str]:
-    of_the_pool = [POOLED] if POOLED in org_ids else []
-    return [*valid_org_ids((org_id for org_id in org_ids if org_id != POOLED), log), *of_the_pool]
 
 
 def scoring_schedule(cron: str) -> dg.ScheduleDefinition:
@@ -118,7 +113,7 @@ def _by_shards(
         dg.RunRequest(
             run_key=f"{shard}:{tick}",
             run_config=config_of(shard=shard, shards=shards),
-            tags={"leadscore/shard": f"{shard + 1} of {shards}"},
+            tags={SHARD_TAG: f"{shard + 1} of {shards}"},
         )
         for shard in range(shards)
     ]

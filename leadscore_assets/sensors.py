@@ -22,8 +22,10 @@ from leadscore_assets.deadlines import deadlines
 from leadscore_assets.failed_runs import tell_of_failure
 from leadscore_assets.health.refresh import refresh
 from leadscore_assets.health.schedules import stored_schedules, write_schedules
-from leadscore_assets.jobs import score_open_leads, train_job
+from leadscore_assets.jobs import score_open_leads, train_job, train_orgs
 from leadscore_assets.lanes.scoring import shard_config
+from leadscore_assets.lanes.training import training_runs
+from leadscore_assets.last_materialization import of_last_materialization
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 from leadscore_assets.retention.absent_leads import erase_absent_leads
@@ -32,6 +34,7 @@ from leadscore_assets.scoring.outdated import outdated_orgs
 from leadscore_assets.scoring.stored_scores import last_scorings
 from leadscore_assets.served_models import changes, report_of
 from leadscore_assets.source.database import connect
+from leadscore_assets.trainings.work_list import waiting
 
 INTERVAL_SECONDS = 60
 # every id that we hold is compared with the CRM's, which takes 2 s for 100,000 leads; the delay is a matter of days
@@ -41,6 +44,7 @@ REPORT_INTERVAL_SECONDS = 30
 # the daemon stores one event after the other, which takes 27 ms of CPU each
 REPORTS_AT_A_TIME = 200
 SCORING_INTERVAL_SECONDS = 30
+TRAINING_INTERVAL_SECONDS = 30
 AGES_INTERVAL_SECONDS = 3_600
 # one request with tens of thousands of keys is more than SQLite takes in a statement
 KEYS_AT_A_TIME = 1_000
@@ -239,12 +243,35 @@ def score_changed_orgs(
 
 
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+_NOT_ENDED = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 # Dagster documents the tag, and exports no name for it
 _OWN_RUNS_UNDER_WAY = dg.RunsFilter(
     job_name=score_open_leads.name,
     tags={"dagster/sensor_name": "score_changed_orgs"},
-    statuses=[status for status in dg.DagsterRunStatus if status not in _ENDED],
+    statuses=_NOT_ENDED,
 )
+_TRAININGS_UNDER_WAY = dg.RunsFilter(job_name=train_orgs.name, statuses=_NOT_ENDED)
+
+
+@dg.sensor(
+    job_name=train_orgs.name,
+    minimum_interval_seconds=TRAINING_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts runs of train_orgs, up to TRAINING_SHARDS, while orgs are on the work list: those of a run that"
+    " is gone, too.",
+)
+def resume_trainings(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]) -> dg.SensorResult:
+    """Request as many runs as are missing to work on the list."""
+    with connect(settings, read_only=True) as connection:
+        orgs_left = waiting(connection)
+    if not orgs_left:
+        return dg.SensorResult(skip_reason="no org is on the work list of trainings")
+    under_way = len(context.instance.get_runs(_TRAININGS_UNDER_WAY, limit=settings.training_shards))
+    missing = min(settings.training_shards, orgs_left) - under_way
+    if missing <= 0:
+        return dg.SensorResult(skip_reason=f"{under_way} runs work on the {orgs_left:,} orgs of the work list")
+    context.log.info("%s orgs are on the work list, and %s runs work on them", f"{orgs_left:,}", under_way)
+    return dg.SensorResult(run_requests=training_runs(missing, "sensor resume_trainings"))
 
 
 class KnownAges(msgspec.Struct, frozen=True):
@@ -270,7 +297,7 @@ def watch_scores(context: dg.SensorEvaluationContext, settings: dg.ResourceParam
     events += [score_ages.fresh_scores_event(org_id) for org_id in sorted((before - stale.keys()) & partitions)]
     return dg.SensorResult(
         skip_reason=f"the scores of {len(stale)} of {len(partitions)} orgs are older than SCORE_SCHEDULE asks for",
-        asset_events=events,
+        asset_events=[of_last_materialization(context.instance, event) for event in events],
         cursor=msgspec.json.encode(KnownAges(sorted(stale))).decode(),
     )
 

@@ -10,13 +10,13 @@ from pydantic import Field
 from leadscore.registry.activation import Applied, apply_verdict
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
+from leadscore.training_status import TrainingStatus
 from leadscore_assets.assets.org_asset import org_asset
 from leadscore_assets.assets.org_training import Made, OrgTraining
 from leadscore_assets.assets.training_step import training_step
 from leadscore_assets.dataset import Candidate
 from leadscore_assets.metadata.readiness_plan import Refused, plan_for
 from leadscore_assets.served_models import served_model
-from leadscore_assets.trainings.ended_trainings import Status
 
 
 class ActivationConfig(dg.Config):
@@ -68,7 +68,7 @@ def activated(
     return Made(None, metadata, served.data_version), applied
 
 
-def ended_as(applied: Applied) -> tuple[Status, str]:
+def ended_as(applied: Applied) -> tuple[TrainingStatus, str]:
     """Return how a training ended whose candidate became this, and why."""
     reasons = applied.judgement.decision.text if applied.judgement else ""
     if applied.judgement and applied.outcome == "withheld":

@@ -14,12 +14,16 @@ import dagster as dg
 from leadscore.registry.store import Registry
 from leadscore.run_tags import ASKER_TAG, DAGSTER_UI
 from leadscore.settings import Settings
+from leadscore.training_status import TrainingStatus
 from leadscore_assets.assets.org_training import OrgTraining
 from leadscore_assets.failures import clear_failures, in_words
-from leadscore_assets.metadata.readiness_plan import Refused, last_evaluation, refused_check, refused_evaluation
+from leadscore_assets.last_materialization import last_materialization
+from leadscore_assets.metadata.readiness_plan import EVALUATION, Refused, refused_check, refused_evaluation
+from leadscore_assets.metadata.training_checks import TRAINING_ENDED, event_of, training_ended_result
+from leadscore_assets.served_models import KEY as ACTIVE_MODEL
 from leadscore_assets.source.database import connect
 from leadscore_assets.trainings.claims import TrainingClaims, kept_claims
-from leadscore_assets.trainings.ended_trainings import EndedTraining, Status, record_ended
+from leadscore_assets.trainings.ended_trainings import EndedTraining, record_ended
 
 STEPS = ("conversion_records", "lead_features", "trained_model", "evaluation", "active_model")
 
@@ -54,27 +58,29 @@ class TrainingStep:
         if self._is_last:
             self._claims.release(self.org_id)
 
-    def end(self, status: Status, reasons: str, version: str | None = None) -> None:
+    def end(self, status: TrainingStatus, reasons: str, version: str | None = None) -> None:
         """Record how the training ended, if the run is one, and free the claim."""
         if self._is_of_a_training:
+            asked_by = self._context.run.tags.get(ASKER_TAG, DAGSTER_UI)
+            ended = EndedTraining(
+                run_id=self._run_id,
+                org_id=self.org_id,
+                asked_by=asked_by,
+                status=status,
+                reasons=reasons,
+                version=version,
+            )
             with connect(self.training.settings) as connection:
-                record_ended(
-                    connection,
-                    EndedTraining(
-                        run_id=self._run_id,
-                        org_id=self.org_id,
-                        asked_by=self._context.run.tags.get(ASKER_TAG, DAGSTER_UI),
-                        status=status,
-                        reasons=reasons,
-                        version=version,
-                    ),
-                )
+                record_ended(connection, ended)
+            if status not in ("activated", "held"):  # the check's own step will not run
+                result = training_ended_result(ended)
+                self._context.log_event(event_of(ACTIVE_MODEL, TRAINING_ENDED, self.org_id, result))
         self._claims.release(self.org_id)
 
     def show(self, refused: Refused) -> None:
         """Show a refusal on `evaluation`, which no step of this run will do."""
         self._context.log_event(refused_evaluation(self.org_id, refused))
-        target = last_evaluation(self._context.instance, self.org_id)
+        target = last_materialization(self._context.instance, EVALUATION, self.org_id)
         self._context.log_event(refused_check(self.org_id, refused, target))
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from leadscore.errors import DatabaseUnavailable, InvalidInput
 from leadscore_assets.failures import in_words
+from leadscore_assets.lanes.events import Event, log_events
 from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 from leadscore_assets.scoring.stored_scores import last_scorings, scored_orgs
@@ -29,9 +30,6 @@ class ShardConfig(dg.Config):
     shard: int = Field(default=0, ge=0, description="Number of this shard, from 0.")
     shards: int = Field(default=1, ge=1, description="Number of shards that divide the orgs among them.")
     org_ids: list[str] = Field(default=[], description="The orgs to take; all orgs when it is empty.")
-
-
-Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
 class Done(NamedTuple):
@@ -81,7 +79,7 @@ def _all_orgs(connection: Connection, crm: Crm, named: Sequence[str], log: loggi
     unknown = sorted(set(named) - in_crm - last_scorings(connection).keys())
     if unknown:
         raise InvalidInput(
-            f"{len(unknown)} of the named orgs have no lead in the CRM, and were never scored: {_some(unknown)}."
+            f"{len(unknown)} of the named orgs have no lead in the CRM, and were never scored: {some(unknown)}."
             " Correct org_ids; without it, all orgs are taken"
         )
     return sorted(set(named))
@@ -110,7 +108,7 @@ class Lane:
         if self._failed:
             failures = [f"{org_id} ({why})" for org_id, why in self._failed.items()]
             raise dg.Failure(
-                f"{len(failures)} of {self._orgs} orgs could not be {self._task}: {_some(failures)}."
+                f"{len(failures)} of {self._orgs} orgs could not be {self._task}: {some(failures)}."
                 " What they had stays; the log says why",
                 allow_retries=False,
             )
@@ -121,8 +119,7 @@ class Lane:
             done = work(org_id)
         except Exception as error:
             done = Done([], {}, in_words(error))
-        for event in done.events:
-            self._context.log_event(event)  # type: ignore[arg-type]  # it takes every event of an asset
+        log_events(self._context, done.events)
         self._counts.update(done.counts)
         if done.failure:
             self._failed[org_id] = done.failure
@@ -147,5 +144,6 @@ class Lane:
         )
 
 
-def _some(items: Sequence[str]) -> str:
+def some(items: Sequence[str]) -> str:
+    """Return the first of the items in a line, and whether there are more."""
     return "; ".join(items[:SHOWN_FAILURES]) + ("; …" if len(items) > SHOWN_FAILURES else "")

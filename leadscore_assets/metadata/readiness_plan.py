@@ -102,15 +102,6 @@ def _shown(refused: Refused) -> dict[str, str | int | float]:
     return shown
 
 
-def last_evaluation(instance: dg.DagsterInstance, org_id: str) -> AssetCheckEvaluationTargetMaterializationData:
-    """Return what a check is about: without it, Dagster takes the partition's check for one that was never run."""
-    of_the_org = dg.AssetRecordsFilter(EVALUATION, asset_partitions=[org_id])
-    [record] = instance.fetch_materializations(of_the_org, limit=1).records
-    return AssetCheckEvaluationTargetMaterializationData(
-        storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
-    )
-
-
 def refused_in_words(decision: Decision, plan: Readiness | None) -> str:
     """Return what the check says of a refusal."""
     return f"Refused: {in_words(decision, plan)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -16,7 +17,17 @@ WITH ended AS (
     INSERT INTO leadscore.ended_training
         (run_id, org_id, batch_id, asked_by, started_at, ended_at, status, version, reasons)
     VALUES (
-        %(run_id)s, %(org_id)s, %(batch_id)s, %(asked_by)s, %(started_at)s, clock_timestamp(), %(status)s, %(version)s,
+        %(run_id)s,
+        %(org_id)s,
+        %(batch_id)s,
+        %(asked_by)s,
+        coalesce(
+            %(started_at)s,
+            (SELECT claimed_at FROM leadscore.training_claim WHERE org_id = %(org_id)s AND holder = %(run_id)s)
+        ),
+        clock_timestamp(),
+        %(status)s,
+        %(version)s,
         %(reasons)s
     )
     ON CONFLICT DO NOTHING
@@ -24,10 +35,17 @@ WITH ended AS (
 )
 UPDATE leadscore.training_total SET trainings = trainings + 1 FROM ended WHERE training_total.status = ended.status
 """
+LAST = """
+SELECT run_id, org_id, asked_by, status, reasons, version, started_at, batch_id FROM leadscore.ended_training
+WHERE org_id = %s ORDER BY ended_at DESC LIMIT 1
+"""
 
 
 class EndedTraining(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run's training of an org ended. `reasons` is what people read; `version` is None without one."""
+    """How a run's training of an org ended. `reasons` is what people read; `version` is None without one.
+
+    Where `started_at` is not known, it is recorded as the time at which the run claimed the org.
+    """
 
     run_id: str
     org_id: str
@@ -46,3 +64,10 @@ def record_ended(connection: Connection, ended: EndedTraining) -> bool:
     """
     with explaining("recording how a training ended", REMEDY), connection.transaction():
         return connection.execute(RECORD, msgspec.structs.asdict(ended)).rowcount == 1
+
+
+def last_ended(connection: Connection, org_id: str) -> EndedTraining | None:
+    """Return how the org's last training ended, None before the first. Raises as `record_ended` does."""
+    with explaining("reading how the org's last training ended", REMEDY), connection.transaction():
+        row: Any = connection.execute(LAST, [org_id]).fetchone()
+    return EndedTraining(**dict(zip(EndedTraining.__struct_fields__, row, strict=True))) if row else None

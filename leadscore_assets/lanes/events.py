@@ -1,0 +1,19 @@
+"""Records events of an org in Dagster from within a step that takes many orgs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from leadscore_assets.last_materialization import of_last_materialization
+
+Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
+
+
+def log_events(context: dg.OpExecutionContext, events: Iterable[Event]) -> None:
+    """Record the events in their order, each check as one of the materialization that its partition has by then."""
+    for event in events:
+        if isinstance(event, dg.AssetCheckEvaluation):
+            event = of_last_materialization(context.instance, event)
+        context.log_event(event)  # type: ignore[arg-type]  # it takes every event of an asset
