@@ -15,5 +15,6 @@ def log_events(context: dg.OpExecutionContext, events: Iterable[Event]) -> None:
     """Record the events in their order, each check as one of the materialization that its partition has by then."""
     for event in events:
         if isinstance(event, dg.AssetCheckEvaluation):
-            event = of_last_materialization(context.instance, event)
-        context.log_event(event)  # type: ignore[arg-type]  # it takes every event of an asset
+            context.log_event(of_last_materialization(context.instance, event))  # type: ignore[arg-type]  # it takes checks
+        else:
+            context.log_event(event)

@@ -38,6 +38,7 @@ def test_the_checks_guard_the_evaluation(defs: dg.Definitions) -> None:
     assert {name: check.blocking for name, check in checks.items()} == {
         "minimum_records": True,
         "metrics_improve": False,
+        "training_ended": False,
         "orgs_have_leads": False,
         "plausible_times": False,
         "leads_are_in_crm": False,

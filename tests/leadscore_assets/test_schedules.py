@@ -12,6 +12,7 @@ from leadscore.pooling import POOLED
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.definitions import build_defs
+from leadscore_assets.source.database import connect
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -29,15 +30,27 @@ def evaluate_schedule(settings: Settings, instance: dg.DagsterInstance, at: date
 
 
 def test_the_schedule_trains_orgs_that_are_ready(crm_settings: Settings, stored_instance: dg.DagsterInstance) -> None:
-    """One run for each, with a key that a repeated tick cannot double; no run that would be refused is made."""
+    """They wait on the work list, and no more runs are made than there are orgs. A repeated tick doubles nothing."""
     settings = as_of_now(crm_settings)
 
     tick = evaluate_schedule(settings, stored_instance, NOW)
 
     [request] = tick.run_requests
-    assert request.partition_key == "sound"
-    assert {"leadscore/org": "sound", "leadscore/asked_by": "schedule"}.items() <= request.tags.items()
+    assert (request.job_name, request.tags["leadscore/asked_by"]) == ("train_orgs", "schedule")
+    assert work_list(settings) == ["sound"]
     assert evaluate_schedule(settings, stored_instance, NOW).run_requests == tick.run_requests
+    assert work_list(settings) == ["sound"]
+
+
+def test_a_tick_that_is_repeated_after_its_trainings_ended_adds_no_org_again(
+    crm_settings: Settings, stored_instance: dg.DagsterInstance
+) -> None:
+    settings = as_of_now(crm_settings)
+    evaluate_schedule(settings, stored_instance, NOW)
+    with connect(settings) as connection:
+        connection.execute("DELETE FROM leadscore.due_training")
+    evaluate_schedule(settings, stored_instance, NOW)
+    assert work_list(settings) == []
 
 
 def test_the_schedule_leaves_alone_an_org_with_nothing_new(
@@ -61,7 +74,8 @@ def test_a_training_that_broke_off_does_not_count_as_one(
 
     tick = evaluate_schedule(as_of_now(crm_settings), stored_instance, NOW)
 
-    assert "sound" in {request.partition_key for request in tick.run_requests}
+    assert tick.run_requests
+    assert work_list(crm_settings) == ["sound"]
 
 
 def test_the_schedule_finds_an_org_that_the_sensor_has_not_seen(
@@ -81,6 +95,11 @@ def test_the_schedule_is_monthly_and_on_unless_a_setting_says_otherwise(database
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
+def work_list(settings: Settings) -> list[str]:
+    with connect(settings, read_only=True) as connection:
+        return [str(org_id) for (org_id,) in connection.execute("SELECT org_id FROM leadscore.due_training")]
+
+
 def as_of_now(settings: Settings) -> Settings:
     return replace(settings, as_of=NOW)
 
@@ -89,7 +108,8 @@ def test_the_schedule_trains_the_pool_with_the_orgs(
     pooled_settings: Settings, stored_instance: dg.DagsterInstance
 ) -> None:
     requests = evaluate_schedule(pooled_settings, stored_instance, NOW).run_requests
-    assert [request.partition_key for request in requests] == ["sound", POOLED]
+    assert len(requests) == pooled_settings.training_shards
+    assert sorted(work_list(pooled_settings)) == [POOLED, "sound"]
 
 
 def test_all_open_leads_are_scored_daily_in_shards_and_fully_on_sundays(database: Settings) -> None:

@@ -1,0 +1,28 @@
+"""The check of an org's last training fails when it failed, and not when it held its version or refused the data."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from leadscore_assets.metadata.training_checks import event_of, training_ended_result
+from leadscore_assets.trainings.ended_trainings import EndedTraining, Status
+
+
+def ended(status: Status) -> EndedTraining:
+    return EndedTraining(run_id="run-1", org_id="acme", asked_by="test", status=status, reasons="PostgreSQL is away.")
+
+
+@pytest.mark.parametrize(
+    ("status", "passed"), [("activated", True), ("held", True), ("insufficient_data", True), ("failed", False)]
+)
+def test_only_a_training_that_could_not_be_done_fails_it(status: Status, passed: bool) -> None:
+    found = event_of(dg.AssetKey("active_model"), "training_ended", "acme", training_ended_result(ended(status)))
+    assert (found.passed, found.severity, found.partition) == (passed, dg.AssetCheckSeverity.ERROR, "acme")
+    if not passed:
+        said = "the last training failed: PostgreSQL is away. What the org had stays active"
+        assert (found.description, found.metadata["run_id"].value) == (said, "run-1")
+
+
+def test_an_org_that_was_never_trained_passes() -> None:
+    assert training_ended_result(None)["passed"]
