@@ -5,18 +5,19 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from leadscore.training_status import TrainingStatus
 from leadscore_assets.metadata.training_checks import event_of, training_ended_result
-from leadscore_assets.trainings.ended_trainings import EndedTraining, Status
+from leadscore_assets.trainings.ended_trainings import EndedTraining
 
 
-def ended(status: Status) -> EndedTraining:
+def ended(status: TrainingStatus) -> EndedTraining:
     return EndedTraining(run_id="run-1", org_id="acme", asked_by="test", status=status, reasons="PostgreSQL is away.")
 
 
 @pytest.mark.parametrize(
     ("status", "passed"), [("activated", True), ("held", True), ("insufficient_data", True), ("failed", False)]
 )
-def test_only_a_training_that_could_not_be_done_fails_it(status: Status, passed: bool) -> None:
+def test_only_a_training_that_could_not_be_done_fails_it(status: TrainingStatus, passed: bool) -> None:
     found = event_of(dg.AssetKey("active_model"), "training_ended", "acme", training_ended_result(ended(status)))
     assert (found.passed, found.severity, found.partition) == (passed, dg.AssetCheckSeverity.ERROR, "acme")
     if not passed:
