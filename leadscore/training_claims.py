@@ -20,8 +20,13 @@ SET holder = excluded.holder, expires_at = excluded.expires_at,
 WHERE present.expires_at <= clock_timestamp() OR present.holder = excluded.holder
 RETURNING fence
 """  # noqa: S608 (with a number of ours)
-HAND_OVER = "UPDATE leadscore.training_claim SET holder = %(to)s WHERE org_id = %(org_id)s AND holder = %(holder)s"
-RELEASE = "DELETE FROM leadscore.training_claim WHERE org_id = %(org_id)s AND holder = %(holder)s"
+# a request launches a run, which goes on with its claim
+HAND_OVER = """
+UPDATE leadscore.training_claim SET holder = %(run_id)s
+WHERE org_id = %(org_id)s AND holder = %(holder)s
+RETURNING fence
+"""
+RELEASE = "DELETE FROM leadscore.training_claim WHERE org_id = %(org_id)s AND holder = %(holder)s RETURNING fence"
 HOLDERS = """
 SELECT holder FROM leadscore.training_claim
 WHERE org_id = ANY (%(org_ids)s) AND expires_at > clock_timestamp()

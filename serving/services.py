@@ -21,6 +21,7 @@ from serving.dependencies.grade_moves import GradeMoves
 from serving.dependencies.grade_rules import GradeRules
 from serving.dependencies.lead_reader import LeadReader
 from serving.dependencies.live_proof import LiveProof
+from serving.dependencies.org_claims import OrgClaims
 from serving.dependencies.org_health import OrgHealthTable
 from serving.dependencies.probes import DatabaseState, Probe, database_state
 from serving.dependencies.readiness_source import ReadinessSource
@@ -107,6 +108,7 @@ def build_services(
             dagster,
             registry,
             RunClaims(shared),
+            OrgClaims(crm),
             is_stopping,
             most_at_a_time=at_a_time,
             most_waiting=waiting,

@@ -20,6 +20,7 @@ from leadscore.records import Window
 from leadscore.registry.ids import check_org_id
 from leadscore.registry.store import Registry
 from serving.dependencies.dagster_client import JOB, AskedTraining, DagsterClient, Run
+from serving.dependencies.org_claims import OrgClaims
 from serving.training.failure_messages import DETAILS, failure_message
 from serving.training.run_claims import RunClaims
 
@@ -94,6 +95,7 @@ class Trainings:
         dagster: DagsterClient,
         registry: Registry,
         claims: RunClaims,
+        org_claims: OrgClaims,
         is_stopping: threading.Event,
         *,
         most_at_a_time: int,
@@ -101,7 +103,7 @@ class Trainings:
         max_queued: int,
     ) -> None:
         self._dagster, self._registry, self._is_stopping = dagster, registry, is_stopping
-        self._claims, self._max_queued = claims, max_queued
+        self._claims, self._org_claims, self._max_queued = claims, org_claims, max_queued
         self._slots = threading.BoundedSemaphore(max(1, most_at_a_time))
         self._waiting_slots = threading.BoundedSemaphore(max(1, most_waiting))
         self._questions = threading.BoundedSemaphore(MAX_QUESTIONS)
@@ -131,8 +133,12 @@ class Trainings:
                 raise AlreadyTraining(active.run_id, is_followable=active.job_name == JOB)
             if self._dagster.queued_runs(self._max_queued) >= self._max_queued:
                 raise TooManyTrainings
-            self._dagster.add_partition(org_id)
-            return self._dagster.launch(asked)
+            # a run of many orgs may be at work on this one, and so may another server
+            with self._org_claims.held(org_id, asked.request_id) as claim:
+                self._dagster.add_partition(org_id)
+                run_id = self._dagster.launch(asked)
+                claim.hand_over(run_id)
+            return run_id
 
     def wait(self, org_id: str, run_id: str, wait_seconds: float) -> Outcome:
         """Return the outcome when the org's run has ended, or Running when the time is over or the server stops.

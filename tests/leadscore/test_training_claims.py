@@ -20,7 +20,7 @@ def test_a_request_hands_its_claim_over_to_the_run_that_it_launched(database: Se
     with connect(database) as connection:
         [(fence,)] = ask(connection, TAKE, org_id="acme", holder="request")
         assert ask(connection, TAKE, org_id="acme", holder="run-2") == []
-        ask(connection, HAND_OVER, org_id="acme", holder="request", to="run-1")
+        ask(connection, HAND_OVER, org_id="acme", holder="request", run_id="run-1")
         assert ask(connection, HOLDERS, org_ids=["acme"]) == [("run-1",)]
         assert ask(connection, TAKE, org_id="acme", holder="run-1") == [(fence,)]
         ask(connection, RELEASE, org_id="acme", holder="request")

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from leadscore.features import CONTRACT
 from leadscore.registry.activation import withdraw
 from leadscore_assets.source.database import connect
+from serving.dependencies.org_claims import OrgClaims
 from serving.services import EXTENSION
 from tests.docs.documents import OPERATIONS, blocks
 from tests.serving.conftest import Shelf
@@ -149,6 +150,11 @@ def test_a_role_of_the_servers_own_needs_the_rights_that_are_documented(
     for path in ("grades", "leads", "leads/a", "model/readiness", "model/performance"):
         answer = of_the_documents.get(f"/api/v1/{path}", query_string={"org_id": "acme"})
         assert answer.status_code == 200, (path, answer.text)
+    with OrgClaims(of_the_documents.application.extensions[EXTENSION].crm).held("acme", "request-1") as claim:
+        claim.hand_over("run-1")
+    with connect(scores.settings) as connection:
+        claims = connection.execute("DELETE FROM leadscore.training_claim RETURNING org_id, holder").fetchall()
+    assert claims == [("acme", "run-1")]
     shelf.activated("acme")
     named = {"org_id": "acme", "lead_id": "a", "features": CONTRACT.example}
     assert of_the_documents.post("/api/v1/predict", json=named).status_code == 200
