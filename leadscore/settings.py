@@ -385,6 +385,12 @@ class Settings:
 
     # the whole system on one machine
     state_dir: Path = _setting(Path("./.leadscore"), PATH, "folder for all files that `make run` keeps")
+    log_file_bytes: int = _setting(
+        20_000_000,
+        _whole(10_000, 10_000_000_000, "bytes"),
+        "size of a log file of `make run`, in bytes, at which a new one is begun",
+    )
+    log_files: int = _setting(5, _whole(1, 1_000, "files"), "log files of each part that `make run` keeps")
     dagster_port: int = _setting(3000, PORT, "port of Dagster's webserver under `make run`")
     code_server_port: int = _setting(4000, PORT, "port of Dagster's code server under `make run`")
     embedded_db_port: int = _setting(54320, PORT, "port of the embedded PostgreSQL")

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from leadscore.errors import CannotRun
 from standalone.child import as_ordinary_user, how_it_ended, is_root, last_lines, unprivileged_user
+from standalone.log_files import DEFAULT_LIMITS, LogLimits, LogWriter
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
@@ -68,12 +69,22 @@ class EmbeddedPostgres:
 
     name = "embedded PostgreSQL"
 
-    def __init__(self, data_dir: Path, port: int, password: str, *, is_durable: bool = True) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int,
+        password: str,
+        *,
+        is_durable: bool = True,
+        log_limits: LogLimits = DEFAULT_LIMITS,
+    ) -> None:
         self.data_dir = data_dir.absolute()
         self.port = port
         self.password = password
         self.is_durable = is_durable
         self.log_path = self.data_dir.with_name(self.data_dir.name + ".log")
+        self._log_limits = log_limits
+        self._log: LogWriter | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -106,7 +117,8 @@ class EmbeddedPostgres:
         options = SERVER_OPTIONS | ({} if self.is_durable else NOT_DURABLE) | {"port": str(self.port)}
         arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
         command = [str(program("postgres")), "-D", str(self.data_dir), *arguments]
-        with self.log_path.open("ab") as log:
+        self._log = LogWriter(self.log_path, self._log_limits)
+        with self._log.pipe() as log:
             # Its own session: Ctrl-C in the terminal is for the parent, which stops its children in order.
             self._process = subprocess.Popen(
                 as_ordinary_user(command, self.data_dir),
@@ -139,7 +151,12 @@ class EmbeddedPostgres:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
+            self._finish_log()
             return
+
+    def _finish_log(self) -> None:
+        if self._log:
+            self._log.finish()
 
     def stop_orphan(self) -> None:
         """Stop the server that a killed parent left behind on this cluster, if there is one."""
@@ -171,6 +188,7 @@ class EmbeddedPostgres:
     def raise_if_ended(self) -> None:
         """Raise CannotRun, with the last lines of the server's log, when the started server has ended."""
         if how := self.ending():
+            self._finish_log()
             raise self._failed(how)
 
     def connect(self, database: str = SUPERUSER) -> psycopg.Connection:

@@ -13,6 +13,7 @@ from leadscore.errors import CannotRun
 from leadscore.settings import PROJECT_ROOT
 from leadscore_assets.process_group import is_any_running, signal_group
 from standalone.child import dying_with_parent, how_it_ended, last_lines
+from standalone.log_files import DEFAULT_LIMITS, LogLimits, LogWriter
 
 # a training run that is told to stop writes down that it did, which takes about 3 s
 STOP_SECONDS = 8.0
@@ -42,13 +43,24 @@ class Process(Protocol):
 
 
 class Child:
-    """A process of its own session, started from the project's folder; its output is appended to `log_path`."""
+    """A process of its own session, started from the project's folder; its output is appended to `log_path`.
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log_path: Path) -> None:
+    When that file is full, it makes room for a new one: see `log_files`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log_path: Path,
+        limits: LogLimits = DEFAULT_LIMITS,
+    ) -> None:
         self.name = name
         self.log_path = log_path
+        self._log = LogWriter(log_path, limits)
         # Its own session: Ctrl-C in the terminal is for the parent, and its children's children can be found again.
-        with log_path.open("ab") as log:
+        with self._log.pipe() as log:
             self._process = subprocess.Popen(
                 dying_with_parent(command),
                 cwd=PROJECT_ROOT,
@@ -76,6 +88,7 @@ class Child:
         """End the process, and everything that it started, at once."""
         signal_group(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._log.finish()
 
     def stop(self) -> None:
         """End the process and everything that it started, forcibly when it takes longer than STOP_SECONDS."""
@@ -89,10 +102,12 @@ class Child:
             raise CannotRun(f"The {self.name} took longer than {seconds:g} seconds. Read {self.log_path}.") from None
         if code:
             self.raise_if_ended()
+        self._log.finish()
 
     def raise_if_ended(self) -> None:
         """Raise CannotRun, with the end of the log, when the process does not run any more."""
         if how := self.ending():
+            self._log.finish()
             raise CannotRun(f"The {self.name} {how}. The end of {self.log_path}:\n{last_lines(self.log_path)}")
 
 

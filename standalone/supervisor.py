@@ -29,6 +29,7 @@ from standalone.api import Api, Outcome, token_of_a_start, train_orgs
 from standalone.crm_source import create_source_table, fill_crm, given_crm
 from standalone.first_scoring import orgs_to_score, refresh_health, score_orgs
 from standalone.first_trainings import in_one_line, split_by_need
+from standalone.log_files import LogLimits
 from standalone.postgres import HOST, EmbeddedPostgres
 from standalone.processes import Child, stop_all, wait_until
 from standalone.restarts import Restarted
@@ -71,6 +72,7 @@ class Run:
         self.screen = Screen(console)
         self.api = Api(settings.local_address)
         self.dagster = DagsterClient(self.settings.dagster_url)
+        self._log_limits = LogLimits(settings.log_file_bytes, settings.log_files)
         self.server: Child | None = None
         self.lease: Lease | None = None
         self.restarted: list[Restarted] = []
@@ -127,7 +129,8 @@ class Run:
             return
         with self.screen.step("PostgreSQL") as note:
             password = kept_password(settings.state_dir)
-            database = EmbeddedPostgres(settings.state_dir / "postgres", settings.embedded_db_port, password)
+            folder, limits = settings.state_dir / "postgres", self._log_limits
+            database = EmbeddedPostgres(folder, settings.embedded_db_port, password, log_limits=limits)
             database.stop_orphan()
             check_ports({**ports, "EMBEDDED_DB_PORT": (HOST, settings.embedded_db_port)})
             stack.enter_context(database)
@@ -201,7 +204,7 @@ class Run:
 
     def _child(self, name: str, environment: Mapping[str, str], *arguments: str) -> Child:
         log_path = self.settings.state_dir / "logs" / f"{name.replace(' ', '-')}.log"
-        return Child(name, [sys.executable, "-m", *arguments], environment, log_path)
+        return Child(name, [sys.executable, "-m", *arguments], environment, log_path, self._log_limits)
 
     def _train(self) -> None:
         registry = Registry(self.settings.model_path)
