@@ -295,7 +295,7 @@ class Settings:
         30, _whole(1, 3_650, "days"), "days that Dagster keeps the steps, messages and output of a run"
     )
     keep_daily_events_days: int = _setting(
-        30,
+        14,
         _whole(1, 3_650, "days"),
         "days that Dagster keeps the materializations and checks of the daily assets; the newest of an org always are",
     )

@@ -22,6 +22,8 @@ from leadscore_assets.source.database import Connection, explaining
 
 ROWS_PER_CHUNK = 20_000
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+# a check's result is in the table of checks, too, from which the pages of assets and checks read it
+CHECK_EVENTS = ("ASSET_CHECK_EVALUATION", "ASSET_CHECK_EVALUATION_PLANNED")
 REMEDY = "Look at the release of Dagster that made its tables, and at the rights of DB_USER in the schema dagster."
 
 HAS_TABLES = "SELECT to_regclass('dagster.event_logs') IS NOT NULL"
@@ -36,6 +38,7 @@ gone AS (
     DELETE FROM dagster.event_logs AS event
     WHERE event.id > %(after)s AND event.id <= %(until)s
         AND event."timestamp" < CASE
+            WHEN event.dagster_event_type = ANY (%(check_events)s) THEN %(daily_before)s::timestamp
             WHEN event.asset_key IS NULL THEN %(logs_before)s::timestamp
             WHEN event.asset_key = ANY (%(daily_assets)s) THEN %(daily_before)s::timestamp
             ELSE %(events_before)s::timestamp
@@ -121,6 +124,7 @@ class Before(NamedTuple):
             "daily_before": crm_time(max(self.daily_events, self.events)),
             "events_before": crm_time(self.events),
             "daily_assets": [msgspec.json.encode([name]).decode() for name in self.daily_assets],
+            "check_events": list(CHECK_EVENTS),
             "ended": list(ENDED),
             "limit": ROWS_PER_CHUNK,
         }
