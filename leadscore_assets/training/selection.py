@@ -68,7 +68,7 @@ def choose(rows: Float32s, converted: Flags, leads: Indices) -> tuple[Choice, Ra
     sample, outcomes, sampled_leads = rows[is_sampled], converted[is_sampled], leads[is_sampled] // every
     shapes = SHAPES if sampled_leads.max() + 1 >= FEWEST_LEADS_FOR_SHAPES else [FINE]
     forests = {shape: grow(sample, outcomes, sampled_leads, shape) for shape in shapes}
-    by_shape = {shape: judged(forest, sample, sampled_leads) for shape, forest in forests.items()}
+    by_shape = {shape: left_out_probabilities(forest, sample, sampled_leads) for shape, forest in forests.items()}
     scored = {Option(shape, s): by_shape[shape][:, place] for shape in shapes for place, s in enumerate(STRENGTHS)}
     losses = {option: losses_of(probabilities, outcomes) for option, probabilities in scored.items()}
     taken = surely_best(losses, sampled_leads)
@@ -81,7 +81,7 @@ def _can_be_judged(converted: Flags, leads: Indices) -> bool:
     return all(len(np.unique(leads[converted == outcome])) >= FEWEST_OF_OUTCOME for outcome in (True, False))
 
 
-def judged(forest: RandomForestClassifier, rows: Float32s, leads: Indices) -> Floats:
+def left_out_probabilities(forest: RandomForestClassifier, rows: Float32s, leads: Indices) -> Floats:
     """Return what the trees that left out its lead say of each row, under each strength, shape (rows, strengths)."""
     members = forest.estimators_
     by_tree = shrunk_shares([member.tree_ for member in members], np.array(STRENGTHS))

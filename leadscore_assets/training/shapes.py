@@ -65,7 +65,7 @@ def left_out(number: int, leads: Indices) -> Flags:
 
 
 def _forest_of(members: list[DecisionTreeClassifier], shape: str) -> RandomForestClassifier:
-    """Return the trees as a fitted forest."""
+    """Return the trees as a fitted forest; were it fitted again, scikit-learn would draw other rows."""
     forest = RandomForestClassifier(n_estimators=len(members), **SHAPES[shape], random_state=SEED, n_jobs=1)
     forest.estimators_ = members
     for fitted in ("n_features_in_", "n_outputs_", "classes_", "n_classes_"):

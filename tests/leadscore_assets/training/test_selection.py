@@ -18,7 +18,7 @@ from leadscore_assets.training.selection import (
     Choice,
     Option,
     choose,
-    judged,
+    left_out_probabilities,
     losses_of,
     standard_error,
     surely_best,
@@ -35,7 +35,7 @@ def _choice(leads: Any) -> Choice:
 def _losses(leads: Any, numbers: Indices) -> Floats:
     """Return the mean loss under each strength, shape (strengths,), when `numbers` are taken for the leads."""
     rows = leads.rows.astype(np.float32)
-    given = judged(grow(rows, leads.converted, numbers, FINE), rows, numbers)
+    given = left_out_probabilities(grow(rows, leads.converted, numbers, FINE), rows, numbers)
     means: Floats = np.array([losses_of(given[:, place], leads.converted).mean() for place in range(len(STRENGTHS))])
     return means
 
@@ -57,7 +57,7 @@ def test_a_row_is_judged_by_the_trees_that_left_out_its_lead(make_leads: Make) -
     leads = make_leads(60)
     rows = leads.rows.astype(np.float32)
     forest = grow(rows, leads.converted, leads.numbers, FINE)
-    given = judged(forest, rows, leads.numbers)[:, STRENGTHS.index(0.0)]
+    given = left_out_probabilities(forest, rows, leads.numbers)[:, STRENGTHS.index(0.0)]
     members = enumerate(forest.estimators_)
     by_tree = [
         np.where(left_out(number, leads.numbers), member.predict_proba(rows)[:, 1], np.nan)
