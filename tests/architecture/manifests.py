@@ -5,6 +5,7 @@ Neither kustomize nor helm is needed here: both do little with our files, and th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -16,6 +17,7 @@ from leadscore.settings import PROJECT_ROOT
 
 FOLDER = PROJECT_ROOT / "deploy" / "kubernetes"
 OVERLAY = FOLDER / "overlays" / "example"
+WITH_VOLUME = FOLDER / "overlays" / "example-with-volume"
 VALUES = FOLDER / "dagster-values.yaml"
 # by what kustomize tells the items of a list apart
 KEYS = ("mountPath", "name")
@@ -55,15 +57,20 @@ def environment_of(container: dict[str, Any], manifests: list[Manifest], secret:
     maps = {manifest["metadata"]["name"]: manifest["data"] for manifest in manifests if manifest["kind"] == "ConfigMap"}
     found: dict[str, str] = {}
     for source in container.get("envFrom", []):
-        found |= maps[source["configMapRef"]["name"]]
+        if "configMapRef" in source:
+            found |= maps[source["configMapRef"]["name"]]
     for variable in container.get("env", []):
         found[variable["name"]] = variable.get("value", secret)
     return found
 
 
-def chart_values() -> dict[str, Any]:
-    """Return our values for Dagster's chart."""
-    return dict(yaml.safe_load(VALUES.read_text()))
+def chart_values(*, with_volume: bool = False) -> dict[str, Any]:
+    """Return our values for Dagster's chart; `with_volume` uncomments the lines for a registry on a volume."""
+    text = VALUES.read_text()
+    if with_volume:
+        text, count = re.subn(r"# (- \{name: models, .*\}\n)", r"\1", text)
+        assert count == 2
+    return dict(yaml.safe_load(text))
 
 
 def charts_instance(values: dict[str, Any]) -> dict[str, Any]:

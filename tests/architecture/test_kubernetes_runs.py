@@ -160,7 +160,8 @@ def test_a_runs_pod_is_as_confined_as_ours_and_has_their_settings(job: dict[str,
     secrets = {variable["name"] for variable in container["env"] if "valueFrom" in variable}
     assert secrets == {"DB_PASSWORD", "DAGSTER_PG_PASSWORD"}
     places = {mount["mountPath"] for mount in container["volumeMounts"]}
-    assert places == {"/tmp", "/dagster/storage", "/models"}  # the launcher sends the instance as an argument
+    assert {"secretRef": {"name": "leadscore-object-store", "optional": True}} in container["envFrom"]
+    assert places == {"/tmp", "/dagster/storage"}  # the launcher sends the instance as an argument
     volumes = {volume["name"] for volume in pod["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
 
