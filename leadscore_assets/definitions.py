@@ -56,7 +56,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
         ],
         resources={
             "settings": settings,
-            "registry": Registry(settings.model_path, wait_seconds=TRAINING_WAIT_SECONDS),
+            "registry": Registry(settings.model_path, wait_seconds=TRAINING_WAIT_SECONDS, is_watching=True),
             "crm": Crm(settings),
             "io_manager": LeadscoreTables(settings),
         },

@@ -22,6 +22,7 @@ from leadscore.registry.durable_files import (
     sync_folder,
     write_durably,
 )
+from leadscore.registry.ids import is_version_id
 from leadscore.registry.org_lock import OrgLocks
 from leadscore.registry.storage import Seen, Stamp
 
@@ -60,6 +61,11 @@ class FolderStorage:
     def versions(self, folder: str) -> list[str]:
         """Return the names of the folders in an org's folder, links left out."""
         return _folders_in(self.root / folder)
+
+    def newest_with(self, folder: str, name: str) -> str | None:
+        """Return the newest version that has a file of this name, None when there is none."""
+        newest_first = sorted(filter(is_version_id, self.versions(folder)), reverse=True)
+        return next((version for version in newest_first if (self.root / folder / version / name).exists()), None)
 
     def has_version(self, folder: str, version: str) -> bool:
         """Return whether the version has a folder, which is no link."""

@@ -10,7 +10,7 @@ locks do is done by conditional writes, each of which succeeds for one of severa
   each stores its own.
 
 A pointer that is taken away stays as an empty object, so that who has seen the former one cannot put another in its
-place. Each change of a pointer is announced in `changes`.
+place. Each change of a pointer, and each judgement, is announced in `changes`.
 """
 
 from __future__ import annotations
@@ -105,6 +105,12 @@ class ObjectStorage:
     def versions(self, folder: str) -> list[str]:
         """Return the versions that have a manifest."""
         return [version for version, entries in self._by_version(folder).items() if _is_whole(entries)]
+
+    def newest_with(self, folder: str, name: str) -> str | None:
+        """Return the newest version that has a file of this name, None when there is none."""
+        found = self._by_version(folder).items()
+        named = [version for version, entries in found if any(_name_of(entry.key) == name for entry in entries)]
+        return max(named, default=None)
 
     def has_version(self, folder: str, version: str) -> bool:
         """Return whether the version has a manifest."""
@@ -207,6 +213,7 @@ class ObjectStorage:
             return False
         for name, file in beside.items():
             self.client.put(_with_hash(_beside(key, name), sha256_of(file)), file)
+        announce(self.client, key, content, self._wait_seconds)
         return self.client.create(key, content) is not None
 
     def remove_files(self, folder: str, version: str, names: Sequence[str]) -> None:
@@ -219,10 +226,10 @@ class ObjectStorage:
         The others follow from the first: whoever replaces that next writes them, if this writer does not come to it.
         """
         stamps, (first, *others) = dict(seen), contents
-        stamps[first] = self._swap(f"{folder}/{first}", contents[first], seen[first])
+        stamps[first] = self._swap(f"{folder}/{first}", contents[first], seen.get(first))
         for name in others:
             try:
-                stamps[name] = self.client.replace(f"{folder}/{name}", contents[name], seen[name])
+                stamps[name] = self.client.replace(f"{folder}/{name}", contents[name], seen.get(name))
             except Overtaken:
                 pass  # who came after has written it
             except RegistryUnavailable as error:
@@ -231,7 +238,7 @@ class ObjectStorage:
 
     def remove(self, folder: str, name: str, seen: Mapping[str, Stamp]) -> None:
         """Put an empty object in the file's place, if it is the one that was seen. Raises Overtaken."""
-        self._swap(f"{folder}/{name}", b"", seen[name])
+        self._swap(f"{folder}/{name}", b"", seen.get(name))
 
     def create(self, key: str, content: bytes) -> None:
         """Store a file of the root, unless there is one."""

@@ -62,6 +62,9 @@ class Storage(Protocol):
     def versions(self, folder: str) -> list[str]:
         """Return the names of an org's folders that may be whole versions."""
 
+    def newest_with(self, folder: str, name: str) -> str | None:
+        """Return the newest version that has a file of this name, None when there is none."""
+
     def has_version(self, folder: str, version: str) -> bool:
         """Return whether the org's folder has such a version, whole."""
 

@@ -156,13 +156,19 @@ class History(msgspec.Struct, frozen=True):
 class Registry:
     """The versions of all orgs below one root. A writer waits `wait_seconds` for another one's change at most.
 
-    Who serves them from an object store gives a folder for `copies`: see `watched_storage`.
+    A process that asks for the same orgs again and again watches an object store, and a server keeps `copies` in a
+    folder: see `watched_storage`.
     """
 
     def __init__(
-        self, place: Path | str, wait_seconds: float = LOCK_WAIT_SECONDS, *, copies: Path | None = None
+        self,
+        place: Path | str,
+        wait_seconds: float = LOCK_WAIT_SECONDS,
+        *,
+        is_watching: bool = False,
+        copies: Path | None = None,
     ) -> None:
-        self._storage = _storage_at(place, wait_seconds, copies)
+        self._storage = _storage_at(place, wait_seconds, copies, is_watching=is_watching or copies is not None)
         self._stamp = self._storage.stamp
         self._check: Callable[[str], None] = lambda _: None
         # asked for with every request
@@ -291,9 +297,9 @@ class Registry:
         content = self._storage.read(self._key(org_id, check_version_id(version), EVALUATION_FILE))
         return None if content is None else decode_document(content, Judgement, EVALUATION_FILE, "train again")
 
-    def is_judged(self, org_id: str, version: str) -> bool:
-        """Return whether the version was judged; its judgement is not read."""
-        return self._storage.has(self._key(org_id, check_version_id(version), EVALUATION_FILE))
+    def newest_judged(self, org_id: str) -> str | None:
+        """Return the newest version that was judged, None when there is none; no judgement is read."""
+        return self._storage.newest_with(self._folder(org_id), EVALUATION_FILE)
 
     def file(self, org_id: str, version: str, name: str) -> bytes:
         """Return a file that the version was published with, verified.
@@ -352,7 +358,7 @@ class Registry:
         """Return the history's entries and the pointer's content, as they are stored, and the stamps of both."""
         found = self._storage.seen(self._folder(org_id), HISTORY_FILE, POINTER_FILE)
         entries = map(_history_entry, (found[HISTORY_FILE].content or b"").splitlines())
-        stamps = {name: file.stamp for name, file in found.items()}
+        stamps = {name: file.stamp for name, file in found.items() if file.stamp is not None}
         return [entry for entry in entries if entry], found[POINTER_FILE].content, stamps
 
     # writing
@@ -523,7 +529,7 @@ class Registry:
         return content
 
 
-def _storage_at(place: Path | str, wait_seconds: float, copies: Path | None) -> Storage:
+def _storage_at(place: Path | str, wait_seconds: float, copies: Path | None, *, is_watching: bool) -> Storage:
     """Return the place of the registry: a folder, or the object store at a URL. Raises CannotRun."""
     if isinstance(place, Path):
         return FolderStorage(place, wait_seconds)
@@ -536,7 +542,9 @@ def _storage_at(place: Path | str, wait_seconds: float, copies: Path | None) -> 
             f"MODEL_PATH is {place}, but the library for object stores is missing ({error.name}); install the extra"
             " `object-store`, or set MODEL_PATH to a folder"
         ) from error
-    return WatchedStorage(place, wait_seconds, copies, POINTER_FILE) if copies else ObjectStorage(place, wait_seconds)
+    return (
+        WatchedStorage(place, wait_seconds, copies, POINTER_FILE) if is_watching else ObjectStorage(place, wait_seconds)
+    )
 
 
 def _decode_present(content: bytes | None) -> Pointer | Withdrawal | None:

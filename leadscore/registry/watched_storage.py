@@ -1,8 +1,9 @@
-"""An object store as the HTTP server reads it: what is served stands in memory, and one object tells when it moves.
+"""An object store as a process reads it that asks for the same orgs again and again: the HTTP server, and the sensors.
 
-A process asks once a second for the object of `changes`, and reads a pointer again only when that announces it; so the
-requests do not grow with the orgs. What was read last is kept in a folder of this machine, in the registry's layout.
-The copies are read only while the store does not answer; whoever reads them verifies them, as everything else.
+What it asks for stands in memory. The process reads the object of `changes` once a second, and a pointer again only
+when that announces it; so the requests do not grow with the orgs. A server also keeps what it read last in a folder of
+its machine, in the registry's layout. The copies are read only while the store does not answer; whoever reads them
+verifies them, as everything else.
 """
 
 from __future__ import annotations
@@ -34,22 +35,24 @@ Answer = TypeVar("Answer")
 
 
 class Copies:
-    """The copies, in a folder that is made when it is first needed. Where none can be written, none is."""
+    """The copies, in a folder that is made when it is first needed; there may be no folder, and then there are none."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | None) -> None:
         self.root = root
         self._has_warned = False
 
     def read(self, key: str) -> bytes | None:
         """Return a copy, None where there is none. Raises Damaged."""
-        return read_if_there(self.root / key)
+        return read_if_there(self.root / key) if self.root else None
 
     def folders(self) -> list[str]:
         """Return the names of the orgs' folders."""
-        return [path.name for path in self.root.iterdir() if path.is_dir()] if self.root.is_dir() else []
+        return [path.name for path in self.root.iterdir() if path.is_dir()] if self.root and self.root.is_dir() else []
 
     def keep(self, key: str, content: bytes | None) -> None:
         """Store a copy, or remove it for None."""
+        if self.root is None:
+            return
         path = self.root / key
         try:
             if content is None:
@@ -64,6 +67,8 @@ class Copies:
 
     def keep_only(self, folder: str, pointer: bytes | None) -> None:
         """Remove an org's versions that the pointer does not name."""
+        if self.root is None:
+            return
         path = self.root / folder
         for version in [entry for entry in path.iterdir() if is_version_id(entry.name)] if path.is_dir() else ():
             if not _is_named(version.name, pointer):
@@ -91,9 +96,9 @@ class CopiedFile(NamedTuple):
 
 
 class WatchedStorage(ObjectStorage):
-    """The files below `url`, with copies in the folder `copies`; `pointer` is the name of the orgs' pointers."""
+    """The files below `url`, with copies in a folder, if one is given; `pointer` is the name of the orgs' pointers."""
 
-    def __init__(self, url: str, wait_seconds: float, copies: Path, pointer: str) -> None:
+    def __init__(self, url: str, wait_seconds: float, copies: Path | None, pointer: str) -> None:
         super().__init__(url, wait_seconds)
         self._copies, self._pointer = Copies(copies), pointer
         self._lock = threading.Lock()
@@ -101,6 +106,9 @@ class WatchedStorage(ObjectStorage):
         # announced, and not seen yet: the hash of what will be there, and until when it is looked for
         self._announced: dict[str, tuple[str, float]] = {}
         self._from_copies: set[str] = set()
+        # by org and name, and until when an org may be changing
+        self._newest: dict[tuple[str, str], str | None] = {}
+        self._changing: dict[str, float] = {}
         self._changes, self._changes_stamp = Changes(), None
         self._announcements = 0
         self._is_down = self._has_asked = False
@@ -110,6 +118,11 @@ class WatchedStorage(ObjectStorage):
     def is_up(self) -> bool:
         """Whether the store answered when it was asked last."""
         return not self._is_down
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether to ask the store, though it did not answer: a server has copies in its place, and does not wait."""
+        return not self._is_down or self._copies.root is None
 
     def close(self) -> None:
         """End the watch."""
@@ -121,12 +134,26 @@ class WatchedStorage(ObjectStorage):
     def folders(self) -> list[str]:
         """Return the names of the folders below the root; while the store is down, of those with copies."""
         self._watch()
-        if not self._is_down:
+        if self._is_asked:
             try:
                 return super().folders()
             except RegistryUnavailable as error:
                 self._note_down(error)
         return self._copies.folders()
+
+    def newest_with(self, folder: str, name: str) -> str | None:
+        """Return the newest version that has a file of this name: from memory, if nothing of the org was announced."""
+        self._watch()
+        if self._is_down or time.monotonic() < self._changing.get(folder, 0.0):
+            return super().newest_with(folder, name)
+        before, wanted = self._announcements, (folder, name)
+        if wanted not in self._newest:
+            found = super().newest_with(folder, name)
+            with self._lock:
+                if before != self._announcements:
+                    return found
+                self._newest[wanted] = found
+        return self._newest.get(wanted)
 
     def stamp(self, located: str) -> Stamp | None:
         """Return the stamp of a pointer in memory; None without a pointer."""
@@ -148,7 +175,7 @@ class WatchedStorage(ObjectStorage):
 
     def has(self, key: str) -> bool:
         """Return whether there is a file of this key; while the store is down, whether a version served had it."""
-        if not self._is_down:
+        if self._is_asked:
             try:
                 return super().has(key)
             except RegistryUnavailable as error:
@@ -168,7 +195,7 @@ class WatchedStorage(ObjectStorage):
 
     def _with_copy(self, key: str, ask: Callable[[], bytes | None]) -> bytes | None:
         """Return what the store answers, and keep it if it is served; while the store is down, return the copy."""
-        if not self._is_down:
+        if self._is_asked:
             try:
                 content = ask()
             except RegistryUnavailable as error:
@@ -192,7 +219,7 @@ class WatchedStorage(ObjectStorage):
     def _look(self, key: str) -> Seen:
         """Return a small file as it is now, and remember it unless it was announced meanwhile."""
         self._watch()
-        if self._is_down:
+        if not self._is_asked:
             return self._look_at_copy(key)
         before = self._announcements
         try:
@@ -275,7 +302,13 @@ class WatchedStorage(ObjectStorage):
             self._announcements += 1
             if since is None:
                 self._known.clear()
+                self._newest.clear()
                 since = changes.recent
+            folders = {change.key.partition("/")[0] for change in since}
+            self._changing = {
+                folder: at for folder, at in self._changing.items() if at > time.monotonic()
+            } | dict.fromkeys(folders, until)
+            self._newest = {wanted: found for wanted, found in self._newest.items() if wanted[0] not in folders}
             self._announced |= {change.key: (change.sha256, until) for change in since}
             self._changes, self._changes_stamp, self._has_asked = changes, stamp, True
 

@@ -89,7 +89,7 @@ def _since(registry: Registry, org_id: str, found: Standing, before: Model | Non
 
 
 def _last_verdict(registry: Registry, org_id: str, before: Model | None) -> Verdict:
-    newest = next((version for version in registry.versions(org_id) if registry.is_judged(org_id, version)), None)
+    newest = registry.newest_judged(org_id)
     if before and newest and before.judged_version == newest:
         return Verdict(newest, before.verdict, before.verdict_reasons, before.judged_at, before.held_since)
     judgements = _judgements(registry, org_id)

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from leadscore.errors import Damaged, RegistryUnavailable
 from leadscore.gate import Judgement
 from leadscore.registry import watched_storage
 from leadscore.registry.activation import apply_verdict, roll_back, withdraw
-from leadscore.registry.changes import MOST_CHANGES
+from leadscore.registry.changes import MOST_CHANGES, Change, Changes, decode_changes
 from leadscore.registry.object_client import ObjectClient
 from leadscore.registry.removal import remove_org
 from leadscore.registry.store import Registry
@@ -148,14 +149,13 @@ def test_a_swap_that_comes_long_after_its_announcement_is_read(
     def late(self: ObjectClient, key: str, content: bytes, seen: object) -> object:
         if key.endswith("active.json"):
             _until(lambda: "acme/active.json" in storage._announced)
-            time.sleep(0)
         return replace(self, key, content, seen)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ObjectClient, "replace", late)
         apply_verdict(writer, "acme", newest, by="run-1")
     assert _until(lambda: _version(reader) == newest) < SERVED_WITHIN_SECONDS
-    _until(lambda: not storage._announced)
+    assert not _looked_for(reader)
 
 
 def test_an_announcement_that_never_comes_true_is_forgotten(
@@ -170,7 +170,8 @@ def test_an_announcement_that_never_comes_true_is_forgotten(
         pytest.raises(RegistryUnavailable),
     ):
         apply_verdict(writer, "acme", newest, by="run-1")
-    _until(lambda: reader._storage._changes.last == 2)
+    announced = decode_changes(ObjectClient(writer.place).get("changes.json")).changes.last
+    _until(lambda: reader._storage._changes.last == announced)
     _until(lambda: not reader._storage._announced)
     assert _version(reader) == before
 
@@ -179,18 +180,45 @@ def test_who_missed_too_many_changes_reads_everything_again(
     writer: Registry, reader: Registry, object_store: FaultyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _version(reader)
-    newest, client = writer.versions("acme")[0], ObjectClient(writer.place)
+    newest = writer.versions("acme")[0]
     with object_store.faulty(
         lambda _number, _method, path: Fault.DEAD if path.endswith("changes.json") else Fault.NONE
     ):
         _until(lambda: not reader.is_up)
-    content = client.get("changes.json").content
     apply_verdict(writer, "acme", newest, by="run-1")
     last = 1_000 + MOST_CHANGES
-    far = content.replace(b'"number":1', b'"number":%d' % last)
-    client.put("changes.json", far)
+    much_later = Changes((Change(last, "globex/active.json", ""),))
+    put(writer, "changes.json", msgspec.json.encode(much_later))
     _until(lambda: reader._storage._changes.last == last)
     assert _version(reader) == newest
+
+
+def test_the_newest_judged_version_is_known_without_a_request_until_another_is_judged(
+    writer: Registry, reader: Registry, publish: Publish, judge: Judge, object_store: FaultyStore
+) -> None:
+    newest = writer.versions("acme")[0]
+    assert reader.newest_judged("acme") == newest
+    reader._storage._changing.clear()  # as long after the announcements
+    assert reader.newest_judged("acme") == newest
+    with object_store.faulty(lambda *_: Fault.NONE) as requests:
+        assert [reader.newest_judged("acme") for _ in range(10)] == [newest] * 10
+        assert not [request for request in requests if "list-type" in request]
+    judge(writer, later := publish(writer))
+    assert _until(lambda: reader.newest_judged("acme") == later) < SERVED_WITHIN_SECONDS
+
+
+def test_a_process_without_copies_watches_and_asks_the_store_also_after_it_failed(
+    writer: Registry, object_store: FaultyStore
+) -> None:
+    sensors = Registry(writer.place, is_watching=True)
+    version = _load(sensors)
+    with object_store.down():
+        _until(lambda: not sensors.is_up)
+        assert _version(sensors) == version
+        with pytest.raises(RegistryUnavailable):
+            _load(sensors)
+    assert _load(sensors) == version
+    sensors.close()
 
 
 # an outage
