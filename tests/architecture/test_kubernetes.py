@@ -458,8 +458,10 @@ def test_the_chart_has_our_own_database_settings(manifests: Manifests) -> None:
     assert settings["DB_NAME"] == database["postgresqlDatabase"]
     assert settings["DB_USER"] == database["postgresqlUsername"]
     assert settings["DB_PORT"] == str(database["service"]["port"])
+    limits = limits_by_tag(charts_instance(chart_values()))
+    assert settings["SCORING_SHARDS"] == settings["TRAINING_SHARDS"] == str(limits["leadscore/shard"]["limit"])
     queue = chart_values()["dagsterDaemon"]["runCoordinator"]["config"]["queuedRunCoordinator"]
-    assert settings["SCORING_SHARDS"] == str(queue["maxConcurrentRuns"])
+    assert queue["maxConcurrentRuns"] > limits["leadscore/shard"]["limit"]
 
 
 def test_the_charts_code_location_is_the_one_that_our_parts_ask(manifests: Manifests) -> None:

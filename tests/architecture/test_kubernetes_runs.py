@@ -124,9 +124,10 @@ def job(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> dict[s
 def test_dagster_takes_the_instance_that_the_chart_makes(instance: dg.DagsterInstance) -> None:
     queue = instance.get_concurrency_config().run_queue_config
     assert queue is not None
-    assert queue.max_concurrent_runs == 4
+    assert queue.max_concurrent_runs == 5
     assert queue.tag_concurrency_limits == [
-        {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+        {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1},
+        {"key": "leadscore/shard", "limit": 4},
     ]
     assert instance.run_monitoring_enabled
     assert instance.run_monitoring_max_resume_run_attempts == 0
