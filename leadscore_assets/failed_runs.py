@@ -6,7 +6,7 @@ import dagster as dg
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from leadscore.run_tags import ASKER_TAG, DAGSTER_UI
-from leadscore_assets.assets import trained_model
+from leadscore_assets.assets.training_step import counts_as_training, steps_of
 from leadscore_assets.health.schedules import count_failed_run
 from leadscore_assets.jobs import train_job
 from leadscore_assets.source.database import Connection, explaining
@@ -17,13 +17,13 @@ STATUS = "SELECT status FROM leadscore.ended_training WHERE run_id = %s AND org_
 
 
 def tell_of_failure(connection: Connection, run: dg.DagsterRun, message: str) -> str | None:
-    """Record and count the run's failure, and return it in a line; None for a training whose end is no failure.
+    """Record and count the run's failure, and return it in a line; None for a training whose data was refused.
 
     `message` is Dagster's. Raises SourceMismatch before the set-up, DatabaseUnavailable.
     """
     org_id = run.tags.get(PARTITION_NAME_TAG)
     reason = message.partition("\n")[0]
-    if org_id and is_training(run) and not _is_failed_training(connection, run, org_id, reason):
+    if org_id and is_training(run) and not _is_failure(connection, run, org_id, reason):
         return None
     count_failed_run(connection, run.job_name, run.run_id)
     of_org = f" of org {org_id}" if org_id else ""
@@ -32,17 +32,18 @@ def tell_of_failure(connection: Connection, run: dg.DagsterRun, message: str) ->
 
 def is_training(run: dg.DagsterRun) -> bool:
     """Return whether the run trains an org: as a run of the job, or of its assets, chosen in Dagster's UI."""
-    return run.job_name == train_job.name or trained_model.key in (run.asset_selection or ())
+    is_of_assets = run.job_name == train_job.name or bool(run.asset_selection)
+    return is_of_assets and counts_as_training(steps_of(run))
 
 
-def _is_failed_training(connection: Connection, run: dg.DagsterRun, org_id: str, reason: str) -> bool:
-    """Record the training as failed, unless the run said how it ended; return whether it failed."""
+def _is_failure(connection: Connection, run: dg.DagsterRun, org_id: str, reason: str) -> bool:
+    """Record the training as failed, unless the run said how it ended; return whether it was more than a refusal."""
     ended = EndedTraining(run_id=run.run_id, org_id=org_id, asked_by=_asker(run), status="failed", reasons=reason)
     if record_ended(connection, ended):
         return True
     with explaining("reading how a training ended", REMEDY), connection.transaction():
         found = connection.execute(STATUS, [run.run_id, org_id]).fetchone()
-    return found is not None and found[0] == "failed"
+    return found is None or found[0] != "insufficient_data"
 
 
 def _asker(run: dg.DagsterRun) -> str:

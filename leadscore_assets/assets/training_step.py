@@ -6,7 +6,7 @@ A run that does not train and activate, such as one to look at an org's records,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import dagster as dg
@@ -28,6 +28,17 @@ from leadscore_assets.trainings.ended_trainings import EndedTraining, record_end
 STEPS = ("conversion_records", "lead_features", "trained_model", "evaluation", "active_model")
 
 
+def steps_of(run: dg.DagsterRun) -> list[str]:
+    """Return the steps of a training that the run does, in their order."""
+    chosen = run.step_keys_to_execute or [key.path[-1] for key in run.asset_selection or ()] or STEPS
+    return [step for step in STEPS if step in chosen]
+
+
+def counts_as_training(steps: Sequence[str]) -> bool:
+    """Return whether a run of these steps trains and activates."""
+    return {"trained_model", "active_model"} <= set(steps)
+
+
 class TrainingStep:
     """One step, and what it does for the training as a whole."""
 
@@ -37,11 +48,9 @@ class TrainingStep:
         self._context, self._claims = context, claims
         self.org_id, self._run_id = context.partition_key, context.run.run_id
         self.training = OrgTraining(self.org_id, self._run_id, settings, registry.fenced(claims.check), context.log)
-        run, name = context.run, context.asset_key.path[-1]
-        chosen = run.step_keys_to_execute or [key.path[-1] for key in run.asset_selection or ()] or STEPS
-        steps = [step for step in STEPS if step in chosen]
+        steps, name = steps_of(context.run), context.asset_key.path[-1]
         self._is_first, self._is_last = steps[0] == name, steps[-1] == name
-        self._is_of_a_training = {"trained_model", "active_model"} <= set(steps)
+        self._is_of_a_training = counts_as_training(steps)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
