@@ -21,12 +21,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.database_cpu import database_cpu_seconds
 from benchmarks.scoring.harness.large_crm import fill, let_a_day_pass
 from benchmarks.serving.harness.registries import trained, with_many_orgs
 from leadscore.settings import Settings
@@ -125,7 +126,7 @@ def _measure(
 ) -> None:
     position, written = _value(connection, "SELECT pg_current_wal_lsn()"), _rows_written(connection)
     dagster, cpu = _value(connection, BYTES, "dagster"), _cpu_seconds()
-    database_cpu = _database_cpu_seconds(connection)
+    database_cpu = database_cpu_seconds(connection)
     started = time.perf_counter()
     with _most_connections(settings) as most:
         _run(job, settings, options.shards, as_of, **config)
@@ -135,7 +136,7 @@ def _measure(
     figures = (
         f"{seconds:.0f}",
         f"{_cpu_seconds() - cpu:.0f}",
-        f"{_database_cpu_seconds(connection) - database_cpu:.0f}",
+        f"{database_cpu_seconds(connection) - database_cpu:.0f}",
         f"{leads / seconds:,.0f}",
         f"{_rows_written(connection) - written:,}",
         f"{wal / 1_000_000:,.0f}",
@@ -175,22 +176,6 @@ def _rows_written(connection: Connection) -> int:
     """Return how many rows of our tables were ever inserted, updated or deleted; the processes that wrote are gone."""
     connection.execute("SELECT pg_stat_force_next_flush(), pg_stat_clear_snapshot()")
     return int(_value(connection, WRITTEN))
-
-
-def _database_cpu_seconds(connection: Connection) -> float:
-    """Return the CPU time of the server's processes, also of those that have ended."""
-    data_directory = Path(_value(connection, "SELECT current_setting('data_directory')"))
-    postmaster = (data_directory / "postmaster.pid").read_text().split()[0]
-    ticks = sum(_ticks(postmaster))  # with those of the children that it has waited for
-    for child in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
-        with suppress(FileNotFoundError):  # it has just ended
-            ticks += sum(_ticks(child)[:2])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _ticks(process: str) -> list[int]:
-    """Return the ticks of a process in its own code and in the kernel, then of its children that were waited for."""
-    return [int(word) for word in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:15]]
 
 
 def _run(job: Job, settings: Settings, shards: int, as_of: datetime, **config: Any) -> None:
