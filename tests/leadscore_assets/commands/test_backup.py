@@ -22,7 +22,7 @@ import pytest
 from leadscore.errors import CannotRun, Damaged, LeadscoreError
 from leadscore.features import CONTRACT
 from leadscore.registry.store import POINTER_FILE, Registry
-from leadscore.registry.version import FOREST_FILE
+from leadscore.registry.version import PLAIN_FOREST_FILE
 from leadscore.settings import PROJECT_ROOT, Settings
 from leadscore.tokens import Tokens
 from leadscore_assets.backups.database import Database
@@ -267,7 +267,7 @@ def test_a_damaged_backup_makes_nothing(
         file.write_bytes(harm(file.read_bytes()))
     else:
         names = {
-            "forest": f"models/acme/{active.version}/{FOREST_FILE}",
+            "forest": f"models/acme/{active.version}/{PLAIN_FOREST_FILE}",
             "pointer": f"models/acme/{POINTER_FILE}",
             "dump": "database.dump",
         }
@@ -285,7 +285,7 @@ def test_a_damaged_version_that_is_not_active_is_named_saved_and_restored(
     [other] = [
         version for version in Registry(saved.model_path).versions("acme") if active and version != active.version
     ]
-    (saved.model_path / "acme" / other / FOREST_FILE).write_bytes(b"rot")
+    (saved.model_path / "acme" / other / PLAIN_FOREST_FILE).write_bytes(b"rot")
 
     restore(empty, save(saved, tmp_path / "backup.tar.gz"))
 
@@ -300,7 +300,7 @@ def test_a_damaged_active_version_stops_the_saving_and_leaves_no_file(saved: Set
     target.mkdir()
     active = Registry(saved.model_path).active("acme")
     assert active is not None
-    (saved.model_path / "acme" / active.version / FOREST_FILE).write_bytes(b"rot")
+    (saved.model_path / "acme" / active.version / PLAIN_FOREST_FILE).write_bytes(b"rot")
 
     with pytest.raises(Damaged, match=r"the active version of org acme cannot be verified: .*roll back"):
         save(saved, target / "backup.tar.gz")
