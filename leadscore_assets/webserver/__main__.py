@@ -29,10 +29,16 @@ from leadscore.secret_file import dagster_token
 from leadscore.settings import Settings, read_settings
 from leadscore.tokens import Tokens
 from leadscore_assets.webserver.guard import Guard, Names
+from leadscore_assets.webserver.partition_keys import request_context
 
 POLL_MILLISECONDS = 2_000  # how often a page asks for news, as in Dagster's own command
 
-Webserver = DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContext]
+
+class Webserver(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContext]):
+    """Dagster's webserver, which looks for the partitions of a request once."""
+
+    def _make_request_context(self, conn: HTTPConnection) -> WorkspaceRequestContext:
+        return request_context(self._process_context, conn, is_read_only=False)
 
 
 class ReadOnlyWebserver(Webserver):
@@ -43,15 +49,7 @@ class ReadOnlyWebserver(Webserver):
         return Schema(query=GrapheneQuery, subscription=GrapheneSubscription, types=types())  # type: ignore[no-untyped-call]
 
     def _make_request_context(self, conn: HTTPConnection) -> WorkspaceRequestContext:
-        context = self._process_context
-        return WorkspaceRequestContext(
-            instance=context.instance,
-            current_workspace=context.get_current_workspace(),
-            process_context=context,
-            version=context.version,
-            source=conn,
-            read_only=True,
-        )
+        return request_context(self._process_context, conn, is_read_only=True)
 
 
 def guarded(context: WorkspaceProcessContext, settings: Settings) -> Guard:
