@@ -101,6 +101,7 @@ def _rows(settings: Settings, now: datetime) -> list[Removed]:
         return [
             old_rows.remove_old_records(connection, now - timedelta(days=settings.keep_records_days), now),
             old_rows.remove_old_trainings(connection, now - timedelta(days=settings.keep_events_days)),
+            old_rows.remove_old_batches(connection, now - timedelta(days=settings.keep_events_days)),
             old_rows.remove_old_evidence(connection, now - timedelta(days=settings.score_history_days)),
         ]
 

@@ -36,6 +36,16 @@ WITH gone AS (
 )
 SELECT count(*), coalesce(sum(bytes), 0) FROM gone
 """
+REMOVE_BATCHES = """
+WITH gone AS (
+    DELETE FROM leadscore.training_batch AS batch
+    WHERE asked_at < %(before)s
+        AND NOT EXISTS (SELECT FROM leadscore.due_training AS due WHERE due.batch_id = batch.batch_id)
+        AND NOT EXISTS (SELECT FROM leadscore.ended_training AS training WHERE training.batch_id = batch.batch_id)
+    RETURNING pg_column_size(batch.*) AS bytes
+)
+SELECT count(*), coalesce(sum(bytes), 0) FROM gone
+"""
 # their scores are gone, too, and evidence is about scores; '' is the org's own, over all of its versions
 REMOVE_EVIDENCE = """
 WITH
@@ -85,6 +95,11 @@ def _remove_records(
 def remove_old_trainings(connection: Connection, before: datetime) -> Removed:
     """Remove the trainings that ended before that moment, but the newest of each org."""
     return _removed(connection, "ended trainings", REMOVE_TRAININGS, before)
+
+
+def remove_old_batches(connection: Connection, before: datetime) -> Removed:
+    """Remove what was asked for before that moment, once none of its trainings is due or left."""
+    return _removed(connection, "batches of trainings", REMOVE_BATCHES, before)
 
 
 def remove_old_evidence(connection: Connection, before: datetime) -> Removed:

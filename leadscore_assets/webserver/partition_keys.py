@@ -1,7 +1,7 @@
 """Which partitions exist, from one query for each request.
 
-Dagster asks its database for one key after the other while it counts the partitions of a check. For a thousand orgs, the
-page then took some seconds.
+Dagster asks its database for one key after the other while it counts the partitions of a check. For a thousand orgs,
+the page then took some seconds.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ PAGES = {
   } } }
 }""",
     "runs: of a job": """query Q {
-  runsFeedOrError(limit: 30, view: RUNS, filter: { pipelineName: "train" }) {
+  runsFeedOrError(limit: 30, view: RUNS, filter: { pipelineName: "train_orgs" }) {
     ... on RunsFeedConnection { cursor hasMore results { id runStatus creationTime jobName } }
   }
 }""",

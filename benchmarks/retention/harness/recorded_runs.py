@@ -11,6 +11,7 @@ from leadscore.settings import Settings
 from leadscore_assets.definitions import build_defs
 from leadscore_assets.lanes.proof import proof_config
 from leadscore_assets.lanes.scoring import shard_config
+from leadscore_assets.lanes.training import training_config
 from leadscore_assets.source.database import Connection, connect
 from standalone.crm import create_tables
 from standalone.orgs import equal_orgs
@@ -22,7 +23,7 @@ MESSAGES_PER_LEAD = 8.0
 SEED = 7
 OF_AN_ORG = ("ASSET_MATERIALIZATION", "ASSET_CHECK_EVALUATION")
 
-# an event is of the org, or of the run; a training in a lane has no steps, and is recorded with the runs of others
+# an event is of the org, or of the run
 KEEP = """
 CREATE SCHEMA recorded;
 CREATE TABLE recorded.runs AS SELECT %(kind)s::text AS kind, * FROM dagster.runs WHERE false;
@@ -78,14 +79,7 @@ def record_runs(settings: Settings, instance: dg.DagsterInstance) -> None:
 def _runs(now: datetime) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the runs: the first training has no version to be compared with, so the second is kept."""
     trainings = [
-        (
-            kind,
-            "train",
-            {
-                "partition_key": ORG,
-                "run_config": {"ops": {"conversion_records": {"config": {"as_of": as_of.isoformat()}}}},
-            },
-        )
+        (kind, "train_orgs", {"run_config": training_config(org_ids=[ORG], as_of=as_of.isoformat())})
         for kind, as_of in (("first", now - timedelta(days=90)), ("train", now - timedelta(days=1)))
     ]
     return [

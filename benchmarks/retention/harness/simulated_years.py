@@ -48,7 +48,7 @@ SELECT
     made.run_id, replace(recorded.event, recorded.run_id, made.run_id), dagster_event_type, %(at)s, step_key, asset_key,
     partition
 FROM recorded.events AS recorded CROSS JOIN made
-WHERE kind = %(steps_of)s AND NOT is_of_org ORDER BY made.run_id, recorded.id;
+WHERE kind = %(kind)s AND NOT is_of_org ORDER BY made.run_id, recorded.id;
 
 WITH made_events AS (
     INSERT INTO dagster.event_logs (run_id, event, dagster_event_type, timestamp, step_key, asset_key, partition)
@@ -78,7 +78,7 @@ SELECT relname, pg_total_relation_size(class.oid), reltuples::bigint FROM pg_cla
 JOIN pg_namespace AS schema ON schema.oid = relnamespace
 WHERE nspname = 'dagster' AND relkind = 'r' ORDER BY 2 DESC
 """
-JOBS = {"train": "train", "score": "score_open_leads", "judge": "judge_scores"}
+JOBS = {"train": "train_orgs", "score": "score_open_leads", "judge": "judge_scores"}
 
 
 class Size(NamedTuple):
@@ -125,9 +125,8 @@ def sizes(connection: Connection) -> list[Size]:
 
 
 def _pass(connection: Connection, kind: str, now: datetime) -> None:
-    """Add a run of each shard. Of a training the steps are those of a scoring: a lane has one step."""
-    steps_of = "score" if kind == "train" else kind
-    parameters = {"kind": kind, "steps_of": steps_of, "job": JOBS[kind], "at": crm_time(now), "org": ORG}
+    """Add a run of each shard."""
+    parameters = {"kind": kind, "job": JOBS[kind], "at": crm_time(now), "org": ORG}
     with connection.transaction():
         psycopg.ClientCursor(connection).execute(PASS.encode(), parameters)
 

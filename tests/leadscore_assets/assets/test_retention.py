@@ -21,7 +21,8 @@ from tests.leadscore import conftest as core
 from tests.leadscore_assets.made_rows import made_features
 
 KINDS = {
-    *("versions", "rows_of_records", "ended_trainings", "rows_of_evidence", "steps_and_messages_of_runs"),
+    *("versions", "rows_of_records", "ended_trainings", "batches_of_trainings", "rows_of_evidence"),
+    "steps_and_messages_of_runs",
     *("events_of_assets", "results_of_checks", "runs", "files_of_output"),
 }
 DAYS_AGO = 60

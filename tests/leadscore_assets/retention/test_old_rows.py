@@ -10,7 +10,12 @@ import pytest
 from leadscore.errors import RecordsRemoved, SourceMismatch
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
-from leadscore_assets.retention.old_rows import remove_old_evidence, remove_old_records, remove_old_trainings
+from leadscore_assets.retention.old_rows import (
+    remove_old_batches,
+    remove_old_evidence,
+    remove_old_records,
+    remove_old_trainings,
+)
 from leadscore_assets.source import tables
 from leadscore_assets.source.database import Connection, connect
 from tests.leadscore_assets.made_rows import made_features
@@ -82,6 +87,24 @@ def test_the_newest_training_of_each_org_stays(connection: Connection) -> None:
     with connection.transaction():
         left = connection.execute("SELECT run_id FROM leadscore.ended_training ORDER BY 1").fetchall()
     assert left == [("run-2",), ("run-3",)]
+
+
+def test_a_batch_goes_once_none_of_its_trainings_is_due_or_left(connection: Connection) -> None:
+    with connection.transaction():
+        for batch, days_ago in (("due", 800), ("ended", 800), ("gone", 800), ("young", 10)):
+            connection.execute(
+                "INSERT INTO leadscore.training_batch (batch_id, asked_by, asked_at, orgs) VALUES (%s, 'a', %s, 1)",
+                [batch, NOW - days_ago * DAY],
+            )
+        connection.execute("INSERT INTO leadscore.due_training (org_id, batch_id) VALUES ('acme', 'due')")
+        connection.execute(
+            "INSERT INTO leadscore.ended_training (run_id, org_id, batch_id, asked_by, status, reasons)"
+            " VALUES ('run-1', 'zeta', 'ended', 'a', 'held', 'why')"
+        )
+    assert remove_old_batches(connection, NOW - 731 * DAY).items == 1
+    with connection.transaction():
+        left = connection.execute("SELECT batch_id FROM leadscore.training_batch ORDER BY 1").fetchall()
+    assert left == [("due",), ("ended",), ("young",)]
 
 
 def test_evidence_of_versions_of_which_no_score_is_left_goes(connection: Connection) -> None:
