@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, get_args
 
 import msgspec
 from psycopg import rows
@@ -120,7 +120,7 @@ def overview(connection: Connection) -> Overview:
             moments=moments,
             schedules=sorted(stored_schedules(connection).values(), key=lambda schedule: schedule.next_run_at),
             orgs=_all(connection, ORGS, OrgLine),
-            totals={total.status: total.trainings for total in _all(connection, TOTALS, Total)},
+            totals=dict.fromkeys(get_args(TrainingStatus), 0) | dict(_all(connection, TOTALS, Total)),
             batch=_first(_all(connection, BATCH, Batch)),
             last_training=_first(_all(connection, LAST_TRAINING, Ended)),
             failed=_all(connection, FAILED, Ended),

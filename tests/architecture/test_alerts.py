@@ -201,3 +201,13 @@ def test_each_alert_fires_when_it_should_and_only_then(tmp_path: Path, cases: Ma
 def test_each_alert_has_a_case() -> None:
     fired = set[str]().union(*(case.alerts for case in [*CASES.values(), *DAYS.values()]))
     assert fired == set(NAMES)
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_without_promtool_the_tests_are_skipped_but_fail_where_changes_land(
+    monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[BaseException]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="apt-get install --no-install-recommends prometheus"):
+        promtool("--version")
