@@ -13,7 +13,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
@@ -48,6 +48,12 @@ class Copies:
     def folders(self) -> list[str]:
         """Return the names of the orgs' folders."""
         return [path.name for path in self.root.iterdir() if path.is_dir()] if self.root and self.root.is_dir() else []
+
+    def keep_orgs(self, folders: Collection[str]) -> None:
+        """Remove the copies of orgs that have no folder among these: they were erased while nobody watched."""
+        for folder in set(self.folders()) - set(folders):
+            if self.root:
+                shutil.rmtree(self.root / folder, ignore_errors=True)
 
     def keep(self, key: str, content: bytes | None) -> None:
         """Store a copy, or remove it for None."""
@@ -272,7 +278,16 @@ class WatchedStorage(ObjectStorage):
             ended = threading.Event()
             self._watching = os.getpid(), ended
         self._poll()
+        self._forget_erased()
         threading.Thread(target=self._poll_until, args=(ended,), daemon=True, name="registry-watch").start()
+
+    def _forget_erased(self) -> None:
+        """Remove the copies of orgs that are gone, if the store answers; else the next start does."""
+        if self._copies.folders() and not self._is_down:
+            try:
+                self._copies.keep_orgs(super().folders())
+            except RegistryUnavailable as error:
+                self._note_down(error)
 
     def _poll_until(self, ended: threading.Event) -> None:
         while not ended.wait(POLL_SECONDS):

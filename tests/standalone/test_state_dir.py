@@ -103,3 +103,9 @@ def test_folders_of_a_run_are_absolute(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     settings = with_own_folders(Settings(state_dir=Path("s"), model_path=Path("m")), {"DB_HOST": "db"})
     assert (settings.state_dir, settings.model_path) == (tmp_path / "s", tmp_path / "m")
+
+
+def test_a_registry_at_a_url_stays_where_it_is(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, model_path="s3://bucket/models")
+    for environment in ({"DB_HOST": "db", "MODEL_PATH": "s3://bucket/models"}, {"MODEL_PATH": "s3://bucket/models"}):
+        assert with_own_folders(settings, environment).model_path == "s3://bucket/models"

@@ -72,7 +72,15 @@ def _load(registry: Registry) -> str:
     return registry.load_for_scoring("acme", pointer.version, pointer.manifest_sha256).manifest.version
 
 
-def test_a_version_activated_elsewhere_is_read_within_two_seconds(writer: Registry, reader: Registry) -> None:
+@pytest.mark.parametrize("latency_seconds", [0.0, 0.05])
+def test_a_version_activated_elsewhere_is_read_within_two_seconds(
+    latency_seconds: float,
+    writer: Registry,
+    reader: Registry,
+    object_store: FaultyStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(object_store, "latency_seconds", latency_seconds)
     oldest, stamp = _version(reader), reader.pointer_stamp("acme")
     for version in writer.versions("acme")[:1]:
         apply_verdict(writer, "acme", version, by="run-1")
@@ -280,6 +288,25 @@ def test_copies_of_versions_that_a_pointer_no_longer_names_go(
     kept = {path.name for path in (tmp_path / "copies" / "acme").iterdir() if path.is_dir()}
     assert kept <= {oldest, *newer}
     _until(lambda: oldest not in {path.name for path in (tmp_path / "copies" / "acme").iterdir()})
+
+
+def test_the_copies_of_an_erased_org_go_at_once_or_with_the_next_start(
+    writer: Registry, reader: Registry, tmp_path: Path, publish: Publish, judge: Judge
+) -> None:
+    judge(writer, version := publish(writer, "globex"), org_id="globex")
+    apply_verdict(writer, "globex", version, by="run-1")
+    _load(reader)
+    pointer = reader.active("globex")
+    reader.load_for_scoring("globex", version, pointer.manifest_sha256)
+    assert {path.name for path in (tmp_path / "copies").iterdir()} == {"acme", "globex"}
+    remove_org(writer, "acme")
+    _until(lambda: not [path for path in (tmp_path / "copies" / "acme").rglob("*") if path.is_file()])
+    reader.close()
+    remove_org(writer, "globex")
+    restarted = Registry(writer.place, copies=tmp_path / "copies")
+    assert restarted.active("globex") is None
+    assert list((tmp_path / "copies").iterdir()) == []
+    restarted.close()
 
 
 def test_where_no_copy_can_be_kept_the_store_is_read_and_the_log_says_so_once(

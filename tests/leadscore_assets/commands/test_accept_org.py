@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from leadscore.errors import NotInFolder
 from leadscore.registry.activation import withdraw
 from leadscore.registry.moves import FORMER_FOLDER
 from leadscore.registry.store import Registry
@@ -19,6 +20,7 @@ from leadscore_assets.resources import Crm
 from leadscore_assets.source.database import Connection, connect
 from leadscore_assets.source.tables import store
 from tests.leadscore_assets.test_changed_orgs import give_to_another_customer
+from tests.object_store import FaultyStore
 from tests.serving.conftest import Shelf
 
 Run = Callable[..., tuple[int, str]]
@@ -222,3 +224,13 @@ def test_nonsense_is_refused(arguments: list[str], capsys: pytest.CaptureFixture
         command.main(arguments, Settings())
     assert caught.value.code == 2
     assert "usage: python -m leadscore_assets.commands.accept_org" in capsys.readouterr().err
+
+
+def test_a_new_customer_needs_a_registry_in_a_folder_and_nothing_is_done_without(
+    connection: Connection, crm_settings: Settings, object_store: FaultyStore
+) -> None:
+    shelf = Shelf(Registry(object_store.new_url()))
+    version = shelf.activated("sound")
+    with pytest.raises(NotInFolder, match="nothing was done"):
+        list(command.new(crm_settings, shelf.registry, connection, "sound"))
+    assert shelf.registry.active("sound").version == version

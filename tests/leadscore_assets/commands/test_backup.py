@@ -19,7 +19,7 @@ import msgspec
 import psycopg
 import pytest
 
-from leadscore.errors import CannotRun, Damaged, LeadscoreError
+from leadscore.errors import CannotRun, Damaged, LeadscoreError, NotInFolder
 from leadscore.features import CONTRACT
 from leadscore.registry.store import POINTER_FILE, Registry
 from leadscore.registry.version import PLAIN_FOREST_FILE
@@ -394,3 +394,15 @@ def test_a_folder_that_cannot_be_written_is_said(saved: Settings, empty: Setting
     with pytest.raises(LeadscoreError, match="MODEL_PATH a folder"):
         restore(empty, file)
     assert (tmp_path / "new").read_text() == "a file"
+
+
+def test_a_registry_in_an_object_store_is_neither_saved_nor_restored_and_nothing_is_made(
+    saved: Settings, empty: Settings, tmp_path: Path
+) -> None:
+    file = save(saved, tmp_path / "backup.tar.gz")
+    with pytest.raises(NotInFolder, match="docs/shared-registry"):
+        save(replace(saved, model_path="s3://bucket/models"), tmp_path / "other.tar.gz")
+    with pytest.raises(NotInFolder, match="docs/shared-registry"):
+        restore(replace(empty, model_path="s3://bucket/models"), file)
+    assert not (tmp_path / "other.tar.gz").exists()
+    assert has_nothing(empty)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from leadscore_assets.source.control_plane import held
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.identities import is_changed, remember
 from leadscore_assets.source.tables import infos, load
+from tests.object_store import FaultyStore, contents
+from tests.serving.conftest import Shelf
 
 Capture = pytest.CaptureFixture[str]
 ELSEWHERE = list(command.ELSEWHERE)
@@ -248,3 +251,16 @@ def test_a_database_that_is_away_is_one_clear_line(small: Settings, capsys: Capt
     code, said, errors = run(away, capsys, "--org", "small")
     assert (code, said, len(errors.splitlines())) == (1, [], 1)
     assert "open-sesame" not in errors
+
+
+def test_models_are_erased_from_an_object_store(small: Settings, capsys: Capture, object_store: FaultyStore) -> None:
+    settings = replace(small, model_path=object_store.new_url())
+    shelf = Shelf(Registry(settings.model_path))
+    shelf.activated("small")
+    shelf.activated("sound")
+    delete_from_crm(small, "org_id = 'small'")
+    code, said, errors = run(settings, capsys, "--org", "small", "--models", "--yes")
+    assert (code, errors) == (0, "")
+    assert "removed 1 version, the reports, the pointer and the history from the registry" in said
+    assert not [key for key in contents(str(settings.model_path)) if key.startswith("small/")]
+    assert shelf.registry.orgs() == ["sound"]
