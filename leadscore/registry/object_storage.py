@@ -160,6 +160,10 @@ class ObjectStorage:
         seen = self._seen(located)
         return None if seen.content is None else seen.stamp
 
+    def is_at_hand(self, key: str) -> bool:  # noqa: ARG002 (no file is)
+        """Return False: nothing is kept in memory."""
+        return False
+
     def newest_first(self, keys: Sequence[str]) -> list[str]:
         """Return all keys: when a file was replaced is not known without asking for each."""
         return list(keys)

@@ -95,6 +95,9 @@ class Storage(Protocol):
     def stamp(self, located: str) -> Stamp | None:
         """Return what changes whenever the file is replaced; None without one. It is asked for with every request."""
 
+    def is_at_hand(self, key: str) -> bool:
+        """Return whether `read_small` and `stamp` answer for this key without a request to another machine."""
+
     def newest_first(self, keys: Sequence[str]) -> list[str]:
         """Return those keys that may have a file, those replaced last first."""
 

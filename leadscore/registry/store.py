@@ -337,6 +337,10 @@ class Registry:
         """Return a stamp that changes whenever the pointer is swapped; None without a pointer."""
         return self._stamp(self._pointer_place(org_id if isinstance(org_id, str) else check_org_id(org_id)))
 
+    def is_at_hand(self, org_id: str, *, is_record: bool = False) -> bool:
+        """Return whether the org's pointer, or its record, can be read without a request to another machine."""
+        return self._storage.is_at_hand((self._record_key if is_record else self._pointer_place)(org_id))
+
     def active_orgs(self) -> list[str]:
         """Return the orgs that may have a pointer or a withdrawal, those whose it was swapped last first."""
         org_ids = {self._key(org_id, POINTER_FILE): org_id for org_id in self.orgs()}

@@ -170,6 +170,10 @@ class WatchedStorage(ObjectStorage):
         """Return the content of an org's pointer or record in memory, at most about a second old."""
         return (self._known.get(key) or self._look(key)).content
 
+    def is_at_hand(self, key: str) -> bool:
+        """Return whether the file is in memory."""
+        return key in self._known
+
     def newest_first(self, keys: Sequence[str]) -> list[str]:
         """Return all keys, those that were announced lately first."""
         numbers = {change.key: change.number for change in self._changes.recent}

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterable
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache, partial
 from secrets import token_hex
 from typing import Any
 
@@ -26,6 +26,7 @@ from serving.telemetry.metrics import OTHER
 from serving.telemetry.request_context import CONTEXT, REQUEST_ID_BYTES, ROUTE
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_ORG_ID = re.compile(rb'"org_id"\s*:\s*"([^"\\]*)"')
 MAX_ADAPTERS = 64
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
@@ -47,6 +48,14 @@ class _NoSessions(SessionInterface):
         return self._none
 
 
+def _is_at_hand(services: Services, body: bytes) -> bool:
+    """Return whether the model for the org that the body names, beyond doubt, is at hand."""
+    named = _ORG_ID.findall(body)
+    # an escape may hide a second name, and without a name the schema's default holds
+    is_plain = b"\\" not in body and len(named) == body.count(b'"org_id"') == 1
+    return is_plain and services.models.is_at_hand(named[0].decode("latin-1"))
+
+
 class App(Flask):
     """Flask with a record of every request, and without the parts that no route needs but every request pays for.
 
@@ -65,10 +74,10 @@ class App(Flask):
         self._adapter = lru_cache(MAX_ADAPTERS)(self._new_adapter)
 
     @property
-    def has_quick_models(self) -> bool:
-        """Whether a pointer and a version are at hand on this machine, so that no prediction waits for another one."""
+    def at_hand(self) -> Callable[[bytes], bool] | None:
+        """What tells by a prediction's body whether its model is at hand; None over a folder, where each one is."""
         services: Services = self.extensions[EXTENSION]
-        return services.registry.is_in_folder
+        return None if services.registry.is_in_folder else partial(_is_at_hand, services)
 
     def warm_up(self) -> None:
         """Load the versions that will probably be asked for; called by the server before it listens."""

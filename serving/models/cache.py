@@ -104,6 +104,20 @@ class ModelCache:
             raise no_active_model(is_pooled=False)
         return found
 
+    def is_at_hand(self, org_id: str) -> bool:
+        """Return whether `active` would answer without a request to another machine; it may raise all the same."""
+        at_hand = self._registry.is_at_hand
+        try:
+            if not at_hand(org_id):
+                return False
+            is_pooled = self._is_pooling and self._pointer(org_id) is None
+            if is_pooled and not (at_hand(POOLED) and at_hand(org_id, is_record=True)):
+                return False
+            owner, pointer = self.active_model(org_id)
+        except LeadscoreError:
+            return False
+        return _Key(owner, pointer.version, pointer.manifest_sha256) in self._models
+
     def own_pointer(self, org_id: str) -> Pointer:
         """Return the pointer to the org's own active version. Raises NoActiveModel or Damaged."""
         pointer = self._pointer(org_id)

@@ -83,8 +83,8 @@ class Bridge:
         self._close: Callable[[], None] = getattr(app, "close", lambda: None)
         self._quick, self._computing = _paths_of(app, "is_quick"), _paths_of(app, "is_computing")
         self._quick_with = _quick_bodies_of(app)
-        # what is not in memory yet is a request to the object store
-        self._has_quick_models = getattr(app, "has_quick_models", True)
+        # what is not at hand yet is a request to another machine
+        self._at_hand: Callable[[bytes], bool] | None = getattr(app, "at_hand", None)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._large_threads = large_threads()
         self._bodies = Bodies(max_body_bytes)
@@ -140,7 +140,9 @@ class Bridge:
         path, body = environ["PATH_INFO"], environ["wsgi.input"]
         if path not in self._quick_with or not isinstance(body, io.BytesIO):
             return path in self._quick
-        return self._has_quick_models and self._quick_with[path].search(body.getvalue()) is not None
+        content = body.getvalue()
+        is_quick = self._quick_with[path].search(content) is not None
+        return is_quick and (self._at_hand is None or self._at_hand(content))
 
     async def _exchange_large(self, environ: Environ, protocol: HTTPProtocol, byte_count: int) -> None:
         try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import urllib3
 from flask import Flask
@@ -15,6 +18,8 @@ from flask import Flask
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from serving.app import create_app
+from serving.server.rsgi import Bridge
+from serving.services import EXTENSION
 from standalone.throwaway import free_port
 from tests.object_store import SECRET, FaultyStore
 from tests.serving.conftest import Shelf, Starter, until_it_answers
@@ -71,6 +76,32 @@ def test_what_one_machine_activates_or_rolls_back_is_served_by_the_other(
     assert _until(lambda: _scored_by(other, features) == first) < SERVED_WITHIN_SECONDS
 
 
+def test_the_event_loop_answers_a_prediction_once_its_model_is_at_hand(
+    machine: Callable[[str], Flask], shelf: Shelf, features: dict[str, Any]
+) -> None:
+    """Until then it would wait for the store, and all other requests with it."""
+    shelf.activated("acme")
+    app = machine("one")
+    bridge = Bridge(app, threading.Event(), threads=1, max_body_bytes=10_000)
+
+    def is_quick(body: bytes) -> bool:
+        return bridge._is_quick({"PATH_INFO": PREDICT, "wsgi.input": io.BytesIO(body)})
+
+    body = msgspec.json.encode({"org_id": "acme", "features": features})
+    assert not is_quick(body)
+    assert _scored_by(app, features)
+    _scored_by(app, features, "nobody")
+    assert is_quick(body)
+    for doubtful in (
+        body.replace(b'"acme"', b'"nobody"'),
+        body.replace(b'"acme"', b'"../acme"'),
+        body[:-1] + b', "org_id": "other"}',
+        body[:-1] + b', "\\u006frg_id": "other"}',
+        msgspec.json.encode({"features": features}),
+    ):
+        assert not is_quick(doubtful)
+
+
 def test_while_the_store_is_down_leads_are_scored_and_every_route_answers(
     machine: Callable[[str], Flask], shelf: Shelf, features: dict[str, Any], object_store: FaultyStore
 ) -> None:
@@ -118,7 +149,9 @@ def test_an_org_that_was_never_trained_is_scored_by_the_pooled_model_also_while_
     app = create_app(
         replace(settings, model_path=shelf.registry.place, state_dir=tmp_path / "pooling", pooled_model=True)
     )
+    assert not app.extensions[EXTENSION].models.is_at_hand("new")
     assert _scored_by(app, features, "new") == pooled
+    assert app.extensions[EXTENSION].models.is_at_hand("new")
     with object_store.down():
         _until(lambda: app.test_client().get("/health").json["status"] == "degraded")
         assert _scored_by(app, features, "new") == pooled
