@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from leadscore.settings import PROJECT_ROOT, Settings
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.source.database import connect
 from standalone.postgres import HOST
+from standalone.processes import Child, stop_all
 from standalone.state_dir import child_environment, dagster_home
 from standalone.throwaway import free_port, new_database, throwaway_server
 
@@ -102,28 +102,26 @@ def _make(settings: Settings, instance: dg.DagsterInstance, options: argparse.Na
 @contextmanager
 def _webserver(settings: Settings, environment: dict[str, str]) -> Iterator[str]:
     """Run the code server and the webserver; yield the webserver's token once both answer."""
-    log = (settings.state_dir / "servers.log").open("wb")
     code = ["dagster", "api", "grpc", "-m", "leadscore_assets.definitions", "-h", HOST]
     pages = ["leadscore_assets.webserver", "-w", str(PROJECT_ROOT / "workspace.yaml"), "-h", HOST]
     servers = [
-        subprocess.Popen([sys.executable, "-m", *command, "-p", str(port)], env=environment, stdout=log, stderr=log)
+        Child(command[0], [sys.executable, "-m", *command, "-p", str(port)], environment, settings.state_dir / f"{command[0]}.log")
         for command, port in ((code, settings.code_server_port), (pages, settings.dagster_port))
     ]
     try:
         _wait(environment, servers)
         yield environment["DAGSTER_TOKEN"]
     finally:
-        for server in servers:
-            server.terminate()
-            server.wait(60)
-        log.close()
+        stop_all(servers)
 
 
-def _wait(environment: dict[str, str], servers: list[subprocess.Popen[bytes]]) -> None:
+def _wait(environment: dict[str, str], servers: list[Child]) -> None:
     query = {"query": "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }"}
     headers = {"Authorization": f"Bearer {environment['DAGSTER_TOKEN']}"}
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and all(server.poll() is None for server in servers):
+    while time.monotonic() < deadline:
+        for server in servers:
+            server.raise_if_ended()
         with suppress(urllib3.exceptions.HTTPError):
             answer = urllib3.request("POST", f"{environment['DAGSTER_URL']}/graphql", json=query, headers=headers)
             if b'"LOADED"' in answer.data:
