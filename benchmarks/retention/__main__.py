@@ -105,8 +105,8 @@ def _webserver(settings: Settings, environment: dict[str, str]) -> Iterator[str]
     code = ["dagster", "api", "grpc", "-m", "leadscore_assets.definitions", "-h", HOST]
     pages = ["leadscore_assets.webserver", "-w", str(PROJECT_ROOT / "workspace.yaml"), "-h", HOST]
     servers = [
-        Child(command[0], [sys.executable, "-m", *command, "-p", str(port)], environment, settings.state_dir / f"{command[0]}.log")
-        for command, port in ((code, settings.code_server_port), (pages, settings.dagster_port))
+        Child(name, [sys.executable, "-m", *command, "-p", str(port)], environment, settings.state_dir / f"{name}.log")
+        for name, command, port in (("code", code, settings.code_server_port), ("pages", pages, settings.dagster_port))
     ]
     try:
         _wait(environment, servers)
