@@ -15,6 +15,7 @@ from leadscore.settings import Settings
 from leadscore_assets.assets.lead_scores import lead_scores
 from leadscore_assets.assets.live_performance import ProofConfig, live_performance
 from leadscore_assets.failures import clear_failures
+from leadscore_assets.lanes.events import keep_a_connection
 from leadscore_assets.lanes.lane import Done, Lane, ShardConfig, in_parts, orgs_of
 from leadscore_assets.metadata.inputs import inputs_event
 from leadscore_assets.metadata.live import came_true_event, data_version, live_metadata, skew_event
@@ -48,6 +49,7 @@ def judge_shard(
 ) -> None:
     """Judge the scores of the shard's orgs; fail in the end when some could not be judged."""
     with clear_failures(), connect(settings) as connection:
+        keep_a_connection(context.instance)
         window, promises = config.window(settings), Promises(registry)
         if config.shard == 0:
             remove_old_scores(connection, window.as_of - timedelta(days=settings.score_history_days))

@@ -14,6 +14,7 @@ from leadscore.settings import Settings
 from leadscore_assets.assets.active_model import active_model
 from leadscore_assets.assets.lead_scores import ScoringConfig, lead_scores
 from leadscore_assets.failures import clear_failures
+from leadscore_assets.lanes.events import keep_a_connection
 from leadscore_assets.lanes.lane import Done, Lane, ShardConfig, orgs_of
 from leadscore_assets.metadata.scores import scoring_metadata
 from leadscore_assets.resources import Crm
@@ -46,6 +47,7 @@ def score_shard(
 ) -> None:
     """Score the shard's orgs; fail in the end when some could not be scored."""
     with clear_failures(), connect(settings) as connection:
+        keep_a_connection(context.instance)
         task = config.task(settings, context.run.run_id)
         create_month_of_history(connection, task.as_of)
         if config.shard == 0:

@@ -23,7 +23,7 @@ from leadscore_assets.assets.evaluation import EvaluationConfig
 from leadscore_assets.assets.org_training import OrgTraining
 from leadscore_assets.due_orgs import due_partitions, training_needs
 from leadscore_assets.failures import clear_failures, in_words
-from leadscore_assets.lanes.events import log_events
+from leadscore_assets.lanes.events import keep_a_connection, log_events
 from leadscore_assets.lanes.lane import PROGRESS_SECONDS, some
 from leadscore_assets.lanes.org_chain import Ended, train_org
 from leadscore_assets.metadata.training_checks import TRAINING_ENDED, event_of, training_ended_result
@@ -81,6 +81,7 @@ def train_shard(
     An org that another run is at work on is waited for, because that run may be killed.
     """
     with clear_failures(), connect(settings) as connection, kept_claims(settings, context.run.run_id) as claims:
+        keep_a_connection(context.instance)
         if config.adds_orgs:
             _add_orgs(context, config, settings, registry, connection)
         shard = _Shard(context, settings, registry.fenced(claims.check), connection, claims)

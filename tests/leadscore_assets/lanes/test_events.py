@@ -6,8 +6,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from sqlalchemy.event import listen
 
 from leadscore_assets.definitions import build_defs
+from leadscore_assets.lanes.events import keep_a_connection
 from leadscore_assets.lanes.proof import proof_config
 from leadscore_assets.lanes.scoring import shard_config
 from tests.leadscore_assets.scored_org import NOW, ORG, Scored
@@ -33,3 +35,14 @@ def test_no_check_of_a_lane_is_older_than_its_materialization(
     ]
     assert {info.check_key.name for info in infos} == checks
     assert [info.check_key.name for info in infos if not info.is_current] == []
+
+
+def test_many_events_share_a_connection(postgres_instance: dg.DagsterInstance) -> None:
+    """Dagster's storage makes one for each query, unless it is told to keep one."""
+    made: list[object] = []
+    event_log: Any = postgres_instance.event_log_storage
+    keep_a_connection(postgres_instance)
+    listen(event_log._engine, "connect", lambda *_: made.append(1))
+    for number in range(5):
+        postgres_instance.report_runless_asset_event(dg.AssetMaterialization("lead_scores", partition=str(number)))
+    assert len(made) <= 2
