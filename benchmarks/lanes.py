@@ -195,6 +195,7 @@ class _Lanes:
 
     def batched(self, org_ids: Sequence[str]) -> Used:
         """Train the orgs in runs that take them from the work list, after runs of an org each, which show the start."""
+        self._measured(0, lambda: self._processes([self._shard_command()]))  # Dagster makes its tables
         first = self._batch(org_ids[: self._shards])
         used = self._batch(org_ids)
         if found := self._connection.execute(FAILED).fetchall():
@@ -223,8 +224,10 @@ class _Lanes:
         return used
 
     def _shard_processes(self) -> list[subprocess.Popen[str]]:
-        config = self._config(training_config(adds_orgs=False))
-        return self._processes([[*_dagster("train_orgs"), "-c", config]] * self._shards)
+        return self._processes([self._shard_command()] * self._shards)
+
+    def _shard_command(self) -> list[str]:
+        return [*_dagster("train_orgs"), "-c", self._config(training_config(adds_orgs=False))]
 
     def _config(self, config: object) -> str:
         path = self._settings.state_dir / f"{secrets.token_hex(4)}.json"

@@ -105,7 +105,7 @@ def training_step(context: dg.AssetExecutionContext, settings: Settings, registr
                 if refused.counts:
                     step.show(refused)
                 step.end("insufficient_data", refused.decision.text)
-                raise refused.failure() from None
+                raise
             except Exception as error:
                 step.end("failed", in_words(error))
                 raise

@@ -55,17 +55,13 @@ def plan_metadata(plan: Readiness | None) -> dict[str, str | float]:
     }
 
 
-class Refused(Exception):
+class Refused(dg.Failure):
     """The gate refuses the org's data. `counts` are those of its rows where no version could be fitted to them."""
 
     def __init__(self, decision: Decision, plan: Readiness | None, counts: RecordCounts | None = None) -> None:
-        super().__init__(in_words(decision, plan))
+        metadata = {"code": "insufficient_data", **_refusal_metadata(decision, plan)}
+        super().__init__(in_words(decision, plan), metadata, allow_retries=False)
         self.decision, self.plan, self.counts = decision, plan, counts
-
-    def failure(self) -> dg.Failure:
-        """Return the failure of the step that met it."""
-        metadata = {"code": "insufficient_data", **_refusal_metadata(self.decision, self.plan)}
-        return dg.Failure(str(self), metadata, allow_retries=False)
 
 
 def refused_evaluation(org_id: str, refused: Refused) -> dg.AssetMaterialization:
