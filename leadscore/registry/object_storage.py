@@ -9,8 +9,9 @@ locks do is done by conditional writes, each of which succeeds for one of severa
 - A judgement is stored unless there is one. The report beside it has its hash in its key, because of two judges at once
   each stores its own.
 
-A pointer that is taken away stays as an empty object, so that who has seen the former one cannot put another in its
-place. Each change of a pointer, and each judgement, is announced in `changes`.
+A pointer that is taken away leaves an object of blanks, so that who has seen the former one cannot put another in its
+place. The blanks differ each time, because some stores tell objects apart by their content alone. Each change of a
+pointer, and each judgement, is announced in `changes`.
 """
 
 from __future__ import annotations
@@ -173,9 +174,9 @@ class ObjectStorage:
         return {_name_of(entry.key): entry.size for entry in self.client.entries(f"{folder}/{version}")}
 
     def _seen(self, key: str) -> Seen:
-        """Return a small file; an empty object stands for none."""
+        """Return a small file; blanks stand for none."""
         found = self.client.get(key)
-        return Seen(None) if found is None else Seen(found.content or None, found.stamp)
+        return Seen(None) if found is None else Seen(found.content if found.content.strip() else None, found.stamp)
 
     # writing
 
@@ -241,7 +242,7 @@ class ObjectStorage:
         return stamps
 
     def remove(self, folder: str, name: str, seen: Mapping[str, Stamp]) -> None:
-        """Put an empty object in the file's place, if it is the one that was seen. Raises Overtaken."""
+        """Put blanks in the file's place, if it is the one that was seen. Raises Overtaken."""
         self._swap(f"{folder}/{name}", b"", seen.get(name))
 
     def create(self, key: str, content: bytes) -> None:
@@ -275,7 +276,7 @@ class ObjectStorage:
 
     def _swap(self, key: str, content: bytes, seen: Stamp | None) -> Stamp:
         announce(self.client, key, content, self._wait_seconds)
-        return self.client.replace(key, content, seen)
+        return self.client.replace(key, content or _blanks(), seen)
 
     def _by_version(self, folder: str) -> dict[str, list[Entry]]:
         """Return the objects of each version's folder, whole or not."""
@@ -303,6 +304,11 @@ class ObjectStorage:
         with suppress(RegistryUnavailable):
             self.client.delete([f"{path}/{MANIFEST_FILE}"])
             self.client.delete([f"{path}/{name}" for name in names if name != MANIFEST_FILE])
+
+
+def _blanks() -> bytes:
+    """Return blanks as nobody has written before."""
+    return f"{secrets.randbits(64):064b}".translate({ord("0"): " ", ord("1"): "\t"}).encode()
 
 
 def _is_whole(entries: Sequence[Entry]) -> bool:

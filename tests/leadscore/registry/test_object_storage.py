@@ -22,6 +22,7 @@ from leadscore.errors import (
     Damaged,
     LeadscoreError,
     NotInFolder,
+    Overtaken,
     RegistryBusy,
     RegistryUnavailable,
     VersionNotFound,
@@ -351,6 +352,23 @@ def test_an_activation_is_refused_while_the_org_is_erased(
         with pytest.raises((VersionNotFound, Damaged, activation.NotActivatable, ActiveVersionMoved)):
             activation.apply_verdict(registry, "acme", newest, by="late")
     assert (registry.active("acme"), registry.versions("acme")) == (None, [])
+
+
+def test_who_has_seen_no_pointer_is_told_that_one_came_and_went(
+    registry: Registry, publish: Publish, judge: Judge
+) -> None:
+    """Although what is there now looks like what was there then."""
+    activation.withdraw(registry, "acme", by="a test", reason="a test")
+    activation.reinstate(registry, "acme", by="a test", reason="a test")
+    judge(registry, version := publish(registry))
+    seen = registry.history("acme")
+    assert activation.apply_verdict(registry, "acme", version, by="run-1").is_activated
+    activation.withdraw(registry, "acme", by="a test", reason="a test")
+    ObjectClient(registry.place).delete([f"acme/{version}/manifest.json"])
+    activation.reinstate(registry, "acme", by="a test", reason="a test")
+    assert registry.history("acme").present is seen.present is None
+    with pytest.raises(Overtaken):
+        registry.swap_pointer("acme", seen.entries[0], seen)
 
 
 def test_a_publish_is_given_up_when_the_org_is_erased_meanwhile(registry: Registry, publish: Publish) -> None:
