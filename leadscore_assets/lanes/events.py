@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from leadscore_assets.last_materialization import of_last_materialization
+from leadscore_assets.last_materialization import Target, about_materialization, last_materialization
 
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
@@ -26,9 +26,14 @@ def keep_a_connection(instance: dg.DagsterInstance) -> None:
 
 
 def log_events(context: dg.OpExecutionContext, events: Iterable[Event]) -> None:
-    """Record the events in their order, each check as one of the materialization that its partition has by then."""
+    """Record the events of an org in their order, each check as one of the asset's last materialization by then."""
+    last: dict[dg.AssetKey, Target | None] = {}
     for event in events:
-        if isinstance(event, dg.AssetCheckEvaluation):
-            context.log_event(of_last_materialization(context.instance, event))  # type: ignore[arg-type]  # it takes checks
-        else:
+        if isinstance(event, dg.AssetMaterialization):
+            last.pop(event.asset_key, None)
             context.log_event(event)
+            continue
+        if event.asset_key not in last:
+            last[event.asset_key] = last_materialization(context.instance, event.asset_key, event.partition or "")
+        about = about_materialization(event, last[event.asset_key])
+        context.log_event(about)  # type: ignore[arg-type]  # it takes every event of an asset

@@ -35,6 +35,8 @@ from leadscore_assets.trainings.ended_trainings import EndedTraining
 from leadscore_assets.trainings.work_list import Batch, DueOrg, Progress, add_batch, end, progress, take_next, waiting
 
 PAUSE_SECONDS = 1.0
+# Dagster ends a run after an hour (max_runtime_seconds); the sensor resume_trainings starts the next
+LONGEST_SECONDS = 2_400.0
 
 
 class TrainingShardConfig(ExtractionConfig, EvaluationConfig):
@@ -78,14 +80,16 @@ def train_shard(
 ) -> None:
     """Add the orgs that the configuration asks for, then work until no org is left; fail when one could not be trained.
 
-    An org that another run is at work on is waited for, because that run may be killed.
+    An org that another run is at work on is waited for, because that run may be killed. After LONGEST_SECONDS the run
+    leaves the rest to the next one.
     """
     with clear_failures(), connect(settings) as connection, kept_claims(settings, context.run.run_id) as claims:
         keep_a_connection(context.instance)
         if config.adds_orgs:
             _add_orgs(context, config, settings, registry, connection)
         shard = _Shard(context, settings, registry.fenced(claims.check), connection, claims)
-        while waiting(connection):
+        until = time.monotonic() + LONGEST_SECONDS
+        while waiting(connection) and time.monotonic() < until:
             if due := take_next(connection, context.run.run_id):
                 shard.take(due)
             else:

@@ -141,6 +141,17 @@ def test_a_run_that_only_helps_takes_what_others_asked_for(
     assert last(crm_settings, "sound").batch_id == "batch-1"
 
 
+def test_a_run_ends_in_time_and_leaves_the_rest_to_the_next(
+    crm_settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(crm_settings) as connection:
+        add_batch(connection, Batch("test", NOW), ALL)
+    monkeypatch.setattr(module, "LONGEST_SECONDS", 0.01)
+    done = [totals(run(crm_settings, instance, adds_orgs=False))["orgs"] for _ in range(4)]
+    assert done == [1, 1, 1, 0]
+    assert is_idle(crm_settings)
+
+
 def test_an_org_whose_claim_is_lost_is_left_to_whoever_has_it(
     crm_settings: Settings, instance: dg.DagsterInstance, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
