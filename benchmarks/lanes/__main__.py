@@ -46,7 +46,7 @@ from standalone.simulator import into_database, simulate
 from standalone.state_dir import child_environment
 from standalone.throwaway import free_port, new_database
 
-BARE_LOOP = Path(__file__).parent / "models" / "harness" / "bare_loop.py"
+BARE_LOOP = PROJECT_ROOT / "benchmarks" / "models" / "harness" / "bare_loop.py"
 DISTINCT = 50
 SEED = 3
 # an id of a copy is that of the original plus a multiple of this
