@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from leadscore.errors import ClaimLost, DatabaseUnavailable, InvalidInput
+from leadscore.errors import ClaimLost, ControlPlaneHeld, DatabaseUnavailable, InvalidInput, RegistryUnavailable
 from leadscore.pooling import POOLED
 from leadscore.records import window_from
 from leadscore.registry.store import Registry
@@ -32,11 +32,23 @@ from leadscore_assets.resources import Crm
 from leadscore_assets.source.database import Connection, connect
 from leadscore_assets.trainings.claims import TrainingClaims, kept_claims
 from leadscore_assets.trainings.ended_trainings import EndedTraining
-from leadscore_assets.trainings.work_list import Batch, DueOrg, Progress, add_batch, end, progress, take_next, waiting
+from leadscore_assets.trainings.work_list import (
+    MOST_ATTEMPTS,
+    Batch,
+    DueOrg,
+    Progress,
+    add_batch,
+    end,
+    progress,
+    take_next,
+    waiting,
+)
 
 PAUSE_SECONDS = 1.0
 # Dagster ends a run after an hour (max_runtime_seconds); the sensor resume_trainings starts the next
 LONGEST_SECONDS = 2_400.0
+# rather the fault of the machine than of the org at hand: another run tries it, and this one takes no more orgs
+OF_THE_MACHINE = (DatabaseUnavailable, RegistryUnavailable, ControlPlaneHeld)
 
 
 class TrainingShardConfig(ExtractionConfig, EvaluationConfig):
@@ -140,13 +152,12 @@ class _Shard:
         self._batches.setdefault(due.batch_id, (time.monotonic(), progress(self._connection, due.batch_id).left))
         self._claims.adopt(due.org_id, due.fence)
         try:
-            ended = self._trained(due)
+            self._record(due, self._trained(due))
         except ClaimLost as error:
             self._context.log.warning("%s", error.message)  # the org is another run's now, or waits again
             return
         finally:
             self._claims.drop(due.org_id)
-        self._record(due, ended)
         self._tell(due.batch_id)
 
     def end(self) -> None:
@@ -180,6 +191,9 @@ class _Shard:
                 raise DatabaseUnavailable(
                     f"{in_words(error)} Org {due.org_id} and those after it stay on the work list"
                 ) from error
+            if isinstance(error, OF_THE_MACHINE) and due.attempts < MOST_ATTEMPTS:
+                self._context.log.warning("org %s and those after it stay on the work list", due.org_id)
+                raise
             self._context.log.warning("org %s was not trained: %s", due.org_id, in_words(error))
             return Ended("failed", in_words(error), None, [])
 

@@ -43,9 +43,13 @@ CREATE TABLE IF NOT EXISTS leadscore.ended_training (
     ended_at   timestamptz NOT NULL DEFAULT now(),
     status     text NOT NULL CHECK (status IN ('activated', 'held', 'insufficient_data', 'failed')),
     version    text,
-    reasons    text NOT NULL,
-    PRIMARY KEY (run_id, org_id)
+    reasons    text NOT NULL
 );
+-- one run trains an org again when another batch asks for it
+CREATE UNIQUE INDEX IF NOT EXISTS ended_training_once
+    ON leadscore.ended_training (run_id, org_id, coalesce(batch_id, ''));
+-- of a database that was set up before
+ALTER TABLE leadscore.ended_training DROP CONSTRAINT IF EXISTS ended_training_pkey;
 CREATE INDEX IF NOT EXISTS ended_training_org ON leadscore.ended_training (org_id, ended_at DESC);
 CREATE INDEX IF NOT EXISTS ended_training_batch ON leadscore.ended_training (batch_id);
 COMMENT ON TABLE leadscore.ended_training IS 'How each training of an org ended, whichever way it began.';

@@ -16,8 +16,10 @@ from typing import Any
 import msgspec
 
 from leadscore.control_plane import LEASE_SECONDS
+from leadscore.errors import ClaimLost
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.tables import REMEDY
+from leadscore_assets.trainings.claims import holders
 from leadscore_assets.trainings.ended_trainings import EndedTraining, record_ended
 
 MOST_ATTEMPTS = 3
@@ -64,7 +66,7 @@ SELECT org_id, batch_id, attempts, fence, claimed_at, asked_by, as_of, training_
 FROM taken JOIN leadscore.training_batch USING (batch_id)
 """  # noqa: S608 (with a number of ours)
 REMOVE = "DELETE FROM leadscore.due_training WHERE org_id = %(org_id)s AND batch_id = %(batch_id)s"
-FREE = "DELETE FROM leadscore.training_claim WHERE org_id = %(org_id)s AND fence = %(fence)s"
+FREE = "DELETE FROM leadscore.training_claim WHERE org_id = %(org_id)s AND fence = %(fence)s RETURNING org_id"
 WAITING = "SELECT count(*) FROM leadscore.due_training"
 PROGRESS = """
 SELECT
@@ -149,15 +151,17 @@ def take_next(connection: Connection, run_id: str) -> DueOrg | None:
 
 
 def end(connection: Connection, due: DueOrg, ended: EndedTraining) -> None:
-    """Record how the org's training ended, take the org off the list and free the claim, all or nothing.
+    """Take the org off the list, free the claim, and record how the training ended, all or nothing.
 
-    Raises DatabaseUnavailable.
+    Raises ClaimLost when the claim was lost meanwhile, so that another may train the org; DatabaseUnavailable.
     """
     arguments = {"org_id": due.org_id, "batch_id": due.batch_id, "fence": due.fence}
     with explaining("recording how a training ended", REMEDY), connection.transaction():
-        record_ended(connection, ended)
+        # in the order in which an erasure locks the tables, so that neither waits for the other forever
         connection.execute(REMOVE, arguments)
-        connection.execute(FREE, arguments)
+        if connection.execute(FREE, arguments).fetchone() is None:
+            raise ClaimLost(due.org_id, next(iter(holders(connection, [due.org_id])), None))
+        record_ended(connection, ended)
 
 
 def waiting(connection: Connection) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from leadscore.errors import ClaimLost
+from leadscore.errors import ClaimLost, ControlPlaneHeld, DatabaseUnavailable, RegistryUnavailable
 from leadscore.pooling import POOLED
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
@@ -21,8 +21,9 @@ from leadscore_assets.definitions import build_defs
 from leadscore_assets.lanes import training as module
 from leadscore_assets.lanes.training import in_words_of, training_config, training_runs
 from leadscore_assets.source.database import connect
+from leadscore_assets.trainings import claims as claims_module
 from leadscore_assets.trainings.ended_trainings import EndedTraining, last_ended
-from leadscore_assets.trainings.work_list import Batch, Progress, add_batch, take_next, waiting
+from leadscore_assets.trainings.work_list import Batch, DueOrg, Progress, add_batch, take_next, waiting
 from tests.leadscore_assets.conftest import NOW
 
 ALL = ["one-class", "small", "sound"]
@@ -173,6 +174,100 @@ def test_an_org_whose_claim_is_lost_is_left_to_whoever_has_it(
     assert len(registry.versions("sound")) == 1
     assert totals(result)["activated"] == 1
     assert is_idle(crm_settings)
+
+
+def test_an_org_whose_claim_is_lost_while_its_end_is_recorded_is_left_to_whoever_has_it(
+    crm_settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when Dagster's tables are locked for a minute: the org is counted once, by the run that has it then."""
+    taken = list[DueOrg]()
+
+    def log_events(context: Any, events: Any) -> None:
+        original(context, events)
+        if not taken:
+            with connect(crm_settings) as other:
+                other.execute("UPDATE leadscore.training_claim SET expires_at = clock_timestamp()")
+                taken.append(take_next(other, "other-run"))  # type: ignore[arg-type]  # it is there
+                # the other run is gone, too
+                other.execute("UPDATE leadscore.training_claim SET expires_at = clock_timestamp()")
+
+    original = module.log_events
+    monkeypatch.setattr(module, "log_events", log_events)
+    result = run(crm_settings, instance, as_of=NOW.isoformat(), org_ids=["small"])
+    assert result.success
+    assert [due.org_id for due in taken] == ["small"]
+    assert totals(result)["insufficient_data"] == 1
+    with connect(crm_settings, read_only=True) as connection:
+        total = connection.execute("SELECT sum(trainings)::int FROM leadscore.training_total").fetchall()
+    assert total == [(1,)]
+    assert is_idle(crm_settings)
+
+
+def test_a_claim_is_renewed_while_the_end_is_recorded(
+    crm_settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def log_events(context: Any, events: Any) -> None:
+        original(context, events)
+        with connect(crm_settings) as other:
+            other.execute("UPDATE leadscore.training_claim SET expires_at = clock_timestamp() + interval '2 seconds'")
+            deadline = time.monotonic() + 1.5
+            while other.execute(RENEWED).fetchall() == [(0,)]:
+                assert time.monotonic() < deadline, "the claim was not renewed"
+                time.sleep(0.05)
+
+    original = module.log_events
+    monkeypatch.setattr(module, "log_events", log_events)
+    monkeypatch.setattr(claims_module, "RENEWAL_SECONDS", 0.05)
+    assert run(crm_settings, instance, as_of=NOW.isoformat(), org_ids=["small"]).success
+
+
+RENEWED = """
+SELECT count(*) FROM leadscore.training_claim WHERE expires_at > clock_timestamp() + interval '5 seconds'
+"""
+
+
+@pytest.mark.parametrize("outage", [DatabaseUnavailable, RegistryUnavailable, ControlPlaneHeld])
+def test_what_fails_on_the_machine_and_not_in_the_org_ends_the_run_and_loses_no_org(
+    crm_settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, outage: Any
+) -> None:
+    """A machine that cannot train would else empty the list for all others."""
+
+    def train_org(*_: Any, **__: Any) -> Any:
+        raise outage("it is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "train_org", train_org)
+        result = run(crm_settings, instance, as_of=NOW.isoformat(), org_ids=["sound", "small"])
+    assert "it is away" in failure_of(result)
+    assert statuses(crm_settings) == {}
+    with connect(crm_settings) as connection:
+        assert waiting(connection) == 2
+    expire(crm_settings)
+    assert run(crm_settings, instance, adds_orgs=False).success
+    assert set(statuses(crm_settings)) == {"sound", "small"}
+
+
+def test_what_fails_in_every_run_is_the_orgs_end_with_its_reason(
+    crm_settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train_org(*_: Any, **__: Any) -> Any:
+        raise DatabaseUnavailable("its query takes too long")
+
+    monkeypatch.setattr(module, "train_org", train_org)
+    run(crm_settings, instance, as_of=NOW.isoformat(), org_ids=["small"])
+    for _ in range(2):
+        expire(crm_settings)
+        run(crm_settings, instance, adds_orgs=False)
+    assert (last(crm_settings, "small").status, last(crm_settings, "small").reasons) == (
+        "failed",
+        "its query takes too long",
+    )
+    assert is_idle(crm_settings)
+
+
+def expire(settings: Settings) -> None:
+    with connect(settings) as connection:
+        connection.execute("UPDATE leadscore.training_claim SET expires_at = clock_timestamp()")
 
 
 def test_an_org_that_ends_every_run_is_given_up_in_words(crm_settings: Settings, instance: dg.DagsterInstance) -> None:

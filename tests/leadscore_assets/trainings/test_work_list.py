@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
+from leadscore.errors import ClaimLost
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
+from leadscore_assets.retention.erasure import LOCK_TABLES
 from leadscore_assets.source.database import Connection, connect
 from leadscore_assets.trainings.claims import TrainingClaims
 from leadscore_assets.trainings.ended_trainings import EndedTraining
@@ -138,3 +141,60 @@ def test_a_batch_knows_how_far_it_is(connection: Connection) -> None:
     assert progress(connection, BATCH.batch_id) == Progress(
         orgs=3, left=2, activated=0, held=1, insufficient_data=0, failed=0
     )
+
+
+def test_an_org_that_is_asked_for_again_is_counted_again_also_in_the_same_run(connection: Connection) -> None:
+    """As when an operator mends what made an org fail, and asks for it while the run is at work on others."""
+    for batch_id in ("batch-1", "batch-2"):
+        add_batch(connection, Batch("test", batch_id=batch_id), ["acme"])
+        due = taken(connection)
+        end(connection, due, ended(due))
+        assert progress(connection, batch_id) == Progress(1, 0, 0, 1, 0, 0)
+    total = connection.execute("SELECT trainings FROM leadscore.training_total WHERE status = 'held'").fetchall()
+    assert total == [(2,)]
+
+
+def test_a_training_whose_claim_was_lost_meanwhile_is_not_recorded_and_the_org_stays_on_the_list(
+    connection: Connection,
+) -> None:
+    add_batch(connection, BATCH, ["acme"])
+    first = taken(connection)
+    expire(connection)
+    second = taken(connection, "run-2")
+    with pytest.raises(ClaimLost, match="run-2 trains it by now"):
+        end(connection, first, ended(first))
+    assert progress(connection, BATCH.batch_id) == Progress(1, 1, 0, 0, 0, 0)
+    end(connection, second, ended(second, "run-2"))
+    assert progress(connection, BATCH.batch_id) == Progress(1, 0, 0, 1, 0, 0)
+
+
+def test_a_training_that_ends_and_an_erasure_do_not_wait_for_each_other_forever(
+    connection: Connection, database: Settings
+) -> None:
+    add_batch(connection, BATCH, ["acme"])
+    due, failures = taken(connection), list[Exception]()
+
+    def end_it() -> None:
+        with connect(database) as mine:
+            try:
+                end(mine, due, ended(due))
+            except Exception as error:
+                failures.append(error)
+
+    ending = threading.Thread(target=end_it)
+    with connection.transaction():
+        # what an erasure has locked when the training ends
+        connection.execute("LOCK TABLE leadscore.due_training IN SHARE ROW EXCLUSIVE MODE")
+        ending.start()
+        until_somebody_waits(connection)
+        connection.execute(LOCK_TABLES)
+    ending.join(30)
+    assert failures == []
+    assert waiting(connection) == 0
+
+
+def until_somebody_waits(connection: Connection) -> None:
+    deadline = time.monotonic() + 30
+    while connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall() == [(0,)]:
+        assert time.monotonic() < deadline, "nobody waits for a lock"
+        time.sleep(0.02)
