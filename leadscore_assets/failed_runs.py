@@ -6,7 +6,7 @@ import dagster as dg
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from leadscore.run_tags import ASKER_TAG, DAGSTER_UI
-from leadscore_assets.assets.training_step import counts_as_training, steps_of
+from leadscore_assets.assets.training_step import is_training
 from leadscore_assets.health.schedules import count_failed_run
 from leadscore_assets.jobs import train_job
 from leadscore_assets.source.database import Connection, explaining
@@ -16,24 +16,26 @@ from leadscore_assets.trainings.ended_trainings import EndedTraining, record_end
 STATUS = "SELECT status FROM leadscore.ended_training WHERE run_id = %s AND org_id = %s"
 
 
-def tell_of_failure(connection: Connection, run: dg.DagsterRun, message: str) -> str | None:
+def tell_of_failure(
+    connection: Connection, instance: dg.DagsterInstance, run: dg.DagsterRun, message: str
+) -> str | None:
     """Record and count the run's failure, and return it in a line; None for a training whose data was refused.
 
     `message` is Dagster's. Raises SourceMismatch before the set-up, DatabaseUnavailable.
     """
     org_id = run.tags.get(PARTITION_NAME_TAG)
     reason = message.partition("\n")[0]
-    if org_id and is_training(run) and not _is_failure(connection, run, org_id, reason):
+    if org_id and trains_an_org(instance, run) and not _is_failure(connection, run, org_id, reason):
         return None
     count_failed_run(connection, run.job_name, run.run_id)
     of_org = f" of org {org_id}" if org_id else ""
     return f"run {run.run_id} ({run.job_name}{of_org}, asked for by {_asker(run)}) did not succeed: {reason}"
 
 
-def is_training(run: dg.DagsterRun) -> bool:
+def trains_an_org(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Return whether the run trains an org: as a run of the job, or of its assets, chosen in Dagster's UI."""
     is_of_assets = run.job_name == train_job.name or bool(run.asset_selection)
-    return is_of_assets and counts_as_training(steps_of(run))
+    return is_of_assets and is_training(instance, run)
 
 
 def _is_failure(connection: Connection, run: dg.DagsterRun, org_id: str, reason: str) -> bool:

@@ -330,7 +330,8 @@ def log_canceled_trainings(context: dg.RunStatusSensorContext, settings: dg.Reso
 
 def _tell_of_failure(context: dg.RunStatusSensorContext, settings: Settings) -> None:
     with connect(settings) as connection:
-        line = tell_of_failure(connection, context.dagster_run, context.dagster_event.message or "no reason is known")
+        message = context.dagster_event.message or "no reason is known"
+        line = tell_of_failure(connection, context.instance, context.dagster_run, message)
     if line:
         context.log.error(line)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import dagster as dg
+from dagster._core.storage.tags import ASSET_RESUME_RETRY_TAG, RESUME_RETRY_TAG, ROOT_RUN_ID_TAG
 
 from leadscore.registry.store import Registry
 from leadscore.run_tags import ASKER_TAG, DAGSTER_UI
@@ -34,9 +35,23 @@ def steps_of(run: dg.DagsterRun) -> list[str]:
     return [step for step in STEPS if step in chosen]
 
 
+def is_training(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Return whether the run trains and activates, or goes on with a training that failed after it had trained."""
+    steps = steps_of(run)
+    if not _is_continued(run) or "active_model" not in steps:
+        return counts_as_training(steps)
+    root = instance.get_run_by_id(run.tags.get(ROOT_RUN_ID_TAG, run.run_id))
+    return root is not None and counts_as_training(steps_of(root))
+
+
 def counts_as_training(steps: Sequence[str]) -> bool:
-    """Return whether a run of these steps trains and activates."""
+    """Return whether these steps train and activate."""
     return {"trained_model", "active_model"} <= set(steps)
+
+
+def _is_continued(run: dg.DagsterRun) -> bool:
+    """Return whether the run was re-executed from the failure of another."""
+    return bool({RESUME_RETRY_TAG, ASSET_RESUME_RETRY_TAG} & run.tags.keys())
 
 
 class TrainingStep:
@@ -50,7 +65,7 @@ class TrainingStep:
         self.training = OrgTraining(self.org_id, self._run_id, settings, registry.fenced(claims.check), context.log)
         steps, name = steps_of(context.run), context.asset_key.path[-1]
         self._is_first, self._is_last = steps[0] == name, steps[-1] == name
-        self._is_of_a_training = counts_as_training(steps)
+        self._is_of_a_training = is_training(context.instance, context.run)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

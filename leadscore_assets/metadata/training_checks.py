@@ -51,7 +51,7 @@ def training_ended_result(ended: EndedTraining | None) -> Result:
     if ended is None:
         return _passed(True, "the org was not trained yet")
     if ended.status == "failed":
-        said = f"the last training failed: {ended.reasons} What the org had stays active"
+        said = f"the last training failed: {ended.reasons.rstrip('.')}. What the org had stays active"
         return {**_passed(False, said), "metadata": {"run_id": ended.run_id, "status": ended.status}}
     return {**_passed(True, f"the last training ended: {ended.status}"), "metadata": {"status": ended.status}}
 

@@ -12,7 +12,7 @@ from dagster._core.test_utils import create_run_for_test
 from leadscore.settings import Settings
 from leadscore.training_status import TrainingStatus
 from leadscore_assets.commands.set_up_database import set_up
-from leadscore_assets.failed_runs import is_training, tell_of_failure
+from leadscore_assets.failed_runs import tell_of_failure, trains_an_org
 from leadscore_assets.source.database import Connection, connect
 from leadscore_assets.trainings.ended_trainings import EndedTraining, record_ended
 
@@ -48,7 +48,7 @@ def ended(run: dg.DagsterRun, status: TrainingStatus) -> EndedTraining:
 def test_a_training_that_died_is_recorded_as_failed_once(connection: Connection, instance: dg.DagsterInstance) -> None:
     run = run_of(instance)
     line = f"run {run.run_id} (train of org acme, asked for by schedule) did not succeed: The run's process died."
-    assert [tell_of_failure(connection, run, DIED) for _ in range(2)] == [line, line]
+    assert [tell_of_failure(connection, instance, run, DIED) for _ in range(2)] == [line, line]
     assert (totals(connection), failed_runs(connection)) == ({"failed": 1}, {"train": 1})
     assert connection.execute("SELECT status, asked_by, reasons FROM leadscore.ended_training").fetchall() == [
         ("failed", "schedule", "The run's process died.")
@@ -60,9 +60,9 @@ def test_what_a_run_said_of_its_end_stays(connection: Connection, instance: dg.D
     record_ended(connection, ended(refused, "insufficient_data"))
     record_ended(connection, ended(failed, "failed"))
     record_ended(connection, ended(activated, "activated"))
-    assert tell_of_failure(connection, refused, DIED) is None
+    assert tell_of_failure(connection, instance, refused, DIED) is None
     # a run may fail after its version was activated
-    assert None not in {tell_of_failure(connection, run, DIED) for run in (failed, activated)}
+    assert None not in {tell_of_failure(connection, instance, run, DIED) for run in (failed, activated)}
     assert totals(connection) == {"insufficient_data": 1, "failed": 1, "activated": 1}
     assert failed_runs(connection) == {"train": 2}
     assert connection.execute("SELECT DISTINCT reasons FROM leadscore.ended_training").fetchall() == [("said",)]
@@ -70,7 +70,7 @@ def test_what_a_run_said_of_its_end_stays(connection: Connection, instance: dg.D
 
 def test_a_run_that_trains_no_single_org_is_counted_alone(connection: Connection, instance: dg.DagsterInstance) -> None:
     run = run_of(instance, "score_open_leads", org_id=None)
-    line = tell_of_failure(connection, run, DIED)
+    line = tell_of_failure(connection, instance, run, DIED)
     told = f"run {run.run_id} (score_open_leads, asked for by Dagster UI) did not succeed: The run's process died."
     assert line == told
     assert (totals(connection), failed_runs(connection)) == ({}, {"score_open_leads": 1})
@@ -80,8 +80,27 @@ def test_assets_that_are_chosen_in_the_ui_are_a_training_when_they_train_and_act
     instance: dg.DagsterInstance,
 ) -> None:
     def chosen(*names: str) -> bool:
-        selection = frozenset(map(dg.AssetKey, names))
-        return is_training(run_of(instance, "__ASSET_JOB", asset_selection=selection))
+        return trains_an_org(instance, run_of_assets(instance, *names))
 
     assert chosen(*CHAIN)
-    assert not any([chosen(*CHAIN[:3]), chosen("lead_scores"), is_training(run_of(instance, "judge_scores"))])
+    assert not any([chosen(*CHAIN[:3]), chosen(*CHAIN[3:]), chosen("lead_scores")])
+    assert not trains_an_org(instance, run_of(instance, "judge_scores"))
+
+
+def test_what_goes_on_with_a_failed_training_is_one_and_what_goes_on_with_less_is_none(
+    instance: dg.DagsterInstance,
+) -> None:
+    def continued(root: dg.DagsterRun, *names: str) -> bool:
+        tags = {"dagster/root_run_id": root.run_id, "dagster/is_asset_resume_retry": "true"}
+        return trains_an_org(instance, run_of_assets(instance, *names, tags=tags))
+
+    training, activation = run_of_assets(instance, *CHAIN), run_of_assets(instance, *CHAIN[3:])
+    assert continued(training, *CHAIN[3:])
+    assert continued(training, *CHAIN)
+    assert not continued(training, *CHAIN[3:4])
+    assert not continued(activation, *CHAIN[4:])
+
+
+def run_of_assets(instance: dg.DagsterInstance, *names: str, **given: Any) -> dg.DagsterRun:
+    selection = frozenset(map(dg.AssetKey, names))
+    return create_run_for_test(instance, "__ASSET_JOB", asset_selection=selection, **given)

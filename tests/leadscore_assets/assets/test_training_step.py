@@ -129,3 +129,33 @@ def test_a_training_asked_for_by_name_is_recorded_so(crm_settings: Settings, ins
     found = ended(crm_settings, "small")
     assert found is not None
     assert found.asked_by == "HTTP"
+
+
+def test_a_training_that_is_continued_after_a_failure_says_how_it_ended(
+    train: Any,
+    crm_settings: Settings,
+    registry: Registry,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Re-executed from the failure, the run does the failed step and those after it."""
+    evaluation = import_module("leadscore_assets.assets.evaluation")
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluation, "policy_from", lambda _: 1 / 0)
+        failed = train("sound")
+    found = ended(crm_settings, "sound")
+    assert found is not None
+    assert found.status == "failed"
+    job = build_defs(crm_settings).resolve_job_def("train")
+    again = job.execute_in_process(
+        instance=instance,
+        partition_key="sound",
+        asset_selection=[dg.AssetKey("evaluation"), dg.AssetKey("active_model")],
+        tags={"dagster/root_run_id": failed.run_id, "dagster/is_resume_retry": "true"},
+    )
+    found = ended(crm_settings, "sound")
+    assert found is not None
+    assert (found.run_id, found.status) == (again.run_id, "activated")
+    assert found.version == registry.active("sound").version  # type: ignore[union-attr]  # it is there
+    train("sound", only=["evaluation", "active_model"])
+    assert ended(crm_settings, "sound") == found, "a run that continues no training is none"

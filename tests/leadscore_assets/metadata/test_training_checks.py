@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dagster as dg
+import msgspec
 import pytest
 
 from leadscore.training_status import TrainingStatus
@@ -23,6 +24,13 @@ def test_only_a_training_that_could_not_be_done_fails_it(status: TrainingStatus,
     if not passed:
         said = "the last training failed: PostgreSQL is away. What the org had stays active"
         assert (found.description, found.metadata["run_id"].value) == (said, "run-1")
+
+
+@pytest.mark.parametrize("reasons", ["no space is left", "no space is left."])
+def test_a_reason_ends_with_one_full_stop(reasons: str) -> None:
+    failed = msgspec.structs.replace(ended("failed"), reasons=reasons)
+    said = "the last training failed: no space is left. What the org had stays active"
+    assert training_ended_result(failed)["description"] == said
 
 
 def test_an_org_that_was_never_trained_passes() -> None:
