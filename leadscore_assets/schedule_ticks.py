@@ -44,14 +44,14 @@ def _schedule(
     last = _newest(instance, states, [*_WITHOUT_ERROR, TickStatus.FAILURE])
     last_run = _newest(instance, states, _WITHOUT_ERROR)
     before = known.get(schedule.name)
-    cron, seen_at = str(schedule.cron_schedule), before.seen_at if before else now
-    last_run_at = _time_of(last_run)
+    cron, last_run_at = str(schedule.cron_schedule), _time_of(last_run)
+    seen_at = before.seen_at if before and before.cron == cron else now if before else last_run_at or now
     return Schedule(
         schedule=schedule.name,
         cron=cron,
         is_on=_is_on(schedule, states),
         seen_at=seen_at,
-        next_run_at=next_tick(cron, last_run_at or seen_at),
+        next_run_at=next_tick(cron, max(seen_at, last_run_at or seen_at)),
         last_run_at=last_run_at,
         last_tick_at=_time_of(last),
         last_status=None if last is None else _WORDS[last.status],

@@ -27,6 +27,7 @@ VALUES (
 )
 ON CONFLICT (schedule) DO UPDATE SET
     cron = excluded.cron,
+    seen_at = excluded.seen_at,
     is_on = excluded.is_on,
     next_run_at = excluded.next_run_at,
     last_run_at = excluded.last_run_at,
@@ -46,6 +47,7 @@ WHERE failed_run_total.last_run_id <> excluded.last_run_id
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """How a schedule stands. `next_run_at` is the time after its last run; once it is over, a run is missing.
 
+    `seen_at` is since when the schedule is known with these times: it misses none before.
     `last_run_at` is the last time for which it was evaluated without an error, whether or not it started a run.
     `last_tick_at`, `last_status` and `error` are those of the last evaluation, None and empty before the first.
     """

@@ -98,7 +98,7 @@ CREATE TABLE IF NOT EXISTS leadscore.schedule_health (
     error        text NOT NULL
 );
 COMMENT ON TABLE leadscore.schedule_health IS 'How each of Dagster''s schedules stands; the sensor watch_schedules writes what changed.';
-COMMENT ON COLUMN leadscore.schedule_health.seen_at IS 'When the schedule was first seen.';
+COMMENT ON COLUMN leadscore.schedule_health.seen_at IS 'Since when the schedule is known with these times.';
 COMMENT ON COLUMN leadscore.schedule_health.next_run_at IS 'The schedule''s first time after its last run; a run is missing once it is over.';
 COMMENT ON COLUMN leadscore.schedule_health.last_run_at IS 'The last time for which the schedule was evaluated without an error.';
 COMMENT ON COLUMN leadscore.schedule_health.last_tick_at IS 'The last time for which it was evaluated.';

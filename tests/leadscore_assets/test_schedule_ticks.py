@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import msgspec
 import pytest
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
@@ -101,3 +102,15 @@ def test_ticks_of_code_that_has_moved_count_too(stored_instance: dg.DagsterInsta
     for location, at in (("old", FIVE - DAY), ("new", FIVE)):
         tick(stored_instance, known_to(stored_instance, location=location), at, TickStatus.SUCCESS)
     assert found(stored_instance).last_run_at == FIVE
+
+
+def test_a_schedule_whose_times_were_changed_misses_none_of_the_new_times_before(
+    stored_instance: dg.DagsterInstance,
+) -> None:
+    """It last ran on the first of the month; its time was then set to a day of the month that is over."""
+    tick(stored_instance, known_to(stored_instance), FIVE - 20 * DAY, TickStatus.SUCCESS)
+    monthly = found(stored_instance, now=NOW - 20 * DAY)
+    changed = msgspec.structs.replace(monthly, cron="0 2 1 * *")
+    schedule = found(stored_instance, changed)
+    assert (schedule.seen_at, schedule.next_run_at) == (NOW, FIVE + DAY)
+    assert found(stored_instance, schedule, now=NOW + 3 * DAY).next_run_at == FIVE + DAY
