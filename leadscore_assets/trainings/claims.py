@@ -26,8 +26,14 @@ WAIT_SECONDS = LEASE_SECONDS + 30.0
 RETRY_SECONDS = 1.0
 RENEW = f"""
 UPDATE leadscore.training_claim SET expires_at = clock_timestamp() + {LEASE_SECONDS} * interval '1 second'
-WHERE org_id = %(org_id)s AND holder = %(holder)s AND fence = coalesce(%(fence)s, fence)
-    AND expires_at > clock_timestamp()
+WHERE org_id = %(org_id)s AND holder = %(holder)s AND fence = %(fence)s AND expires_at > clock_timestamp()
+RETURNING fence
+"""  # noqa: S608 (with a number of ours)
+# nobody renews between the steps of a run, and a step's many rows may take long to store and to load; a claim that
+# nobody took meanwhile is still its own
+RESUME = f"""
+UPDATE leadscore.training_claim SET expires_at = clock_timestamp() + {LEASE_SECONDS} * interval '1 second'
+WHERE org_id = %(org_id)s AND holder = %(holder)s
 RETURNING fence
 """  # noqa: S608 (with a number of ours)
 
@@ -56,8 +62,11 @@ class TrainingClaims:
         self._fences[org_id] = fence
 
     def resume(self, org_id: str) -> None:
-        """Go on with the claim that an earlier step of this holder took. Raises ClaimLost, DatabaseUnavailable."""
-        fence = self._fence(RENEW, org_id)
+        """Go on with the claim that an earlier step of this holder took.
+
+        Raises ClaimLost when another has taken it meanwhile, DatabaseUnavailable.
+        """
+        fence = self._fence(RESUME, org_id)
         if fence is None:
             raise ClaimLost(org_id, self._present_holder(org_id))
         self._fences[org_id] = fence

@@ -84,9 +84,25 @@ def test_an_expired_claim_is_lost_even_when_nobody_took_it(
     first, _ = two
     first.take(ORG)
     expire(connection)
-    for act in (first.check, first.resume):
-        with pytest.raises(ClaimLost, match="publishes and activates nothing; train the org again"):
-            act(ORG)
+    with pytest.raises(ClaimLost, match="publishes and activates nothing; train the org again"):
+        first.check(ORG)
+
+
+def test_a_later_step_goes_on_with_a_claim_that_expired_between_the_steps_unless_another_took_it(
+    two: tuple[TrainingClaims, TrainingClaims], connection: Connection
+) -> None:
+    first, second = two
+    first.take(ORG)
+    expire(connection)
+    first.resume(ORG)
+    first.check(ORG)
+    expire(connection)
+    second.take(ORG)
+    with pytest.raises(ClaimLost, match="run-2 trains it by now"):
+        first.resume(ORG)
+    second.release(ORG)
+    with pytest.raises(ClaimLost):
+        first.resume(ORG)
 
 
 def test_a_claim_that_another_took_is_lost_also_after_it_was_freed(
