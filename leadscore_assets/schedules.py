@@ -16,7 +16,7 @@ from leadscore_assets.lanes.scoring import shard_config
 from leadscore_assets.lanes.training import training_runs
 from leadscore_assets.partitions import orgs
 from leadscore_assets.source.database import connect
-from leadscore_assets.trainings.work_list import Batch, add_batch
+from leadscore_assets.trainings.work_list import Batch, add_batch, waiting_otherwise
 
 SUNDAY = 6
 
@@ -45,8 +45,11 @@ def retraining_schedule(cron: str) -> dg.ScheduleDefinition:
         # the sensor may not have seen an org yet; adding a key that is there changes nothing
         context.instance.add_dynamic_partitions(orgs.name or "", due)
         tick = context.scheduled_execution_time.isoformat()
+        batch = Batch(SCHEDULE, batch_id=f"schedule:{tick}")
         with connect(settings) as connection:
-            added = add_batch(connection, Batch(SCHEDULE, batch_id=f"schedule:{tick}"), due)
+            if otherwise := waiting_otherwise(connection, batch, due):
+                context.log.warning("a trial, or a training on past data, comes first for: %s", ", ".join(otherwise))
+            added = add_batch(connection, batch, due)
         context.log.info("%s of the %s due orgs were added to the work list", added, len(due))
         return training_runs(min(settings.training_shards, len(due)), SCHEDULE, tick)
 

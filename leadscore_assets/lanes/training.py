@@ -11,7 +11,14 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from leadscore.errors import ClaimLost, ControlPlaneHeld, DatabaseUnavailable, InvalidInput, RegistryUnavailable
+from leadscore.errors import (
+    ClaimLost,
+    Conflict,
+    ControlPlaneHeld,
+    DatabaseUnavailable,
+    InvalidInput,
+    RegistryUnavailable,
+)
 from leadscore.pooling import POOLED
 from leadscore.records import window_from
 from leadscore.registry.store import Registry
@@ -42,6 +49,7 @@ from leadscore_assets.trainings.work_list import (
     progress,
     take_next,
     waiting,
+    waiting_otherwise,
 )
 
 PAUSE_SECONDS = 1.0
@@ -116,7 +124,10 @@ def _add_orgs(
     registry: Registry,
     connection: Connection,
 ) -> None:
-    """Add the orgs that are named, or those that are due. Raises InvalidInput for one that the CRM does not have."""
+    """Add the orgs that are named, or those that are due.
+
+    Raises InvalidInput for one that the CRM does not have, Conflict for one that waits for a training of another kind.
+    """
     if unknown := sorted(set(config.org_ids) - {*Crm(settings).orgs(), POOLED}):
         raise InvalidInput(
             f"{len(unknown)} of the named orgs have no lead in the CRM: {some(unknown)}. Correct org_ids; without it,"
@@ -126,6 +137,11 @@ def _add_orgs(
     org_ids = config.org_ids or due_partitions(training_needs(settings, registry, window), context.log)
     context.instance.add_dynamic_partitions(orgs.name or "", org_ids)
     batch = config.batch(settings, context.run.tags.get(ASKER_TAG, DAGSTER_UI))
+    if otherwise := waiting_otherwise(connection, batch, org_ids):
+        raise Conflict(
+            f"{len(otherwise)} of the orgs wait for a training that was asked for with another as_of,"
+            f" training_window_days or activate: {some(otherwise)}. Nothing was added; ask again when that has ended"
+        )
     added = add_batch(connection, batch, org_ids)
     context.log.info("%s orgs are to be trained, and %s of them were not on the work list yet", len(org_ids), added)
 

@@ -36,6 +36,12 @@ INSERT INTO leadscore.due_training (org_id, batch_id)
 SELECT org_id, %(batch_id)s FROM unnest(%(org_ids)s::text[]) AS org_id
 ON CONFLICT DO NOTHING
 """
+WAITING_OTHERWISE = """
+SELECT due.org_id FROM leadscore.due_training AS due JOIN leadscore.training_batch AS batch USING (batch_id)
+WHERE due.org_id = ANY (%(org_ids)s) AND (batch.as_of, batch.training_window_days, batch.activate)
+    IS DISTINCT FROM (%(as_of)s::timestamptz, %(training_window_days)s::integer, %(activate)s::boolean)
+ORDER BY due.org_id
+"""
 COUNT_ORGS = "UPDATE leadscore.training_batch SET orgs = %(orgs)s WHERE batch_id = %(batch_id)s"
 # two runs that reach for one org do not wait for each other: the later one gets another org, or none at this moment
 TAKE_NEXT = f"""
@@ -138,6 +144,16 @@ def add_batch(connection: Connection, batch: Batch, org_ids: Collection[str]) ->
         added = connection.execute(ADD_ORGS, arguments).rowcount
         connection.execute(COUNT_ORGS, {"batch_id": batch.batch_id, "orgs": added})
     return added
+
+
+def waiting_otherwise(connection: Connection, batch: Batch, org_ids: Collection[str]) -> list[str]:
+    """Return those of the orgs that wait already, but on other data or not to be activated alike.
+
+    Raises SourceMismatch before the set-up, DatabaseUnavailable.
+    """
+    arguments = msgspec.structs.asdict(batch) | {"org_ids": list(org_ids)}
+    with explaining("looking for orgs that wait for other trainings", REMEDY), connection.transaction():
+        return [str(org_id) for (org_id,) in connection.execute(WAITING_OTHERWISE, arguments)]
 
 
 def take_next(connection: Connection, run_id: str) -> DueOrg | None:

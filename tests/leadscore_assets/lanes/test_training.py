@@ -97,6 +97,18 @@ def test_a_name_that_nobody_has_is_refused_before_anything_is_added(
     assert is_idle(crm_settings)
 
 
+def test_a_trial_of_an_org_that_waits_for_a_training_is_refused_and_does_not_become_one(
+    crm_settings: Settings, instance: dg.DagsterInstance, registry: Registry
+) -> None:
+    with connect(crm_settings) as connection:
+        add_batch(connection, Batch("schedule"), ["sound"])
+    result = run(crm_settings, instance, as_of=NOW.isoformat(), org_ids=["small", "sound"], activate=False)
+    assert "1 of the orgs wait for a training that was asked for with another as_of" in failure_of(result)
+    assert registry.active("sound") is None
+    with connect(crm_settings) as connection:
+        assert waiting(connection) == 1
+
+
 def failure_of(result: dg.ExecuteInProcessResult) -> str:
     [failed] = [event for event in result.all_events if event.event_type_value == "STEP_FAILURE"]
     return str(failed.step_failure_data.user_failure_data)

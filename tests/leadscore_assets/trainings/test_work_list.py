@@ -27,6 +27,7 @@ from leadscore_assets.trainings.work_list import (
     progress,
     take_next,
     waiting,
+    waiting_otherwise,
 )
 
 BATCH = Batch("schedule", batch_id="batch-1")
@@ -73,6 +74,16 @@ def test_an_org_that_waits_already_is_not_added_again_and_neither_is_a_batch(con
     assert add_batch(connection, BATCH, ["third"]) == 0
     assert add_batch(connection, Batch("test"), ["acme", "third"]) == 1
     assert waiting(connection) == 3
+
+
+def test_orgs_that_wait_for_another_kind_of_training_are_found(connection: Connection) -> None:
+    as_of = datetime(2026, 6, 1, tzinfo=UTC)
+    add_batch(connection, Batch("test", as_of, 90, activate=False), ["trial", "other"])
+    add_batch(connection, BATCH, ["usual"])
+    asked = ["usual", "trial", "new"]
+    assert waiting_otherwise(connection, Batch("someone"), asked) == ["trial"]
+    assert waiting_otherwise(connection, Batch("someone", as_of, 90, activate=False), asked) == ["usual"]
+    assert waiting_otherwise(connection, Batch("someone", activate=False), asked) == ["trial", "usual"]
 
 
 def test_an_org_whose_run_is_gone_is_taken_by_another(connection: Connection) -> None:
