@@ -9,6 +9,9 @@ from leadscore.run_tags import ASKER_TAG, DAGSTER_UI
 from leadscore_assets.assets.training_step import is_training
 from leadscore_assets.health.schedules import count_failed_run
 from leadscore_assets.jobs import train_job
+from leadscore_assets.last_materialization import of_last_materialization
+from leadscore_assets.metadata.training_checks import TRAINING_ENDED, event_of, training_ended_result
+from leadscore_assets.served_models import KEY as ACTIVE_MODEL
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.tables import REMEDY
 from leadscore_assets.trainings.ended_trainings import EndedTraining, record_ended
@@ -25,7 +28,7 @@ def tell_of_failure(
     """
     org_id = run.tags.get(PARTITION_NAME_TAG)
     reason = message.partition("\n")[0]
-    if org_id and trains_an_org(instance, run) and not _is_failure(connection, run, org_id, reason):
+    if org_id and trains_an_org(instance, run) and not _is_failure(connection, instance, run, org_id, reason):
         return None
     count_failed_run(connection, run.job_name, run.run_id)
     of_org = f" of org {org_id}" if org_id else ""
@@ -38,10 +41,17 @@ def trains_an_org(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     return is_of_assets and is_training(instance, run)
 
 
-def _is_failure(connection: Connection, run: dg.DagsterRun, org_id: str, reason: str) -> bool:
-    """Record the training as failed, unless the run said how it ended; return whether it was more than a refusal."""
+def _is_failure(
+    connection: Connection, instance: dg.DagsterInstance, run: dg.DagsterRun, org_id: str, reason: str
+) -> bool:
+    """Record the training as failed, here and on its check in Dagster, unless the run said how it ended.
+
+    Returns whether it was more than a refusal.
+    """
     ended = EndedTraining(run_id=run.run_id, org_id=org_id, asked_by=_asker(run), status="failed", reasons=reason)
     if record_ended(connection, ended):
+        check = event_of(ACTIVE_MODEL, TRAINING_ENDED, org_id, training_ended_result(ended))
+        instance.report_runless_asset_event(of_last_materialization(instance, check))
         return True
     with explaining("reading how a training ended", REMEDY), connection.transaction():
         found = connection.execute(STATUS, [run.run_id, org_id]).fetchone()

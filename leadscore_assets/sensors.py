@@ -19,10 +19,10 @@ from leadscore_assets.changed_orgs import assess, withdraw_changed
 from leadscore_assets.changed_orgs import follow_identities as follow
 from leadscore_assets.checks import leads_are_in_crm_event, orgs_have_leads_event, orgs_keep_their_leads_event
 from leadscore_assets.deadlines import deadlines
-from leadscore_assets.failed_runs import tell_of_failure
+from leadscore_assets.failed_runs import tell_of_failure, trains_an_org
 from leadscore_assets.health.refresh import refresh
 from leadscore_assets.health.schedules import stored_schedules, write_schedules
-from leadscore_assets.jobs import score_open_leads, train_job, train_orgs
+from leadscore_assets.jobs import score_open_leads, train_orgs
 from leadscore_assets.lanes.scoring import shard_config
 from leadscore_assets.lanes.training import training_runs
 from leadscore_assets.last_materialization import of_last_materialization
@@ -318,14 +318,14 @@ def log_failed_runs(context: dg.RunStatusSensorContext, settings: dg.ResourcePar
 @dg.run_status_sensor(
     name="log_canceled_trainings",
     run_status=dg.DagsterRunStatus.CANCELED,
-    monitored_jobs=[train_job],
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Logs and counts each training that was canceled, and records that it failed: its run says nothing.",
 )
 def log_canceled_trainings(context: dg.RunStatusSensorContext, settings: dg.ResourceParam[Settings]) -> None:
-    """Tell of a training that was canceled."""
-    _tell_of_failure(context, settings)
+    """Tell of a training that was canceled, whether a run of the job or of assets that were chosen in Dagster's UI."""
+    if trains_an_org(context.instance, context.dagster_run):
+        _tell_of_failure(context, settings)
 
 
 def _tell_of_failure(context: dg.RunStatusSensorContext, settings: Settings) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import dagster as dg
 from dagster._core.storage.tags import ASSET_RESUME_RETRY_TAG, RESUME_RETRY_TAG, ROOT_RUN_ID_TAG
 
+from leadscore.errors import AlreadyTraining
 from leadscore.registry.store import Registry
 from leadscore.run_tags import ASKER_TAG, DAGSTER_UI
 from leadscore.settings import Settings
@@ -71,7 +72,7 @@ class TrainingStep:
     def claimed(self) -> Iterator[None]:
         """Hold the claim on the org while the block runs; free it when it fails, or is the run's last."""
         if self._is_first:
-            self._claims.take(self.org_id)
+            self._take()
         else:
             self._claims.resume(self.org_id)
         try:
@@ -81,6 +82,14 @@ class TrainingStep:
             raise
         if self._is_last:
             self._claims.release(self.org_id)
+
+    def _take(self) -> None:
+        try:
+            self._claims.take(self.org_id)
+        except AlreadyTraining as error:
+            # said now, before the other training ends, whose end is then the org's last
+            self.end("failed", in_words(error))
+            raise
 
     def end(self, status: TrainingStatus, reasons: str, version: str | None = None) -> None:
         """Record how the training ended, if the run is one, and free the claim."""

@@ -53,6 +53,9 @@ def test_a_training_that_died_is_recorded_as_failed_once(connection: Connection,
     assert connection.execute("SELECT status, asked_by, reasons FROM leadscore.ended_training").fetchall() == [
         ("failed", "schedule", "The run's process died.")
     ]
+    key = dg.AssetCheckKey(dg.AssetKey("active_model"), "training_ended")
+    [shown] = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
+    assert (shown.partition, shown.status.value) == ("acme", "FAILED")
 
 
 def test_what_a_run_said_of_its_end_stays(connection: Connection, instance: dg.DagsterInstance) -> None:

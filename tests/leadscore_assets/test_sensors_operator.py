@@ -10,6 +10,7 @@ from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.test_utils import create_run_for_test
 
 from leadscore.settings import Settings
+from leadscore_assets.assets.training_step import STEPS
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.definitions import build_defs
 from leadscore_assets.source.database import connect
@@ -54,18 +55,39 @@ def test_a_run_that_did_not_succeed_is_told_in_one_line(
     event: DagsterEventType,
 ) -> None:
     run = create_run_for_test(instance, "train", tags={"dagster/partition": "acme"}, status=status)
-    definition: Any = build_defs(settings).resolve_sensor_def(sensor)
-    context = dg.build_run_status_sensor_context(
-        sensor_name=sensor,
-        dagster_event=DagsterEvent(event.value, "train", message="It died."),
-        dagster_instance=instance,
-        dagster_run=run,
-        resources={"settings": settings},
-    )
-    definition(context)
+    tell(settings, instance, sensor, run, event)
     [line] = capsys.readouterr().err.splitlines()
     assert line.endswith(f"run {run.run_id} (train of org acme, asked for by Dagster UI) did not succeed: It died.")
     with connect(settings) as connection:
         assert connection.execute("SELECT org_id, status FROM leadscore.ended_training").fetchall() == [
             ("acme", "failed")
         ]
+
+
+def test_a_canceled_run_is_told_when_it_trains_whoever_chose_its_assets(
+    settings: Settings, instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Dagster's UI starts assets in a job of its own, which no sensor can name."""
+    for job, names in (("__ASSET_JOB", STEPS), ("__ASSET_JOB", STEPS[:2]), ("score_open_leads", ())):
+        selection = frozenset(map(dg.AssetKey, names)) or None
+        tags = {"dagster/partition": "acme"} if names else {}
+        run = create_run_for_test(
+            instance, job, tags=tags, asset_selection=selection, status=dg.DagsterRunStatus.CANCELED
+        )
+        tell(settings, instance, "log_canceled_trainings", run, DagsterEventType.RUN_CANCELED)
+    [line] = capsys.readouterr().err.splitlines()
+    assert "(__ASSET_JOB of org acme, asked for by Dagster UI) did not succeed: It died." in line
+
+
+def tell(
+    settings: Settings, instance: dg.DagsterInstance, sensor: str, run: dg.DagsterRun, event: DagsterEventType
+) -> None:
+    definition: Any = build_defs(settings).resolve_sensor_def(sensor)
+    context = dg.build_run_status_sensor_context(
+        sensor_name=sensor,
+        dagster_event=DagsterEvent(event.value, run.job_name, message="It died."),
+        dagster_instance=instance,
+        dagster_run=run,
+        resources={"settings": settings},
+    )
+    definition(context)

@@ -82,7 +82,11 @@ def test_an_org_that_another_run_trains_is_waited_for_and_then_refused(
     other.take("sound")
     result = train("sound")
     other.close()
-    assert "a training or another run of this org is queued or running" in failure_text(result, "conversion_records")
+    said = "a training or another run of this org is queued or running"
+    assert said in failure_text(result, "conversion_records")
+    found = ended(crm_settings, "sound")
+    assert found is not None
+    assert (found.status, found.reasons.startswith(said)) == ("failed", True)
     assert held_claims(crm_settings) == [("sound", "other-run")]
 
 
