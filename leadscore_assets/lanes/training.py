@@ -6,6 +6,7 @@ runs on any number of machines share the work, and the orgs of a run that is gon
 
 import logging
 import time
+from collections.abc import Collection
 from typing import Any
 
 import dagster as dg
@@ -34,7 +35,7 @@ from leadscore_assets.lanes.events import keep_a_connection, log_events
 from leadscore_assets.lanes.lane import PROGRESS_SECONDS, some
 from leadscore_assets.lanes.org_chain import Ended, train_org
 from leadscore_assets.metadata.training_checks import TRAINING_ENDED, event_of, training_ended_result
-from leadscore_assets.partitions import orgs
+from leadscore_assets.partitions import orgs, valid_org_ids
 from leadscore_assets.resources import Crm
 from leadscore_assets.source.database import Connection, connect
 from leadscore_assets.trainings.claims import TrainingClaims, kept_claims
@@ -126,13 +127,9 @@ def _add_orgs(
 ) -> None:
     """Add the orgs that are named, or those that are due.
 
-    Raises InvalidInput for one that the CRM does not have, Conflict for one that waits for a training of another kind.
+    Raises InvalidInput for one that cannot be trained, Conflict for one that waits for a training of another kind.
     """
-    if unknown := sorted(set(config.org_ids) - {*Crm(settings).orgs(), POOLED}):
-        raise InvalidInput(
-            f"{len(unknown)} of the named orgs have no lead in the CRM: {some(unknown)}. Correct org_ids; without it,"
-            " the orgs that are due are trained"
-        )
+    _check_names(config.org_ids, settings, context.log)
     window = config.window(settings)
     org_ids = config.org_ids or due_partitions(training_needs(settings, registry, window), context.log)
     context.instance.add_dynamic_partitions(orgs.name or "", org_ids)
@@ -144,6 +141,16 @@ def _add_orgs(
         )
     added = add_batch(connection, batch, org_ids)
     context.log.info("%s orgs are to be trained, and %s of them were not on the work list yet", len(org_ids), added)
+
+
+def _check_names(org_ids: Collection[str], settings: Settings, log: logging.Logger) -> None:
+    """Raise InvalidInput for an org that the CRM does not have, or whose id can be no partition's."""
+    known = {*valid_org_ids(Crm(settings).orgs(), log), *([POOLED] if settings.pooled_model else [])}
+    if unknown := sorted(set(org_ids) - known):
+        raise InvalidInput(
+            f"{len(unknown)} of the named orgs have no lead in the CRM, or an id that is not valid: {some(unknown)}."
+            f" Correct org_ids; {POOLED} needs POOLED_MODEL=true. Without org_ids, the orgs that are due are trained"
+        )
 
 
 class _Shard:

@@ -93,7 +93,22 @@ def test_a_name_that_nobody_has_is_refused_before_anything_is_added(
     crm_settings: Settings, instance: dg.DagsterInstance
 ) -> None:
     result = run(crm_settings, instance, org_ids=["sound", "sond"])
-    assert "1 of the named orgs have no lead in the CRM: sond. Correct org_ids" in str(failure_of(result))
+    said = "1 of the named orgs have no lead in the CRM, or an id that is not valid: sond. Correct org_ids"
+    assert said in failure_of(result)
+    assert is_idle(crm_settings)
+
+
+def test_an_id_that_can_be_no_partition_is_refused_and_becomes_none(
+    crm_settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    """A partition of such an id would let the sensors that look at every org fail for all."""
+    before = instance.get_dynamic_partitions("orgs")
+    with connect(crm_settings) as connection:
+        connection.execute("UPDATE dossier SET org_id = 'a/b' WHERE org_id = 'small'")
+    for org_id in ("a/b", POOLED):
+        assert f"or an id that is not valid: {org_id}." in failure_of(run(crm_settings, instance, org_ids=[org_id]))
+    assert instance.get_dynamic_partitions("orgs") == before
+    assert statuses(crm_settings) == {}
     assert is_idle(crm_settings)
 
 
