@@ -17,7 +17,7 @@ from leadscore.org_warnings import OrgWarning
 from leadscore.pooling import Scope
 from leadscore.registry.org_state import OrgState
 from leadscore.training_status import TrainingStatus
-from leadscore_assets.source.database import TABLES_LOCK, Connection, create_schema, explaining
+from leadscore_assets.source.database import Connection, declare_tables, explaining
 from leadscore_assets.source.tables import REMEDY
 
 TABLES_SQL = Path(__file__).with_name("tables.sql")
@@ -129,10 +129,7 @@ class OrgHealth(msgspec.Struct, frozen=True):
 
 def create_tables(connection: Connection) -> None:
     """Create what `tables.sql` declares where it is absent."""
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
-        create_schema(connection, "leadscore")
-        connection.execute(TABLES_SQL.read_bytes())
+    declare_tables(connection, TABLES_SQL)
 
 
 def stored(connection: Connection) -> dict[str, OrgHealth]:

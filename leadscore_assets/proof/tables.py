@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from leadscore_assets.source.database import TABLES_LOCK, Connection, create_schema
+from leadscore_assets.source.database import Connection, declare_tables
 
 REMEDY = "Run `python -m leadscore_assets.commands.set_up_database`, then try again."
 TABLES_SQL = Path(__file__).with_name("tables.sql")
@@ -18,11 +18,7 @@ REMOVE_OLD = (
 
 def create_tables(connection: Connection) -> None:
     """Create what `tables.sql` declares where it is absent."""
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
-        create_schema(connection, "leadscore")
-        connection.execute("SET LOCAL client_min_messages = warning")
-        connection.execute(TABLES_SQL.read_bytes())
+    declare_tables(connection, TABLES_SQL)
 
 
 def remove_old_scores(connection: Connection, before: datetime) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
@@ -77,6 +78,15 @@ def create_schema(connection: psycopg.Connection[tuple[object, ...]], name: str)
     """Create the schema when it is absent. A role that owns it needs no right to make others."""
     if connection.execute("SELECT to_regnamespace(%s)", [name]).fetchone() == (None,):
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(name)))
+
+
+def declare_tables(connection: Connection, declared: Path) -> None:
+    """Create in the schema `leadscore` what an SQL file declares, where it is absent."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
+        create_schema(connection, "leadscore")
+        connection.execute("SET LOCAL client_min_messages = warning")
+        connection.execute(declared.read_bytes())
 
 
 def first_line(error: psycopg.Error) -> str:
