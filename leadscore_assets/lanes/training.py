@@ -178,7 +178,6 @@ class _Shard:
             self._record(due, self._trained(due))
         except ClaimLost as error:
             self._context.log.warning("%s", error.message)  # the org is another run's now, or waits again
-            return
         finally:
             self._claims.drop(due.org_id)
         self._tell(due.batch_id)
@@ -187,9 +186,11 @@ class _Shard:
         """Record the totals. Raises dg.Failure when an org could not be trained."""
         failed = [f"{org_id} ({one.reasons})" for org_id, one in self._ended.items() if one.status == "failed"]
         counts = {status: sum(one.status == status for one in self._ended.values()) for status in _SHOWN}
-        self._context.add_output_metadata({"orgs": len(self._ended), **counts})
-        for batch_id in self._batches:
-            self._context.log.info("%s", in_words_of(progress(self._connection, batch_id)))
+        batches = [in_words_of(progress(self._connection, batch_id)) for batch_id in self._batches]
+        for said in batches:
+            self._context.log.info("%s", said)
+        shown = {"batch": "; ".join(batches)} if batches else {}
+        self._context.add_output_metadata({"orgs": len(self._ended), **counts, **shown})
         if failed:
             raise dg.Failure(
                 f"{len(failed)} of {len(self._ended)} orgs could not be trained: {some(failed)}. What they had stays"

@@ -71,7 +71,9 @@ def test_the_orgs_that_are_due_are_trained_when_none_is_named(
     """Only `sound` has enough data: the others would be refused."""
     result = run(crm_settings, instance, as_of=NOW.isoformat())
     assert result.success
-    assert totals(result) == {"orgs": 1, "activated": 1, "held": 0, "insufficient_data": 0, "failed": 0}
+    counts = {"orgs": 1, "activated": 1, "held": 0, "insufficient_data": 0, "failed": 0}
+    said = "1 of 1 orgs, 1 activated, 0 held, 0 refused, 0 failed"
+    assert totals(result) == counts | {"batch": said}
     assert statuses(crm_settings) == {"sound": "activated"}
     assert registry.active("sound") is not None
     assert is_idle(crm_settings)
