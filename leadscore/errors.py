@@ -282,7 +282,6 @@ class ClaimLost(Conflict):
     """A worker's claim on an org's training has expired: another, the `holder`, may train the org by now."""
 
     code = "claim_lost"
-    meaning = "A worker's claim on the org's training expired before it was done."
     in_training = "the training was interrupted for so long that another one may have begun"
 
     def __init__(self, org_id: str, holder: str | None) -> None:

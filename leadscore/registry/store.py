@@ -169,10 +169,10 @@ class Registry:
         copies: Path | None = None,
     ) -> None:
         self._storage = _storage_at(place, wait_seconds, copies, is_watching=is_watching or copies is not None)
-        self._stamp = self._storage.stamp
+        self.stamp = self._storage.stamp
         self._check: Callable[[str], None] = lambda _: None
         # asked for with every request
-        self._pointer_place = lru_cache(MOST_PATHS)(
+        self.pointer_place = lru_cache(MOST_PATHS)(
             lambda org_id: self._storage.located(self._key(org_id, POINTER_FILE))
         )
         self._record_key = lru_cache(MOST_PATHS)(lambda org_id: self._key(org_id, ORG_FILE))
@@ -335,11 +335,11 @@ class Registry:
 
     def pointer_stamp(self, org_id: str) -> Stamp | None:
         """Return a stamp that changes whenever the pointer is swapped; None without a pointer."""
-        return self._stamp(self._pointer_place(org_id if isinstance(org_id, str) else check_org_id(org_id)))
+        return self.stamp(self.pointer_place(org_id if isinstance(org_id, str) else check_org_id(org_id)))
 
     def is_at_hand(self, org_id: str, *, is_record: bool = False) -> bool:
         """Return whether the org's pointer, or its record, can be read without a request to another machine."""
-        return self._storage.is_at_hand((self._record_key if is_record else self._pointer_place)(org_id))
+        return self._storage.is_at_hand((self._record_key if is_record else self.pointer_place)(org_id))
 
     def active_orgs(self) -> list[str]:
         """Return the orgs that may have a pointer or a withdrawal, those whose it was swapped last first."""

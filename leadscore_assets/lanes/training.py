@@ -110,11 +110,13 @@ def train_shard(
             _add_orgs(context, config, settings, registry, connection)
         shard = _Shard(context, settings, registry.fenced(claims.check), connection, claims)
         until = time.monotonic() + LONGEST_SECONDS
-        while waiting(connection) and time.monotonic() < until:
+        while waiting(connection):
             if due := take_next(connection, context.run.run_id):
                 shard.take(due)
             else:
                 time.sleep(PAUSE_SECONDS)
+            if time.monotonic() > until:
+                break
         shard.end()
 
 

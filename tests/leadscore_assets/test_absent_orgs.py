@@ -170,6 +170,7 @@ def test_a_training_does_not_run_the_check(train: Any) -> None:
     assert {evaluation.check_name for evaluation in evaluations} == {
         "minimum_records",
         "metrics_improve",
+        "training_ended",
         "plausible_times",
     }
 

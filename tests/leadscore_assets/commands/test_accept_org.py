@@ -108,8 +108,8 @@ def test_another_customers_id_starts_anew_and_nothing_of_the_former_one_is_serve
     assert code == 0
     assert re.sub(r"[\d,]+ rows", "N rows", text) == (
         f"Org sound has a new customer. The former one's versions (1) and their history are in {aside}, and are never"
-        " served again. Removed from our tables: N rows of conversion_records, N rows of lead_features,"
-        " N rows of materializations, N rows of org_identities.\n"
+        " served again. Removed from our tables: N rows of conversion_records, 1 row of ended_training,"
+        " N rows of lead_features, N rows of materializations, N rows of org_identities.\n"
     )
     assert (aside / withdrawn / "manifest.json").exists()
     assert (registry.versions("sound"), registry.active("sound")) == ([], None)

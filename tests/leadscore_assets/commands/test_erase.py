@@ -122,6 +122,7 @@ def test_an_org_is_erased_and_its_versions_stay_unless_they_are_named(
     ]
     assert said[2:] == [
         "removed 4 rows from materializations",
+        "removed 1 row from ended_training",
         "kept 1 version in the registry, without any lead's id; --models removes what is there",
         *ELSEWHERE,
         command.OF_AN_ORG,

@@ -63,8 +63,8 @@ def test_a_renamed_org_goes_on_with_its_versions_rows_and_history(
     code, lines = run()
     assert code == 0
     assert [re.sub(r"[\d,]+ rows of (con|lead)", r"N rows of \1", line) for line in lines] == [
-        "Org sound is now west. Moved: 1 version with its history; in our tables N rows of conversion_records, N rows"
-        " of lead_features, 4 rows of materializations, 2 rows of org_identities.",
+        "Org sound is now west. Moved: 1 version with its history; in our tables N rows of conversion_records, 1 row"
+        " of ended_training, N rows of lead_features, 4 rows of materializations, 2 rows of org_identities.",
         LAST_LINE,
     ]
     assert registry.history("west") == history
