@@ -538,9 +538,8 @@ def _storage_at(place: Path | str, wait_seconds: float, copies: Path | None, *, 
     if isinstance(place, Path):
         return FolderStorage(place, wait_seconds)
     try:
-        # a folder needs no such library
-        from leadscore.registry.object_storage import ObjectStorage  # noqa: PLC0415
-        from leadscore.registry.watched_storage import WatchedStorage  # noqa: PLC0415
+        from leadscore.registry.object_storage import ObjectStorage  # noqa: PLC0415 (its library is an extra)
+        from leadscore.registry.watched_storage import WatchedStorage  # noqa: PLC0415 (as above)
     except ModuleNotFoundError as error:
         raise CannotRun(
             f"MODEL_PATH is {place}, but the library for object stores is missing ({error.name}); install the extra"

@@ -98,7 +98,7 @@ def _plan(training: OrgTraining, judgement: Judgement) -> dict[str, str | float]
 
 def _judgement(training: OrgTraining, features: FeatureRows, version: str, *, is_trial: bool) -> Judgement:
     # scikit-learn is needed the first time only
-    from leadscore_assets.report.describe import report_files  # noqa: PLC0415
+    from leadscore_assets.report.describe import report_files  # noqa: PLC0415 (as said above)
 
     registry, org_id, settings = training.registry, training.org_id, training.settings
     stored = registry.judgement(org_id, version)

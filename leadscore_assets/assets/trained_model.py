@@ -44,7 +44,7 @@ def trained(training: OrgTraining, features: FeatureRows) -> Made[Candidate]:
     RegistryUnavailable, DatabaseUnavailable.
     """
     # scikit-learn takes seconds to import, and only this step needs it
-    from leadscore_assets.training.train import train  # noqa: PLC0415
+    from leadscore_assets.training.train import train  # noqa: PLC0415 (as said above)
 
     check_same_registry(training.settings, training.registry)
     check_same_customer(training.settings, training.registry, training.org_id)

@@ -14,7 +14,6 @@ from leadscore_assets.assets import TRAINING
 from leadscore_assets.assets.training_step import STEPS
 from leadscore_assets.definitions import build_defs
 from leadscore_assets.source.database import connect
-from leadscore_assets.trainings import claims as claims_module
 from leadscore_assets.trainings.claims import TrainingClaims
 from leadscore_assets.trainings.ended_trainings import EndedTraining, last_ended
 from tests.leadscore_assets.run_results import failure_text
@@ -76,7 +75,6 @@ def test_a_step_that_fails_is_the_end_of_the_training_and_dagster_shows_it(
 def test_an_org_that_another_run_trains_is_waited_for_and_then_refused(
     train: Any, crm_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims_module, "WAIT_SECONDS", 0.1)
     monkeypatch.setattr(TrainingClaims.take, "__defaults__", (0.1,))
     other = TrainingClaims(crm_settings, "other-run")
     other.take("sound")
