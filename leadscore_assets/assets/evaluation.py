@@ -98,7 +98,7 @@ def _plan(training: OrgTraining, judgement: Judgement) -> dict[str, str | float]
 
 def _judgement(training: OrgTraining, features: FeatureRows, version: str, *, is_trial: bool) -> Judgement:
     # scikit-learn is needed the first time only
-    from leadscore_assets.report.describe import report_files  # noqa: PLC0415 (as said above)
+    from leadscore_assets.report.describe import described  # noqa: PLC0415 (as said above)
 
     registry, org_id, settings = training.registry, training.org_id, training.settings
     stored = registry.judgement(org_id, version)
@@ -114,7 +114,8 @@ def _judgement(training: OrgTraining, features: FeatureRows, version: str, *, is
         is_pooling=settings.pooled_model,
         is_trial=is_trial,
     )
+    judgement, files = described(settings, judging)
     try:
-        return registry.record_judgement(org_id, version, judging.judgement, report_files(settings, judging))
+        return registry.record_judgement(org_id, version, judgement, files)
     except AlreadyJudged:  # by another run, a moment ago
-        return registry.judgement(org_id, version) or judging.judgement
+        return registry.judgement(org_id, version) or judgement

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leadscore.gate import Judgement
 from leadscore.pooling import POOLED
 from leadscore.registry.store import REPORT_FILE
 from leadscore.registry.version import Manifest
@@ -13,9 +14,10 @@ from leadscore_assets.training.judge import Judging
 from leadscore_assets.training.one_core import on_one_core
 
 
-def report_files(settings: Settings, judging: Judging) -> dict[str, bytes]:
-    """Return the files to store with the judgement, by name: the report, a page."""
-    return {REPORT_FILE: render_report(material_from(settings, judging))}
+def described(settings: Settings, judging: Judging) -> tuple[Judgement, dict[str, bytes]]:
+    """Return the judgement with the notes of its report, and by name the files to store with it: the report, a page."""
+    material = material_from(settings, judging)
+    return material.judgement, {REPORT_FILE: render_report(material)}
 
 
 def material_from(settings: Settings, judging: Judging) -> ReportMaterial:

@@ -22,6 +22,7 @@ from leadscore_assets.report.calibration import Calibration, calibrations
 from leadscore_assets.report.curves import Curve, Gain, curve_of, gain_of
 from leadscore_assets.report.effects import Effect, effects
 from leadscore_assets.report.importance import Drop, permutation_importance
+from leadscore_assets.report.line_ahead import LineAhead, line_ahead, noted
 from leadscore_assets.report.slices import (
     FEWEST_LEADS,
     HeldOut,
@@ -99,6 +100,7 @@ class ReportMaterial:
     importance: tuple[Drop, ...]
     effects: tuple[Effect, ...]
     backtest: Backtest | None
+    line_ahead: LineAhead | None
 
 
 def material_of(
@@ -110,7 +112,7 @@ def material_of(
     policy: ActionPolicy,
     links: Links,
 ) -> ReportMaterial:
-    """Gather the report of a version that was judged on `features`.
+    """Gather the report of a version that was judged on `features`; its judgement gets the notes that this adds.
 
     `champion` holds the champion's probabilities on the holdout, shape (rows,).
     """
@@ -118,9 +120,11 @@ def material_of(
     rows, holdout, contract = features.rows[features.holdout_mask()], held_out.holdout, artifact.manifest.contract
     matrix, is_enough = feature_matrix(rows, contract), holdout.count_leads() >= FEWEST_LEADS
     by_probability, by_age, by_source = _calibrated(held_out, rows)
+    tested = backtest(features, artifact.manifest.parameters)
+    ahead = line_ahead(tested, features, held_out)
     return ReportMaterial(
         manifest=artifact.manifest,
-        judgement=judgement,
+        judgement=noted(judgement, ahead),
         policy=policy,
         links=links,
         by_lead=by_lead_of(held_out),
@@ -139,7 +143,8 @@ def material_of(
         if is_enough
         else (),
         effects=effects(artifact.scorer, contract, matrix, holdout.lead_ids) if is_enough else (),
-        backtest=backtest(features, artifact.manifest.parameters),
+        backtest=tested,
+        line_ahead=ahead,
     )
 
 

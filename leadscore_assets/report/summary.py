@@ -52,8 +52,7 @@ def headline(material: ReportMaterial) -> str:
 
 def answers(material: ReportMaterial) -> list[Answer]:
     """Return the questions of the first screen with their answers."""
-    remark = backtest_remark(material)
-    holds = [Answer("Does that hold for the newest leads?", *_of_the_newest(remark))] if material.backtest else []
+    holds = [Answer("Does that hold for the newest leads?", *_of_the_newest(material))] if material.backtest else []
     return [_ranking(material), *holds, calibration_answer(material), _features(material), _records(material)]
 
 
@@ -131,7 +130,12 @@ def _pairs(compared: Comparison, material: ReportMaterial) -> str:
     return f"{_hundredths(auc.value)} of 100 pairs ({_hundredths(auc.low)} to {_hundredths(auc.high)}{active})"
 
 
-def _of_the_newest(remark: Remark) -> tuple[str, str, str]:
+def _of_the_newest(material: ReportMaterial) -> tuple[str, str, str]:
+    remark, ahead = backtest_remark(material), material.line_ahead
+    if ahead:
+        line = words.figure(ahead.newest.roc_auc.candidate.value)
+        text = f"{remark.text} A straight line ranks them better ({line}): the way leads convert may have changed."
+        return "Less well" if remark.is_warning else "Not surely", text, "hold"
     return ("Less well", remark.text, "hold") if remark.is_warning else ("Yes", remark.text, "yes")
 
 

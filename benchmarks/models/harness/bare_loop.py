@@ -20,9 +20,10 @@ from leadscore.features import CONTRACT
 from leadscore.gate import policy_from
 from leadscore.records import window_from
 from leadscore.registry.activation import apply_verdict
-from leadscore.registry.store import Registry
+from leadscore.registry.store import REPORT_FILE, Registry
 from leadscore.settings import Settings, parse_time, read_settings
-from leadscore_assets.report.describe import report_files
+from leadscore_assets.report.describe import material_from
+from leadscore_assets.report.render import render_report
 from leadscore_assets.source.extraction import extract
 from leadscore_assets.training.contract_check import check_rows
 from leadscore_assets.training.judge import judge
@@ -55,8 +56,9 @@ def train_org(settings: Settings, org_id: str, as_of: str) -> dict[str, float]:
     features = watch.take("check", lambda: check_rows(records, CONTRACT))
     version = watch.take("train", lambda: train(registry, org_id, features)).version
     judging = watch.take("judge", lambda: judge(registry, org_id, version, features, policy))
-    files = watch.take("report", lambda: report_files(settings, judging))
-    watch.take("store and activate", lambda: registry.record_judgement(org_id, version, judging.judgement, files))
+    material = watch.take("report", lambda: material_from(settings, judging))
+    files = {REPORT_FILE: watch.take("report", lambda: render_report(material))}
+    watch.take("store and activate", lambda: registry.record_judgement(org_id, version, material.judgement, files))
     watch.take("store and activate", lambda: apply_verdict(registry, org_id, version, by="benchmark"))
     return watch.seconds
 

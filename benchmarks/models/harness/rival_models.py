@@ -15,13 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from benchmarks.models.harness.lead_rows import FOLDS, LeadRows
 from leadscore.arrays import Floats
+from leadscore_assets.report.straight_line import straight_line
 from leadscore_assets.training.fit import fit, flatten
 
 Scorer = Callable[[Floats], Floats]
@@ -50,8 +47,7 @@ def hist_gradient_boosting(train: LeadRows) -> Scorer:
 
 def logistic_regression(train: LeadRows) -> Scorer:
     """Fit a logistic regression on scaled features; the unknown become the median, with a mark where one can be."""
-    imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    return _of_class(make_pipeline(imputer, StandardScaler(), LogisticRegression(max_iter=1_000)), train)
+    return _of_class(straight_line(), train)
 
 
 def lightgbm(**parameters: Any) -> Model:

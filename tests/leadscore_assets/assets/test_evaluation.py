@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from leadscore.registry.store import Registry
+from leadscore_assets.report import figures
+from leadscore_assets.report.backtest import Backtest
+from leadscore_assets.report.line_ahead import LineAhead
 from tests.leadscore_assets.run_results import failure_text, metadata_of
 
 
@@ -34,6 +39,25 @@ def test_a_version_is_judged_once(train: Any, registry: Registry) -> None:
     assert result.success
     assert metadata_of(result, "evaluation")["champion_version"] == "none"
     assert registry.judgement("sound", version) == judgement
+
+
+def test_what_the_report_notes_is_stored_and_shown(
+    train: Any, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that is ahead on the newest leads stands in the judgement, in the report and in Dagster."""
+    ahead = []
+
+    def found(test: Backtest, *_: object) -> LineAhead:
+        ahead.append(LineAhead(test.first_day, test.comparison, test.comparison))
+        return ahead[-1]
+
+    monkeypatch.setattr(figures, "line_ahead", found)
+    shown = metadata_of(train("sound"), "evaluation")
+    [version] = registry.versions("sound")
+    [line] = ahead
+    assert shown["notes"].endswith(line.note.text)
+    assert registry.judgement("sound", version).decision.notes[-1] == line.note
+    assert line.note.message in registry.judged_file("sound", version, "report.html").decode()
 
 
 def test_a_candidate_is_not_judged_on_other_records_than_its_own(train: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 from leadscore_assets.report import backtest as module
 from leadscore_assets.report.backtest import backtest
 
+SEED_WITHOUT_LEAD = 4
 PARAMETERS = {"shape": "fine", "shrinkage": 10.0}
 
 
@@ -42,6 +43,21 @@ def test_it_shows_a_change_that_the_holdout_hides(make_features, with_rows):
     )
     assert steady.comparison.roc_auc.candidate.low > 0.55
     assert changed.comparison.roc_auc.candidate.high < 0.45
+
+
+def test_a_line_learns_from_the_older_leads_too(make_features, with_rows):
+    """It is compared where it is ahead: when the newest leads have values beyond all that a tree has seen."""
+    features = make_features(leads=800, seed=SEED_WITHOUT_LEAD)
+    steady = backtest(features, PARAMETERS)
+    is_newest = features.rows["created_on"] >= steady.first_day
+    beyond = {
+        name: features.rows[name].where(~is_newest, features.rows[name] + by)
+        for name, by in (("appointments_count", 10), ("lead_source_score", 100))
+    }
+    moved = backtest(with_rows(features, features.rows.assign(**beyond)), PARAMETERS)
+    assert (steady.line_roc_auc > 0.6, steady.line_comparison) == (True, None)
+    assert moved.line_comparison.roc_auc.candidate.value == pytest.approx(moved.line_roc_auc)
+    assert moved.line_comparison.roc_auc.baseline.value == moved.comparison.roc_auc.candidate.value
 
 
 def test_without_older_leads_or_both_outcomes_there_is_none(make_features, with_rows):

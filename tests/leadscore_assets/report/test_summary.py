@@ -11,6 +11,7 @@ import pytest
 from leadscore.comparison import Estimate
 from leadscore_assets.report.calibration import Calibration
 from leadscore_assets.report.figures import ReportMaterial
+from leadscore_assets.report.line_ahead import LineAhead
 from leadscore_assets.report.summary import (
     Answer,
     answers,
@@ -134,6 +135,15 @@ def test_a_backtest_that_ranks_worse_is_a_warning(material):
     assert not backtest_remark(material).is_warning
     assert not backtest_remark(replace(material, backtest=None)).is_warning
     assert len(answers(replace(material, backtest=None))) == len(answers(material)) - 1
+
+
+def test_a_line_that_ranks_the_newest_leads_better_is_a_doubt(material):
+    usual = material.judgement.comparison
+    newest = msgspec.structs.replace(usual, roc_auc=of(usual, Estimate(0.71, 0.65, 0.77)))
+    doubtful = replace(material, line_ahead=LineAhead("2026-05-01", newest, usual))
+    answer = answers(doubtful)[1]
+    assert (answer.verdict, answer.tone) == ("Not surely", "hold")
+    assert answer.text.endswith("A straight line ranks them better (0.710): the way leads convert may have changed.")
 
 
 def test_a_date_is_written_in_full():
