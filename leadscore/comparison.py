@@ -16,6 +16,8 @@ holdout and probabilities give the same comparison.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import hypot
+from statistics import NormalDist
 from typing import Literal
 
 import msgspec
@@ -27,6 +29,7 @@ from leadscore.evaluation import Holdout, has_both_outcomes, log_losses
 RESAMPLES = 1_000
 SEED = 42
 TAIL_PERCENT = 2.5
+INTERVAL_IN_ERRORS = -2 * NormalDist().inv_cdf(TAIL_PERCENT / 100)  # the width of an interval, in standard errors
 SIGNS = np.array([[1], [-1], [-1]])  # of ROC-AUC, Brier score and log loss: whether more is better
 _BASE_RATE_TEXT = "base rate"
 _POOLED_PREFIX = "pooled "
@@ -90,7 +93,8 @@ class Comparison(msgspec.Struct, frozen=True):
     """Compares a candidate with a `baseline`: the org's own version, `pooled` with a pooled version, or `base rate`.
 
     `shared_window` is the share of the candidate's training window that is no newer than the baseline: 1 when both were
-    trained on the same day, 0 when the baseline is older than the whole window.
+    trained on the same day, 0 when the baseline is older than the whole window. `baseline_when_judged` is the ROC-AUC
+    of the org's own version on its own holdout, when it was judged itself; None where that cannot be compared.
     """
 
     baseline: str
@@ -100,6 +104,7 @@ class Comparison(msgspec.Struct, frozen=True):
     brier_score: Difference
     log_loss: Difference
     shared_window: float = 1.0
+    baseline_when_judged: Estimate | None = None
 
     @property
     def against(self) -> Baseline:
@@ -108,11 +113,18 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(
-    candidate: Floats, baseline: Floats, holdout: Holdout, *, against: Baseline, shared_window: float = 1.0
+    candidate: Floats,
+    baseline: Floats,
+    holdout: Holdout,
+    *,
+    against: Baseline,
+    shared_window: float = 1.0,
+    baseline_when_judged: Estimate | None = None,
 ) -> Comparison:
     """Compare the candidate's probabilities for the holdout's rows, shape (rows,), with those of a baseline.
 
-    `against` says which baseline it is. Raises ValueError when the holdout has one outcome only.
+    `against` says which baseline it is; what else is known of it goes into the comparison. Raises ValueError when the
+    holdout has one outcome only.
     """
     if not has_both_outcomes(holdout.converted):
         raise ValueError("the holdout has one outcome only, so nothing can be compared; the gate must refuse it first")
@@ -126,7 +138,19 @@ def compare(
         brier_score=brier_score,
         log_loss=log_loss,
         shared_window=shared_window,
+        baseline_when_judged=baseline_when_judged,
     )
+
+
+def probability_no_lower(of_candidate: Estimate, of_other: Estimate) -> float:
+    """Return the probability that a figure is no lower than another one, which was measured on other leads.
+
+    It follows from the two intervals, as if both errors were normal and independent. Leads that both holdouts have in
+    common make the true error smaller, so a probability below a half is in truth still lower.
+    """
+    difference = of_candidate.value - of_other.value
+    error = hypot(of_candidate.high - of_candidate.low, of_other.high - of_other.low) / INTERVAL_IN_ERRORS
+    return NormalDist().cdf(difference / error) if error else float(difference >= 0)
 
 
 def _resampled(models: Sequence[Floats], holdout: Holdout) -> Floats:

@@ -14,8 +14,9 @@ number to the tests.
    documents of kinds of their own, so the reader of 5 reads 1 to 4.
 6  lets a judgement withhold a version from activation, which an older release would not heed. In older formats nothing
    is withheld, so the reader of 6 reads 1 to 5.
-7  compresses the forest and the records of a version, whose names then end with .gz. Older versions have the plain
-   files, so the reader of 7 reads 1 to 6.
+7  compresses the forest and the records of a version, whose names then end with .gz, and adds to a comparison the level
+   that the baseline had when it was judged. Older versions have the plain files, and older comparisons no such level,
+   so the reader of 7 reads 1 to 6.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """The gate: the only rule that decides whether a candidate is activated, held or refused.
 
-*activate*: the candidate ranks leads better than the champion, or gives better probabilities, as surely as the policy
-demands, and none of its figures is much worse. The more of the candidate's training window is newer than the champion,
-the less sure the gate must be. If the org has no champion but the pooled model scores its leads, the candidate is
-compared with the pooled model in the same way. With neither, the candidate must rank better than chance, and give
-better probabilities than the base rate.
-*hold*: the candidate is not surely better, which is an ordinary outcome. The active version stays.
+*activate*: nothing says that the candidate is worse than the org's champion: it may well rank the same leads better, it
+reaches the level that the champion had when it was judged, and its probabilities are not much worse. If the org has no
+champion but the pooled model scores its leads, the candidate must surely rank leads better than the pooled model, or
+give better probabilities, and none of its figures may be much worse; the more of the candidate's training window is
+newer than the pooled model, the less sure the gate must be. With neither, the candidate must rank better than chance,
+and give better probabilities than the base rate.
+*hold*: one of these is not so, which is an ordinary outcome. The active version stays.
 *refuse*: the data does not meet a requirement.
 
 The verdict is about quality alone. `withheld` says what else keeps a version from becoming active: it was only tried,
@@ -24,7 +25,7 @@ from typing import Literal
 
 import msgspec
 
-from leadscore.comparison import BASE_RATE, Comparison, Difference
+from leadscore.comparison import Comparison, Difference, probability_no_lower
 from leadscore.evaluation import EvaluationReport
 from leadscore.formats import FORMAT
 from leadscore.left_out import Cause
@@ -49,15 +50,19 @@ ROLL_BACK_TO_IT = "Only a rollback to it, or a run with `activate_anyway` if it 
 class Policy(msgspec.Struct, frozen=True):
     """The gate's thresholds. None has a default, so a gate without thresholds is an error and never a pass.
 
-    `min_probability_better` applies against a champion of the same time, and against chance;
-    `min_probability_better_stale` applies against a champion that is older than the whole training window. Between the
-    two, the threshold is interpolated.
+    `min_probability_better` says what is surely better, and applies against chance and a pooled model of the same time;
+    `min_probability_better_stale` applies against a pooled model that is older than the whole training window. Between
+    the two, the threshold is interpolated. `min_probability_better_own` applies against the org's own champion at any
+    age; `min_probability_level_kept` against one of the same time, and falls to 0 for one that is older than the whole
+    window. `max_roc_auc_decrease` applies against the pooled model alone.
     """
 
     min_records: int
     min_holdout_per_class: int
     min_probability_better: float
     min_probability_better_stale: float
+    min_probability_better_own: float
+    min_probability_level_kept: float
     max_roc_auc_decrease: float
     max_brier_increase: float
     max_log_loss_increase: float
@@ -172,8 +177,8 @@ def decide(
         return Decision("refuse", refusals, notes)
     if comparison is None:
         raise ValueError(f"version {candidate.version} was not compared with a baseline; train again")
-    judge = _against_base_rate if comparison.against == BASE_RATE else _against_champion
-    reasons = judge(comparison, policy)
+    judge = {"own": _against_own, "pooled": _against_pooled, "base_rate": _against_base_rate}
+    reasons = judge[comparison.against.kind](comparison, policy)
     is_better = all(reason.speaks_for for reason in reasons)
     remarks = (_not_evaluable(champion_problem),) if champion_problem else ()
     return Decision("activate" if is_better else "hold", (*remarks, *reasons), notes)
@@ -298,7 +303,51 @@ def _too_few_in_holdout(requirement: Requirement, counts: SplitCounts, *, is_exp
     )
 
 
-def _against_champion(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
+def _against_own(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
+    """Return what counts for and against a candidate for the place of the org's own champion.
+
+    It has newer leads, or more of them, and is usually the better one, however little a small holdout can tell. So only
+    evidence that it is worse holds it back. It comes from the leads of its holdout; and from the level that the
+    champion had when it was judged, since a month with wrong outcomes makes both look bad on these leads.
+    """
+    auc, champion = comparison.roc_auc, comparison.against.in_words
+    may_rank_better = _surely(
+        ("may_rank_better", "ranks_no_better"),
+        f"ranks leads better than {champion}",
+        f"ROC-AUC {_against(auc)} on the same {comparison.leads} leads",
+        auc.probability_better,
+        policy.min_probability_better_own,
+    )
+    return (
+        may_rank_better,
+        *_level(comparison, policy),
+        _guard("brier_score", "Brier score", comparison.brier_score, -policy.max_brier_increase),
+        _guard("log_loss", "Log loss", comparison.log_loss, -policy.max_log_loss_increase),
+    )
+
+
+def _level(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
+    """Return whether the candidate reaches the champion's level of then; nothing where that is not known.
+
+    If it surely ranks the same leads better, it need not: then the leads have become harder, and not the model worse.
+    """
+    now, then = comparison.roc_auc.candidate, comparison.baseline_when_judged
+    if then is None:
+        return ()
+    is_surely_better = comparison.roc_auc.probability_better >= policy.min_probability_better
+    level_kept = _surely(
+        ("level_kept", "level_fell"),
+        f"reaches the ROC-AUC with which {comparison.against.in_words} was judged",
+        f"ROC-AUC {now.value:.3f} against {then.value:.3f} then",
+        probability_no_lower(now, then),
+        0.0 if is_surely_better else policy.min_probability_level_kept * comparison.shared_window,
+        since=", since it surely ranks the same leads better" if is_surely_better else _newer(comparison),
+        remedy="Look for wrong or missing outcomes in the newest months, and train again",
+    )
+    return (level_kept,)
+
+
+def _against_pooled(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
     ranks_better, fits_better = _claims(comparison, policy)
     roc_auc_kept = _guard("roc_auc", "ROC-AUC", comparison.roc_auc, -policy.max_roc_auc_decrease)
     log_loss_kept = _guard("log_loss", "Log loss", comparison.log_loss, -policy.max_log_loss_increase)
@@ -318,8 +367,7 @@ def _claims(comparison: Comparison, policy: Policy) -> tuple[Reason, Reason]:
     """Return how sure it is that the candidate ranks leads better, and that its probabilities are better."""
     auc, brier = comparison.roc_auc, comparison.brier_score
     needed = probability_needed(comparison.shared_window, policy)
-    newer = f"{1 - comparison.shared_window:.0%}"
-    since = f", since {newer} of this training window is newer than that version" if newer != "0%" else ""
+    since = _newer(comparison)
     ranks_better = _surely(
         ("ranks_better", "ranks_no_better"),
         f"ranks leads better than {comparison.against.in_words}",
@@ -342,10 +390,15 @@ def _claims(comparison: Comparison, policy: Policy) -> tuple[Reason, Reason]:
 def probability_needed(shared_window: float, policy: Policy) -> float:
     """Return the probability of being better that a candidate needs.
 
-    `shared_window` is the share of its training window that is no newer than the champion.
+    `shared_window` is the share of its training window that is no newer than the pooled model.
     """
     fresh, stale = policy.min_probability_better, policy.min_probability_better_stale
     return stale + (fresh - stale) * shared_window
+
+
+def _newer(comparison: Comparison) -> str:
+    newer = f"{1 - comparison.shared_window:.0%}"
+    return f", since {newer} of this training window is newer than that version" if newer != "0%" else ""
 
 
 def _against_base_rate(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
@@ -370,7 +423,14 @@ def _against_base_rate(comparison: Comparison, policy: Policy) -> tuple[Reason, 
 
 
 def _surely(
-    codes: tuple[str, str], claim: str, figures: str, probability: float, needed: float, *, since: str = ""
+    codes: tuple[str, str],
+    claim: str,
+    figures: str,
+    probability: float,
+    needed: float,
+    *,
+    since: str = "",
+    remedy: str = "Train again when new outcomes are known",
 ) -> Reason:
     is_sure = probability >= needed
     return Reason(
@@ -378,7 +438,7 @@ def _surely(
         f"The probability that it {claim} is {probability:.2f} ({needed:.2f} needed{since}); {figures}",
         probability,
         needed,
-        "" if is_sure else "Train again when new outcomes are known",
+        "" if is_sure else remedy,
         speaks_for=is_sure,
     )
 

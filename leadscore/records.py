@@ -47,6 +47,10 @@ class Window(msgspec.Struct, frozen=True):
         newer_days = max(0.0, (self.as_of - other.as_of) / timedelta(days=1))
         return max(0.0, 1 - newer_days / self.training_window_days)
 
+    def asks_as(self, other: Window) -> bool:
+        """Return whether both ask for the same rows and outcomes, but for the time at which they end."""
+        return msgspec.structs.replace(other, as_of=self.as_of) == self
+
 
 def outcome_parameters(window: Window) -> dict[str, Any]:
     """Return the parameters of `leadscore.lead_outcomes` that a window gives, by name and in their order."""

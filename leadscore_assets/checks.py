@@ -75,7 +75,7 @@ def minimum_records(
 @dg.asset_check(
     asset=evaluation,
     partitions_def=orgs,
-    description="The candidate is better than the active version.\n\nBoth are compared on the same held-out leads.",
+    description="The candidate passes the gate.\n\nIt is compared with the active version on the same held-out leads.",
 )
 def metrics_improve(
     context: dg.AssetCheckExecutionContext, registry: dg.ResourceParam[Registry], evaluation: Candidate

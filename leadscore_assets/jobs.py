@@ -20,7 +20,7 @@ _OF_ALL_ORGS = [
 train_job = dg.define_asset_job(
     "train",
     selection=dg.AssetSelection.assets(*TRAINING) - dg.AssetSelection.checks(*_OF_ALL_ORGS),
-    description="Extracts an org's records, trains a candidate, judges it, and activates it when it is better.",
+    description="Extracts an org's records, trains a candidate, judges it, and activates it when it passes the gate.",
 )
 
 retention_job = dg.define_asset_job(

@@ -79,7 +79,7 @@ def ended_as(applied: Applied) -> tuple[TrainingStatus, str]:
 _IN_WORDS = {
     "activated": "activated by this run",
     "active_already": "active already",
-    "held": "held, because it is not surely better",
+    "held": "held by the gate",
     "refused": "refused",
     "withheld": "not activated",
     "taken_back": "it was active before and was taken back, so only a rollback makes it active again",

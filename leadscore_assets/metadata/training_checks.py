@@ -14,7 +14,7 @@ from leadscore_assets.metadata.readiness_plan import plan_metadata, refused_in_w
 from leadscore_assets.trainings.ended_trainings import EndedTraining
 
 METRICS_IMPROVE, TRAINING_ENDED = "metrics_improve", "training_ended"
-_IN_WORDS = {"activate": "Better", "hold": "Not better", "refuse": "Refused"}
+_IN_WORDS = {"activate": "Passed", "hold": "Held", "refuse": "Refused"}
 
 Result = dict[str, Any]
 

@@ -20,7 +20,7 @@ from leadscore_assets.report.slices import FEWEST_LEADS
 
 FOLDER = Path(__file__).parent
 VERDICTS = {
-    "activate": "Better: the gate lets it become the active version",
+    "activate": "Passed: the gate lets it become the active version",
     "hold": "Held: it does not become the active version",
     "refuse": "Refused: there is too little data to judge it",
 }

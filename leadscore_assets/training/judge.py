@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from leadscore.arrays import Floats
-from leadscore.comparison import BASE_RATE, Baseline, Comparison, compare
+from leadscore.comparison import BASE_RATE, Baseline, Comparison, Estimate, compare
 from leadscore.errors import Damaged, SourceMismatch, UnsupportedFormat, VersionNotFound, VersionRemoved
 from leadscore.evaluation import EvaluationReport, Holdout, evaluate, has_both_outcomes
 from leadscore.gate import Judgement, Policy, Unevaluable, decide, withheld
@@ -30,13 +30,15 @@ from leadscore_assets.training.one_core import on_one_core
 class Judged:
     """A version on the holdout: its probabilities, shape (rows,), its report, and the window that it was trained on.
 
-    `as_baseline` is what a candidate is compared with when it is compared with this version.
+    `as_baseline` is what a candidate is compared with when it is compared with this version. `when_judged` is the
+    ROC-AUC that the org's own active version had on its own holdout, when it was judged.
     """
 
     as_baseline: Baseline
     probabilities: Floats
     report: EvaluationReport
     window: Window
+    when_judged: Estimate | None = None
 
 
 class Judging(NamedTuple):
@@ -150,7 +152,19 @@ def judged_baseline(
     if isinstance(version, Unevaluable):
         return version
     served = judged(as_served_to(org_id, version, registry.org_record(org_id)), features)
-    return replace(served, as_baseline=Baseline(model.scope, model.pointer.version))
+    when_judged = _roc_auc_when_judged(registry, model) if model.scope == "own" else None
+    return replace(served, as_baseline=Baseline(model.scope, model.pointer.version), when_judged=when_judged)
+
+
+def _roc_auc_when_judged(registry: Registry, model: ActiveModel) -> Estimate | None:
+    """Return the ROC-AUC with which a version was judged; None where nothing was compared, or it cannot be read."""
+    try:
+        judgement = registry.judgement(model.owner, model.pointer.version)
+    except UnsupportedFormat:
+        raise  # a newer release can read it; to judge without it would lower the bar
+    except Damaged:
+        return None  # the version scores leads all the same, and its holdout of then cannot be had again
+    return judgement.comparison.roc_auc.candidate if judgement and judgement.comparison else None
 
 
 def _evaluable(registry: Registry, model: ActiveModel, features: FeatureRows) -> LoadedVersion | Unevaluable:
@@ -183,6 +197,7 @@ def compared(candidate: Judged, baseline: Judged | Unevaluable | None, features:
             holdout,
             against=baseline.as_baseline,
             shared_window=candidate.window.share_seen_in(baseline.window),
+            baseline_when_judged=baseline.when_judged if candidate.window.asks_as(baseline.window) else None,
         )
     base_rate = float(features.outcomes()[~features.holdout_mask()].mean())
     return compare(candidate.probabilities, np.full(len(holdout.converted), base_rate), holdout, against=BASE_RATE)

@@ -61,7 +61,7 @@ _log = logging.getLogger(__name__)
     refusals={**_REFUSALS, 409: ("already_training", "another_registry", "org_changed")},
 )
 def train(services: Services, query: TrainQuery, body: TrainRequest) -> JsonResponse:
-    """Train a new version for the org, judge it, and activate it when it is better; answer when the run has ended.
+    """Train a new version for the org, judge it, and activate it when it passes the gate; answer when the run ended.
 
     When the run takes longer than `wait` seconds, the answer is 202, and its header `Location` is where to ask later.
     """

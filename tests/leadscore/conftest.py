@@ -94,8 +94,9 @@ def _comparison(
     fits_better: float = 0.5,
     log_loss: tuple[float, float] = (0.5, 0.5),
     shared_window: float = 1.0,
+    when_judged: float | None = None,
 ) -> Comparison:
-    """Compare figures given as (candidate's, baseline's), with intervals that nothing depends on."""
+    """Compare figures given as (candidate's, baseline's), with intervals of an eighth's width."""
     return Comparison(
         baseline=against.stored,
         leads=40,
@@ -104,11 +105,16 @@ def _comparison(
         brier_score=_difference(*brier_score, brier_score[1] - brier_score[0], fits_better),
         log_loss=_difference(*log_loss, log_loss[1] - log_loss[0], 0.5),
         shared_window=shared_window,
+        baseline_when_judged=None if when_judged is None else _estimate(when_judged),
     )
 
 
+def _estimate(value: float) -> Estimate:
+    return Estimate(value, value - 0.0625, value + 0.0625)
+
+
 def _difference(candidate: float, baseline: float, gain: float, probability_better: float) -> Difference:
-    ours, theirs, gained = (Estimate(value, value - 0.0625, value + 0.0625) for value in (candidate, baseline, gain))
+    ours, theirs, gained = map(_estimate, (candidate, baseline, gain))
     return Difference(ours, theirs, gained, probability_better)
 
 

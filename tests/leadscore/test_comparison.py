@@ -9,7 +9,16 @@ from sklearn.metrics import roc_auc_score
 
 from leadscore import comparison
 from leadscore.arrays import Floats
-from leadscore.comparison import BASE_RATE, RESAMPLES, SEED, Baseline, Comparison, Estimate, compare
+from leadscore.comparison import (
+    BASE_RATE,
+    RESAMPLES,
+    SEED,
+    Baseline,
+    Comparison,
+    Estimate,
+    compare,
+    probability_no_lower,
+)
 from leadscore.evaluation import Holdout, brier_score_of, log_loss_of, roc_auc_of
 
 
@@ -115,6 +124,23 @@ def test_a_candidate_that_is_better_on_every_lead_is_better_for_certain() -> Non
         assert getattr(found, name).gain.low > 0
         assert getattr(turned, name).probability_better == 0.0
         assert getattr(turned, name).gain.value == -getattr(found, name).gain.value
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "other", "other_half", "probability"),
+    [
+        (0.7, 0.098, 0.7, 0.196, 0.5),
+        (0.7, 0.0588, 0.75, 0.0784, 0.1587),  # standard errors of 0.03 and 0.04, together 0.05: one below
+        (0.8, 0.0588, 0.75, 0.0784, 0.8413),
+        (1.0, 0.0, 1.0, 0.0, 1.0),
+        (0.9, 0.0, 1.0, 0.0, 0.0),
+    ],
+)
+def test_a_figure_on_other_leads_is_no_lower_with_a_probability_that_follows_from_both_intervals(
+    value: float, half: float, other: float, other_half: float, probability: float
+) -> None:
+    now, then = (Estimate(at, at - width, at + width) for at, width in ((value, half), (other, other_half)))
+    assert probability_no_lower(now, then) == pytest.approx(probability, abs=1e-4)
 
 
 def test_the_base_rate_ranks_nothing() -> None:

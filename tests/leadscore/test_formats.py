@@ -51,6 +51,7 @@ def test_an_older_judgement_reads_as_it_was(stored: Registry) -> None:
     else:
         assert judgement.comparison is not None
         assert judgement.comparison.roc_auc.gain.value == 0
+        assert judgement.comparison.baseline_when_judged is None
         assert stored.judged_file("acme", version, "report.html") == b"<p>a report</p>\n"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from leadscore.comparison import BASE_RATE, Comparison
+from leadscore.comparison import BASE_RATE, Baseline, Comparison, probability_no_lower
 from leadscore.evaluation import EvaluationReport
 from leadscore.gate import (
     Decision,
@@ -35,12 +35,15 @@ POLICY = Policy(
     min_holdout_per_class=3,
     min_probability_better=0.75,
     min_probability_better_stale=0.25,
+    min_probability_better_own=0.125,
+    min_probability_level_kept=0.5,
     max_roc_auc_decrease=0.015625,
     max_brier_increase=0.03125,
     max_log_loss_increase=0.0625,
 )
 STEP = 2**-30
 CHAMPION = "20260315060000"
+POOLED = Baseline("pooled", CHAMPION)
 GONE = Unevaluable(CHAMPION, "its forest is damaged")
 
 
@@ -76,6 +79,63 @@ def test_a_first_version_is_told_by_how_much(make_report: Report, make_compariso
     )
 
 
+OWN_KEPT = ["may_rank_better", "level_kept", "brier_score_kept", "log_loss_kept"]
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict", "codes"),
+    [
+        ({"ranks_better": 0.125}, "activate", OWN_KEPT),
+        ({"ranks_better": 0.125 - STEP, "fits_better": 1.0}, "hold", ["ranks_no_better", *OWN_KEPT[1:]]),
+        ({"ranks_better": 0.125, "shared_window": 0.0}, "activate", OWN_KEPT),
+        ({"ranks_better": 0.125 - STEP, "shared_window": 0.0}, "hold", ["ranks_no_better", *OWN_KEPT[1:]]),
+        # neither must its level surely have fallen; the older the champion, the more surely
+        ({"when_judged": 0.75 + STEP}, "hold", [OWN_KEPT[0], "level_fell", *OWN_KEPT[2:]]),
+        ({"when_judged": 0.75 + STEP, "shared_window": 0.75}, "activate", OWN_KEPT),
+        ({"when_judged": 0.875, "shared_window": 0.125}, "hold", [OWN_KEPT[0], "level_fell", *OWN_KEPT[2:]]),
+        ({"when_judged": 1.0, "shared_window": 0.0}, "activate", OWN_KEPT),
+        ({"when_judged": 1.0, "ranks_better": 0.75}, "activate", OWN_KEPT),
+        ({"when_judged": 1.0, "ranks_better": 0.75 - STEP}, "hold", [OWN_KEPT[0], "level_fell", *OWN_KEPT[2:]]),
+        ({"when_judged": None}, "activate", [OWN_KEPT[0], *OWN_KEPT[2:]]),
+        # its probabilities may be worse by so much, and no more
+        ({"brier_score": (0.28125, 0.25)}, "activate", OWN_KEPT),
+        ({"brier_score": (0.28125 + STEP, 0.25)}, "hold", [*OWN_KEPT[:2], "brier_score_worse", OWN_KEPT[3]]),
+        ({"log_loss": (0.5625, 0.5)}, "activate", OWN_KEPT),
+        ({"log_loss": (0.5625 + STEP, 0.5)}, "hold", [*OWN_KEPT[:3], "log_loss_worse"]),
+    ],
+)
+def test_a_candidate_takes_its_own_orgs_place_unless_something_says_that_it_is_worse(
+    *, figures: dict[str, Any], verdict: str, codes: list[str], make_report: Report, make_comparison: Compared
+) -> None:
+    comparison = make_comparison(**{"when_judged": 0.75} | figures)
+    decision = decide(make_report("20260401060000"), comparison, None, POLICY)
+    assert (decision.verdict, _codes(decision)) == (verdict, codes)
+    assert (decision.verdict == "activate") == all(reason.speaks_for for reason in decision.reasons)
+
+
+def test_the_words_have_the_figures(make_report: Report, make_comparison: Compared) -> None:
+    figures: dict[str, Any] = {"ranks_better": 0.41, "roc_auc": (0.712, 0.718), "brier_score": (0.181, 0.178)}
+    comparison = make_comparison(**figures, when_judged=0.8125, shared_window=0.75)
+    held = decide(make_report(), comparison, None, POLICY)
+    assert held.text == (
+        "The probability that it ranks leads better than the active version 20260315060000 is 0.41 (0.12 needed);"
+        " ROC-AUC 0.712 against 0.718 on the same 40 leads. The probability that it reaches the ROC-AUC with which the"
+        " active version 20260315060000 was judged is 0.01 (0.38 needed, since 25% of this training window is newer"
+        " than that version); ROC-AUC 0.712 against 0.812 then. Look for wrong or missing outcomes in the newest"
+        " months, and train again. Brier score 0.181 against 0.178 (it may rise by at most 0.031). Log loss 0.500"
+        " against 0.500 (it may rise by at most 0.062)."
+    )
+    assert comparison.baseline_when_judged is not None
+    fallen = probability_no_lower(comparison.roc_auc.candidate, comparison.baseline_when_judged)
+    assert [reason.figure for reason in held.reasons] == pytest.approx([0.41, fallen, -0.003, 0.0])
+    assert [reason.threshold for reason in held.reasons] == [0.125, 0.375, -0.03125, -0.0625]
+
+
+def test_probabilities_that_are_worse_come_with_a_remedy(make_report: Report, make_comparison: Compared) -> None:
+    held = decide(make_report(), make_comparison(brier_score=(0.3, 0.25)), None, POLICY)
+    assert "Its probabilities are worse; look at the calibration, and train again on more leads." in held.text
+
+
 RANKING = ["ranks_better", "brier_score_kept", "log_loss_kept"]
 HELD = ["ranks_no_better", "brier_score_kept", "log_loss_kept"]
 FITTING = ["roc_auc_kept", "fits_better", "log_loss_kept"]
@@ -100,7 +160,7 @@ FITTING = ["roc_auc_kept", "fits_better", "log_loss_kept"]
             "hold",
             ["ranks_better", "brier_score_kept", "log_loss_worse"],
         ),
-        # its ranking may be worse by so much, and no more, however little is asked against a stale champion
+        # its ranking may be worse by so much, and no more, however little is asked against a stale pooled model
         ({"ranks_better": 0.25, "shared_window": 0.0, "roc_auc": (0.734375, 0.75)}, "activate", RANKING),
         (
             {"ranks_better": 0.25, "shared_window": 0.0, "roc_auc": (0.734375 - STEP, 0.75)},
@@ -123,7 +183,7 @@ FITTING = ["roc_auc_kept", "fits_better", "log_loss_kept"]
             "hold",
             ["roc_auc_kept", "fits_better", "log_loss_worse"],
         ),
-        # how sure falls with the share of the window that the champion has seen
+        # how sure falls with the share of the window that the pooled model has seen
         ({"ranks_better": 0.5, "shared_window": 0.5}, "activate", RANKING),
         ({"ranks_better": 0.5 - STEP, "fits_better": 0.0, "shared_window": 0.5}, "hold", HELD),
         ({"fits_better": 0.5, "ranks_better": 0.25, "shared_window": 0.5}, "activate", FITTING),
@@ -131,41 +191,44 @@ FITTING = ["roc_auc_kept", "fits_better", "log_loss_kept"]
         ({"ranks_better": 0.25 - STEP, "fits_better": 0.0, "shared_window": 0.0}, "hold", HELD),
     ],
 )
-def test_a_challenger_must_be_surely_better_in_one_thing_and_not_much_worse_in_the_others(
+def test_a_challenger_of_the_pooled_model_must_be_surely_better_in_one_thing_and_not_much_worse_in_the_others(
     *, figures: dict[str, Any], verdict: str, codes: list[str], make_report: Report, make_comparison: Compared
 ) -> None:
-    decision = decide(make_report("20260401060000"), make_comparison(**figures), None, POLICY)
+    decision = decide(make_report("20260401060000"), make_comparison(against=POOLED, **figures), None, POLICY)
     assert (decision.verdict, _codes(decision)) == (verdict, codes)
     assert (decision.verdict == "activate") == all(reason.speaks_for for reason in decision.reasons)
 
 
-def test_the_words_have_the_figures(make_report: Report, make_comparison: Compared) -> None:
+def test_the_words_against_the_pooled_model_have_the_figures(make_report: Report, make_comparison: Compared) -> None:
     figures: dict[str, Any] = {"ranks_better": 0.41, "roc_auc": (0.712, 0.718), "brier_score": (0.181, 0.178)}
+    figures["against"] = POOLED
     held = decide(make_report(), make_comparison(**figures), None, POLICY)
     assert held.text == (
-        "The probability that it ranks leads better than the active version 20260315060000 is 0.41 (0.75 needed);"
-        " ROC-AUC 0.712 against 0.718 on the same 40 leads. Train again when new outcomes are known. Brier score 0.181"
-        " against 0.178 (it may rise by at most 0.031). Log loss 0.500 against 0.500 (it may rise by at most 0.062)."
+        "The probability that it ranks leads better than the pooled model 20260315060000, which scores the org's leads"
+        " now, is 0.41 (0.75 needed); ROC-AUC 0.712 against 0.718 on the same 40 leads. Train again when new outcomes"
+        " are known. Brier score 0.181 against 0.178 (it may rise by at most 0.031). Log loss 0.500 against 0.500 (it"
+        " may rise by at most 0.062)."
     )
     assert [reason.figure for reason in held.reasons] == pytest.approx([0.41, -0.003, 0.0])
     assert [reason.threshold for reason in held.reasons] == [0.75, -0.03125, -0.0625]
     fits = decide(make_report(), make_comparison(**figures, fits_better=0.875, shared_window=0.5), None, POLICY)
     assert fits.text.startswith(
         "ROC-AUC 0.712 against 0.718 (it may fall by at most 0.016). The probability that it gives better probabilities"
-        " than the active version 20260315060000 is 0.88 (0.50 needed, since 50% of this training window is newer"
-        " than that version); Brier score 0.181 against 0.178 on the same 40 leads. Log loss"
+        " than the pooled model 20260315060000, which scores the org's leads now, is 0.88 (0.50 needed, since 50% of"
+        " this training window is newer than that version); Brier score 0.181 against 0.178 on the same 40 leads. Log"
     )
 
 
-def test_a_ranking_that_is_too_much_worse_is_told_beside_a_stale_champion(
+def test_a_ranking_that_is_too_much_worse_is_told_beside_a_stale_pooled_model(
     make_report: Report, make_comparison: Compared
 ) -> None:
     figures: dict[str, Any] = {"ranks_better": 0.33, "roc_auc": (0.680, 0.715), "shared_window": 0.1}
+    figures["against"] = POOLED
     assert decide(make_report(), make_comparison(**figures), None, POLICY).text.startswith(
-        "The probability that it ranks leads better than the active version 20260315060000 is 0.33 (0.30 needed,"
-        " since 90% of this training window is newer than that version); ROC-AUC 0.680 against 0.715 on the same 40"
-        " leads. ROC-AUC 0.680 against 0.715 (it may fall by at most 0.016). It ranks leads worse; train again when new"
-        " outcomes are known."
+        "The probability that it ranks leads better than the pooled model 20260315060000, which scores the org's leads"
+        " now, is 0.33 (0.30 needed, since 90% of this training window is newer than that version); ROC-AUC 0.680"
+        " against 0.715 on the same 40 leads. ROC-AUC 0.680 against 0.715 (it may fall by at most 0.016). It ranks"
+        " leads worse; train again when new outcomes are known."
     )
 
 
@@ -173,12 +236,13 @@ def test_a_ranking_that_is_too_much_worse_is_told_beside_a_stale_champion(
 def test_that_a_part_of_the_window_is_newer_is_told_from_a_hundredth_on(
     shared_window: float, is_told: bool, make_report: Report, make_comparison: Compared
 ) -> None:
-    text = decide(make_report(), make_comparison(shared_window=shared_window), None, POLICY).text
+    comparison = make_comparison(against=POOLED, shared_window=shared_window)
+    text = decide(make_report(), comparison, None, POLICY).text
     assert ("of this training window is newer" in text) is is_told
 
 
 @pytest.mark.parametrize(("shared_window", "needed"), [(1.0, 0.75), (0.5, 0.5), (0.0, 0.25)])
-def test_how_sure_falls_in_proportion_to_what_the_champion_has_seen(shared_window: float, needed: float) -> None:
+def test_how_sure_falls_in_proportion_to_what_the_pooled_model_has_seen(shared_window: float, needed: float) -> None:
     assert probability_needed(shared_window, POLICY) == needed
 
 
@@ -437,7 +501,7 @@ def test_a_judgement_reads_back_and_names_the_champion_it_was_against(
     make_report: Report, make_comparison: Compared
 ) -> None:
     champion, gone = make_report("20260101000000"), Unevaluable("20260201000000", "gone")
-    comparison = make_comparison(shared_window=0.5)
+    comparison = make_comparison(shared_window=0.5, when_judged=0.75)
     decision = decide(make_report(), comparison, gone, POLICY)
     for beside, version in (((champion, None), champion.version), ((None, gone), gone.version), ((None, None), None)):
         judgement = Judgement(make_report(), *beside, decision, "c0ffee", "2026-03-15T06:00:01+00:00", None, comparison)

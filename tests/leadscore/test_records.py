@@ -82,3 +82,17 @@ def test_a_training_has_seen_what_is_no_newer_than_its_end(days_before: int, win
     ended = window.as_of - timedelta(days=days_before)
     other = msgspec.structs.replace(window, as_of=ended, training_window_days=window_days)
     assert window.share_seen_in(other) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "asks_as"),
+    [
+        ("AS_OF", "2026-01-15", True),
+        ("LANDMARK_DAYS", "0,7", False),
+        ("CONVERSION_STATUSES", "WON,SOLD", False),
+        ("TRAINING_WINDOW_DAYS", "90", False),
+    ],
+)
+def test_windows_ask_for_the_same_but_for_their_end(setting: str, value: str, asks_as: bool) -> None:
+    window, other = (window_from(read_settings({"AS_OF": "2026-03-15", **more})) for more in ({}, {setting: value}))
+    assert window.asks_as(other) is other.asks_as(window) is asks_as

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import hypot
 from pathlib import Path
+from statistics import NormalDist
 
 import msgspec
 import pytest
@@ -91,11 +93,13 @@ def says_the_rule(judgement: Judgement) -> bool:
     assert compared is not None
     if compared.baseline == "base rate":
         return compared.roc_auc.probability_better >= 0.8 and compared.brier_score.gain.value > 0
-    needed = 0.5 + 0.3 * compared.shared_window
-    no_worse = compared.roc_auc.gain.value >= -0.01 and compared.log_loss.gain.value >= -0.03
-    ranks = compared.roc_auc.probability_better >= needed and compared.brier_score.gain.value >= -0.01
-    fits = compared.brier_score.probability_better >= needed
-    return no_worse and (ranks or fits)
+    now, then = compared.roc_auc.candidate, compared.baseline_when_judged
+    assert then is not None
+    error = hypot(now.high - now.low, then.high - then.low) / 3.92
+    level_kept = NormalDist(then.value, error).cdf(now.value) >= 0.25 * compared.shared_window
+    level_kept = level_kept or compared.roc_auc.probability_better >= 0.8
+    no_worse = compared.brier_score.gain.value >= -0.01 and compared.log_loss.gain.value >= -0.03
+    return compared.roc_auc.probability_better >= 0.1 and level_kept and no_worse
 
 
 def test_the_org_waits_until_it_has_enough_records_and_then_trains_every_month(year: list[Month]) -> None:
@@ -126,7 +130,7 @@ def test_every_decision_is_what_the_rule_says_of_the_stored_figures(year: list[M
 
 
 def test_a_candidate_is_compared_with_the_version_that_was_active_then(year: list[Month], registry: Registry) -> None:
-    """Without one it is compared with the base rate. Of an older one less is asked to be left standing."""
+    """Without one it is compared with the base rate. The level of the active one is the one that it was judged with."""
     for month in year:
         if month.judgement and month.judgement.comparison:
             compared = month.judgement.comparison
@@ -134,6 +138,10 @@ def test_a_candidate_is_compared_with_the_version_that_was_active_then(year: lis
             if month.active_before:
                 age = month.as_of - registry.manifest(ORG.org_id, month.active_before).window.as_of
                 assert compared.shared_window == pytest.approx(max(0.0, 1 - age.days / 183))
+                before = registry.judgement(ORG.org_id, month.active_before)
+                assert before is not None
+                assert before.comparison is not None
+                assert compared.baseline_when_judged == before.comparison.roc_auc.candidate
                 assert f"the active version {month.active_before} " in month.judgement.decision.text
 
 

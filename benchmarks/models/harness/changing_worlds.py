@@ -31,9 +31,13 @@ HIDDEN_WEIGHT = 0.8
 
 @dataclass(frozen=True)
 class World:
-    """What changes in the months 0, 1, 2 … since the first training."""
+    """What changes in the months 0, 1, 2 … since the first training.
+
+    Where `window_grows` no lead leaves the training window: each version has more leads than the one before.
+    """
 
     name: str
+    window_grows: bool = False
     turn_degrees_per_month: float = 0.0
     conversions_halve_in_months: float | None = None
     hidden_driver_recorded_from: int | None = None
@@ -60,6 +64,8 @@ WORLDS = (
     World("improved", hidden_driver_recorded_from=4),
     World("bad months", wrong_outcomes={4: 0.4, 9: 0.4}),
     World("rate halves", conversions_halve_in_months=12),
+    World("growing", window_grows=True),
+    World("growing, drifting", window_grows=True, turn_degrees_per_month=4),
 )
 
 

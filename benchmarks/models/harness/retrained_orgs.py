@@ -76,21 +76,26 @@ class Org:
     """An org in a world. `versions` were held to the holdout by hash, `own_split` each to a random fifth of its own."""
 
     def __init__(self, world: World, leads: int, repeat: int) -> None:
-        rng = np.random.default_rng([repeat, leads, WORLDS.index(world)])
+        self.seed = [repeat, leads, WORLDS.index(world)]
+        rng = np.random.default_rng(self.seed)
         months = [draw_month(rng, world, month, leads // WINDOW_MONTHS) for month in range(1 - WINDOW_MONTHS, MONTHS)]
         self.new_leads = [draw_month(rng, world, month + 1, NEW_LEADS) for month in range(MONTHS)]
+        self.rows: list[Rows] = []
         self.versions: list[Version] = []
-        self.own_split: list[Version] = []
         for month in range(MONTHS):
-            rows = joined(months[month : month + WINDOW_MONTHS])
-            rows = rows.with_wrong_outcomes(rng, world.wrong_outcomes.get(month, 0.0))
-            self.versions.append(Version.trained(rows, rows.is_held_out))
-            self.own_split.append(Version.trained(rows, rows.random_fifth(rng)))
+            rows = joined(months[0 if world.window_grows else month : month + WINDOW_MONTHS])
+            self.rows.append(rows.with_wrong_outcomes(rng, world.wrong_outcomes.get(month, 0.0)))
+            self.versions.append(Version.trained(self.rows[month], self.rows[month].is_held_out))
+        self.own_split: Callable[[int], Version] = cache(self._own_split)
         self.report: Callable[[int], EvaluationReport] = cache(self._report)
         self.compared: Callable[[int, int | None], Comparison | None] = cache(self._compared)
         self.own_metrics: Callable[[int], Metrics] = cache(self._own_metrics)
         self.truth: Callable[[int, int], Truth] = cache(self._truth)
         self.own_truth: Callable[[int, int], Truth] = cache(self._own_truth)
+
+    def _own_split(self, month: int) -> Version:
+        rng = np.random.default_rng([*self.seed, month])
+        return Version.trained(self.rows[month], self.rows[month].random_fifth(rng))
 
     def _report(self, month: int) -> EvaluationReport:
         return self.versions[month].report_on(self.versions[month].holdout)
@@ -104,9 +109,15 @@ class Org:
         ours = version.probabilities(rows)
         if champion is None:
             return compare(ours, np.full(len(ours), version.base_rate), rows.holdout(), against=BASE_RATE)
-        theirs, name = self.versions[champion].probabilities(rows), f"of month {champion}"
-        shared_window = max(0.0, 1 - (candidate - champion) / WINDOW_MONTHS)
-        return compare(ours, theirs, rows.holdout(), against=Baseline("own", name), shared_window=shared_window)
+        when_judged = self.compared(champion, None)
+        return compare(
+            ours,
+            self.versions[champion].probabilities(rows),
+            rows.holdout(),
+            against=Baseline("own", f"of month {champion}"),
+            shared_window=max(0.0, 1 - (candidate - champion) / WINDOW_MONTHS),
+            baseline_when_judged=when_judged.roc_auc.candidate if when_judged else None,
+        )
 
     def base_rate_truth(self, month: int) -> Truth:
         """Return how good the base rate of a month's training is on the leads of the month after."""
@@ -114,7 +125,7 @@ class Org:
         return Truth.of(np.full(len(chances), self.versions[month].base_rate), chances)
 
     def _own_metrics(self, month: int) -> Metrics:
-        version = self.own_split[month]
+        version = self.own_split(month)
         return version.report_on(version.holdout).metrics
 
     def _truth(self, version: int, month: int) -> Truth:
@@ -124,4 +135,4 @@ class Org:
 
     def _own_truth(self, version: int, month: int) -> Truth:
         rows = self.new_leads[month]
-        return Truth.of(self.own_split[version].probabilities(rows), rows.probability)
+        return Truth.of(self.own_split(version).probabilities(rows), rows.probability)

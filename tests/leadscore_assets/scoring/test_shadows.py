@@ -22,10 +22,11 @@ FROM leadscore.lead_score_history ORDER BY lead_id
 
 
 def hold(scored: Scored) -> str:
-    """Train a version that the gate holds, for it is no better than its twin that is active; return its id."""
+    """Train a version that the gate holds, for it asks for certainty here; return its id."""
     features = scored.features()
     version = train(scored.registry, ORG, features).version
-    judging = judge(scored.registry, ORG, version, features, policy_from(scored.settings))
+    strict = policy_from(replace(scored.settings, min_probability_better_own=1.0))
+    judging = judge(scored.registry, ORG, version, features, strict)
     assert judging.judgement.decision.verdict == "hold"
     scored.registry.record_judgement(ORG, version, judging.judgement, {})
     return version

@@ -14,7 +14,7 @@ from leadscore.gate import Judgement
 from leadscore.pooling import POOLED, shift_to_base_value
 from leadscore.records import window_from
 from leadscore.registry.activation import roll_back
-from leadscore.registry.store import POINTER_FILE, Registry
+from leadscore.registry.store import EVALUATION_FILE, POINTER_FILE, Registry
 from leadscore.registry.version import FOREST_FILE
 from leadscore.settings import Settings
 from leadscore_assets.dataset import ORG_COLUMN, feature_matrix
@@ -111,6 +111,46 @@ def test_once_an_org_has_a_version_of_its_own_that_is_the_one_to_beat(train: Any
     again = judgement_of(pooled_settings, "sound")
     assert again.comparison is not None
     assert again.comparison.baseline == again.champion_version == own
+
+
+def test_a_champions_level_is_the_one_that_it_was_judged_with(train: Any, crm_settings: Settings) -> None:
+    train("sound")
+    first = judgement_of(crm_settings, "sound")
+    assert first.comparison is not None
+    assert first.comparison.baseline_when_judged is None
+
+    train("sound")
+
+    again = judgement_of(crm_settings, "sound")
+    assert again.comparison is not None
+    assert again.comparison.baseline_when_judged == first.comparison.roc_auc.candidate
+
+
+def test_a_champions_level_at_other_ages_of_the_leads_is_not_comparable(train: Any, crm_settings: Settings) -> None:
+    train("sound")
+    other = replace(crm_settings, landmark_days=(0, 7))
+
+    train("sound", settings=other)
+
+    judgement = judgement_of(other, "sound")
+    assert judgement.champion_version
+    assert judgement.comparison is not None
+    assert judgement.comparison.baseline_when_judged is None
+
+
+def test_a_champion_whose_judgement_cannot_be_read_is_compared_without_its_level(
+    train: Any, registry: Registry, crm_settings: Settings
+) -> None:
+    train("sound")
+    [version] = registry.versions("sound")
+    (registry.root / "sound" / version / EVALUATION_FILE).write_bytes(b"{")
+
+    assert train("sound").success
+
+    judgement = judgement_of(crm_settings, "sound")
+    assert judgement.champion_version == version
+    assert judgement.comparison is not None
+    assert judgement.comparison.baseline_when_judged is None
 
 
 @pytest.mark.parametrize(("damaged", "named"), [(FOREST_FILE, "{version}"), (POINTER_FILE, "of unknown version")])
