@@ -44,6 +44,7 @@ from leadscore.settings import Settings
 Verdict = Literal["activate", "hold", "refuse"]
 
 RECOMMENDED_BASE_RATE = 0.2
+LEAST_SHARED_WINDOW = 0.1  # the probabilities may get worse by more the older the champion is, but tenfold at most
 ROLL_BACK_TO_IT = "Only a rollback to it, or a run with `activate_anyway` if it passed the gate, makes it active"
 
 
@@ -52,17 +53,16 @@ class Policy(msgspec.Struct, frozen=True):
 
     `min_probability_better` says what is surely better, and applies against chance and a pooled model of the same time;
     `min_probability_better_stale` applies against a pooled model that is older than the whole training window. Between
-    the two, the threshold is interpolated. `min_probability_better_own` applies against the org's own champion at any
-    age; `min_probability_level_kept` against one of the same time, and falls to 0 for one that is older than the whole
-    window. `max_roc_auc_decrease` applies against the pooled model alone.
+    the two, the threshold is interpolated. `min_probability_not_worse` applies against the org's own champion of the
+    same time, and falls to 0 for one that is older than the whole window; `max_roc_auc_decrease` applies against the
+    pooled model alone.
     """
 
     min_records: int
     min_holdout_per_class: int
     min_probability_better: float
     min_probability_better_stale: float
-    min_probability_better_own: float
-    min_probability_level_kept: float
+    min_probability_not_worse: float
     max_roc_auc_decrease: float
     max_brier_increase: float
     max_log_loss_increase: float
@@ -307,22 +307,25 @@ def _against_own(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
     """Return what counts for and against a candidate for the place of the org's own champion.
 
     It has newer leads, or more of them, and is usually the better one, however little a small holdout can tell. So only
-    evidence that it is worse holds it back. It comes from the leads of its holdout; and from the level that the
-    champion had when it was judged, since a month with wrong outcomes makes both look bad on these leads.
+    evidence that it is worse holds it back, and more of it is needed the older the champion is. It comes from the leads
+    of its holdout; and from the level that the champion had when it was judged, since a month with wrong outcomes makes
+    both look bad on these leads.
     """
     auc, champion = comparison.roc_auc, comparison.against.in_words
+    widened = max(comparison.shared_window, LEAST_SHARED_WINDOW)
     may_rank_better = _surely(
         ("may_rank_better", "ranks_no_better"),
         f"ranks leads better than {champion}",
         f"ROC-AUC {_against(auc)} on the same {comparison.leads} leads",
         auc.probability_better,
-        policy.min_probability_better_own,
+        policy.min_probability_not_worse * comparison.shared_window,
+        since=_newer(comparison),
     )
     return (
         may_rank_better,
         *_level(comparison, policy),
-        _guard("brier_score", "Brier score", comparison.brier_score, -policy.max_brier_increase),
-        _guard("log_loss", "Log loss", comparison.log_loss, -policy.max_log_loss_increase),
+        _guard("brier_score", "Brier score", comparison.brier_score, -policy.max_brier_increase / widened),
+        _guard("log_loss", "Log loss", comparison.log_loss, -policy.max_log_loss_increase / widened),
     )
 
 
@@ -340,7 +343,7 @@ def _level(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
         f"reaches the ROC-AUC with which {comparison.against.in_words} was judged",
         f"ROC-AUC {now.value:.3f} against {then.value:.3f} then",
         probability_no_lower(now, then),
-        0.0 if is_surely_better else policy.min_probability_level_kept * comparison.shared_window,
+        0.0 if is_surely_better else policy.min_probability_not_worse * comparison.shared_window,
         since=", since it surely ranks the same leads better" if is_surely_better else _newer(comparison),
         remedy="Look for wrong or missing outcomes in the newest months, and train again",
     )

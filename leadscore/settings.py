@@ -366,14 +366,10 @@ class Settings:
     min_probability_better_stale: float = _setting(
         0.5, SHARE, "the same minimum when the pooled model has seen none of the candidate's training window"
     )
-    min_probability_better_own: float = _setting(
-        0.1, SHARE, "minimum probability that a candidate ranks leads better than the org's own active version"
-    )
-    min_probability_level_kept: float = _setting(
+    min_probability_not_worse: float = _setting(
         0.25,
         SHARE,
-        "minimum probability that a candidate reaches the ROC-AUC with which the org's own active version was judged;"
-        " falls to 0 as that version ages",
+        "minimum probability that a candidate is no worse than the org's own active version; falls as that one ages",
     )
     max_roc_auc_decrease: float = _setting(0.01, SHARE, "how far a candidate's ROC-AUC may be below the pooled model's")
     max_brier_increase: float = _setting(

@@ -35,8 +35,7 @@ POLICY = Policy(
     min_holdout_per_class=3,
     min_probability_better=0.75,
     min_probability_better_stale=0.25,
-    min_probability_better_own=0.125,
-    min_probability_level_kept=0.5,
+    min_probability_not_worse=0.5,
     max_roc_auc_decrease=0.015625,
     max_brier_increase=0.03125,
     max_log_loss_increase=0.0625,
@@ -85,11 +84,13 @@ OWN_KEPT = ["may_rank_better", "level_kept", "brier_score_kept", "log_loss_kept"
 @pytest.mark.parametrize(
     ("figures", "verdict", "codes"),
     [
-        ({"ranks_better": 0.125}, "activate", OWN_KEPT),
-        ({"ranks_better": 0.125 - STEP, "fits_better": 1.0}, "hold", ["ranks_no_better", *OWN_KEPT[1:]]),
-        ({"ranks_better": 0.125, "shared_window": 0.0}, "activate", OWN_KEPT),
-        ({"ranks_better": 0.125 - STEP, "shared_window": 0.0}, "hold", ["ranks_no_better", *OWN_KEPT[1:]]),
-        # neither must its level surely have fallen; the older the champion, the more surely
+        ({"ranks_better": 0.5}, "activate", OWN_KEPT),
+        ({"ranks_better": 0.5 - STEP, "fits_better": 1.0}, "hold", ["ranks_no_better", *OWN_KEPT[1:]]),
+        # the older the champion, the surer must be what holds the candidate back
+        ({"ranks_better": 0.125, "shared_window": 0.25}, "activate", OWN_KEPT),
+        ({"ranks_better": 0.125 - STEP, "shared_window": 0.25}, "hold", ["ranks_no_better", *OWN_KEPT[1:]]),
+        ({"ranks_better": 0.0, "shared_window": 0.0}, "activate", OWN_KEPT),
+        # nor must its level probably have fallen
         ({"when_judged": 0.75 + STEP}, "hold", [OWN_KEPT[0], "level_fell", *OWN_KEPT[2:]]),
         ({"when_judged": 0.75 + STEP, "shared_window": 0.75}, "activate", OWN_KEPT),
         ({"when_judged": 0.875, "shared_window": 0.125}, "hold", [OWN_KEPT[0], "level_fell", *OWN_KEPT[2:]]),
@@ -100,6 +101,19 @@ OWN_KEPT = ["may_rank_better", "level_kept", "brier_score_kept", "log_loss_kept"
         # its probabilities may be worse by so much, and no more
         ({"brier_score": (0.28125, 0.25)}, "activate", OWN_KEPT),
         ({"brier_score": (0.28125 + STEP, 0.25)}, "hold", [*OWN_KEPT[:2], "brier_score_worse", OWN_KEPT[3]]),
+        ({"brier_score": (0.375, 0.25), "shared_window": 0.25}, "activate", OWN_KEPT),
+        (
+            {"brier_score": (0.375 + STEP, 0.25), "shared_window": 0.25},
+            "hold",
+            [*OWN_KEPT[:2], "brier_score_worse", OWN_KEPT[3]],
+        ),
+        # tenfold at most
+        ({"brier_score": (0.5625, 0.25), "shared_window": 0.0}, "activate", OWN_KEPT),
+        (
+            {"brier_score": (0.5625 + STEP, 0.25), "shared_window": 0.0},
+            "hold",
+            [*OWN_KEPT[:2], "brier_score_worse", OWN_KEPT[3]],
+        ),
         ({"log_loss": (0.5625, 0.5)}, "activate", OWN_KEPT),
         ({"log_loss": (0.5625 + STEP, 0.5)}, "hold", [*OWN_KEPT[:3], "log_loss_worse"]),
     ],
@@ -118,17 +132,17 @@ def test_the_words_have_the_figures(make_report: Report, make_comparison: Compar
     comparison = make_comparison(**figures, when_judged=0.8125, shared_window=0.75)
     held = decide(make_report(), comparison, None, POLICY)
     assert held.text == (
-        "The probability that it ranks leads better than the active version 20260315060000 is 0.41 (0.12 needed);"
-        " ROC-AUC 0.712 against 0.718 on the same 40 leads. The probability that it reaches the ROC-AUC with which the"
-        " active version 20260315060000 was judged is 0.01 (0.38 needed, since 25% of this training window is newer"
-        " than that version); ROC-AUC 0.712 against 0.812 then. Look for wrong or missing outcomes in the newest"
-        " months, and train again. Brier score 0.181 against 0.178 (it may rise by at most 0.031). Log loss 0.500"
-        " against 0.500 (it may rise by at most 0.062)."
+        "The probability that it ranks leads better than the active version 20260315060000 is 0.41 (0.38 needed, since"
+        " 25% of this training window is newer than that version); ROC-AUC 0.712 against 0.718 on the same 40 leads."
+        " The probability that it reaches the ROC-AUC with which the active version 20260315060000 was judged is 0.01"
+        " (0.38 needed, since 25% of this training window is newer than that version); ROC-AUC 0.712 against 0.812"
+        " then. Look for wrong or missing outcomes in the newest months, and train again. Brier score 0.181 against"
+        " 0.178 (it may rise by at most 0.042). Log loss 0.500 against 0.500 (it may rise by at most 0.083)."
     )
     assert comparison.baseline_when_judged is not None
     fallen = probability_no_lower(comparison.roc_auc.candidate, comparison.baseline_when_judged)
     assert [reason.figure for reason in held.reasons] == pytest.approx([0.41, fallen, -0.003, 0.0])
-    assert [reason.threshold for reason in held.reasons] == [0.125, 0.375, -0.03125, -0.0625]
+    assert [reason.threshold for reason in held.reasons] == [0.375, 0.375, -0.03125 / 0.75, -0.0625 / 0.75]
 
 
 def test_probabilities_that_are_worse_come_with_a_remedy(make_report: Report, make_comparison: Compared) -> None:

@@ -64,14 +64,14 @@ def test_a_retraining_with_nothing_new_is_held_and_green(train: Any, registry: R
     improves = check(result, "metrics_improve")
     assert (improves.passed, improves.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert improves.description.startswith("Held: The probability that it ranks leads better than the active version")
-    assert "is 0.00 (0.10 needed)" in improves.description
+    assert "is 0.00 (0.25 needed)" in improves.description
     assert check(result, "minimum_records").passed
     assert registry.active("sound") == first
     newest, oldest = (registry.manifest("sound", version) for version in registry.versions("sound"))
     assert newest.files == oldest.files
     shown = metadata_of(result, "active_model")
     assert (shown["held_version"], shown["version"], shown["verdict"]) == (newest.version, oldest.version, "hold")
-    assert "is 0.00 (0.10 needed)" in shown["reasons"]
+    assert "is 0.00 (0.25 needed)" in shown["reasons"]
     assert data_version(result, "active_model") == oldest.version
 
 

@@ -96,10 +96,10 @@ def says_the_rule(judgement: Judgement) -> bool:
     now, then = compared.roc_auc.candidate, compared.baseline_when_judged
     assert then is not None
     error = hypot(now.high - now.low, then.high - then.low) / 3.92
-    level_kept = NormalDist(then.value, error).cdf(now.value) >= 0.25 * compared.shared_window
-    level_kept = level_kept or compared.roc_auc.probability_better >= 0.8
-    no_worse = compared.brier_score.gain.value >= -0.01 and compared.log_loss.gain.value >= -0.03
-    return compared.roc_auc.probability_better >= 0.1 and level_kept and no_worse
+    needed, may_rise = 0.25 * compared.shared_window, 1 / max(0.1, compared.shared_window)
+    level_kept = NormalDist(then.value, error).cdf(now.value) >= needed or compared.roc_auc.probability_better >= 0.8
+    no_worse = compared.brier_score.gain.value >= -0.01 * may_rise and compared.log_loss.gain.value >= -0.03 * may_rise
+    return compared.roc_auc.probability_better >= needed and level_kept and no_worse
 
 
 def test_the_org_waits_until_it_has_enough_records_and_then_trains_every_month(year: list[Month]) -> None:

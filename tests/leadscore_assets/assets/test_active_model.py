@@ -144,8 +144,7 @@ def test_a_training_with_as_of_before_the_active_versions_does_not_go_live(
     active = registry.active("sound")
     lenient = replace(
         crm_settings,
-        min_probability_better_own=0.0,
-        min_probability_level_kept=0.0,
+        min_probability_not_worse=0.0,
         max_brier_increase=1.0,
         max_log_loss_increase=1.0,
     )
@@ -168,7 +167,7 @@ def test_active_model_alone_after_a_rollback_shows_the_version_that_is_served_wi
 ) -> None:
     """The run is green, and activates nothing: the operator's act stands."""
     for _ in range(2):
-        train("sound", settings=replace(crm_settings, min_probability_better_own=0.0))
+        train("sound", settings=replace(crm_settings, min_probability_not_worse=0.0))
     newest, oldest = registry.versions("sound")
     assert registry.active("sound").version == newest
     roll_back(registry, "sound", oldest, by="request 7", reason="odd scores")

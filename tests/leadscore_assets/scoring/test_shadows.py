@@ -25,7 +25,7 @@ def hold(scored: Scored) -> str:
     """Train a version that the gate holds, for it asks for certainty here; return its id."""
     features = scored.features()
     version = train(scored.registry, ORG, features).version
-    strict = policy_from(replace(scored.settings, min_probability_better_own=1.0))
+    strict = policy_from(replace(scored.settings, min_probability_not_worse=1.0))
     judging = judge(scored.registry, ORG, version, features, strict)
     assert judging.judgement.decision.verdict == "hold"
     scored.registry.record_judgement(ORG, version, judging.judgement, {})
