@@ -48,7 +48,8 @@ class Version:
     def probabilities(self, rows: Rows) -> Floats:
         """Return the version's probabilities, shape (rows,); scikit-learn's own way takes thrice the time."""
         table = rows.features.astype(np.float32)
-        return np.mean([member.tree_.predict(table)[:, 1] for member in self.estimator.estimators_], axis=0)
+        by_tree = [member.tree_.predict(table)[:, 1] for member in self.estimator.estimators_]
+        return np.asarray(np.mean(by_tree, axis=0), np.float64)
 
     def report_on(self, rows: Rows) -> EvaluationReport:
         """Return the version's report on `rows` as its holdout. The records are taken for enough."""
