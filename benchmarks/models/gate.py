@@ -18,8 +18,8 @@ most* is its upper bound with 95 %. *false* is the share of activations that los
 of held candidates that would have gained more than 0.01. ROC-AUC and Brier score are the true ones of what was active.
 A second table says what the rule for first versions lets in, and what it holds back.
 
-On 40 orgs of 150 leads and 40 of 600 in each world, none of which was seen when the rule and its number were chosen (but for *always*,
-what is shown is *minus always*):
+On 40 orgs of 150 leads and 40 of 600 in each world, none of which was seen when the rule and its number were chosen,
+the regret of *always*, and that of the others minus it:
 
                                                    150 leads                               600 leads
                       always        ours at most   as pooled  always        ours at most   as pooled
