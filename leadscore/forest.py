@@ -108,7 +108,21 @@ class Forest:
         """The scorer's base value."""
         return self.scorer.base_value
 
-    def _levels(self) -> Iterator[Int32s]:
+    def ends(self, rows: npt.ArrayLike) -> Int32s:
+        """Return the leaf where each row ends in each tree, shape (rows, trees), for `rows`, shape (rows, features)."""
+        table = np.ascontiguousarray(rows, dtype=np.float32)
+        is_leaf, feature = self.feature == LEAF, np.maximum(self.feature, 0)
+        itself = np.arange(len(self.feature), dtype=np.int32)
+        left, right = np.where(is_leaf, itself, self.left), np.where(is_leaf, itself, self.right)
+        at = np.broadcast_to(self.roots, (len(table), len(self.roots)))
+        of_row = np.arange(len(table))[:, None]
+        for _ in self.levels():
+            values = table[of_row, feature[at]]
+            goes_left = (values <= self.threshold[at]) | np.isnan(values) & self.missing_goes_left[at]
+            at = np.where(goes_left, left[at], right[at])
+        return at
+
+    def levels(self) -> Iterator[Int32s]:
         """Yield the inner nodes of each level, the roots' first."""
         level = self.roots[self.feature[self.roots] != LEAF]
         while len(level):
@@ -129,7 +143,7 @@ class Forest:
         low, high = np.full(shape, -np.inf, dtype=np.float32), np.full(shape, np.inf, dtype=np.float32)
         share = np.ones(shape)
         boxes = (is_used, low, high, takes_missing, share)
-        for parent in self._levels():
+        for parent in self.levels():
             split, threshold = self.feature[parent], self.threshold[parent]
             for child, is_left in ((self.left[parent], True), (self.right[parent], False)):
                 for array in boxes:

@@ -14,9 +14,11 @@ number to the tests.
    documents of kinds of their own, so the reader of 5 reads 1 to 4.
 6  lets a judgement withhold a version from activation, which an older release would not heed. In older formats nothing
    is withheld, so the reader of 6 reads 1 to 5.
-7  compresses the forest and the records of a version, whose names then end with .gz, and adds to a comparison the level
-   that the baseline had when it was judged. Older versions have the plain files, and older comparisons no such level,
-   so the reader of 7 reads 1 to 6.
+7  compresses the forest and the records of a version, whose names then end with .gz. Older versions have the plain
+   files, so the reader of 7 reads 1 to 6.
+8  lets a version stand on a pooled version, which its manifest and a pointer to it name, and adds to a comparison the
+   level that the baseline had when it was judged. Older versions stand on none, and older comparisons have no such
+   level, so the reader of 8 reads 1 to 7.
 """
 
 from __future__ import annotations
@@ -27,10 +29,10 @@ import msgspec
 
 from leadscore.errors import Damaged, UnsupportedFormat
 
-FORMAT = 7
+FORMAT = 8
 COMPARED_SINCE_FORMAT = 2
 ENGINE_SINCE_FORMAT = 4
-READABLE = (1, 2, 3, 4, 5, 6, 7)
+READABLE = (1, 2, 3, 4, 5, 6, 7, 8)
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 Document = TypeVar("Document", bound=msgspec.Struct)

@@ -30,7 +30,7 @@ from leadscore.evaluation import EvaluationReport
 from leadscore.formats import FORMAT
 from leadscore.left_out import Cause
 from leadscore.outcome_forecast import LeadFilter
-from leadscore.pooling import Scope
+from leadscore.pooling import Scope, is_of_the_org
 from leadscore.requirements import (
     ALL_RECORDS,
     FEWEST_TO_LEARN_FROM,
@@ -144,7 +144,7 @@ class Judgement(msgspec.Struct, frozen=True):
     def champion_version(self) -> str | None:
         """The org's own version that was active when this version was judged."""
         if self.champion_problem:
-            return self.champion_problem.version if self.champion_problem.scope == "own" else None
+            return self.champion_problem.version if is_of_the_org(self.champion_problem.scope) else None
         return self.champion.version if self.champion else None
 
 
@@ -470,7 +470,7 @@ def _against(difference: Difference) -> str:
 
 
 def _not_evaluable(problem: Unevaluable) -> Reason:
-    whose = "active version" if problem.scope == "own" else "pooled model"
+    whose = "active version" if is_of_the_org(problem.scope) else "pooled model"
     return Reason(
         "champion_not_evaluable",
         f"The {whose} {problem.version} cannot be compared: {problem.why}",

@@ -1,5 +1,9 @@
 """The pooled model: one more model, trained on the leads of all orgs, for orgs without their own active model.
 
+It also is what an org's own training begins with: the org's version is the pooled forest taught by the org's rows, see
+`leadscore_assets.training.teaching`. Such a version is the org's, names the pooled version that it stands on, and needs
+it no more.
+
 It has an id of its own, and the same assets, gate and registry as an org's model. For each org, the leaves of its
 forest are shifted so that the mean probability of the org's leads is the org's own rate. The training computes these
 base values, and stores one per org with the version.
@@ -26,7 +30,7 @@ MAX_STEP = 10.0
 TOLERANCE = 1e-14
 MOST_TRIES = 64
 
-Scope = Literal["own", "pooled"]
+Scope = Literal["own", "taught", "pooled"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -37,9 +41,26 @@ class BaseValues(msgspec.Struct, frozen=True):
     format: int = FORMAT
 
 
-def scope_of(owner: str) -> Scope:
-    """Return whether a model that is kept under the id `owner` is an org's own or the pooled one."""
-    return "pooled" if owner == POOLED else "own"
+class StandsOn(msgspec.Struct, frozen=True):
+    """The pooled version that an org's version was taught from, and the SHA-256 of that version's manifest."""
+
+    version: str
+    manifest_sha256: str
+
+
+def scope_of(owner: str, stands_on: object = None) -> Scope:
+    """Return what a model is that is kept under the id `owner`: an org's own, with `stands_on` a taught one, or pooled.
+
+    `stands_on` names the pooled version that it was taught from, None for none.
+    """
+    if owner == POOLED:
+        return "pooled"
+    return "own" if stands_on is None else "taught"
+
+
+def is_of_the_org(scope: str) -> bool:
+    """Return whether a model of that scope is a version of the org: one of its own, or one that it taught."""
+    return scope != "pooled"
 
 
 def shift_to_base_value(scorer: Scorer, base_value: float) -> Scorer:
@@ -64,6 +85,11 @@ def base_value_of_org(scorer: Scorer, rows: Floats, conversion_rate: float, lead
     wanted = (leads * conversion_rate + PRIOR_LEADS * expected) / (leads + PRIOR_LEADS)
     step = _step_to(values, shares, wanted)
     return float(scorer.leaf_shares @ _moved(scorer.leaf_values, step))
+
+
+def moved_to(values: Floats, leaf_values: Floats, leaf_shares: Floats, base_value: float) -> Floats:
+    """Return `values` moved by the step that brings the leaves, by their shares, to `base_value`."""
+    return _moved(values, _step_to(leaf_values, leaf_shares, base_value))
 
 
 def _step_to(values: Floats, shares: Floats, mean: float) -> float:

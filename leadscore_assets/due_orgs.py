@@ -36,7 +36,8 @@ CHANGED = f"the id may have been given to another customer; {REMEDY}"
 def training_needs(settings: Settings, registry: Registry, window: Window) -> list[source.TrainingNeed]:
     """Return, for each org of the CRM, whether it is due at the window's `as_of`, and the reason.
 
-    With POOLED_MODEL the pooled model comes last. An org that has the pooled model's id is left out.
+    With POOLED_MODEL the pooled model comes first, because orgs begin with it. An org that has the pooled model's id
+    is left out.
     """
     with connect(settings, read_only=True) as connection:
         last_runs, policy = infos(connection, "lead_features"), policy_from(settings)
@@ -46,18 +47,18 @@ def training_needs(settings: Settings, registry: Registry, window: Window) -> li
         changed = {*changed_orgs(identities(connection), [need.org_id for need in needs]), *withdrawn_orgs(registry)}
         needs = [replace(need, is_due=False, reason=CHANGED) if need.org_id in changed else need for need in needs]
         if settings.pooled_model:
-            needs.append(_of_the_pool(connection, window, trained_as_of.get(POOLED), min_records))
+            needs.insert(0, _of_the_pool(connection, window, trained_as_of.get(POOLED), min_records))
     return [_if_ready(need, policy, last_runs.get(need.org_id)) for need in needs]
 
 
 def due_partitions(needs: Iterable[source.TrainingNeed], log: logging.Logger) -> list[str]:
-    """Return the orgs that are due and can be partitions, the pooled model last; log why each is due or not."""
+    """Return the orgs that are due and can be partitions, the pooled model first; log why each is due or not."""
     due = []
     for need in needs:
         log.info("%s is %s: %s", need.org_id, "due" if need.is_due else "skipped", need.reason)
         if need.is_due:
             due.append(need.org_id)
-    return [*valid_org_ids((org_id for org_id in due if org_id != POOLED), log), *([POOLED] if POOLED in due else [])]
+    return [*([POOLED] if POOLED in due else []), *valid_org_ids((org_id for org_id in due if org_id != POOLED), log)]
 
 
 def _if_ready(need: source.TrainingNeed, policy: Policy, last_run: dict[str, Any] | None) -> source.TrainingNeed:

@@ -21,7 +21,7 @@ from leadscore.arrays import Flags, Floats
 from leadscore.engine import scorer as scorer_module
 from leadscore.engine.scorer import Scorer
 from leadscore.features import CONTRACT
-from leadscore_assets.training.fit import flatten
+from leadscore_assets.training.estimator import flatten
 from leadscore_assets.training.shapes import FINE, grow
 
 TRAINING_ROWS = (1_500, 10_000, 50_000)

@@ -15,7 +15,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.models.harness.lead_rows import FOLDS, LeadRows, add_arguments, read_leads, wide_console, with_all
-from benchmarks.models.harness.rival_models import MODELS, OURS, OutOfFold, out_of_fold, require_lightgbm
+from benchmarks.models.harness.rival_models import MODELS, OURS, OutOfFold, out_of_fold, require_rivals
 from leadscore.arrays import Floats
 from leadscore.comparison import Baseline, Difference, compare
 from leadscore.evaluation import (
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser)
     arguments = parser.parse_args()
-    require_lightgbm()
+    require_rivals()
     console = wide_console()
     for leads in with_all(read_leads(parser, arguments)):
         console.print(field_table(leads))

@@ -29,7 +29,7 @@ from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.proof.drift import InputEvidence, with_features
 from leadscore_assets.proof.input_findings import SEASONAL
 from leadscore_assets.proof.input_shifts import Arrived
-from leadscore_assets.training.fit import flatten
+from leadscore_assets.training.estimator import flatten
 from leadscore_assets.training.input_bins import input_bins
 from leadscore_assets.training.shapes import COARSE, grow
 

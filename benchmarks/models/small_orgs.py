@@ -1,95 +1,181 @@
 """How good is a small org's model? `python -m benchmarks.models.small_orgs FOLDER --as-of DATE`, or `--simulated`.
 
-Leads of an org are drawn, 100, 200 … of them, several times over. Four fifths of a draw, the training side, train the
-org's own model: the plain forest, and ours. The pooled model is ours, fitted on the other orgs, and moved to the rate
-of the same training side, as it is served. All of them, and the base rate, are judged on all leads that were not
-drawn. The last columns say in which share of the draws the own model had the better figure; where it passes 0.5, an
-org is better off with a model of its own.
+Leads of an org are drawn, 100, 200 … of them, several times over. Four fifths of a draw, the training side, teach the
+org's models; all are judged on the org's leads that were not drawn:
+
+- *former own*: the random forest, shrunk by 40 rows, that an org got before;
+- *own*: the forest of the org's own leads, as an org gets it without a pool;
+- *pooled*: the pooled forest of the other orgs' training sides and this one, moved to the org's base rate;
+- *taught*: the same, taught by the org's training side, as an org gets it with a pool;
+- *blend*: the mean of own and taught;
+- LightGBM with 8 leaves, CatBoost and logistic regression on the org's training side, and the base rate.
+
+A table per size. `gain` columns are means over orgs, each org counting once, against *former own* and against *pooled*,
+positive where the model of the line is better; the interval is that of 95 % of resamples of orgs, and of their draws.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
 from benchmarks.models.harness.lead_rows import LeadRows, add_arguments, joined, read_leads, wide_console
-from benchmarks.models.harness.rival_models import Scorer, base_rate, ours, plain_forest
-from leadscore.engine.scorer import Scorer as ForestScorer
+from benchmarks.models.harness.rival_models import (
+    Scorer,
+    base_rate,
+    catboost,
+    lightgbm,
+    logistic_regression,
+    ours,
+    require_rivals,
+    shrunk_random_forest,
+)
+from benchmarks.models.harness.unlike_orgs import unlike_orgs
+from leadscore.arrays import Floats
 from leadscore.evaluation import brier_score_of, roc_auc_of
+from leadscore.forest import Forest
 from leadscore.pooling import base_value_of_org, shift_to_base_value
-from leadscore_assets.training.fit import fit, flatten
-from leadscore_assets.training.split import HOLDOUT_SHARE
+from leadscore_assets.training.estimator import flatten
+from leadscore_assets.training.fit import fit
+from leadscore_assets.training.shapes import COARSE
+from leadscore_assets.training.split import HOLDOUT_SHARE, is_held_out
+from leadscore_assets.training.teaching import taught
+from leadscore_assets.training.teaching_strength import teaching_of
 
-SIZES = (100, 200, 500, 1_000, 2_000)
-DRAWS = 10
+SIZES = (100, 200, 400, 600, 1_000, 2_000)
+DRAWS = 4
 FEWEST_JUDGED_LEADS = 100
-BASE, PLAIN, OWN, POOLED = "base rate", "plain", "own", "pooled"
+SIMULATED_ORGS, SIMULATED_LEADS = 12, 5_200
+FORMER, OWN, POOLED, TAUGHT, BLEND = "former own", "own", "pooled", "taught", "blend"
+RIVALS: dict[str, Callable[[LeadRows], Scorer]] = {
+    FORMER: shrunk_random_forest,
+    OWN: ours,
+    "LightGBM, 8 leaves": lightgbm(num_leaves=8, learning_rate=0.05),
+    "CatBoost": catboost,
+    "logistic regression": logistic_regression,
+    "base rate": base_rate,
+}
+RESAMPLES = 2_000
 
-Figures = npt.NDArray[np.float64]
+# of a draw: each model's ROC-AUC and Brier score
+Figures = dict[str, tuple[float, float]]
 
 
 def main() -> None:
-    """Print a table per org."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print a table per size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
-    parser.add_argument("--draws", type=int, default=DRAWS, help="how often leads are drawn for each size")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="how often leads are drawn for each size and org")
+    parser.add_argument("--pooled-leads", type=int, help="of each other org, at most so many leads are in the pool")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="how many leads are drawn")
     arguments = parser.parse_args()
+    require_rivals()
+    parts = read_leads(parser, arguments, unlike_orgs(SIMULATED_ORGS, SIMULATED_LEADS))
     console = wide_console()
-    parts = read_leads(parser, arguments)
-    for org in parts:
-        if org.has_both_outcomes and _sizes(org):
-            others = joined([part for part in parts if part.org_id != org.org_id])
-            console.print(size_table(org, others, arguments.draws))
-
-
-def size_table(org: LeadRows, others: LeadRows, draws: int) -> Table:
-    """Return how good the models are for each size that the org's leads allow."""
-    pooled = flatten(fit(others.rows, others.converted, others.numbers()).estimator).scorer
-    columns = [f"{name} {kind}" for name in ("ROC-AUC", "Brier") for kind in (PLAIN, OWN, POOLED)]
-    columns.insert(3, f"Brier {BASE}")
-    ahead = ("own beats pooled: ROC-AUC", "Brier", "own beats base rate: Brier")
-    table = Table("records", *columns, *ahead, title=org.org_id)
-    random = np.random.default_rng(1)
-    for size in _sizes(org):
-        results = [
-            judged(org, random.choice(np.unique(org.lead_ids), size, replace=False), pooled) for _ in range(draws)
+    for size in arguments.sizes:
+        pools = [
+            (org, [pooled_part(part, arguments.pooled_leads) for part in parts if part is not org]) for org in parts
         ]
-        table.add_row(f"{size:,}", *cells(results))
-    return table
+        results = {
+            org.org_id: found for org, others in pools if (found := draws_of(org, others, size, arguments.draws))
+        }
+        if results:
+            console.print(size_table(size, results))
 
 
-def judged(org: LeadRows, drawn: npt.NDArray[np.str_], pooled: ForestScorer) -> dict[str, tuple[float, float]]:
-    """Return each model's ROC-AUC and Brier score on the leads that were not drawn."""
+def draws_of(org: LeadRows, others: Sequence[LeadRows], size: int, draws: int) -> list[Figures]:
+    """Return the figures of each draw; none where the org has too few leads, or one outcome."""
+    if not org.has_both_outcomes or size + FEWEST_JUDGED_LEADS > org.records:
+        return []
+    random, leads = np.random.default_rng([1, size]), np.unique(org.lead_ids)
+    drawn = [random.choice(leads, size, replace=False) for _ in range(draws)]
+    figures = [judged(org, each, others) for each in drawn]
+    return [each for each in figures if each]
+
+
+def pooled_part(part: LeadRows, most_leads: int | None) -> LeadRows:
+    """Return the rows that another org gives to the pool: of its training side, and of so many leads at most."""
+    leads = [lead for lead in np.unique(part.lead_ids) if not is_held_out(lead)]
+    return part.of_leads(np.array(leads[:most_leads], dtype=str))
+
+
+def judged(org: LeadRows, drawn: npt.NDArray[np.str_], others: Sequence[LeadRows]) -> Figures:
+    """Return each model's figures on the leads that were not drawn; none where those drawn have one outcome."""
     train = org.of_leads(drawn[: round(len(drawn) * (1 - HOLDOUT_SHARE))])
     test = org.where(~np.isin(org.lead_ids, drawn))
-    scorers = {BASE: base_rate(train), POOLED: _moved(pooled, train)}
-    # an org whose draw has one class has no model of its own; it is given the base rate
-    scorers |= {PLAIN: plain_forest(train), OWN: ours(train)} if train.has_both_outcomes else {}
-    given = {name: scorers.get(name, scorers[BASE])(test.rows) for name in (BASE, PLAIN, OWN, POOLED)}
+    if not train.has_both_outcomes:
+        return {}
+    given = {name: model(train)(test.rows) for name, model in RIVALS.items()}
+    given[POOLED], given[TAUGHT] = of_the_pool(train, others, test.rows)
+    given[BLEND] = (given[OWN] + given[TAUGHT]) / 2
     return {
-        name: (roc_auc_of(probabilities, test.converted) or 0.5, brier_score_of(probabilities, test.converted))
-        for name, probabilities in given.items()
+        name: (roc_auc_of(said, test.converted) or 0.5, brier_score_of(said, test.converted))
+        for name, said in given.items()
     }
 
 
-def cells(results: list[dict[str, tuple[float, float]]]) -> list[str]:
-    """Return the means over the draws, and how often the own model was ahead."""
-    auc, brier = ({name: np.array([r[name][place] for r in results]) for name in results[0]} for place in (0, 1))
-    means = [auc[PLAIN], auc[OWN], auc[POOLED], brier[BASE], brier[PLAIN], brier[OWN], brier[POOLED]]
-    shares = [auc[OWN] > auc[POOLED], brier[OWN] < brier[POOLED], brier[OWN] < brier[BASE]]
-    return [f"{values.mean():.3f}" for values in means] + [f"{share.mean():.1f}" for share in shares]
+def of_the_pool(train: LeadRows, others: Sequence[LeadRows], rows: Floats) -> tuple[Floats, Floats]:
+    """Return what the pooled model says of `rows`, as it serves the org, and what it says once it is taught."""
+    pool, strength = pool_of([*others, train])
+    rate = float(train.converted.mean())
+    base_value = base_value_of_org(pool.scorer, train.rows, rate, train.records)
+    pupil = taught(pool, base_value, train.rows, train.converted, strength)
+    return shift_to_base_value(pool.scorer, base_value).probabilities(rows), pupil.probabilities(rows)
 
 
-def _moved(pooled: ForestScorer, train: LeadRows) -> Scorer:
-    base_value = base_value_of_org(pooled, train.rows, float(train.converted.mean()), train.records)
-    return shift_to_base_value(pooled, base_value).probabilities
+def pool_of(parts: Sequence[LeadRows]) -> tuple[Forest, float]:
+    """Return the pooled forest of these orgs, and how strongly it is to be taught."""
+    pool = joined(list(parts))
+    forest = flatten(fit(pool.rows, pool.converted, pool.numbers(), COARSE).estimator)
+    org_ids = np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts])
+    return forest, teaching_of(forest, pool.rows, pool.converted, pool.numbers(), org_ids).strength
 
 
-def _sizes(org: LeadRows) -> list[int]:
-    return [size for size in SIZES if size + FEWEST_JUDGED_LEADS <= org.records]
+def size_table(size: int, results: dict[str, list[Figures]]) -> Table:
+    """Return how good the models are, and how they compare, over all orgs."""
+    draws = sum(len(figures) for figures in results.values())
+    table = Table("model", "ROC-AUC", "Brier", title=f"{size:,} records: {len(results)} orgs, {draws} draws")
+    for against in (FORMER, POOLED):
+        table.add_column(f"ROC-AUC gain over {against}")
+        table.add_column("Brier gain")
+    models = [FORMER, OWN, POOLED, TAUGHT, BLEND, *(name for name in RIVALS if name not in (FORMER, OWN))]
+    for model in models:
+        means = _by_org(results, model).mean(axis=0)
+        gains = [cell for against in (FORMER, POOLED) for cell in _gains(results, model, against)]
+        table.add_row(model, f"{means[0]:.3f}", f"{means[1]:.4f}", *gains)
+    return table
+
+
+def _by_org(results: dict[str, list[Figures]], model: str) -> Floats:
+    """Return the model's mean figures in each org, shape (orgs, 2)."""
+    return np.array([np.mean([figures[model] for figures in drawn], axis=0) for drawn in results.values()])
+
+
+def _gains(results: dict[str, list[Figures]], model: str, against: str) -> list[str]:
+    """Return the gain in ROC-AUC and in the Brier score, with the interval; empty where both are the same."""
+    if model == against:
+        return ["", ""]
+    by_org = [
+        np.array([np.subtract(figures[model], figures[against]) for figures in drawn]) * (1, -1)
+        for drawn in results.values()
+    ]
+    value = np.mean([gains.mean(axis=0) for gains in by_org], axis=0)
+    low, high = np.percentile(_resampled(by_org), (2.5, 97.5), axis=0)
+    return [f"{gain:+.4f} [{least:+.4f}, {most:+.4f}]" for gain, least, most in zip(value, low, high, strict=True)]
+
+
+def _resampled(by_org: Sequence[Floats]) -> Floats:
+    """Return the mean gains of RESAMPLES resamples of orgs, and of the draws of each, shape (resamples, 2)."""
+    random, count = np.random.default_rng(1), len(by_org)
+    means = np.empty((RESAMPLES, 2))
+    for number in range(RESAMPLES):
+        chosen = [by_org[org] for org in random.integers(0, count, count)]
+        means[number] = np.mean([gains[random.integers(0, len(gains), len(gains))].mean(axis=0) for gains in chosen], 0)
+    return means
 
 
 if __name__ == "__main__":

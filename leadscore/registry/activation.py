@@ -248,13 +248,15 @@ def _swap(
     reason: str,
 ) -> Pointer:
     """Verify every file of the version, then make it the active one. The caller holds the org's lock."""
+    manifest, sha256 = registry.verify(org_id, version, judgement.manifest_sha256 if judgement else None)
     pointer = Pointer(
         version=version,
         previous=history.active_version,
         activated_at=_now(),
         by=by,
         reason=reason,
-        manifest_sha256=registry.verify(org_id, version, judgement.manifest_sha256 if judgement else None),
+        manifest_sha256=sha256,
+        stands_on=manifest.stands_on.version if manifest.stands_on else None,
     )
     registry.swap_pointer(org_id, pointer, history)
     return pointer

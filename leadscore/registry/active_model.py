@@ -25,8 +25,8 @@ class ActiveModel(NamedTuple):
 
     @property
     def scope(self) -> Scope:
-        """Whether it is the org's own model or the pooled one."""
-        return scope_of(self.owner)
+        """Whether it is the org's own model, one that the org taught, or the pooled one."""
+        return scope_of(self.owner, self.pointer.stands_on)
 
 
 def active_model(org_id: str, pointer_of: Callable[[str], Pointer | None], *, is_pooling: bool) -> ActiveModel | None:

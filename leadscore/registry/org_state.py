@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from leadscore.errors import Damaged
-from leadscore.pooling import POOLED
+from leadscore.pooling import POOLED, is_of_the_org
 from leadscore.registry.active_model import ActiveModel, active_model
 from leadscore.registry.store import History, Pointer, Registry, Withdrawal
 
@@ -56,7 +56,7 @@ def standing(registry: Registry, org_id: str, pooled: Pointer | Damaged | None) 
         return Standing("withdrawn", model, present.reason)
     if model is None:
         return _without_model(pooled)
-    return Standing("active" if model.scope == "own" else "pooled", model)
+    return Standing("active" if is_of_the_org(model.scope) else "pooled", model)
 
 
 def _without_model(pooled: Pointer | Damaged | None) -> Standing:

@@ -85,7 +85,10 @@ _POINTER_REMEDY = "roll back to a version with force and a reason, which writes 
 
 
 class Pointer(msgspec.Struct, frozen=True):
-    """Which version is active, since when, by whom and why; `manifest_sha256` ties it to that version's files."""
+    """Which version is active, since when, by whom and why; `manifest_sha256` ties it to that version's files.
+
+    `stands_on` is the pooled version that it was taught from, None for a version that was not.
+    """
 
     version: str
     previous: str | None
@@ -94,6 +97,7 @@ class Pointer(msgspec.Struct, frozen=True):
     reason: str
     manifest_sha256: str
     format: int = FORMAT
+    stands_on: str | None = None
 
 
 class Withdrawal(msgspec.Struct, frozen=True):
@@ -250,8 +254,8 @@ class Registry:
         if self._storage.has(self._key(org_id, check_version_id(version), REMOVED_FILE)):
             raise VersionRemoved(version)
 
-    def verify(self, org_id: str, version: str, expected_sha256: str | None = None) -> str:
-        """Return the SHA-256 of the version's manifest once every file has the hash that is recorded for it.
+    def verify(self, org_id: str, version: str, expected_sha256: str | None = None) -> tuple[Manifest, str]:
+        """Read every file of a version, compare it with its recorded hash, and return the manifest and its hash.
 
         `expected_sha256` is that of the manifest, when it was recorded. Raises VersionNotFound, VersionRemoved or
         Damaged.
@@ -259,7 +263,7 @@ class Registry:
         manifest, sha256 = self._manifest(org_id, version, expected_sha256)
         with self._kept_files(org_id, version) as file:
             load_version(file, manifest)
-        return sha256
+        return manifest, sha256
 
     def load(self, org_id: str, version: str, expected_sha256: str | None = None) -> LoadedVersion:
         """Return a version, with every file's hash verified. Raises VersionNotFound, VersionRemoved or Damaged."""
@@ -286,7 +290,9 @@ class Registry:
             content = map_file(file(name), recorded) if is_mapped else read_verified_file(file(name), recorded)
             base_values = load_base_values(file, org_id, manifest.files)
         scorer = decode_scorer(content, name, len(manifest.contract.features))
-        return LoadedVersion(manifest, scorer, base_values, recorded if is_mapped else None, scope_of(org_id))
+        return LoadedVersion(
+            manifest, scorer, base_values, recorded if is_mapped else None, scope_of(org_id, manifest.stands_on)
+        )
 
     def org_record(self, org_id: str) -> OrgRecord:
         """Return what is recorded of the org itself. Raises Damaged."""

@@ -18,7 +18,7 @@ from leadscore.errors import Damaged
 from leadscore.features import Contract
 from leadscore.forest import Forest
 from leadscore.formats import ENGINE_SINCE_FORMAT, decode_document
-from leadscore.pooling import POOLED, BaseValues, Scope, scope_of
+from leadscore.pooling import POOLED, BaseValues, Scope, StandsOn, scope_of
 from leadscore.records import RecordCounts, Window
 from leadscore.registry.safetensors import COMPRESSED, compressed, decode_arrays, encode_arrays
 from leadscore.registry.storage import StoredFile, read_verified_file
@@ -29,6 +29,7 @@ ENGINE_FILE = "engine.safetensors"
 ESTIMATOR_FILE = "model.joblib"
 BASE_VALUES_FILE = "base_values.json"
 INPUT_BINS_FILE = "input_bins.json"
+POOLED_VALUES_FILE = "pooled_values.safetensors.gz"  # of a taught version: what its forest said before it was taught
 MANIFEST_FILE = "manifest.json"
 
 
@@ -50,7 +51,10 @@ class Importance(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """Everything that made a version: contract, window, records, parameters, code, libraries, and its files' hashes."""
+    """Everything that made a version: contract, window, records, parameters, code, libraries, and its files' hashes.
+
+    `stands_on` names the pooled version that it was taught from; None for a forest of its own.
+    """
 
     format: int
     org_id: str
@@ -67,6 +71,7 @@ class Manifest(msgspec.Struct, frozen=True):
     code_version: str
     libraries: dict[str, str]
     files: dict[str, str]
+    stands_on: StandsOn | None = None
 
 
 class LoadedVersion(msgspec.Struct, frozen=True):
@@ -96,7 +101,7 @@ def load_version(file: Callable[[str], StoredFile], manifest: Manifest) -> Loade
     content = read_verified_file(file(scored_by), manifest.files[scored_by])
     scorer = decode_scorer(content, scored_by, len(manifest.contract.features))
     base_values = load_base_values(file, manifest.org_id, manifest.files)
-    return LoadedVersion(manifest, scorer, base_values, scope=scope_of(manifest.org_id))
+    return LoadedVersion(manifest, scorer, base_values, scope=scope_of(manifest.org_id, manifest.stands_on))
 
 
 def encode_forest(forest: Forest) -> bytes:

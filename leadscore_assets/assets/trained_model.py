@@ -44,6 +44,7 @@ def trained(training: OrgTraining, features: FeatureRows) -> Made[Candidate]:
     RegistryUnavailable, DatabaseUnavailable.
     """
     # scikit-learn takes seconds to import, and only this step needs it
+    from leadscore_assets.training.teacher import teacher_for  # noqa: PLC0415 (as said above)
     from leadscore_assets.training.train import train  # noqa: PLC0415 (as said above)
 
     check_same_registry(training.settings, training.registry)
@@ -51,7 +52,12 @@ def trained(training: OrgTraining, features: FeatureRows) -> Made[Candidate]:
     _refuse_unfittable(training, features)
     # a damaged pointer or history would fail the activation, after all the work
     training.registry.history(training.org_id)
-    manifest = train(training.registry, training.org_id, features, run_id=training.run_id)
+    teacher = (
+        teacher_for(training.registry, training.org_id, features, training.log)
+        if training.settings.pooled_model
+        else None
+    )
+    manifest = train(training.registry, training.org_id, features, teacher=teacher, run_id=training.run_id)
     training.log.info("published version %s as a candidate", manifest.version)
     links = version_links(training.settings, training.org_id, manifest.version)
     return Made(Candidate(manifest.version), {**_metadata(manifest), **links}, manifest.version)
@@ -81,6 +87,7 @@ def _metadata(manifest: Manifest) -> dict[str, dg.MetadataValue | str | int]:
         "training_rows": manifest.split.training_rows,
         "holdout_rows": manifest.split.holdout_rows,
         "holdout_records": manifest.split.holdout_records,
+        **({"taught_from_pooled_version": manifest.stands_on.version} if manifest.stands_on else {}),
         "parameters": dg.MetadataValue.json(manifest.parameters),
         "libraries": dg.MetadataValue.json(manifest.libraries),
         "code_version": manifest.code_version,

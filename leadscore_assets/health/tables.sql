@@ -50,7 +50,7 @@ COMMENT ON COLUMN leadscore.org_health.state IS 'active, pooled, no_model, withd
 COMMENT ON COLUMN leadscore.org_health.state_since IS 'Since when the state holds or, where that is not recorded, was first seen.';
 COMMENT ON COLUMN leadscore.org_health.problem IS 'Why the org is withdrawn, or what is damaged; else empty.';
 COMMENT ON COLUMN leadscore.org_health.model_version IS 'Version that scores the org''s leads.';
-COMMENT ON COLUMN leadscore.org_health.model_scope IS 'own or pooled: whose version it is.';
+COMMENT ON COLUMN leadscore.org_health.model_scope IS 'own, taught (the org''s version of the pooled model) or pooled: what version it is.';
 COMMENT ON COLUMN leadscore.org_health.activated_at IS 'When that version became active.';
 COMMENT ON COLUMN leadscore.org_health.trained_at IS 'When that version was trained.';
 COMMENT ON COLUMN leadscore.org_health.judged_version IS 'The org''s newest version that was judged; null when the last training ended without one.';

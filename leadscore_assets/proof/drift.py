@@ -18,6 +18,7 @@ import numpy as np
 from leadscore.arrays import Flags, Floats
 from leadscore.input_bins import MEASURES, InputBins, Measure
 from leadscore.live_inputs import InputFinding, InputState, LiveInputs
+from leadscore.pooling import is_of_the_org
 from leadscore.records import Window, outcome_parameters
 from leadscore.registry.store import Registry
 from leadscore_assets.proof.input_bets import Bets, alarm_log_e, tolerance
@@ -137,7 +138,7 @@ def stored_inputs(connection: Connection, org_id: str) -> LiveInputs | None:
 def _version(connection: Connection, org_id: str) -> str | None:
     """Return the org's own version that scored its leads last, None when another model did, or none."""
     row: Any = connection.execute(SCORED_BY, [org_id]).fetchone()
-    return row[0] if row and row[1] == "own" else None
+    return row[0] if row and is_of_the_org(row[1]) else None
 
 
 def _arrived(connection: Connection, org_id: str, version: str, bins: InputBins, window: Window) -> Arrived:

@@ -25,7 +25,8 @@ from leadscore.evaluation import Holdout, roc_auc_of
 from leadscore_assets.dataset import FeatureRows, feature_matrix
 from leadscore_assets.report.slices import FEWEST_LEADS
 from leadscore_assets.report.straight_line import line_probabilities
-from leadscore_assets.training.shapes import grow
+from leadscore_assets.training.selection import USUAL
+from leadscore_assets.training.shapes import FINE, grow
 from leadscore_assets.training.shrinkage import shrink
 
 NEWEST_SHARE = 0.2
@@ -68,8 +69,11 @@ def backtest(features: FeatureRows, parameters: Mapping[str, Any]) -> Backtest |
         return None
     matrix = feature_matrix(rows, features.contract)
     leads = pd.factorize(older["lead_id"])[0]
-    estimator = grow(matrix[~is_newer].astype(np.float32), converted[~is_newer], leads, parameters["shape"], TREES)
-    shrink(estimator, parameters["shrinkage"])
+    # the pooled forest that a taught version stands on has seen newer leads, so the org's leads stand alone here
+    is_taught = "teaching_strength" in parameters
+    shape, shrinkage = (FINE, USUAL) if is_taught else (parameters["shape"], parameters["shrinkage"])
+    estimator = grow(matrix[~is_newer].astype(np.float32), converted[~is_newer], leads, shape, TREES)
+    shrink(estimator, shrinkage)
     # what the engine needs to explain scores would take as long again
     probabilities = estimator.predict_proba(matrix[is_newer].astype(np.float32))[:, 1]
     holdout = Holdout(

@@ -15,6 +15,7 @@ import numpy as np
 from leadscore.errors import Damaged, NotKept, VersionNotFound, VersionRemoved
 from leadscore.formats import decode_document
 from leadscore.input_bins import InputBins
+from leadscore.pooling import is_of_the_org
 from leadscore.registry.store import Registry
 from leadscore.registry.version import INPUT_BINS_FILE
 from leadscore_assets.scoring.landmarks import AtLandmarks
@@ -36,7 +37,7 @@ def input_bins(registry: Registry, org_id: str, version: str) -> InputBins | Non
 
 def bins_of(registry: Registry, org_id: str, model: OrgModel) -> InputBins | None:
     """Return the bins of the model that scores the org; None for the pooled one, which learned from other orgs."""
-    return input_bins(registry, org_id, model.name) if model.scope == "own" else None
+    return input_bins(registry, org_id, model.name) if is_of_the_org(model.scope) else None
 
 
 def count_inputs(

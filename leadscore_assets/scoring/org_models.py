@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from leadscore.pooling import POOLED, Scope
+from leadscore.pooling import POOLED, Scope, is_of_the_org
 from leadscore.registry.active_model import ActiveModel, active_model, move_to_base_value, present_base_value
 from leadscore.registry.store import Registry
 from leadscore.registry.version import LoadedVersion
@@ -27,12 +27,12 @@ class OrgModel:
     @property
     def data_version(self) -> str:
         """The data version of `active_model` that stands for it: its id, `pooled:<id>` for the pooled model."""
-        return self.name if self.scope == "own" else f"pooled:{self.name}"
+        return self.name if is_of_the_org(self.scope) else f"pooled:{self.name}"
 
     @property
     def base_rate(self) -> float:
         """The share of the org's leads that convert: of its own records or, by the pooled model, its base value."""
-        own = self.version.manifest.counts.base_rate if self.scope == "own" else None
+        own = self.version.manifest.counts.base_rate if is_of_the_org(self.scope) else None
         return self.version.scorer.base_value if own is None else own
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from leadscore.arrays import Floats, Indices
 from leadscore.errors import Damaged, VersionNotFound, VersionRemoved
+from leadscore.pooling import is_of_the_org
 from leadscore.registry.old_versions import newest_held
 from leadscore.registry.store import Registry
 from leadscore.registry.version import LoadedVersion
@@ -41,7 +42,7 @@ class Shadows(NamedTuple):
 
 def shadows(registry: Registry, org_id: str, model: OrgModel, leads: Leads, places: Indices) -> Shadows:
     """Return what the org's shadows say of the leads at these places."""
-    own = model.name if model.scope == "own" else ""
+    own = model.name if is_of_the_org(model.scope) else ""
     return Shadows(
         _shadow(registry, org_id, newest_held(registry, org_id, own), model, leads.now[places]),
         _shadow(registry, org_id, _previous(registry, org_id, own), model, leads.now[places]),

@@ -46,7 +46,7 @@ COMMENT ON COLUMN leadscore.lead_score.contributions IS 'What each feature adds 
 COMMENT ON COLUMN leadscore.lead_score.contributions_before IS 'The same as of 7 days ago; the difference sums to the move of the probability.';
 COMMENT ON COLUMN leadscore.lead_score.is_beyond_landmarks IS 'Whether the lead is older than every age that the model was trained at.';
 COMMENT ON COLUMN leadscore.lead_score.model_version IS 'Version of the model that scored the lead.';
-COMMENT ON COLUMN leadscore.lead_score.model_scope IS 'own or pooled: whose model it is.';
+COMMENT ON COLUMN leadscore.lead_score.model_scope IS 'own, taught (the org''s version of the pooled model) or pooled: what model it is.';
 COMMENT ON COLUMN leadscore.lead_score.scored_since IS 'The as_of of the scoring since which this row is unchanged.';
 COMMENT ON COLUMN leadscore.lead_score.fingerprint IS 'Hash of everything that the score depends on; equal hashes mean equal scores.';
 

@@ -1,23 +1,19 @@
-"""Fits the forest with scikit-learn, and converts it into the arrays that are served."""
+"""Fits a forest with scikit-learn: grown, shrunk and stretched by what its trees say of leads that they left out."""
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier
 
 from leadscore.arrays import Flags, Floats, Indices
-from leadscore.forest import LEAF, Forest, largest_float32_not_above
-from leadscore.registry.safetensors import compressed
-from leadscore_assets.training.selection import Choice, choose
-from leadscore_assets.training.shapes import SEED, SHAPES, TREES
+from leadscore.evaluation import brier_score_of, roc_auc_of
+from leadscore_assets.training.selection import Choice, choose, losses_of
+from leadscore_assets.training.shapes import FINE, SEED, SHAPES, TREES, grow
 from leadscore_assets.training.shrinkage import shrink
-
-CONVERTED = 1
+from leadscore_assets.training.stretch import NONE, Stretch, stretch, stretch_of
 
 
 @dataclass(frozen=True)
@@ -28,61 +24,41 @@ class Fitted:
     parameters: dict[str, Any]
 
 
-def fit(rows: Floats, converted: Flags, lead_numbers: Indices) -> Fitted:
-    """Return the forest chosen for `rows`, shape (rows, features), NaN for unknown; outcomes and leads, shape (rows,).
+def fit(rows: Floats, converted: Flags, lead_numbers: Indices, shape: str = FINE) -> Fitted:
+    """Return the forest for `rows`, shape (rows, features), NaN for unknown; outcomes and leads, shape (rows,).
 
-    Both outcomes must occur. The same rows give the same forest, byte for byte. With few leads the time is that of
-    growing the forest; with many, a forest of another shape is grown, too.
+    Both outcomes must occur. The same rows give the same forest, byte for byte. The time is that of growing the forest.
     """
     table, leads = rows.astype(np.float32), np.unique(lead_numbers, return_inverse=True)[1]
-    choice, estimator = choose(table, converted, leads)
-    shrink(estimator, choice.option.strength)
-    return Fitted(estimator, _parameters(choice))
+    estimator = grow(table, converted, leads, shape)
+    choice = choose(estimator, table, converted, leads)
+    line = stretch_of(choice.left_out, converted, leads) if len(choice.left_out) else NONE
+    shrink(estimator, choice.strength)
+    stretch(estimator, line)
+    return Fitted(estimator, _parameters(shape, choice, line, _figures_of(line.of(choice.left_out), converted)))
 
 
-def _parameters(choice: Choice) -> dict[str, Any]:
+def _parameters(shape: str, choice: Choice, line: Stretch, figures: dict[str, float | None]) -> dict[str, Any]:
     return {
         "n_estimators": TREES,
-        **SHAPES[choice.option.shape],
+        **SHAPES[shape],
         "random_state": SEED,
-        "shape": choice.option.shape,
-        "shrinkage": choice.option.strength,
+        "shape": shape,
+        "shrinkage": choice.strength,
+        "stretch": line._asdict(),
         "left_out_leads": {
-            **choice.figures,
-            "tried": [
-                {"shape": option.shape, "shrinkage": option.strength, "log_loss": loss}
-                for option, loss in choice.log_loss.items()
-            ],
+            **figures,
+            "tried": [{"shrinkage": strength, "log_loss": loss} for strength, loss in choice.log_loss.items()],
         },
     }
 
 
-def flatten(estimator: RandomForestClassifier) -> Forest:
-    """Return the fitted two-class `estimator` as arrays that give the same probabilities."""
-    trees = [member.tree_ for member in estimator.estimators_]
-    starts = np.cumsum([0] + [tree.node_count for tree in trees])
-    class_index = int(np.flatnonzero(estimator.classes_ == CONVERTED)[0])
-    parts = [_tree_arrays(tree, start, class_index) for tree, start in zip(trees, starts[:-1], strict=True)]
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return Forest(**joined, roots=starts[:-1].astype(np.int32))
-
-
-def _tree_arrays(tree: Any, start: int, class_index: int) -> dict[str, npt.NDArray[Any]]:
-    is_leaf = tree.children_left == tree.children_right
+def _figures_of(left_out: Floats, converted: Flags) -> dict[str, float | None]:
+    """Return how good the trees are on the leads that they left out; empty where they were not judged."""
+    if not len(left_out):
+        return {}
     return {
-        "feature": np.where(is_leaf, LEAF, tree.feature).astype(np.int16),
-        "threshold": largest_float32_not_above(np.where(is_leaf, 0.0, tree.threshold)),
-        "left": np.where(is_leaf, LEAF, tree.children_left + start).astype(np.int32),
-        "right": np.where(is_leaf, LEAF, tree.children_right + start).astype(np.int32),
-        "missing_goes_left": tree.missing_go_to_left.astype(bool),
-        "value": tree.value[:, 0, class_index].astype(np.float64),
-        "cover": tree.weighted_n_node_samples.astype(np.float64),
+        "log_loss": float(losses_of(left_out, converted).mean()),
+        "brier_score": brier_score_of(left_out, converted),
+        "roc_auc": roc_auc_of(left_out, converted),
     }
-
-
-def estimator_bytes(estimator: RandomForestClassifier) -> bytes:
-    """Return the estimator as a file for `joblib.load`, for notebooks; the server never opens it.
-
-    That reads any pickle, compressed or not. `joblib.dump` takes twice the time for the same.
-    """
-    return compressed(pickle.dumps(estimator, protocol=5))

@@ -18,6 +18,7 @@ from leadscore.errors import Damaged, SourceMismatch, UnsupportedFormat, Version
 from leadscore.evaluation import EvaluationReport, Holdout, evaluate, has_both_outcomes
 from leadscore.gate import Judgement, Policy, Unevaluable, decide, withheld
 from leadscore.left_out import causes_of
+from leadscore.pooling import is_of_the_org
 from leadscore.records import Window
 from leadscore.registry.active_model import ActiveModel, active_model, as_served_to
 from leadscore.registry.store import Registry
@@ -152,8 +153,10 @@ def judged_baseline(
     if isinstance(version, Unevaluable):
         return version
     served = judged(as_served_to(org_id, version, registry.org_record(org_id)), features)
-    when_judged = _roc_auc_when_judged(registry, model) if model.scope == "own" else None
-    return replace(served, as_baseline=Baseline(model.scope, model.pointer.version), when_judged=when_judged)
+    is_own = is_of_the_org(model.scope)
+    when_judged = _roc_auc_when_judged(registry, model) if is_own else None
+    baseline = Baseline("own" if is_own else "pooled", model.pointer.version)
+    return replace(served, as_baseline=baseline, when_judged=when_judged)
 
 
 def _roc_auc_when_judged(registry: Registry, model: ActiveModel) -> Estimate | None:

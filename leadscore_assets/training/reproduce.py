@@ -24,6 +24,7 @@ from leadscore_assets.dataset import ConversionRecords, FeatureRows
 from leadscore_assets.training.contract_check import check_rows
 from leadscore_assets.training.provenance import code_version, library_versions
 from leadscore_assets.training.snapshot import SNAPSHOT_FILES, rows_from
+from leadscore_assets.training.teacher import kept_teacher
 from leadscore_assets.training.train import build
 
 Extract = Callable[[str, Window, Contract], ConversionRecords]
@@ -73,7 +74,7 @@ def rebuild(registry: Registry, org_id: str, version: str, extract: Extract) -> 
     else:
         features, source = _kept(registry, org_id, manifest), "the rows kept with the version"
         crm = crm or _difference(features, from_crm)
-    built = build(features)
+    built = build(features, kept_teacher(registry, org_id, manifest))
     now = {name: sha256_of(content) for name, content in _as_stored(built.files, manifest.files)}
     return Rebuild(
         org_id=org_id,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+from sklearn.ensemble import RandomForestClassifier
 
 from leadscore.arrays import Flags, Floats, evenly_spread
 from leadscore.engine.scorer import Scorer
 from leadscore.evaluation import has_both_outcomes
 from leadscore.features import Contract
+from leadscore.forest import Forest
 from leadscore.formats import FORMAT
+from leadscore.pooling import StandsOn, base_value_of_org
 from leadscore.registry.safetensors import compressed, encode_arrays
 from leadscore.registry.store import Registry
 from leadscore.registry.version import (
@@ -21,70 +25,124 @@ from leadscore.registry.version import (
     ESTIMATOR_FILE,
     FOREST_FILE,
     INPUT_BINS_FILE,
+    POOLED_VALUES_FILE,
     Importance,
     Manifest,
     Split,
     encode_forest,
 )
 from leadscore_assets.dataset import ORG_COLUMN, FeatureRows, count_leads
-from leadscore_assets.training.base_values import base_values_bytes
-from leadscore_assets.training.fit import Fitted, estimator_bytes, fit, flatten
+from leadscore_assets.training.base_values import DIGITS, base_values_bytes
+from leadscore_assets.training.estimator import estimator_bytes, estimator_of, flatten
+from leadscore_assets.training.fit import fit
 from leadscore_assets.training.input_bins import input_bins_bytes
 from leadscore_assets.training.one_core import on_one_core
 from leadscore_assets.training.provenance import code_version, library_versions
-from leadscore_assets.training.snapshot import SNAPSHOT_FILE, lead_numbers, snapshot_bytes
-from leadscore_assets.training.split import HOLDOUT_SHARE
+from leadscore_assets.training.shapes import COARSE, FINE
+from leadscore_assets.training.snapshot import SNAPSHOT_FILE, snapshot_bytes
+from leadscore_assets.training.split import HOLDOUT_SHARE, training_rows
+from leadscore_assets.training.teacher import VALUES, Teacher
+from leadscore_assets.training.teaching import taught
+from leadscore_assets.training.teaching_strength import teaching_of
 
 IMPORTANCE_ROWS = 100
 
 
 @dataclass(frozen=True)
 class Built:
-    """The result of a training, which depends only on the rows, the contract and the code."""
+    """The result of a training, which depends only on the rows, the contract, the code and the teacher, if any."""
 
     files: dict[str, bytes]
     parameters: dict[str, Any]
     importance: tuple[Importance, ...]
     split: Split
+    stands_on: StandsOn | None
 
 
-def build(features: FeatureRows) -> Built:
-    """Fit a forest to the rows outside the holdout, and return the files and figures of a version.
+def build(features: FeatureRows, teacher: Teacher | None = None) -> Built:
+    """Make a forest of the rows outside the holdout, and return the files and figures of a version.
 
-    Raises ValueError when the training side has one class only; the gate's refusal comes before that.
+    With a `teacher` it is the teacher's forest, taught by the rows; else one of their own. Raises ValueError when the
+    training side has one class only; the gate's refusal comes before that.
     """
+    if not has_both_outcomes(features.outcomes()[~features.holdout_mask()]):
+        raise ValueError("the leads outside the holdout have one outcome only; a forest needs both")
     with on_one_core():
-        return _built(features)
+        return _built(features, _grown(features) if teacher is None else _taught(features, teacher))
 
 
-def _built(features: FeatureRows) -> Built:
-    is_holdout = features.holdout_mask()
-    fitted = _fit_training_side(features, is_holdout)
-    forest = flatten(fitted.estimator)
-    scorer = forest.scorer
-    is_pooled = ORG_COLUMN in features.rows
+def _built(features: FeatureRows, made: _Made) -> Built:
+    scorer, is_holdout = made.forest.scorer, features.holdout_mask()
     return Built(
         files={
-            FOREST_FILE: encode_forest(forest),
+            FOREST_FILE: encode_forest(made.forest),
             ENGINE_FILE: encode_arrays(scorer.to_arrays()),
-            ESTIMATOR_FILE: estimator_bytes(fitted.estimator),
+            ESTIMATOR_FILE: estimator_bytes(made.estimator),
             SNAPSHOT_FILE: compressed(snapshot_bytes(features.rows, features.contract)),
+            **made.files,
             # what arrives for an org is not compared with what other orgs' leads are like
             **(
                 {BASE_VALUES_FILE: base_values_bytes(scorer, features)}
-                if is_pooled
+                if ORG_COLUMN in features.rows
                 else {INPUT_BINS_FILE: input_bins_bytes(scorer, features)}
             ),
         },
-        parameters=fitted.parameters,
+        parameters=made.parameters,
         importance=importances(scorer, features.contract, features.matrix()[is_holdout]),
         split=_split(features, is_holdout),
+        stands_on=made.stands_on,
     )
 
 
-def train(registry: Registry, org_id: str, features: FeatureRows, *, run_id: str | None = None) -> Manifest:
+class _Made(NamedTuple):
+    """A forest, the same as an estimator, what made it, and files that only its kind has."""
+
+    forest: Forest
+    estimator: RandomForestClassifier
+    parameters: dict[str, Any]
+    files: dict[str, bytes]
+    stands_on: StandsOn | None = None
+
+
+def _grown(features: FeatureRows) -> _Made:
+    """Return a forest that was grown on the rows outside the holdout; a pooled one with how it is to be taught."""
+    rows, outcomes, leads = training_rows(features)
+    is_pooled = ORG_COLUMN in features.rows
+    fitted = fit(rows, outcomes, leads, COARSE if is_pooled else FINE)
+    forest, parameters = flatten(fitted.estimator), fitted.parameters
+    if is_pooled:
+        org_ids = pd.factorize(features.rows[ORG_COLUMN], sort=True)[0][~features.holdout_mask()]
+        parameters["teaching"] = teaching_of(forest, rows, outcomes, leads, org_ids).as_parameters()
+    return _Made(forest, fitted.estimator, parameters, {})
+
+
+def _taught(features: FeatureRows, teacher: Teacher) -> _Made:
+    """Return the teacher's forest taught by the rows outside the holdout, and the copy of what it said before."""
+    rows, outcomes, leads = training_rows(features)
+    rate, before = float(outcomes.mean()), teacher.forest
+    base_value = round(base_value_of_org(before.scorer, rows, rate, len(np.unique(leads))), DIGITS)
+    forest = taught(before, base_value, rows, outcomes, teacher.strength)
+    parameters = teacher.parameters | {"teaching_strength": teacher.strength, "base_value": base_value}
+    values = encode_arrays({VALUES: before.value.astype(np.float32)})
+    return _Made(
+        forest,
+        estimator_of(forest, rows.shape[1]),
+        parameters,
+        {POOLED_VALUES_FILE: compressed(values)},
+        teacher.stands_on,
+    )
+
+
+def train(
+    registry: Registry,
+    org_id: str,
+    features: FeatureRows,
+    *,
+    teacher: Teacher | None = None,
+    run_id: str | None = None,
+) -> Manifest:
     """Build a version of the rows, publish it as a candidate with its whole provenance, and return its manifest."""
-    built = build(features)
+    built = build(features, teacher)
 
     def describe(version: str, hashes: dict[str, str]) -> Manifest:
         return Manifest(
@@ -103,6 +161,7 @@ def train(registry: Registry, org_id: str, features: FeatureRows, *, run_id: str
             code_version=code_version(),
             libraries=library_versions(),
             files=hashes,
+            stands_on=built.stands_on,
         )
 
     return registry.publish(org_id, built.files, describe)
@@ -111,13 +170,6 @@ def train(registry: Registry, org_id: str, features: FeatureRows, *, run_id: str
 def training_side(features: FeatureRows) -> tuple[int, int]:
     """Return how many leads stand on the training side, and how many of them converted."""
     return count_leads(features.rows[~features.holdout_mask()])
-
-
-def _fit_training_side(features: FeatureRows, is_holdout: Flags) -> Fitted:
-    outcomes = features.outcomes()[~is_holdout]
-    if not has_both_outcomes(outcomes):
-        raise ValueError("the leads outside the holdout have one outcome only; a forest needs both")
-    return fit(features.matrix()[~is_holdout], outcomes, lead_numbers(features.rows)[~is_holdout])
 
 
 def _split(features: FeatureRows, is_holdout: Flags) -> Split:

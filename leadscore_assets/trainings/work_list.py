@@ -17,6 +17,7 @@ import msgspec
 
 from leadscore.control_plane import LEASE_SECONDS
 from leadscore.errors import ClaimLost
+from leadscore.pooling import POOLED
 from leadscore_assets.source.database import Connection, explaining
 from leadscore_assets.source.tables import REMEDY
 from leadscore_assets.trainings.claims import holders
@@ -50,6 +51,11 @@ WITH next AS (
     WHERE NOT EXISTS (
         SELECT FROM leadscore.training_claim AS claim
         WHERE claim.org_id = due.org_id AND claim.expires_at > clock_timestamp()
+    )
+    -- orgs begin with the pooled model, so none is trained while it is on the list
+    AND (
+        due.org_id = %(pooled)s
+        OR NOT EXISTS (SELECT FROM leadscore.due_training AS pool WHERE pool.org_id = %(pooled)s)
     )
     ORDER BY due.attempts, due.asked_at, due.org_id
     LIMIT 1
@@ -159,10 +165,12 @@ def waiting_otherwise(connection: Connection, batch: Batch, org_ids: Collection[
 def take_next(connection: Connection, run_id: str) -> DueOrg | None:
     """Take the next org that nobody is at work on, and claim it for the run; None when there is none.
 
+    The pooled model comes first, and the others wait for it.
+
     Raises SourceMismatch before the set-up, DatabaseUnavailable.
     """
     with explaining("taking the next org from the work list", REMEDY), connection.transaction():
-        row: Any = connection.execute(TAKE_NEXT.encode(), {"run_id": run_id}).fetchone()
+        row: Any = connection.execute(TAKE_NEXT.encode(), {"run_id": run_id, "pooled": POOLED}).fetchone()
     return DueOrg(*row) if row else None
 
 

@@ -69,7 +69,8 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 ModelScope = Annotated[
     Scope,
     msgspec.Meta(
-        description="own: the org's own model; pooled: the model of all orgs, which serves orgs without their own"
+        description="own: the org's own model; taught: the org's version of the pooled model, taught by its own leads;"
+        " pooled: the model of all orgs, which serves orgs without a version"
     ),
 ]
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from leadscore.errors import DatabaseUnavailable
 from leadscore.live_performance import Capacity, Group, LivePerformance, Outcomes, VersionOutcomes
+from leadscore.pooling import is_of_the_org
 from serving.api.performance import not_judged
 
 # a bar's scale ends at a multiple of this share
@@ -75,7 +76,7 @@ def lift(capacity: Capacity) -> float | None:
 def role(entry: VersionOutcomes) -> str:
     """Return in words who saw a version's scores."""
     if entry.role == "served":
-        return "served" if entry.scope == "own" else "served, pooled model"
+        return "served" if is_of_the_org(entry.scope) else "served, pooled model"
     return "shadow, held" if entry.verdict in ("hold", "refuse") else "shadow, active before"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leadscore.gate import Judgement
-from leadscore.pooling import Scope
+from leadscore.pooling import Scope, is_of_the_org
 
 # with fewer conversions a share says little, and a single lead could be recognised
 FEWEST_CONVERSIONS = 10
@@ -11,7 +11,7 @@ FEWEST_CONVERSIONS = 10
 
 def promise(judgement: Judgement | None, scope: Scope) -> str:
     """Return what the version that scores an org's leads is good for; `scope` says whose version it is."""
-    subject = "it" if scope == "own" else "the pooled model"
+    subject = "it" if is_of_the_org(scope) else "the pooled model"
     by_lead = judgement.report.by_lead if judgement else None
     if by_lead is None:
         return "How well it ranks leads was not measured by lead; train again to know."

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from leadscore.errors import AlreadyTraining, DagsterUnavailable, RunNotFound, TooManyTrainings
 from leadscore.evaluation import Metrics as ModelMetrics
 from leadscore.gate import Verdict
-from leadscore.pooling import scope_of
+from leadscore.pooling import is_of_the_org, scope_of
 from leadscore.records import Window
 from leadscore.registry.ids import check_org_id
 from leadscore.registry.store import Registry
@@ -195,8 +195,9 @@ class Trainings:
             return self._failed(org_id, run)
         # a run that holds its version materializes active_model too, with the version that stays active
         served = materialized.get("active_model", {})
-        is_own = served.get("model_scope") == scope_of(org_id)  # a pooled version may have the same id
-        is_activated = is_own and served.get("version") == evaluation.get("version")
+        scope = served.get("model_scope", "none")  # a pooled version may have the same id
+        is_its = scope != "none" and is_of_the_org(scope) == is_of_the_org(scope_of(org_id))
+        is_activated = is_its and served.get("version") == evaluation.get("version")
         return self._trained(org_id, run.run_id, evaluation, is_activated=is_activated)
 
     def _failed(self, org_id: str, run: Run) -> Outcome:

@@ -17,7 +17,7 @@ from leadscore.engine import native, scorer
 from leadscore.engine.nodes import ROWS_AT_A_TIME
 from leadscore.errors import Damaged
 from leadscore.forest import LEAF, Forest, largest_float32_not_above
-from leadscore_assets.training.fit import flatten
+from leadscore_assets.training.estimator import flatten
 
 with warnings.catch_warnings():
     # shap draws its colours at import, in a way that the plotting library will not like in a later release

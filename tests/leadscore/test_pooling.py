@@ -17,7 +17,7 @@ from leadscore.engine.scorer import Scorer
 from leadscore.evaluation import roc_auc_of
 from leadscore.forest import Forest
 from leadscore.pooling import PRIOR_LEADS, base_value_of_org, shift_to_base_value
-from leadscore_assets.training.fit import flatten
+from leadscore_assets.training.estimator import flatten
 
 with warnings.catch_warnings():
     # shap draws its colours at import, in a way that the plotting library will not like in a later release

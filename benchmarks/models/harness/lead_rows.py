@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from leadscore.settings import Settings, parse_time
 from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.orgs import orgs
-from standalone.orgs import DEMO_ORGS
+from standalone.orgs import DEMO_ORGS, Org
 
 FOLDS = 5
 ALL_ORGS = "all orgs"
@@ -98,11 +99,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--simulated", action="store_true", help="simulate the demo orgs instead of reading a folder")
 
 
-def read_leads(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> list[LeadRows]:
-    """Return the leads of every org that was asked for."""
+def read_leads(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, simulated: Sequence[Org] = DEMO_ORGS
+) -> list[LeadRows]:
+    """Return the leads of every org that was asked for; of `simulated` with `--simulated`."""
     if arguments.simulated == bool(arguments.folder) or bool(arguments.folder) != bool(arguments.as_of):
         parser.error("name a folder with --as-of, or ask for --simulated")
-    crm = simulated_crm(DEMO_ORGS, SEED) if arguments.simulated else loaded_crm(arguments.folder)
+    crm = simulated_crm(simulated, SEED) if arguments.simulated else loaded_crm(arguments.folder)
     as_of = SIMULATED_AT if arguments.simulated else arguments.as_of
     with crm as settings:
         with connect(settings) as connection:

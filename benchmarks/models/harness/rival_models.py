@@ -19,7 +19,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from benchmarks.models.harness.lead_rows import FOLDS, LeadRows
 from leadscore.arrays import Floats
 from leadscore_assets.report.straight_line import straight_line
-from leadscore_assets.training.fit import fit, flatten
+from leadscore_assets.training.estimator import flatten
+from leadscore_assets.training.fit import fit
+from leadscore_assets.training.shrinkage import shrink
 
 Scorer = Callable[[Floats], Floats]
 Model = Callable[[LeadRows], Scorer]
@@ -27,6 +29,7 @@ Model = Callable[[LeadRows], Scorer]
 OURS = "ours"
 PLAIN = "plain forest"
 SEED = 42
+FORMER_SHRINKAGE = 40.0
 
 
 def ours(train: LeadRows) -> Scorer:
@@ -38,6 +41,15 @@ def plain_forest(train: LeadRows) -> Scorer:
     """Fit 100 trees of depth 10, split 10, leaf 5, on bags of rows."""
     parameters = {"n_estimators": 100, "max_depth": 10, "min_samples_split": 10, "min_samples_leaf": 5}
     return _of_class(RandomForestClassifier(**parameters, random_state=SEED, n_jobs=1), train)
+
+
+def shrunk_random_forest(train: LeadRows) -> Scorer:
+    """Fit the plain forest, and shrink it by 40 rows: an org's own model before half of its trees were others."""
+    parameters = {"n_estimators": 100, "max_depth": 10, "min_samples_split": 10, "min_samples_leaf": 5}
+    estimator = RandomForestClassifier(**parameters, random_state=SEED, n_jobs=1)
+    estimator.fit(train.rows.astype(np.float32), train.converted.astype(np.int8))
+    shrink(estimator, FORMER_SHRINKAGE)
+    return flatten(estimator).probabilities
 
 
 def hist_gradient_boosting(train: LeadRows) -> Scorer:
@@ -63,6 +75,14 @@ def lightgbm(**parameters: Any) -> Model:
     return model
 
 
+def catboost(train: LeadRows) -> Scorer:
+    """Fit CatBoost as it comes, but for 300 rounds."""
+    import catboost as library  # noqa: PLC0415  # not everyone who reads this module has it
+
+    given = {"iterations": 300, "thread_count": 1, "random_seed": SEED, "verbose": False, "allow_writing_files": False}
+    return _of_class(library.CatBoostClassifier(**given), train)
+
+
 def base_rate(train: LeadRows) -> Scorer:
     """Give every row the share of converted rows."""
     rate = float(train.converted.mean())
@@ -74,6 +94,7 @@ MODELS: dict[str, Model] = {
     PLAIN: plain_forest,
     "LightGBM": lightgbm(),
     "LightGBM, 8 leaves": lightgbm(num_leaves=8, learning_rate=0.05),
+    "CatBoost": catboost,
     "HistGradientBoosting": hist_gradient_boosting,
     "logistic regression": logistic_regression,
     "base rate": base_rate,
@@ -101,10 +122,11 @@ def out_of_fold(model: Model, leads: LeadRows) -> OutOfFold:
     return OutOfFold(probabilities, folds, seconds / FOLDS)
 
 
-def require_lightgbm() -> None:
-    """End the program when LightGBM is not installed."""
-    if importlib.util.find_spec("lightgbm") is None:
-        sys.exit("LightGBM is not installed, and this benchmark compares with it: run `make bench-setup` first")
+def require_rivals() -> None:
+    """End the program when LightGBM or CatBoost is not installed."""
+    missing = [name for name in ("lightgbm", "catboost") if importlib.util.find_spec(name) is None]
+    if missing:
+        sys.exit(f"this benchmark compares with {' and '.join(missing)}, not installed: run `make bench-setup` first")
 
 
 def _of_class(estimator: Any, train: LeadRows) -> Scorer:

@@ -28,7 +28,7 @@ from leadscore.registry.store import POINTER_FILE, Pointer, Registry
 from leadscore.registry.version import ENGINE_FILE, ESTIMATOR_FILE, FOREST_FILE, MANIFEST_FILE, Manifest, encode_forest
 from leadscore.settings import Settings
 from leadscore_assets.dataset import FeatureRows
-from leadscore_assets.training.fit import flatten
+from leadscore_assets.training.estimator import flatten
 from leadscore_assets.training.train import train
 from standalone.orgs import Org
 

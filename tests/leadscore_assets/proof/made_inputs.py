@@ -11,7 +11,7 @@ from leadscore.arrays import Floats, Ints
 from leadscore.features import CONTRACT
 from leadscore.input_bins import InputBins
 from leadscore_assets.proof.input_shifts import Arrived
-from leadscore_assets.training.fit import flatten
+from leadscore_assets.training.estimator import flatten
 from leadscore_assets.training.input_bins import input_bins
 from leadscore_assets.training.shapes import COARSE, grow
 from leadscore_assets.training.snapshot import lead_numbers

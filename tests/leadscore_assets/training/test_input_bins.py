@@ -13,7 +13,7 @@ from leadscore.engine.scorer import Scorer
 from leadscore.features import CONTRACT, Feature
 from leadscore.input_bins import MOST_BINS, PLACE, UNKNOWN, InputBins
 from leadscore_assets.dataset import FeatureRows
-from leadscore_assets.training.fit import flatten
+from leadscore_assets.training.estimator import flatten
 from leadscore_assets.training.input_bins import cut_points, input_bins, input_bins_bytes
 from leadscore_assets.training.shapes import COARSE, grow
 from leadscore_assets.training.snapshot import lead_numbers

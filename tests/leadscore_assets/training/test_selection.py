@@ -9,27 +9,25 @@ import numpy as np
 import pytest
 
 from leadscore.arrays import Floats, Indices
-from leadscore_assets.training import selection
 from leadscore_assets.training.selection import (
-    FEWEST_LEADS_FOR_SHAPES,
     FEWEST_OF_OUTCOME,
     STRENGTHS,
     USUAL,
     Choice,
-    Option,
     choose,
     left_out_probabilities,
     losses_of,
     standard_error,
     surely_best,
 )
-from leadscore_assets.training.shapes import COARSE, FINE, FOLDS, SHAPES, TREES, grow, left_out
+from leadscore_assets.training.shapes import FINE, FOLDS, TREES, grow, left_out
 
 Make = Callable[..., Any]
 
 
 def _choice(leads: Any) -> Choice:
-    return choose(leads.rows.astype(np.float32), leads.converted, leads.numbers)[0]
+    rows = leads.rows.astype(np.float32)
+    return choose(grow(rows, leads.converted, leads.numbers, FINE), rows, leads.converted, leads.numbers)
 
 
 def _losses(leads: Any, numbers: Indices) -> Floats:
@@ -38,19 +36,6 @@ def _losses(leads: Any, numbers: Indices) -> Floats:
     given = left_out_probabilities(grow(rows, leads.converted, numbers, FINE), rows, numbers)
     means: Floats = np.array([losses_of(given[:, place], leads.converted).mean() for place in range(len(STRENGTHS))])
     return means
-
-
-@pytest.fixture
-def grown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Give the list of all forests that are grown: shape and number of leads."""
-    forests: list[tuple[str, int]] = []
-
-    def counted(rows: Any, converted: Any, leads: Any, shape: str) -> Any:
-        forests.append((shape, len(np.unique(leads))))
-        return grow(rows, converted, leads, shape)
-
-    monkeypatch.setattr(selection, "grow", counted)
-    return forests
 
 
 def test_a_row_is_judged_by_the_trees_that_left_out_its_lead(make_leads: Make) -> None:
@@ -78,11 +63,11 @@ def test_copies_of_a_lead_make_a_choice_over_rows_overfit_and_a_choice_over_lead
 
 def test_noise_is_shrunk_more_than_a_clear_signal(make_leads: Make) -> None:
     noise, clear = _choice(make_leads(200, signal=0.0)), _choice(make_leads(400, signal=30.0))
-    assert noise.option.strength > USUAL.strength > clear.option.strength
+    assert noise.strength > USUAL > clear.strength
 
 
-def test_another_option_is_taken_only_when_it_is_surely_better_than_the_usual_one() -> None:
-    leads, other = np.arange(4), Option(COARSE, 0.0)
+def test_another_strength_is_taken_only_when_it_is_surely_better_than_the_usual_one() -> None:
+    leads, other = np.arange(4), 0.0
     usual = np.ones(4)
     assert surely_best({USUAL: usual}, leads) == USUAL
     assert surely_best({USUAL: usual, other: np.array([0.9, 0.9, 0.8, 0.8])}, leads) == other
@@ -103,33 +88,15 @@ def test_a_probability_of_nought_for_a_lead_that_converted_costs_a_bounded_loss(
     assert losses[2] == pytest.approx(np.log(2))
 
 
-def test_few_leads_cost_no_forest_but_the_one_that_is_taken(make_leads: Make, grown: list[tuple[str, int]]) -> None:
-    leads = make_leads(FEWEST_LEADS_FOR_SHAPES - 1, rows_each=1)
-    choice, forest = choose(leads.rows.astype(np.float32), leads.converted, leads.numbers)
-    assert grown == [(FINE, FEWEST_LEADS_FOR_SHAPES - 1)]
-    assert choice.option.shape == FINE
-    assert len(forest.estimators_) == TREES
+def test_what_was_taken_is_said_of_the_leads_that_were_left_out(make_leads: Make) -> None:
+    leads = make_leads(120)
+    choice = _choice(leads)
+    assert set(choice.log_loss) == set(STRENGTHS)
+    assert choice.log_loss[choice.strength] == pytest.approx(losses_of(choice.left_out, leads.converted).mean())
 
 
-def test_many_leads_cost_a_forest_of_each_shape(make_leads: Make, grown: list[tuple[str, int]]) -> None:
-    choice = _choice(make_leads(FEWEST_LEADS_FOR_SHAPES, rows_each=1))
-    assert grown == [(shape, FEWEST_LEADS_FOR_SHAPES) for shape in SHAPES]
-    assert set(choice.log_loss) == {Option(shape, strength) for shape in SHAPES for strength in STRENGTHS}
-
-
-def test_very_many_leads_are_judged_by_a_sample_and_all_are_learned_from(
-    make_leads: Make, grown: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(selection, "MOST_LEADS", 100)
-    _choice(make_leads(950, rows_each=2))
-    assert grown == [(FINE, 95), (FINE, 950)]
-
-
-def test_too_few_leads_of_one_outcome_take_the_usual_option_untried(
-    make_leads: Make, grown: list[tuple[str, int]]
-) -> None:
+def test_too_few_leads_of_one_outcome_take_the_usual_strength_untried(make_leads: Make) -> None:
     leads = make_leads(40)
-    converted = leads.numbers < FEWEST_OF_OUTCOME - 1
-    choice, _ = choose(leads.rows.astype(np.float32), converted, leads.numbers)
-    assert choice == Choice(USUAL, {}, {})
-    assert grown == [(FINE, 40)]
+    converted, rows = leads.numbers < FEWEST_OF_OUTCOME - 1, leads.rows.astype(np.float32)
+    choice = choose(grow(rows, converted, leads.numbers, FINE), rows, converted, leads.numbers)
+    assert (choice.strength, choice.log_loss, len(choice.left_out)) == (USUAL, {}, 0)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
-from leadscore_assets.training.shapes import FINE, FOLDS, SHAPES, TREES, bag, grow, left_out
+from leadscore_assets.training.shapes import FINE, FOLDS, SHAPES, TREES, bag, grow, is_bagged, left_out
 
 Make = Callable[..., Any]
 
@@ -47,12 +48,26 @@ def test_no_two_trees_draw_the_same_rows() -> None:
     assert len({bag(number, leads).tobytes() for number in range(TREES)}) == TREES
 
 
-def test_each_tree_is_one_that_scikit_learn_grows_on_its_bag(make_leads: Make) -> None:
+def test_half_of_the_trees_are_a_random_forests_on_its_bags_and_half_extremely_randomized_on_all_kept_rows(
+    make_leads: Make,
+) -> None:
     leads = make_leads(60)
-    member = _grown(leads).estimators_[7]
-    assert {name: member.get_params()[name] for name in SHAPES[FINE]} == SHAPES[FINE]
-    assert member.tree_.weighted_n_node_samples[0] == bag(7, leads.numbers).sum()
-    assert member.tree_.n_node_samples[0] == (bag(7, leads.numbers) > 0).sum()
+    members = _grown(leads).estimators_
+    kinds = {DecisionTreeClassifier: bag, ExtraTreeClassifier: lambda number, leads: ~left_out(number, leads)}
+    for number, member in enumerate(members):
+        drawn = kinds[type(member)](number, leads.numbers)
+        assert is_bagged(number) == (type(member) is DecisionTreeClassifier)
+        assert {name: member.get_params()[name] for name in SHAPES[FINE]} == SHAPES[FINE]
+        assert member.tree_.weighted_n_node_samples[0] == drawn.sum()
+        assert member.tree_.n_node_samples[0] == (drawn > 0).sum()
+    assert sum(is_bagged(number) for number in range(len(members))) == TREES / 2
+
+
+def test_each_lead_is_out_of_as_many_trees_of_either_kind() -> None:
+    leads = np.arange(50)
+    for kind in (True, False):
+        out = sum(left_out(number, leads).astype(int) for number in range(TREES) if is_bagged(number) == kind)
+        assert set(np.asarray(out).tolist()) == {TREES // FOLDS // 2}
 
 
 def test_the_forest_does_what_scikit_learns_own_does(make_leads: Make) -> None:

@@ -12,7 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from leadscore.arrays import Floats, Indices
 from leadscore.forest import LEAF, Forest
-from leadscore_assets.training.fit import flatten
+from leadscore_assets.training.estimator import flatten
 from leadscore_assets.training.shrinkage import shrink, shrunk_shares
 
 with warnings.catch_warnings():

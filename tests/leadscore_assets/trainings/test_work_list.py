@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from leadscore.errors import ClaimLost
+from leadscore.pooling import POOLED
 from leadscore.settings import Settings
 from leadscore_assets.commands.set_up_database import set_up
 from leadscore_assets.retention.erasure import LOCK_TABLES
@@ -209,3 +210,15 @@ def until_somebody_waits(connection: Connection) -> None:
     while connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall() == [(0,)]:
         assert time.monotonic() < deadline, "nobody waits for a lock"
         time.sleep(0.02)
+
+
+def test_the_pooled_model_comes_first_and_the_others_wait_for_it(connection: Connection) -> None:
+    add_batch(connection, BATCH, ["acme", "globex", POOLED])
+    pool = taken(connection)
+    assert pool.org_id == POOLED
+    assert take_next(connection, "run-2") is None
+    expire(connection)  # the run that trained it was killed
+    again = taken(connection, "run-2")
+    assert again.org_id == POOLED
+    end(connection, again, ended(again, "run-2"))
+    assert {taken(connection, "run-2").org_id, taken(connection, "run-1").org_id} == {"acme", "globex"}

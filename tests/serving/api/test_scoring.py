@@ -10,7 +10,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from leadscore.features import CONTRACT
-from leadscore_assets.training.fit import flatten
+from leadscore_assets.training.estimator import flatten
 from serving.server.rsgi import _paths_of
 
 PREDICT = "/api/v1/predict"
