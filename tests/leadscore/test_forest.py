@@ -103,6 +103,15 @@ def _assert_explains(forest: Forest, estimator: RandomForestClassifier, rows: Fl
     assert forest.base_value + contributions.sum(axis=1) == pytest.approx(forest.probabilities(rows), abs=EXACT)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rows_end_in_the_leaves_where_scikit_learn_sees_them(shape: str) -> None:
+    estimator, forest, rows = _trained(shape, with_unknown=True)
+    for table in (rows, _on_thresholds(forest)):
+        ends = forest.ends(table)
+        assert (forest.feature[ends] == LEAF).all()
+        assert (ends - forest.roots).tolist() == estimator.apply(table.astype(np.float32)).tolist()
+
+
 @pytest.mark.parametrize("with_unknown", [False, True], ids=["all_known", "with_unknown"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_probabilities_and_contributions_are_those_of_scikit_learn_and_shap(shape: str, with_unknown: bool) -> None:

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from leadscore.pooling import POOLED
+from leadscore.registry.safetensors import decode_arrays
 from leadscore.registry.store import Registry
 from leadscore.settings import Settings
 from leadscore_assets.commands import erase as command
+from leadscore_assets.dataset import ORG_COLUMN
 from leadscore_assets.source.control_plane import held
 from leadscore_assets.source.database import connect
 from leadscore_assets.source.identities import is_changed, remember
 from leadscore_assets.source.tables import infos, load
+from leadscore_assets.training.snapshot import SNAPSHOT_FILE, rows_from
 from tests.object_store import FaultyStore, contents
 from tests.serving.conftest import Shelf
 
@@ -265,3 +268,23 @@ def test_models_are_erased_from_an_object_store(small: Settings, capsys: Capture
     assert "removed 1 version, the reports, the pointer and the history from the registry" in said
     assert not [key for key in contents(str(settings.model_path)) if key.startswith("small/")]
     assert shelf.registry.orgs() == ["sound"]
+
+
+def test_an_erased_orgs_leads_teach_the_next_pooled_model_no_more(
+    train: Any, pooled_settings: Settings, capsys: Capture
+) -> None:
+    registry = Registry(pooled_settings.model_path)
+    train(POOLED, settings=pooled_settings)
+    [before] = registry.versions(POOLED)
+    delete_from_crm(pooled_settings, "org_id = 'small'")
+    assert run(pooled_settings, capsys, "--org", "small", "--yes")[0] == 0
+
+    train(POOLED, settings=pooled_settings)
+
+    after, _ = registry.versions(POOLED)
+    snapshots = [
+        rows_from(decode_arrays(registry.file(POOLED, v, SNAPSHOT_FILE), SNAPSHOT_FILE)) for v in (before, after)
+    ]
+    was, now = (set(rows[ORG_COLUMN]) for rows in snapshots)
+    assert was - now == {"small"}
+    assert set(registry.load(POOLED, after).base_values.orgs) == now

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from leadscore.settings import Settings
 from leadscore_assets.resources import Crm
 from leadscore_assets.source.database import connect
 from leadscore_assets.training.reproduce import rebuild
+from leadscore_assets.training.teacher import teacher_for
 from leadscore_assets.training.train import train as train_version
+from tests.leadscore_assets.made_pool import activate_pool, org_features
 from tests.leadscore_assets.made_rows import made_features
 
 
@@ -65,6 +69,20 @@ def test_a_pooled_version_is_repeated_from_the_crm_or_from_its_rows(train: Any, 
     later = rebuild(registry, POOLED, version, crm.conversion_records)
     assert later.is_identical
     assert later.rows_from == "the rows kept with the version"
+
+
+def test_a_taught_version_is_repeated_when_the_pooled_version_is_long_gone(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    pool, features = activate_pool(registry), org_features("north")
+    teacher = teacher_for(registry, "north", features, logging.getLogger("a test"))
+    version = train_version(registry, "north", features, teacher=teacher).version
+    shutil.rmtree(tmp_path / POOLED / pool)
+
+    again = rebuild(registry, "north", version, _unreadable)
+
+    assert again.is_identical
+    assert {"forest.safetensors.gz", "pooled_values.safetensors.gz", "model.joblib"} < set(again.files)
+    assert [changed.name for changed in again.inputs] == []
 
 
 def test_a_file_that_a_later_release_adds_is_no_difference(tmp_path: Path) -> None:

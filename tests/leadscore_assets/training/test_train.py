@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,16 @@ import pytest
 
 from leadscore.features import CONTRACT
 from leadscore.forest import LEAF, Forest
+from leadscore.pooling import POOLED, StandsOn
+from leadscore.registry.activation import roll_back
+from leadscore.registry.safetensors import decode_arrays
 from leadscore.registry.store import Registry
-from leadscore.registry.version import FOREST_FILE
+from leadscore.registry.version import ENGINE_FILE, FOREST_FILE
 from leadscore_assets.dataset import FeatureRows
+from leadscore_assets.training.split import is_held_out
+from leadscore_assets.training.teacher import teacher_for
 from leadscore_assets.training.train import IMPORTANCE_ROWS, build, importances, train, training_side
+from tests.leadscore_assets.made_pool import ORGS, activate_pool, org_features, pooled_features
 
 Make = Callable[..., FeatureRows]
 
@@ -39,6 +46,67 @@ def test_held_out_rows_play_no_part_in_the_forest(make_features: Make) -> None:
     before, after = build(features), build(replace(features, rows=rows))
     assert before.files[FOREST_FILE] == after.files[FOREST_FILE]
     assert before.parameters == after.parameters
+
+
+def test_no_held_out_lead_of_any_org_teaches_the_pool_or_a_version_that_stands_on_it(tmp_path: Path) -> None:
+    """Whatever the held-out leads of all orgs do, every file that scores comes out the same, byte for byte."""
+
+    def files(change: Callable[[FeatureRows], FeatureRows], name: str) -> dict[str, bytes]:
+        registry = Registry(tmp_path / name)
+        pool = activate_pool(registry, change(pooled_features()))
+        versions = {POOLED: pool}
+        for org_id in ORGS:
+            features = change(org_features(org_id))
+            teacher = teacher_for(registry, org_id, features, logging.getLogger("a test"))
+            assert teacher is not None
+            assert teacher.stands_on.version == pool
+            versions[org_id] = train(registry, org_id, features, teacher=teacher).version
+        return {
+            f"{org_id} {file}": registry.file(org_id, version, file)
+            for org_id, version in versions.items()
+            for file in (FOREST_FILE, ENGINE_FILE, "model.joblib")
+        }
+
+    def contrary(features: FeatureRows) -> FeatureRows:
+        rows = features.rows.copy()
+        held_out = rows["is_held_out"] == 1
+        assert set(rows["lead_id"][held_out]) == {lead for lead in rows["lead_id"] if is_held_out(lead)}
+        rows.loc[held_out, "appointments_count"] = 7.0
+        rows.loc[held_out, "converted"] = 1 - rows.loc[held_out, "converted"]
+        return replace(features, rows=rows)
+
+    assert files(lambda features: features, "as they are") == files(contrary, "contrary")
+
+
+def test_a_taught_version_names_the_pooled_version_and_has_its_trees(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    pool, features = activate_pool(registry), org_features("north")
+    teacher = teacher_for(registry, "north", features, logging.getLogger("a test"))
+    manifest = train(registry, "north", features, teacher=teacher)
+    assert manifest.stands_on == StandsOn(pool, registry.manifest_sha256(POOLED, pool))
+    assert teacher is not None
+    assert manifest.parameters["teaching_strength"] == teacher.strength
+    assert registry.load("north", manifest.version).scope == "taught"
+    assert registry.load(POOLED, pool).scope == "pooled"
+    assert (
+        roll_back(registry, "north", manifest.version, by="a test", reason="a test", is_forced=True).stands_on == pool
+    )
+    own, pooled = (
+        decode_arrays(registry.file(owner, version, FOREST_FILE), FOREST_FILE)
+        for owner, version in (("north", manifest.version), (POOLED, pool))
+    )
+    assert [name for name, array in own.items() if not np.array_equal(array, pooled[name])] == ["value"]
+
+
+def test_a_pool_that_is_trained_again_changes_no_orgs_version(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    activate_pool(registry)
+    features = org_features("north")
+    teacher = teacher_for(registry, "north", features, logging.getLogger("a test"))
+    version = train(registry, "north", features, teacher=teacher).version
+    before = registry.load("north", version).scorer.probabilities(features.matrix())
+    activate_pool(registry, pooled_features(("south", "east", "west")))
+    assert registry.load("north", version).scorer.probabilities(features.matrix()).tolist() == before.tolist()
 
 
 def test_one_class_outside_the_holdout_is_refused(make_features: Make) -> None:
