@@ -109,7 +109,8 @@ def test_rows_end_in_the_leaves_where_scikit_learn_sees_them(shape: str) -> None
     for table in (rows, _on_thresholds(forest)):
         ends = forest.ends(table)
         assert (forest.feature[ends] == LEAF).all()
-        assert (ends - forest.roots).tolist() == estimator.apply(table.astype(np.float32)).tolist()
+        by_tree = [member.tree_.apply(table.astype(np.float32)) for member in estimator.estimators_]
+        assert (ends - forest.roots).T.tolist() == np.array(by_tree).tolist()
 
 
 @pytest.mark.parametrize("with_unknown", [False, True], ids=["all_known", "with_unknown"])
