@@ -25,7 +25,13 @@ def material_from(settings: Settings, judging: Judging) -> ReportMaterial:
     policy, links = action_policy_from(settings), _links(judging.candidate.manifest, settings)
     with on_one_core():
         return material_of(
-            judging.candidate, judging.judgement, judging.features, judging.champion, policy=policy, links=links
+            judging.candidate,
+            judging.judgement,
+            judging.features,
+            judging.champion,
+            untaught=judging.untaught,
+            policy=policy,
+            links=links,
         )
 
 

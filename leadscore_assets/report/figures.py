@@ -32,6 +32,7 @@ from leadscore_assets.report.slices import (
     compared_slices,
     slices,
 )
+from leadscore_assets.report.taught import Taught, taught_of
 from leadscore_assets.training.judge import holdout_of
 
 SOURCE_FEATURE = "lead_source_score"
@@ -101,6 +102,7 @@ class ReportMaterial:
     effects: tuple[Effect, ...]
     backtest: Backtest | None
     line_ahead: LineAhead | None
+    taught: Taught | None
 
 
 def material_of(
@@ -109,12 +111,14 @@ def material_of(
     features: FeatureRows,
     champion: Floats | None,
     *,
+    untaught: Floats | None,
     policy: ActionPolicy,
     links: Links,
 ) -> ReportMaterial:
     """Gather the report of a version that was judged on `features`; its judgement gets the notes that this adds.
 
-    `champion` holds the champion's probabilities on the holdout, shape (rows,).
+    `champion` holds the champion's probabilities on the holdout, shape (rows,); `untaught` those of the pooled version
+    that it stands on.
     """
     held_out = held_out_of(artifact, features, champion)
     rows, holdout, contract = features.rows[features.holdout_mask()], held_out.holdout, artifact.manifest.contract
@@ -145,6 +149,9 @@ def material_of(
         effects=effects(artifact.scorer, contract, matrix, holdout.lead_ids) if is_enough else (),
         backtest=tested,
         line_ahead=ahead,
+        taught=None
+        if untaught is None
+        else taught_of(artifact.manifest, held_out, untaught, _by_probability(untaught)),
     )
 
 

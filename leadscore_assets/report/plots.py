@@ -14,6 +14,7 @@ from leadscore_assets.report.figures import ReportMaterial
 from leadscore_assets.report.importance import Drop
 from leadscore_assets.report.number_format import figure, percent, points
 from leadscore_assets.report.slices import Slice
+from leadscore_assets.report.taught import Moved
 
 WIDTH, HEIGHT = 360, 300
 LEFT, RIGHT, TOP, BOTTOM = 48, 342, 10, 254
@@ -163,6 +164,24 @@ def calibration_plot(by_probability: Sequence[Slice]) -> Plot:
     words = "; ".join(dot.words for dot in dots)
     path = Line("candidate thin", " ".join(f"{dot.x},{dot.y}" for dot in dots))
     return Plot("Calibration", words, "predicted probability", "share converted", (_diagonal(), path), tuple(dots))
+
+
+def taught_plot(moved: Sequence[Moved]) -> Plot:
+    """Draw what the version says, and what came true, against what the pooled model says; a disc per tenth."""
+    most = max((part.rows for part in moved), default=1)
+    dots = tuple(
+        Dot(
+            *(_x(part.before), _y(part.after), round(max(SMALLEST_DOT, LARGEST_DOT * (part.rows / most) ** 0.5), 1)),
+            f"pooled {percent(part.before)}, taught {percent(part.after)}: {percent(part.conversion_rate)} of"
+            f" {part.rows} rows converted",
+        )
+        for part in moved
+    )
+    converted = Line("champion", _path((part.before, part.conversion_rate) for part in moved))
+    path = Line("candidate thin", _path((part.before, part.after) for part in moved))
+    words = "; ".join(dot.words for dot in dots)
+    title = "What the org's own leads changed"
+    return Plot(title, words, "said by the pooled model", "said by this version", (_diagonal(), converted, path), dots)
 
 
 def importance_bars(importance: Sequence[Drop]) -> Bars:

@@ -95,6 +95,7 @@ def _page_values(material: ReportMaterial) -> dict[str, Any]:
         "month_ranges": plots.auc_ranges(material.by_month, overall),
         "gains": plots.gains_plot(material),
         "calibration": plots.calibration_plot(material.by_probability),
+        "taught": plots.taught_plot(material.taught.moved) if material.taught else None,
         "roc": plots.roc_plot(material),
         "precision_recall": plots.precision_recall_plot(material),
         "importance": plots.importance_bars(material.importance),

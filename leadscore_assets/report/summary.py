@@ -150,12 +150,21 @@ def _records(material: ReportMaterial) -> Answer:
     last = window.as_of.date()
     first = last - timedelta(days=window.training_window_days)
     trained_on, judged_on = words.count(split.training_records), words.count(split.holdout_records)
+    known = (
+        f"{words.count(counts.records)} leads with a known outcome, created from {in_full(first)} to {in_full(last)}"
+    )
     text = (
-        f"{words.count(counts.records)} leads with a known outcome, created from {in_full(first)} to {in_full(last)};"
-        f" {words.percent(counts.base_rate, 0)} of them converted. It was trained on {trained_on} and judged on the"
-        f" other {judged_on}."
+        f"{_pooled(material)}{known}; {words.percent(counts.base_rate, 0)} of them converted."
+        f" It was trained on {trained_on} and judged on the other {judged_on}."
     )
     return Answer("What did it learn from?", "", text)
+
+
+def _pooled(material: ReportMaterial) -> str:
+    """Return what a taught version learned from others' leads, in words; nothing for other versions."""
+    if material.taught is None:
+        return ""
+    return f"All orgs' leads, by version {material.taught.pooled_version} of the pooled model, and the org's own: "
 
 
 def _largest_excess(material: ReportMaterial) -> Calibration | None:

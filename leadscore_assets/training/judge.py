@@ -22,9 +22,11 @@ from leadscore.pooling import is_of_the_org
 from leadscore.records import Window
 from leadscore.registry.active_model import ActiveModel, active_model, as_served_to
 from leadscore.registry.store import Registry
-from leadscore.registry.version import LoadedVersion
+from leadscore.registry.version import LoadedVersion, Manifest
 from leadscore_assets.dataset import FeatureRows, feature_matrix
 from leadscore_assets.training.one_core import on_one_core
+from leadscore_assets.training.teacher import kept_teacher
+from leadscore_assets.training.teaching import moved_to_base_value
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,17 @@ class Judged:
 
 
 class Judging(NamedTuple):
-    """A judgement that is not stored yet, with what it was made from; `champion` has shape (holdout rows,).
+    """A judgement that is not stored yet, with what it was made from; the last two have the shape (holdout rows,).
 
-    `champion` holds the probabilities that the org's own active version gives; None where it has none.
+    `champion` holds the probabilities that the org's own active version gives; None where it has none. `untaught` holds
+    what the pooled version that the candidate stands on would give; None where it stands on none.
     """
 
     judgement: Judgement
     candidate: LoadedVersion
     features: FeatureRows
     champion: Floats | None
+    untaught: Floats | None = None
 
 
 def judge(
@@ -89,7 +93,22 @@ def judge(
         comparison=comparison,
         withheld=withheld(artifact.manifest.window.as_of, _as_of_active(registry, org_id), is_trial=is_trial),
     )
-    return Judging(judgement, artifact, features, champion.probabilities if champion else None)
+    untaught = untaught_probabilities(registry, org_id, artifact.manifest, features)
+    return Judging(judgement, artifact, features, champion.probabilities if champion else None, untaught)
+
+
+def untaught_probabilities(registry: Registry, org_id: str, manifest: Manifest, features: FeatureRows) -> Floats | None:
+    """Return what the pooled version that a version stands on would say of the holdout, shape (rows,); None for none.
+
+    It is moved to the org's base rate, as it would serve the org.
+    """
+    teacher = kept_teacher(registry, org_id, manifest)
+    if teacher is None:
+        return None
+    values = moved_to_base_value(teacher.forest, manifest.parameters["base_value"])
+    ends = teacher.forest.ends(feature_matrix(features.rows[features.holdout_mask()], manifest.contract))
+    probabilities: Floats = values[ends].mean(axis=1)
+    return probabilities
 
 
 def _as_of_active(registry: Registry, org_id: str) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,9 @@ from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.report.describe import material_from
 from leadscore_assets.report.figures import ReportMaterial
 from leadscore_assets.training.judge import judge
+from leadscore_assets.training.teacher import Teacher, teacher_for
 from leadscore_assets.training.train import train
+from tests.leadscore_assets.made_pool import activate_pool, org_features
 from tests.leadscore_assets.made_rows import checked, made_features
 
 ORG = "acme"
@@ -33,8 +36,8 @@ class Reported:
     material: ReportMaterial
 
 
-def _report(registry: Registry, features: FeatureRows, settings: Settings) -> Reported:
-    version = train(registry, ORG, features, run_id="run-7").version
+def _report(registry: Registry, features: FeatureRows, settings: Settings, teacher: Teacher | None = None) -> Reported:
+    version = train(registry, ORG, features, teacher=teacher, run_id="run-7").version
     judging = judge(registry, ORG, version, features, policy_from(settings))
     judgement = registry.record_judgement(ORG, version, judging.judgement)
     return Reported(registry, features, judgement, material_from(settings, judging))
@@ -66,6 +69,14 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     champion = _report(registry, older, Settings()).judgement.report.version
     apply_verdict(registry, ORG, champion, by="a test")
     return _report(registry, features, Settings())
+
+
+@pytest.fixture(scope="session")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    """Give a version of an org that taught the pooled model."""
+    registry, features = Registry(tmp_path_factory.mktemp("taught")), org_features("north", leads=400)
+    activate_pool(registry)
+    return _report(registry, features, Settings(), teacher_for(registry, ORG, features, logging.getLogger("a test")))
 
 
 @pytest.fixture(scope="session")
