@@ -350,7 +350,8 @@ class Settings:
     pooled_model: bool = _setting(
         False,
         FLAG,
-        "train one more model on the leads of all orgs; it serves orgs that have no active model of their own",
+        "train one more model on the leads of all orgs; it serves orgs without an active model, and their trainings"
+        " begin with it",
     )
 
     # the gate

@@ -68,7 +68,7 @@ from leadscore_assets.source.extraction import extract
 from leadscore_assets.source.orgs import orgs
 from leadscore_assets.training.contract_check import check_rows
 from leadscore_assets.training.selection import USUAL
-from leadscore_assets.training.shapes import SHAPES, TREES, bag
+from leadscore_assets.training.shapes import FEATURES_PER_SPLIT, FINE, SHAPES, TREES, bag
 from leadscore_assets.training.shrinkage import shrunk_shares
 
 EVERY_LEAD_DAYS = 400
@@ -271,12 +271,12 @@ def weighted_forest(rows: Rows, converted: Flags, weights: Floats) -> Model:
     leads = np.unique(learned.lead_ids, return_inverse=True)[1]
     scaled = weights[weights > 0] / weights[weights > 0].mean()
     trees = [
-        DecisionTreeClassifier(**SHAPES[USUAL.shape], random_state=number)
+        DecisionTreeClassifier(**SHAPES[FINE], max_features=FEATURES_PER_SPLIT[FINE], random_state=number)
         .fit(table, outcomes, sample_weight=bag(number, leads) * scaled)
         .tree_
         for number in range(TREES)
     ]
-    shares = shrunk_shares(trees, np.array([USUAL.strength]))
+    shares = shrunk_shares(trees, np.array([USUAL]))
 
     def model(asked: Floats) -> Floats:
         of_trees = [share[tree.apply(asked.astype(np.float32)), 0] for tree, share in zip(trees, shares, strict=True)]

@@ -62,7 +62,7 @@ from leadscore_assets.source.database import connect
 from leadscore_assets.source.orgs import orgs
 from leadscore_assets.training.judge import holdout_of
 from leadscore_assets.training.selection import USUAL
-from leadscore_assets.training.shapes import grow
+from leadscore_assets.training.shapes import FINE, grow
 from leadscore_assets.training.shrinkage import shrink
 
 ORGS, LEADS_A_YEAR = 16, 3_000
@@ -70,7 +70,7 @@ SIMULATED_MONTHS = 3
 SIZES = (300, None)
 MONTH_DAYS, PAST_DAYS = 30.4, 90
 FEWEST_TO_COMPARE_WITH = 10
-PARAMETERS: dict[str, Any] = {"shape": USUAL.shape, "shrinkage": USUAL.strength}
+PARAMETERS: dict[str, Any] = {"shape": FINE, "shrinkage": USUAL}
 COUNTS = ["inbound_messages_count", "outbound_messages_count", "appointments_count"]
 MEDIANS = ["property_price", "response_time_minutes"]
 BEYOND = {**dict.fromkeys(COUNTS, (1, 5)), "lead_source_score": (1, 100), "engagement_rate": (1, 5)}
@@ -188,8 +188,8 @@ def held_out(features: FeatureRows) -> HeldOut:
 def forest(rows: Floats, converted: Flags, leads: Indices) -> Callable[[Floats], Floats]:
     """Grow the backtest's forest."""
     numbers = np.unique(leads, return_inverse=True)[1]
-    estimator = grow(rows.astype(np.float32), converted, numbers, USUAL.shape, TREES)
-    shrink(estimator, USUAL.strength)
+    estimator = grow(rows.astype(np.float32), converted, numbers, FINE, TREES)
+    shrink(estimator, USUAL)
     return lambda asked: estimator.predict_proba(asked.astype(np.float32))[:, 1]
 
 
