@@ -163,7 +163,7 @@ def ranked_in(change: Change, features: FeatureRows, size: int | None) -> Ranked
         compare(relative, absolute, holdout, against=against).roc_auc,
         by_line,
         is_line_surely_ahead=is_ahead,
-        is_warned=is_ahead and line_ahead(test, features, held_out(features)) is not None,
+        is_warned=is_ahead and line_ahead(test, features, held_out(features), PARAMETERS) is not None,
     )
 
 

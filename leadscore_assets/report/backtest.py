@@ -68,14 +68,7 @@ def backtest(features: FeatureRows, parameters: Mapping[str, Any]) -> Backtest |
     if not all(_is_enough(side) for side in (older, newer)):
         return None
     matrix = feature_matrix(rows, features.contract)
-    leads = pd.factorize(older["lead_id"])[0]
-    # the pooled forest that a taught version stands on has seen newer leads, so the org's leads stand alone here
-    is_taught = "teaching_strength" in parameters
-    shape, shrinkage = (FINE, USUAL) if is_taught else (parameters["shape"], parameters["shrinkage"])
-    estimator = grow(matrix[~is_newer].astype(np.float32), converted[~is_newer], leads, shape, TREES)
-    shrink(estimator, shrinkage)
-    # what the engine needs to explain scores would take as long again
-    probabilities = estimator.predict_proba(matrix[is_newer].astype(np.float32))[:, 1]
+    probabilities = half_a_forest(older, matrix[~is_newer], matrix[is_newer], parameters)
     holdout = Holdout(
         lead_ids=newer["lead_id"].to_numpy(dtype=str),
         landmark_days=newer["landmark_days"].to_numpy(dtype=np.int64),
@@ -93,6 +86,26 @@ def backtest(features: FeatureRows, parameters: Mapping[str, Any]) -> Backtest |
         line_roc_auc=_ranking(line, holdout),
         line_comparison=_compared_line(line, probabilities, holdout),
     )
+
+
+def half_a_forest(learned: pd.DataFrame, rows: Floats, asked: Floats, parameters: Mapping[str, Any]) -> Floats:
+    """Return what a forest of the org's own leads, by a version's `parameters`, says of the rows `asked`, shape (rows,).
+
+    It is fitted to `learned`, whose features are `rows`, shape (rows, features). The pooled forest that a taught
+    version stands on has seen the leads that are asked for, so here a taught version's has the usual parameters.
+    """
+    shape, shrinkage = (FINE, USUAL) if is_taught(parameters) else (parameters["shape"], float(parameters["shrinkage"]))
+    leads, converted = pd.factorize(learned["lead_id"])[0], np.asarray(learned["converted"], dtype=bool)
+    estimator = grow(rows.astype(np.float32), converted, leads, shape, TREES)
+    shrink(estimator, shrinkage)
+    # what the engine needs to explain scores would take as long again
+    probabilities: Floats = estimator.predict_proba(asked.astype(np.float32))[:, 1]
+    return probabilities
+
+
+def is_taught(parameters: Mapping[str, Any]) -> bool:
+    """Return whether a version of these parameters is a pooled one taught by the org's leads."""
+    return "teaching_strength" in parameters
 
 
 def _compared_line(line: Floats, forest: Floats, holdout: Holdout) -> Comparison | None:

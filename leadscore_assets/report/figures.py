@@ -125,7 +125,7 @@ def material_of(
     matrix, is_enough = feature_matrix(rows, contract), holdout.count_leads() >= FEWEST_LEADS
     by_probability, by_age, by_source = _calibrated(held_out, rows)
     tested = backtest(features, artifact.manifest.parameters)
-    ahead = line_ahead(tested, features, held_out)
+    ahead = line_ahead(tested, features, held_out, artifact.manifest.parameters)
     return ReportMaterial(
         manifest=artifact.manifest,
         judgement=noted(judgement, ahead),

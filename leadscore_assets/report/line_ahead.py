@@ -12,8 +12,10 @@ effect measures"). That leaves 0.9 %; `benchmarks.models.regime_change` has the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import hypot
+from typing import Any
 
 import msgspec
 
@@ -21,7 +23,7 @@ from leadscore.comparison import Baseline, Comparison, Difference, compare
 from leadscore.evaluation import has_both_outcomes
 from leadscore.gate import Judgement, Reason
 from leadscore_assets.dataset import FeatureRows, feature_matrix
-from leadscore_assets.report.backtest import LEAST_LEAD, Backtest, sampled
+from leadscore_assets.report.backtest import LEAST_LEAD, Backtest, half_a_forest, is_taught, sampled
 from leadscore_assets.report.slices import HeldOut
 from leadscore_assets.report.straight_line import line_probabilities
 
@@ -54,17 +56,20 @@ class LineAhead:
         return Reason("line_ranks_newest_better", message, newest.gain.value, LEAST_LEAD, REMEDY)
 
 
-def line_ahead(test: Backtest | None, features: FeatureRows, held_out: HeldOut) -> LineAhead | None:
+def line_ahead(
+    test: Backtest | None, features: FeatureRows, held_out: HeldOut, parameters: Mapping[str, Any]
+) -> LineAhead | None:
     """Return by how much the line is ahead; None where it is not surely so, or no more than on the holdout.
 
-    `held_out` holds the version's probabilities. The cost is a comparison more, where the line is ahead at all.
+    `held_out` holds the version's probabilities, `parameters` are the version's. The cost is a comparison more, where
+    the line is ahead at all; of a taught version also half a forest of the org's own leads, as the backtest has it.
     """
     newest = test.line_comparison if test else None
     if test is None or newest is None or newest.roc_auc.probability_better < SURELY:
         return None
     if not has_both_outcomes(held_out.holdout.converted):
         return None
-    usual = _on_the_holdout(features, held_out)
+    usual = _on_the_holdout(features, held_out, parameters)
     return LineAhead(test.first_day, newest, usual) if exceeds(newest.roc_auc, usual.roc_auc) else None
 
 
@@ -82,16 +87,14 @@ def noted(judgement: Judgement, ahead: LineAhead | None) -> Judgement:
     return msgspec.structs.replace(judgement, decision=decision)
 
 
-def _on_the_holdout(features: FeatureRows, held_out: HeldOut) -> Comparison:
-    """Compare the line with the version, both fitted outside the holdout."""
+def _on_the_holdout(features: FeatureRows, held_out: HeldOut, parameters: Mapping[str, Any]) -> Comparison:
+    """Compare the line with the version, or with the org's own forest for a taught one, fitted outside the holdout."""
     is_held_out = features.holdout_mask()
-    learned, asked = sampled(features.rows[~is_held_out]), features.rows[is_held_out]
-    line = line_probabilities(
-        feature_matrix(learned, features.contract),
-        learned["converted"].to_numpy(dtype=bool),
-        feature_matrix(asked, features.contract),
-    )
-    return compare(line, held_out.candidate, held_out.holdout, against=Baseline("own", "forest"))
+    learned = sampled(features.rows[~is_held_out])
+    rows, asked = (feature_matrix(part, features.contract) for part in (learned, features.rows[is_held_out]))
+    line = line_probabilities(rows, learned["converted"].to_numpy(dtype=bool), asked)
+    forest = half_a_forest(learned, rows, asked, parameters) if is_taught(parameters) else held_out.candidate
+    return compare(line, forest, held_out.holdout, against=Baseline("own", "forest"))
 
 
 def _against(difference: Difference) -> str:
