@@ -89,10 +89,10 @@ def backtest(features: FeatureRows, parameters: Mapping[str, Any]) -> Backtest |
 
 
 def half_a_forest(learned: pd.DataFrame, rows: Floats, asked: Floats, parameters: Mapping[str, Any]) -> Floats:
-    """Return what a forest of the org's own leads, by a version's `parameters`, says of the rows `asked`, shape (rows,).
+    """Return what a forest of the org's own leads, by a version's `parameters`, says of `asked`, shape (rows,).
 
-    It is fitted to `learned`, whose features are `rows`, shape (rows, features). The pooled forest that a taught
-    version stands on has seen the leads that are asked for, so here a taught version's has the usual parameters.
+    It is fitted to `learned`, whose features are `rows`; both have the shape (rows, features). The pooled forest that a
+    taught version stands on has seen the leads that are asked for, so here it has the usual parameters.
     """
     shape, shrinkage = (FINE, USUAL) if is_taught(parameters) else (parameters["shape"], float(parameters["shrinkage"]))
     leads, converted = pd.factorize(learned["lead_id"])[0], np.asarray(learned["converted"], dtype=bool)

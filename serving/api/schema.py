@@ -219,6 +219,10 @@ class DecisionAnswer(Answer, frozen=True, kw_only=True):
     comparison: Comparison | None
 
 
+StandsOn = Annotated[
+    VersionId | None,
+    msgspec.Meta(description="version of the pooled model that this one was taught from; null for none"),
+]
 RemovedAt = Annotated[
     str | None,
     msgspec.Meta(
@@ -255,6 +259,7 @@ class InfoAnswer(Answer, frozen=True, kw_only=True):
     libraries: dict[str, str]
     code_version: str
     decision: DecisionAnswer | None
+    stands_on: StandsOn = None
     removed_at: RemovedAt = None
 
 

@@ -196,6 +196,7 @@ def _info(
         libraries=manifest.libraries,
         code_version=manifest.code_version,
         decision=_decision(judgement),
+        stands_on=manifest.stands_on.version if manifest.stands_on else None,
         removed_at=removed_at,
     )
 

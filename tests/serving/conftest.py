@@ -26,7 +26,7 @@ from leadscore.features import CONTRACT, Contract
 from leadscore.forest import LEAF, Forest
 from leadscore.formats import FORMAT
 from leadscore.gate import Decision, Judgement, Reason, Verdict
-from leadscore.pooling import POOLED, BaseValues
+from leadscore.pooling import POOLED, BaseValues, StandsOn
 from leadscore.records import RecordCounts, Window
 from leadscore.registry.activation import apply_verdict, roll_back
 from leadscore.registry.safetensors import encode_arrays
@@ -121,6 +121,7 @@ class Shelf:
         high: float = 0.75,
         forest: Forest | None = None,
         contract: Contract = CONTRACT,
+        stands_on: StandsOn | None = None,
         **files: bytes,
     ) -> str:
         """Add a version that nobody judged, with other `files` than the usual ones too, and return its id."""
@@ -131,7 +132,11 @@ class Shelf:
             "model.joblib": b"an estimator",
         }
         described = self.registry.publish(
-            org_id, files, lambda version, hashes: _manifest(org_id, version, hashes, contract)
+            org_id,
+            files,
+            lambda version, hashes: msgspec.structs.replace(
+                _manifest(org_id, version, hashes, contract), stands_on=stands_on
+            ),
         )
         return described.version
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from flask.testing import FlaskClient
 from prometheus_client import generate_latest
 
 from leadscore.errors import Damaged, NoActiveModel
-from leadscore.pooling import POOLED
+from leadscore.pooling import POOLED, StandsOn
 from leadscore.settings import Settings
 from serving.app import create_app
 from serving.models.cache import ModelCache
@@ -50,6 +51,27 @@ def test_an_org_without_a_model_is_served_by_the_pooled_one_at_its_own_base_valu
     assert body["base_value"] == pytest.approx(0.1, abs=1e-7)
     total = body["base_value"] + sum(entry["contribution"] for entry in body["feature_contributions"])
     assert total == pytest.approx(body["conversion_probability"], abs=1e-6)
+
+
+def test_a_version_that_was_taught_is_the_orgs_and_says_what_it_stands_on(pooling, shelf, features):
+    pool = shelf.pooled(new=0.1)
+    version = shelf.activated("new", stands_on=StandsOn(pool, "c0ffee"))
+    body = predict(pooling, features).json
+    assert (body["model_scope"], body["model_version"]) == ("taught", version)
+    batch = pooling.post(BATCH, json={"org_id": "new", "batch": [features]}).json
+    assert (batch["model_scope"], batch["predictions"][0]["model_scope"]) == ("taught", "taught")
+    info = pooling.get(f"{INFO}?org_id=new").json
+    assert (info["version"], info["stands_on"]) == (version, pool)
+    assert shelf.registry.active("new").stands_on == pool
+
+
+def test_a_pooled_version_that_is_gone_stops_no_version_that_stands_on_it(pooling, shelf, features):
+    pool = shelf.pooled(new=0.1)
+    shelf.activated("new", stands_on=StandsOn(pool, "c0ffee"))
+    before = predict(pooling, features).json["conversion_probability"]
+    shutil.rmtree(shelf.registry.root / POOLED)
+    again = predict(pooling, features).json
+    assert (again["model_scope"], again["conversion_probability"]) == ("taught", before)
 
 
 def test_a_batch_and_its_items_say_whose_model_it_was(pooling, shelf, features):
