@@ -95,6 +95,7 @@ class Comparison(msgspec.Struct, frozen=True):
     `shared_window` is the share of the candidate's training window that is no newer than the baseline: 1 when both were
     trained on the same day, 0 when the baseline is older than the whole window. `baseline_when_judged` is the ROC-AUC
     of the org's own version on its own holdout, when it was judged itself; None where that cannot be compared.
+    `is_taught` when the candidate is the pooled model taught by the org's own leads.
     """
 
     baseline: str
@@ -105,6 +106,7 @@ class Comparison(msgspec.Struct, frozen=True):
     log_loss: Difference
     shared_window: float = 1.0
     baseline_when_judged: Estimate | None = None
+    is_taught: bool = False
 
     @property
     def against(self) -> Baseline:
@@ -120,6 +122,7 @@ def compare(
     against: Baseline,
     shared_window: float = 1.0,
     baseline_when_judged: Estimate | None = None,
+    is_taught: bool = False,
 ) -> Comparison:
     """Compare the candidate's probabilities for the holdout's rows, shape (rows,), with those of a baseline.
 
@@ -139,6 +142,7 @@ def compare(
         log_loss=log_loss,
         shared_window=shared_window,
         baseline_when_judged=baseline_when_judged,
+        is_taught=is_taught,
     )
 
 

@@ -2,8 +2,9 @@
 
 *activate*: nothing says that the candidate is worse than the org's champion: it may well rank the same leads better, it
 reaches the level that the champion had when it was judged, and its probabilities are not much worse. If the org has no
-champion but the pooled model scores its leads, the candidate must surely rank leads better than the pooled model, or
-give better probabilities, and none of its figures may be much worse; the more of the candidate's training window is
+champion but the pooled model scores its leads, a candidate that was taught from the pooled model may well give better
+probabilities than that. A candidate of the org's own leads alone must surely rank leads better than the pooled model,
+or give better probabilities, and none of its figures may be much worse; the more of the candidate's training window is
 newer than the pooled model, the less sure the gate must be. With neither, the candidate must rank better than chance,
 and give better probabilities than the base rate.
 *hold*: one of these is not so, which is an ordinary outcome. The active version stays.
@@ -44,6 +45,9 @@ from leadscore.settings import Settings
 Verdict = Literal["activate", "hold", "refuse"]
 
 RECOMMENDED_BASE_RATE = 0.2
+# an own version of fewer records was worse than the pooled model in nine of ten trials or more, see
+# `benchmarks.models.first_versions`, so a small holdout's word for it must be as sure as can be
+FEWEST_OWN_RECORDS, SURE_OF_FEW = 1_000, 0.975
 LEAST_SHARED_WINDOW = 0.1  # the probabilities may get worse by more the older the champion is, but tenfold at most
 ROLL_BACK_TO_IT = "Only a rollback to it, or a run with `activate_anyway` if it passed the gate, makes it active"
 
@@ -177,8 +181,7 @@ def decide(
         return Decision("refuse", refusals, notes)
     if comparison is None:
         raise ValueError(f"version {candidate.version} was not compared with a baseline; train again")
-    judge = {"own": _against_own, "pooled": _against_pooled, "base_rate": _against_base_rate}
-    reasons = judge[comparison.against.kind](comparison, policy)
+    reasons = _reasons(comparison, policy, candidate.records)
     is_better = all(reason.speaks_for for reason in reasons)
     remarks = (_not_evaluable(champion_problem),) if champion_problem else ()
     return Decision("activate" if is_better else "hold", (*remarks, *reasons), notes)
@@ -301,6 +304,44 @@ def _too_few_in_holdout(requirement: Requirement, counts: SplitCounts, *, is_exp
         requirement.needed,
         "" if is_explained else f"Train again when more {outcome} leads are known",
     )
+
+
+def _reasons(comparison: Comparison, policy: Policy, records: int) -> tuple[Reason, ...]:
+    """Return what counts for and against a candidate of so many records."""
+    if comparison.against.kind == "own":
+        return _against_own(comparison, policy)
+    if comparison.against.kind == "base_rate":
+        return _against_base_rate(comparison, policy)
+    if comparison.is_taught:
+        return _against_its_teacher(comparison, policy)
+    return _against_pooled(comparison, policy if records >= FEWEST_OWN_RECORDS else _for_few_records(policy))
+
+
+def _for_few_records(policy: Policy) -> Policy:
+    fresh, stale = policy.min_probability_better, policy.min_probability_better_stale
+    return msgspec.structs.replace(
+        policy,
+        min_probability_better=max(fresh, SURE_OF_FEW),
+        min_probability_better_stale=max(stale, SURE_OF_FEW),
+    )
+
+
+def _against_its_teacher(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:
+    """Return what counts for and against a candidate that the org's leads taught from the pooled model.
+
+    Teaching makes the pooled model better in most orgs, and hardly worse in any, so only evidence against it counts:
+    that of the Brier score, which tells more of a small change than the ROC-AUC.
+    """
+    brier = comparison.brier_score
+    may_fit_better = _surely(
+        ("may_fit_better", "fits_no_better"),
+        f"gives better probabilities than {comparison.against.in_words}",
+        f"Brier score {_against(brier)} on the same {comparison.leads} leads",
+        brier.probability_better,
+        policy.min_probability_not_worse * comparison.shared_window,
+        since=_newer(comparison),
+    )
+    return (may_fit_better,)
 
 
 def _against_own(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:

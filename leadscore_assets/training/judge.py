@@ -34,7 +34,8 @@ class Judged:
     """A version on the holdout: its probabilities, shape (rows,), its report, and the window that it was trained on.
 
     `as_baseline` is what a candidate is compared with when it is compared with this version. `when_judged` is the
-    ROC-AUC that the org's own active version had on its own holdout, when it was judged.
+    ROC-AUC that the org's own active version had on its own holdout, when it was judged. `is_taught` when it is the
+    pooled model taught by the org's leads.
     """
 
     as_baseline: Baseline
@@ -42,6 +43,7 @@ class Judged:
     report: EvaluationReport
     window: Window
     when_judged: Estimate | None = None
+    is_taught: bool = False
 
 
 class Judging(NamedTuple):
@@ -146,7 +148,8 @@ def judged(artifact: LoadedVersion, features: FeatureRows) -> Judged:
     rows = features.rows[features.holdout_mask()]
     probabilities = artifact.scorer.probabilities(feature_matrix(rows, artifact.manifest.contract))
     report = evaluate(artifact.manifest.version, probabilities, holdout_of(features), features.counts)
-    return Judged(Baseline("own", report.version), probabilities, report, artifact.manifest.window)
+    baseline, is_taught = Baseline("own", report.version), artifact.scope == "taught"
+    return Judged(baseline, probabilities, report, artifact.manifest.window, is_taught=is_taught)
 
 
 def judged_baseline(
@@ -219,6 +222,7 @@ def compared(candidate: Judged, baseline: Judged | Unevaluable | None, features:
             holdout,
             against=baseline.as_baseline,
             shared_window=candidate.window.share_seen_in(baseline.window),
+            is_taught=candidate.is_taught,
             baseline_when_judged=baseline.when_judged if candidate.window.asks_as(baseline.window) else None,
         )
     base_rate = float(features.outcomes()[~features.holdout_mask()].mean())

@@ -12,6 +12,7 @@ import pytest
 from leadscore.comparison import BASE_RATE, Baseline, Comparison, probability_no_lower
 from leadscore.evaluation import EvaluationReport
 from leadscore.gate import (
+    FEWEST_OWN_RECORDS,
     Decision,
     Judgement,
     Policy,
@@ -208,7 +209,12 @@ FITTING = ["roc_auc_kept", "fits_better", "log_loss_kept"]
 def test_a_challenger_of_the_pooled_model_must_be_surely_better_in_one_thing_and_not_much_worse_in_the_others(
     *, figures: dict[str, Any], verdict: str, codes: list[str], make_report: Report, make_comparison: Compared
 ) -> None:
-    decision = decide(make_report("20260401060000"), make_comparison(against=POOLED, **figures), None, POLICY)
+    decision = decide(
+        make_report("20260401060000", records=FEWEST_OWN_RECORDS),
+        make_comparison(against=POOLED, **figures),
+        None,
+        POLICY,
+    )
     assert (decision.verdict, _codes(decision)) == (verdict, codes)
     assert (decision.verdict == "activate") == all(reason.speaks_for for reason in decision.reasons)
 
@@ -216,7 +222,7 @@ def test_a_challenger_of_the_pooled_model_must_be_surely_better_in_one_thing_and
 def test_the_words_against_the_pooled_model_have_the_figures(make_report: Report, make_comparison: Compared) -> None:
     figures: dict[str, Any] = {"ranks_better": 0.41, "roc_auc": (0.712, 0.718), "brier_score": (0.181, 0.178)}
     figures["against"] = POOLED
-    held = decide(make_report(), make_comparison(**figures), None, POLICY)
+    held = decide(make_report(records=FEWEST_OWN_RECORDS), make_comparison(**figures), None, POLICY)
     assert held.text == (
         "The probability that it ranks leads better than the pooled model 20260315060000, which scores the org's leads"
         " now, is 0.41 (0.75 needed); ROC-AUC 0.712 against 0.718 on the same 40 leads. Train again when new outcomes"
@@ -225,7 +231,12 @@ def test_the_words_against_the_pooled_model_have_the_figures(make_report: Report
     )
     assert [reason.figure for reason in held.reasons] == pytest.approx([0.41, -0.003, 0.0])
     assert [reason.threshold for reason in held.reasons] == [0.75, -0.03125, -0.0625]
-    fits = decide(make_report(), make_comparison(**figures, fits_better=0.875, shared_window=0.5), None, POLICY)
+    fits = decide(
+        make_report(records=FEWEST_OWN_RECORDS),
+        make_comparison(**figures, fits_better=0.875, shared_window=0.5),
+        None,
+        POLICY,
+    )
     assert fits.text.startswith(
         "ROC-AUC 0.712 against 0.718 (it may fall by at most 0.016). The probability that it gives better probabilities"
         " than the pooled model 20260315060000, which scores the org's leads now, is 0.88 (0.50 needed, since 50% of"
@@ -238,7 +249,7 @@ def test_a_ranking_that_is_too_much_worse_is_told_beside_a_stale_pooled_model(
 ) -> None:
     figures: dict[str, Any] = {"ranks_better": 0.33, "roc_auc": (0.680, 0.715), "shared_window": 0.1}
     figures["against"] = POOLED
-    assert decide(make_report(), make_comparison(**figures), None, POLICY).text.startswith(
+    assert decide(make_report(records=FEWEST_OWN_RECORDS), make_comparison(**figures), None, POLICY).text.startswith(
         "The probability that it ranks leads better than the pooled model 20260315060000, which scores the org's leads"
         " now, is 0.33 (0.30 needed, since 90% of this training window is newer than that version); ROC-AUC 0.680"
         " against 0.715 on the same 40 leads. ROC-AUC 0.680 against 0.715 (it may fall by at most 0.016). It ranks"
@@ -251,8 +262,57 @@ def test_that_a_part_of_the_window_is_newer_is_told_from_a_hundredth_on(
     shared_window: float, is_told: bool, make_report: Report, make_comparison: Compared
 ) -> None:
     comparison = make_comparison(against=POOLED, shared_window=shared_window)
-    text = decide(make_report(), comparison, None, POLICY).text
+    text = decide(make_report(records=FEWEST_OWN_RECORDS), comparison, None, POLICY).text
     assert ("of this training window is newer" in text) is is_told
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict", "code"),
+    [
+        ({"ranks_better": 0.975}, "activate", "ranks_better"),
+        ({"ranks_better": 0.975 - STEP}, "hold", "ranks_no_better"),
+        ({"fits_better": 0.975}, "activate", "fits_better"),
+        ({"fits_better": 0.975 - STEP}, "hold", "ranks_no_better"),
+        # however old the pooled model is
+        ({"ranks_better": 0.975 - STEP, "shared_window": 0.0}, "hold", "ranks_no_better"),
+    ],
+)
+def test_a_small_version_of_the_orgs_own_must_be_better_than_the_pooled_model_as_surely_as_can_be(
+    *, figures: dict[str, Any], verdict: str, code: str, make_report: Report, make_comparison: Compared
+) -> None:
+    candidate, comparison = make_report(records=FEWEST_OWN_RECORDS - 1), make_comparison(against=POOLED, **figures)
+    decision = decide(candidate, comparison, None, POLICY)
+    assert decision.verdict == verdict
+    assert code in _codes(decision)
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict", "code"),
+    [
+        ({"fits_better": 0.5}, "activate", "may_fit_better"),
+        ({"fits_better": 0.5 - STEP}, "hold", "fits_no_better"),
+        ({"fits_better": 0.25, "shared_window": 0.5}, "activate", "may_fit_better"),
+        ({"fits_better": 0.25 - STEP, "shared_window": 0.5}, "hold", "fits_no_better"),
+        # a small holdout's ranking of a small change says nothing
+        ({"fits_better": 0.5, "ranks_better": 0.0, "roc_auc": (0.5, 0.75)}, "activate", "may_fit_better"),
+    ],
+)
+def test_a_taught_candidate_replaces_the_pooled_model_unless_its_probabilities_say_no(
+    *, figures: dict[str, Any], verdict: str, code: str, make_report: Report, make_comparison: Compared
+) -> None:
+    comparison = msgspec.structs.replace(make_comparison(against=POOLED, **figures), is_taught=True)
+    decision = decide(make_report(), comparison, None, POLICY)
+    assert (decision.verdict, _codes(decision)) == (verdict, [code])
+    assert decision.text.startswith(
+        "The probability that it gives better probabilities than the pooled model 20260315060000, which scores the"
+    )
+
+
+def test_once_the_org_has_a_version_a_taught_candidate_is_judged_as_any_other(
+    make_report: Report, make_comparison: Compared
+) -> None:
+    own, taught = (msgspec.structs.replace(make_comparison(), is_taught=is_taught) for is_taught in (False, True))
+    assert decide(make_report(), own, None, POLICY) == decide(make_report(), taught, None, POLICY)
 
 
 @pytest.mark.parametrize(("shared_window", "needed"), [(1.0, 0.75), (0.5, 0.5), (0.0, 0.25)])
