@@ -11,6 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import NODE_DTYPE, Tree
 
+from leadscore.arrays import Floats
 from leadscore.forest import LEAF, Forest, largest_float32_not_above
 from leadscore.registry.safetensors import compressed
 
@@ -78,7 +79,7 @@ def _member(forest: Forest, root: int, end: int, feature_count: int) -> Decision
     return member
 
 
-def _tree(nodes: npt.NDArray[Any], values: npt.NDArray[np.float64], feature_count: int) -> Tree:
+def _tree(nodes: npt.NDArray[Any], values: Floats, feature_count: int) -> Tree:
     tree = Tree(feature_count, np.array([len(CLASSES)], dtype=np.intp), 1)
     state = {"max_depth": 0, "node_count": len(nodes), "nodes": nodes, "values": np.ascontiguousarray(values)}
     tree.__setstate__(state)

@@ -60,7 +60,8 @@ def finds(name: str, content: bytes, ids: npt.NDArray[np.int64]) -> list[str]:
     # letters of 2 or 4 bytes, as in an array of texts, are ASCII with zeros between
     texts = (content, content.replace(b"\0", b""))
     found = [f"{name}: {kind}" for kind in ("text", "id as text") if any(_has(kind, text) for text in texts)]
-    encoded = (ids.astype(kind).tobytes() for kind in ("<i8", "<f8", ">i8"))
+    # with the highest byte first, an id's three bytes behind zeros are found by chance among a forest's thresholds
+    encoded = (ids.astype(kind).tobytes() for kind in ("<i8", "<f8"))
     if any(number[start : start + 8] in content for number in encoded for start in range(0, len(number), 8)):
         found.append(f"{name}: id as eight bytes")
     if any(np.isin(np.asarray(array, dtype=np.float64), ids).any() for array in arrays):
