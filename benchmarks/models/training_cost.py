@@ -8,6 +8,8 @@ FOLDER is another checkout, as `git worktree add FOLDER REVISION` makes one. Its
 this interpreter, and both take turns org by org, so that whatever else the machine does disturbs both alike. The ratio
 here / there is the geometric mean over orgs, with its 95 % bootstrap interval: one that holds 1 shows no difference.
 
+With `--taught` the orgs begin with a pooled model of them all here, while those there learn alone.
+
 The bytes are those of an org's newest version. `--profile` shows the functions of ours that take most, by
 CPU time with what they call; the profiler itself makes it about twice as long.
 """
@@ -93,7 +95,7 @@ def main() -> None:
     folders = {HERE: PROJECT_ROOT} | ({THERE: arguments.against} if arguments.against else {})
     with simulated_crm([warm_up, *orgs], SEED) as settings, ExitStack() as stack:
         sides = {
-            name: stack.enter_context(_side(settings, folder, is_profiled=arguments.profile))
+            name: stack.enter_context(_side(settings, folder, _options(arguments, name)))
             for name, folder in folders.items()
         }
         for side in sides.values():
@@ -112,17 +114,23 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--leads", type=int, default=1_500, help="leads of each org")
     parser.add_argument("--rounds", type=int, default=2, help="how often each org is trained")
     parser.add_argument("--against", type=checkout, metavar="FOLDER", help="another checkout to compare with")
+    parser.add_argument("--taught", action="store_true", help="let the orgs begin with a pooled model, here alone")
     parser.add_argument("--profile", action="store_true", help="show which functions take most")
     return parser.parse_args()
 
 
+def _options(arguments: argparse.Namespace, name: str) -> list[str]:
+    taught = ["--taught"] if arguments.taught and name == HERE else []
+    return [*taught, *(["--profile"] if arguments.profile else [])]
+
+
 @contextmanager
-def _side(settings: Settings, folder: Path, *, is_profiled: bool) -> Iterator[Side]:
+def _side(settings: Settings, folder: Path, options: Sequence[str]) -> Iterator[Side]:
     """Yield a process with the code of the checkout in `folder`, and a registry of its own."""
     with tempfile.TemporaryDirectory(prefix="leadscore-") as models:
         values = {name.upper(): str(getattr(settings, name)) for name in DATABASE}
         environment = os.environ | values | {"MODEL_PATH": models, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
-        command = [sys.executable, str(LOOP), SIMULATED_AT.isoformat(), *(["--profile"] if is_profiled else [])]
+        command = [sys.executable, str(LOOP), SIMULATED_AT.isoformat(), *options]
         with subprocess.Popen(
             command, cwd=folder, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as process:
