@@ -71,7 +71,7 @@ def shift_to_base_value(scorer: Scorer, base_value: float) -> Scorer:
     exactly 0 and 1 put the base value out of reach, it comes as near as a step of MAX_STEP brings it.
     """
     step = _step_to(scorer.leaf_values, scorer.leaf_shares, base_value)
-    return scorer.with_moved_leaves(lambda values: _moved(values, step))
+    return scorer.with_moved_leaves(lambda values: moved(values, step))
 
 
 def base_value_of_org(scorer: Scorer, rows: Floats, conversion_rate: float, leads: int) -> float:
@@ -80,16 +80,19 @@ def base_value_of_org(scorer: Scorer, rows: Floats, conversion_rate: float, lead
     `conversion_rate` is the share of the rows that converted, of `leads` leads. It counts as if PRIOR_LEADS more leads
     converted as the forest expects, so that a few leads move little.
     """
-    values, shares = scorer.nodes.values, scorer.node_shares_of(rows)
-    expected = float(shares @ values)
+    step = step_to_rate(scorer.nodes.values, scorer.node_shares_of(rows), conversion_rate, leads)
+    return float(scorer.leaf_shares @ moved(scorer.leaf_values, step))
+
+
+def step_to_rate(values: Floats, shares: Floats, conversion_rate: float, leads: int) -> float:
+    """Return the step on the log-odds scale that gives the org's rows its own rate on average.
+
+    `values` are those of the forest's nodes, `shares` their weights in the mean probability of the org's rows. The rate
+    counts as `base_value_of_org` says.
+    """
+    expected = float((shares * values).sum())
     wanted = (leads * conversion_rate + PRIOR_LEADS * expected) / (leads + PRIOR_LEADS)
-    step = _step_to(values, shares, wanted)
-    return float(scorer.leaf_shares @ _moved(scorer.leaf_values, step))
-
-
-def moved_to(values: Floats, leaf_values: Floats, leaf_shares: Floats, base_value: float) -> Floats:
-    """Return `values` moved by the step that brings the leaves, by their shares, to `base_value`."""
-    return _moved(values, _step_to(leaf_values, leaf_shares, base_value))
+    return _step_to(values, shares, wanted)
 
 
 def _step_to(values: Floats, shares: Floats, mean: float) -> float:
@@ -99,19 +102,19 @@ def _step_to(values: Floats, shares: Floats, mean: float) -> float:
     """
     low, step, high = -MAX_STEP, 0.0, MAX_STEP
     for _ in range(MOST_TRIES):
-        moved = _moved(values, step)
-        missing = mean - float((shares * moved).sum())
+        now = moved(values, step)
+        missing = mean - float((shares * now).sum())
         if abs(missing) < TOLERANCE:
             break
         low, high = (step, high) if missing > 0 else (low, step)
-        slope = float((shares * moved * (1 - moved)).sum())
+        slope = float((shares * now * (1 - now)).sum())
         by_newton = step + missing / slope if slope else high
         step = by_newton if low < by_newton < high else (low + high) / 2
     return step
 
 
-def _moved(values: Floats, step: float) -> Floats:
+def moved(values: Floats, step: float) -> Floats:
     """Return the probabilities whose log-odds are `step` above those of `values`; 0 and 1 stay."""
     odds = np.exp(step)
-    moved: Floats = values * odds / (1 - values + values * odds)
-    return moved
+    probabilities: Floats = values * odds / (1 - values + values * odds)
+    return probabilities

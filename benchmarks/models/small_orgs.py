@@ -38,12 +38,11 @@ from benchmarks.models.harness.unlike_orgs import unlike_orgs
 from leadscore.arrays import Floats
 from leadscore.evaluation import brier_score_of, roc_auc_of
 from leadscore.forest import Forest
-from leadscore.pooling import base_value_of_org, shift_to_base_value
 from leadscore_assets.training.estimator import flatten
 from leadscore_assets.training.fit import fit
 from leadscore_assets.training.shapes import COARSE
 from leadscore_assets.training.split import HOLDOUT_SHARE, is_held_out
-from leadscore_assets.training.teaching import taught
+from leadscore_assets.training.teaching import Lesson
 from leadscore_assets.training.teaching_strength import teaching_of
 
 SIZES = (100, 200, 400, 600, 1_000, 2_000)
@@ -121,10 +120,8 @@ def judged(org: LeadRows, drawn: npt.NDArray[np.str_], others: Sequence[LeadRows
 def of_the_pool(train: LeadRows, others: Sequence[LeadRows], rows: Floats) -> tuple[Floats, Floats]:
     """Return what the pooled model says of `rows`, as it serves the org, and what it says once it is taught."""
     pool, strength = pool_of([*others, train])
-    rate = float(train.converted.mean())
-    base_value = base_value_of_org(pool.scorer, train.rows, rate, train.records)
-    pupil = taught(pool, base_value, train.rows, train.converted, strength)
-    return shift_to_base_value(pool.scorer, base_value).probabilities(rows), pupil.probabilities(rows)
+    lesson, ends = Lesson.of(pool, train.rows, train.converted, train.numbers()), pool.ends(rows)
+    return lesson.at_rate[ends].mean(axis=1), lesson.taught(strength).value[ends].mean(axis=1)
 
 
 def pool_of(parts: Sequence[LeadRows]) -> tuple[Forest, float]:

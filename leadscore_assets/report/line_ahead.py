@@ -23,7 +23,7 @@ from leadscore.comparison import Baseline, Comparison, Difference, compare
 from leadscore.evaluation import has_both_outcomes
 from leadscore.gate import Judgement, Reason
 from leadscore_assets.dataset import FeatureRows, feature_matrix
-from leadscore_assets.report.backtest import LEAST_LEAD, Backtest, half_a_forest, is_taught, sampled
+from leadscore_assets.report.backtest import LEAST_LEAD, Backtest, is_taught, sampled, small_forest
 from leadscore_assets.report.slices import HeldOut
 from leadscore_assets.report.straight_line import line_probabilities
 
@@ -62,7 +62,7 @@ def line_ahead(
     """Return by how much the line is ahead; None where it is not surely so, or no more than on the holdout.
 
     `held_out` holds the version's probabilities, `parameters` are the version's. The cost is a comparison more, where
-    the line is ahead at all; of a taught version also half a forest of the org's own leads, as the backtest has it.
+    the line is ahead at all; of a taught version also a small forest of the org's own leads, as the backtest has it.
     """
     newest = test.line_comparison if test else None
     if test is None or newest is None or newest.roc_auc.probability_better < SURELY:
@@ -93,7 +93,7 @@ def _on_the_holdout(features: FeatureRows, held_out: HeldOut, parameters: Mappin
     learned = sampled(features.rows[~is_held_out])
     rows, asked = (feature_matrix(part, features.contract) for part in (learned, features.rows[is_held_out]))
     line = line_probabilities(rows, learned["converted"].to_numpy(dtype=bool), asked)
-    forest = half_a_forest(learned, rows, asked, parameters) if is_taught(parameters) else held_out.candidate
+    forest = small_forest(learned, rows, asked, parameters) if is_taught(parameters) else held_out.candidate
     return compare(line, forest, held_out.holdout, against=Baseline("own", "forest"))
 
 

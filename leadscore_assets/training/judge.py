@@ -18,7 +18,7 @@ from leadscore.errors import Damaged, SourceMismatch, UnsupportedFormat, Version
 from leadscore.evaluation import EvaluationReport, Holdout, evaluate, has_both_outcomes
 from leadscore.gate import Judgement, Policy, Unevaluable, decide, withheld
 from leadscore.left_out import causes_of
-from leadscore.pooling import is_of_the_org
+from leadscore.pooling import is_of_the_org, moved
 from leadscore.records import Window
 from leadscore.registry.active_model import ActiveModel, active_model, as_served_to
 from leadscore.registry.store import Registry
@@ -26,7 +26,6 @@ from leadscore.registry.version import LoadedVersion, Manifest
 from leadscore_assets.dataset import FeatureRows, feature_matrix
 from leadscore_assets.training.one_core import on_one_core
 from leadscore_assets.training.teacher import kept_teacher
-from leadscore_assets.training.teaching import moved_to_base_value
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def untaught_probabilities(registry: Registry, org_id: str, manifest: Manifest, 
     teacher = kept_teacher(registry, org_id, manifest)
     if teacher is None:
         return None
-    values = moved_to_base_value(teacher.forest, manifest.parameters["base_value"])
+    values = moved(teacher.forest.value, manifest.parameters["log_odds_step"])
     ends = teacher.forest.ends(feature_matrix(features.rows[features.holdout_mask()], manifest.contract))
     probabilities: Floats = values[ends].mean(axis=1)
     return probabilities

@@ -74,11 +74,11 @@ def bag(number: int, leads: Indices) -> Ints:
     return np.bincount(kept[drawn], minlength=len(leads))
 
 
-def left_out(number: int, leads: Indices) -> Flags:
-    """Return the rows of the leads that the tree of that number leaves out, shape (rows,)."""
-    turn, fold = divmod(number, FOLDS)
-    places = np.random.default_rng([SEED, turn, FOLDS]).permutation(int(leads.max()) + 1)
-    is_out: Flags = (places % FOLDS == fold)[leads]
+def left_out(number: int, leads: Indices, folds: int = FOLDS) -> Flags:
+    """Return the rows of the leads that the tree of that number leaves out, shape (rows,): one of so many folds."""
+    turn, fold = divmod(number, folds)
+    places = np.random.default_rng([SEED, turn, folds]).permutation(int(leads.max()) + 1)
+    is_out: Flags = (places % folds == fold)[leads]
     return is_out
 
 

@@ -20,7 +20,7 @@ from leadscore.registry.store import Registry
 from leadscore.registry.version import FOREST_FILE, POOLED_VALUES_FILE, Manifest
 from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.training.split import training_rows
-from leadscore_assets.training.teaching import gain_over_base_rate
+from leadscore_assets.training.teaching import Lesson, gain_over_base_rate
 from leadscore_assets.training.teaching_strength import USUAL
 
 OWN_FROM_RECORDS = 4_000
@@ -74,7 +74,7 @@ def _active(registry: Registry, features: FeatureRows, log: logging.Logger) -> T
         )
         return None
     teacher = _from_version(registry, manifest, pointer.manifest_sha256)
-    gain, error = gain_over_base_rate(teacher.forest, *training_rows(features), teacher.strength)
+    gain, error = gain_over_base_rate(Lesson.of(teacher.forest, *training_rows(features)), teacher.strength)
     if gain < -SURE * error:
         log.warning(
             "taught by the org's leads, the pooled version %s says less of others of them than the base rate (Brier"

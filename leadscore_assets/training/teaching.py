@@ -17,95 +17,102 @@ is put to its border before the forest is stored. After "hierarchical shrinkage"
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from leadscore.arrays import Flags, Floats, Indices, Int32s
 from leadscore.forest import Forest
-from leadscore.pooling import base_value_of_org, moved_to
+from leadscore.pooling import moved, step_to_rate
 from leadscore_assets.training.selection import standard_error
-from leadscore_assets.training.shapes import FOLDS, left_out
+from leadscore_assets.training.shapes import left_out
+
+# far finer than any rate is known, and coarse enough that no processor's rounding shows in the forest's bytes
+DIGITS = 9
+HALVES = 2
 
 
-def taught(forest: Forest, base_value: float, rows: Floats, converted: Flags, strength: float) -> Forest:
-    """Return `forest` moved to `base_value` and taught by an org's `rows`, shape (rows, features).
+@dataclass(frozen=True)
+class Lesson:
+    """An org's rows in the pooled forest: the leaf of each in each tree, shape (rows, trees).
 
-    `converted`, shape (rows,), has their outcomes; `strength` is in rows. Values are rounded to float32, as the
-    engine's are.
+    `converted` has the rows' outcomes, `leads` their leads, counted from 0, both of shape (rows,).
     """
-    at_rate = moved_to_base_value(forest, base_value)
-    ends = forest.ends(rows)
-    [moves] = moves_by(forest, ends, residuals(at_rate, ends, converted), [strength])
-    return replace(forest, value=_as_stored(at_rate + moves))
+
+    forest: Forest
+    ends: Int32s
+    converted: Flags
+    leads: Indices
+
+    @classmethod
+    def of(cls, forest: Forest, rows: Floats, converted: Flags, leads: Indices) -> Lesson:
+        """Return the lesson of `rows`, shape (rows, features)."""
+        return cls(forest, forest.ends(rows), converted, leads)
+
+    def where(self, chosen: Flags) -> Lesson:
+        """Return the lesson of the chosen rows, shape (rows,)."""
+        return replace(self, ends=self.ends[chosen], converted=self.converted[chosen], leads=self.leads[chosen])
+
+    @cached_property
+    def step(self) -> float:
+        """By how much all leaves' log-odds are moved, so that the org's rows get its own rate on average."""
+        counts = np.bincount(self.ends.ravel(), minlength=len(self.forest.value))
+        rate, leads = float(self.converted.mean()), len(np.unique(self.leads))
+        return round(step_to_rate(self.forest.value, counts / counts.sum(), rate, leads), DIGITS)
+
+    @cached_property
+    def at_rate(self) -> Floats:
+        """The values of all nodes at the org's rate, shape (nodes,), before any of them is taught."""
+        return moved(self.forest.value, self.step)
+
+    def taught(self, strength: float) -> Forest:
+        """Return the forest taught by the rows; `strength` is in rows. Values are float32s, as the engine's are."""
+        [moves] = self.moves([strength])
+        return replace(self.forest, value=_as_stored(self.at_rate + moves))
+
+    def moves(self, strengths: Sequence[float], counts: Flags | None = None) -> list[Floats]:
+        """Return by how much each node moves under each strength, shape (nodes,) each.
+
+        `counts`, shape (rows, trees), says which rows a tree is taught by; all of them where it is None.
+        """
+        residuals = self.converted - self.at_rate[self.ends].mean(axis=1)
+        spread = np.broadcast_to(residuals[:, None], self.ends.shape)
+        weights = np.ones(self.ends.shape) if counts is None else counts.astype(np.float64)
+        rows, sums = (self._below(each) for each in (weights, spread * weights))
+        return [self._moves(rows, sums, strength) for strength in strengths]
+
+    def _below(self, of_rows: Floats) -> Floats:
+        """Return what the rows that reach each node have together, shape (nodes,)."""
+        total = np.bincount(self.ends.ravel(), of_rows.ravel(), len(self.forest.value)).astype(np.float64)
+        for parents in reversed(self._levels):
+            total[parents] = total[self.forest.left[parents]] + total[self.forest.right[parents]]
+        return total
+
+    def _moves(self, rows: Floats, sums: Floats, strength: float) -> Floats:
+        weight, move, roots = rows + strength, np.zeros(len(rows)), self.forest.roots
+        move[roots] = sums[roots] / weight[roots]
+        for parents in self._levels:
+            for children in (self.forest.left[parents], self.forest.right[parents]):
+                move[children] = (sums[children] + strength * move[parents]) / weight[children]
+        return move
+
+    @cached_property
+    def _levels(self) -> list[Int32s]:
+        return list(self.forest.levels())
 
 
-def gain_over_base_rate(
-    forest: Forest, rows: Floats, converted: Flags, leads: Indices, strength: float
-) -> tuple[float, float]:
+def gain_over_base_rate(lesson: Lesson, strength: float) -> tuple[float, float]:
     """Return by how much the taught forest's Brier score is better than the base rate's, and the standard error.
 
-    Both learn from four fifths of the org's leads and are judged on the others, in turns. `leads` has each row's lead,
-    counted from 0; the rows of a lead go together.
+    Both learn from one half of the org's leads and are judged on the other, in turns.
     """
-    gains = np.zeros(len(rows))
-    for fold in range(FOLDS):
-        is_out = left_out(fold, leads)
-        known, rate = ~is_out, float(converted[~is_out].mean())
-        base_value = base_value_of_org(forest.scorer, rows[known], rate, len(np.unique(leads[known])))
-        pupil = taught(forest, base_value, rows[known], converted[known], strength)
-        said = pupil.value[pupil.ends(rows[is_out])].mean(axis=1)
-        gains[is_out] = (rate - converted[is_out]) ** 2 - (said - converted[is_out]) ** 2
-    return float(gains.mean()), standard_error(gains, leads)
-
-
-def moved_to_base_value(forest: Forest, base_value: float) -> Floats:
-    """Return the values of all nodes, moved as the leaves are for an org of that base value, shape (nodes,)."""
-    scorer = forest.scorer
-    return moved_to(forest.value, scorer.leaf_values, scorer.leaf_shares, base_value)
-
-
-def residuals(values: Floats, ends: Int32s, converted: Flags) -> Floats:
-    """Return each row's outcome minus the mean of `values` at its `ends`, shape (rows,)."""
-    left_over: Floats = converted - values[ends].mean(axis=1)
-    return left_over
-
-
-def moves_by(
-    forest: Forest, ends: Int32s, left_over: Floats, strengths: Sequence[float], counts: Flags | None = None
-) -> list[Floats]:
-    """Return by how much each node moves under each strength, shape (nodes,) each.
-
-    `ends` has the leaf of each row in each tree, `left_over` each row's residual. `counts`, shape (rows, trees), says
-    which rows a tree is taught by; all of them where it is None.
-    """
-    weights = None if counts is None else counts.ravel().astype(np.float64)
-    spread = np.broadcast_to(left_over[:, None], ends.shape).ravel()
-    levels = list(forest.levels())
-    of_rows = spread if weights is None else spread * weights
-    rows, sums = (
-        _summed(forest, levels, np.bincount(ends.ravel(), each, len(forest.value)).astype(np.float64))
-        for each in (weights, of_rows)
-    )
-    return [_moves(forest, levels, rows, sums, strength) for strength in strengths]
-
-
-def _summed(forest: Forest, levels: Sequence[Int32s], of_leaves: Floats) -> Floats:
-    """Return what the leaves below each node have together, shape (nodes,)."""
-    total = of_leaves.copy()
-    for parents in reversed(levels):
-        total[parents] = total[forest.left[parents]] + total[forest.right[parents]]
-    return total
-
-
-def _moves(forest: Forest, levels: Sequence[Int32s], rows: Floats, sums: Floats, strength: float) -> Floats:
-    weight = rows + strength
-    move = np.zeros(len(rows))
-    move[forest.roots] = sums[forest.roots] / weight[forest.roots]
-    for parents in levels:
-        for children in (forest.left[parents], forest.right[parents]):
-            move[children] = (sums[children] + strength * move[parents]) / weight[children]
-    return move
+    gains, is_first = np.zeros(len(lesson.converted)), left_out(0, lesson.leads, HALVES)
+    for known, asked in ((is_first, ~is_first), (~is_first, is_first)):
+        learned, converted = lesson.where(known), lesson.converted[asked]
+        said = learned.taught(strength).value[lesson.ends[asked]].mean(axis=1)
+        gains[asked] = (learned.converted.mean() - converted) ** 2 - (said - converted) ** 2
+    return float(gains.mean()), standard_error(gains, lesson.leads)
 
 
 def _as_stored(values: Floats) -> Floats:

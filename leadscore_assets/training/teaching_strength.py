@@ -16,9 +16,8 @@ import numpy as np
 
 from leadscore.arrays import Flags, Floats, Indices, evenly_spread
 from leadscore.forest import Forest
-from leadscore.pooling import base_value_of_org
 from leadscore_assets.training.shapes import left_out
-from leadscore_assets.training.teaching import moved_to_base_value, moves_by, residuals
+from leadscore_assets.training.teaching import Lesson
 
 # in rows
 STRENGTHS = (200.0, 400.0, 800.0)
@@ -80,11 +79,10 @@ def _out_of_tree(forest: Forest, leads: Indices, at: Indices) -> Flags:
 
 def _gains(forest: Forest, rows: Floats, converted: Flags, leads: Indices, out_of_tree: Flags) -> list[float]:
     """Return by how much the Brier score on left-out leads falls under each strength, for one org."""
-    base_value = base_value_of_org(forest.scorer, rows, float(converted.mean()), len(np.unique(leads)))
-    values, ends = moved_to_base_value(forest, base_value), forest.ends(rows)
-    moves = moves_by(forest, ends, residuals(values, ends, converted), STRENGTHS, ~out_of_tree)
+    lesson = Lesson.of(forest, rows, converted, leads)
+    values, moves = lesson.at_rate, lesson.moves(STRENGTHS, ~out_of_tree)
     untaught, *by_strength = (
-        _brier_score(each.clip(0.0, 1.0)[ends], converted, out_of_tree)
+        _brier_score(each.clip(0.0, 1.0)[lesson.ends], converted, out_of_tree)
         for each in (values, *(values + move for move in moves))
     )
     return [untaught - score for score in by_strength]

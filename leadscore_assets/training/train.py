@@ -16,7 +16,7 @@ from leadscore.evaluation import has_both_outcomes
 from leadscore.features import Contract
 from leadscore.forest import Forest
 from leadscore.formats import FORMAT
-from leadscore.pooling import StandsOn, base_value_of_org
+from leadscore.pooling import StandsOn
 from leadscore.registry.safetensors import compressed, encode_arrays
 from leadscore.registry.store import Registry
 from leadscore.registry.version import (
@@ -32,7 +32,7 @@ from leadscore.registry.version import (
     encode_forest,
 )
 from leadscore_assets.dataset import ORG_COLUMN, FeatureRows, count_leads
-from leadscore_assets.training.base_values import DIGITS, base_values_bytes
+from leadscore_assets.training.base_values import base_values_bytes
 from leadscore_assets.training.estimator import estimator_bytes, estimator_of, flatten
 from leadscore_assets.training.fit import fit
 from leadscore_assets.training.input_bins import input_bins_bytes
@@ -42,7 +42,7 @@ from leadscore_assets.training.shapes import COARSE, FINE
 from leadscore_assets.training.snapshot import SNAPSHOT_FILE, snapshot_bytes
 from leadscore_assets.training.split import HOLDOUT_SHARE, training_rows
 from leadscore_assets.training.teacher import VALUES, Teacher
-from leadscore_assets.training.teaching import taught
+from leadscore_assets.training.teaching import Lesson
 from leadscore_assets.training.teaching_strength import teaching_of
 
 IMPORTANCE_ROWS = 100
@@ -119,11 +119,10 @@ def _grown(features: FeatureRows) -> _Made:
 def _taught(features: FeatureRows, teacher: Teacher) -> _Made:
     """Return the teacher's forest taught by the rows outside the holdout, and the copy of what it said before."""
     rows, outcomes, leads = training_rows(features)
-    rate, before = float(outcomes.mean()), teacher.forest
-    base_value = round(base_value_of_org(before.scorer, rows, rate, len(np.unique(leads))), DIGITS)
-    forest = taught(before, base_value, rows, outcomes, teacher.strength)
-    parameters = teacher.parameters | {"teaching_strength": teacher.strength, "base_value": base_value}
-    values = encode_arrays({VALUES: before.value.astype(np.float32)})
+    lesson = Lesson.of(teacher.forest, rows, outcomes, leads)
+    forest = lesson.taught(teacher.strength)
+    parameters = teacher.parameters | {"teaching_strength": teacher.strength, "log_odds_step": lesson.step}
+    values = encode_arrays({VALUES: teacher.forest.value.astype(np.float32)})
     return _Made(
         forest,
         estimator_of(forest, rows.shape[1]),

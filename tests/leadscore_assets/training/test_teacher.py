@@ -80,12 +80,12 @@ def test_a_pooled_version_that_asks_otherwise_teaches_nobody(
     activate_pool(registry)
     features = org_features("north")
     fewer = msgspec.structs.replace(CONTRACT, features=CONTRACT.features[:-1])
-    window = replace(features.window, conversion_window_days=30)
+    window = msgspec.structs.replace(features.window, conversion_window_days=30)
     for other in (replace(features, contract=fewer), replace(features, window=window)):
         assert found(registry, other) is None
         assert "has other features or another conversion window" in caplog.text
         caplog.clear()
-    later = replace(features.window, as_of=features.window.as_of + timedelta(days=30))
+    later = msgspec.structs.replace(features.window, as_of=features.window.as_of + timedelta(days=30))
     assert found(registry, replace(features, window=later)) is not None
 
 
