@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from leadscore.errors import Damaged, InvalidId
+from leadscore.pooling import POOLED
 from leadscore.registry.ids import check_org_id
 from leadscore.registry.store import Registry
 from leadscore_assets.source.orgs import TrainingNeed
@@ -24,6 +25,13 @@ def split_by_need(registry: Registry, needs: Iterable[TrainingNeed]) -> tuple[li
             elif not is_active:
                 others[need.org_id] = need.reason
     return due, others
+
+
+def pooled_first(org_ids: Iterable[str]) -> list[list[str]]:
+    """Return the orgs that are trained together, one part after the other: orgs begin with the pooled model."""
+    every = list(org_ids)
+    parts = ([org_id for org_id in every if (org_id == POOLED) == is_pool] for is_pool in (True, False))
+    return [part for part in parts if part]
 
 
 def in_one_line(org_id: str) -> str:

@@ -28,7 +28,7 @@ from serving.server.startup import check_tokens
 from standalone.api import Api, Outcome, token_of_a_start, train_orgs
 from standalone.crm_source import create_source_table, fill_crm, given_crm
 from standalone.first_scoring import orgs_to_score, refresh_health, score_orgs
-from standalone.first_trainings import in_one_line, split_by_need
+from standalone.first_trainings import in_one_line, pooled_first, split_by_need
 from standalone.log_files import LogLimits
 from standalone.postgres import HOST, EmbeddedPostgres
 from standalone.processes import Child, stop_all, wait_until
@@ -221,7 +221,8 @@ class Run:
             refresh()
 
         with self.screen.progress("Training", progress) as refresh:
-            train_orgs(self.api, due, ended, watch)
+            for together in pooled_first(due):
+                train_orgs(self.api, together, ended, watch)
 
     def _score(self) -> None:
         """Score the open leads of the orgs whose model is new."""

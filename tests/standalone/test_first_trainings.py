@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from leadscore.pooling import POOLED
 from leadscore.registry.store import POINTER_FILE, Pointer, Registry
 from leadscore_assets.source.orgs import TrainingNeed
-from standalone.first_trainings import in_one_line, split_by_need
+from standalone.first_trainings import in_one_line, pooled_first, split_by_need
 
 POINTER = Pointer("20260301000000", None, datetime(2026, 3, 1, tzinfo=UTC).isoformat(), "run", "better", "0" * 64)
 
@@ -39,3 +40,9 @@ def test_orgs_that_cannot_be_trained_are_told_apart_and_stop_nothing(tmp_path: P
 def test_id_that_breaks_the_rule_is_printed_in_one_line() -> None:
     assert in_one_line("acme") == "acme"
     assert in_one_line("[red]\nAcme") == r"'[red]\nAcme'"
+
+
+def test_the_pooled_model_is_trained_alone_before_the_orgs_that_begin_with_it() -> None:
+    assert pooled_first(["acme", POOLED, "globex"]) == [[POOLED], ["acme", "globex"]]
+    assert pooled_first(["acme", "globex"]) == [["acme", "globex"]]
+    assert pooled_first([]) == []
