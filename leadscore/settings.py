@@ -370,7 +370,8 @@ class Settings:
     min_probability_not_worse: float = _setting(
         0.25,
         SHARE,
-        "minimum probability that a candidate is no worse than the org's own active version; falls as that one ages",
+        "minimum probability that a candidate is no worse than the active version, or a taught one than the pooled"
+        " model",
     )
     max_roc_auc_decrease: float = _setting(0.01, SHARE, "how far a candidate's ROC-AUC may be below the pooled model's")
     max_brier_increase: float = _setting(
