@@ -53,10 +53,12 @@ def teaching_of(forest: Forest, rows: Floats, converted: Flags, leads: Indices, 
     the org, each of shape (rows,).
     """
     sampled = list(_sampled(converted, leads, org_ids))
-    by_org = [_gains(forest, rows[at], converted[at], leads[at], _out_of_tree(forest, leads, at)) for at in sampled]
-    gains = np.array(by_org)
-    if len(gains) < FEWEST_ORGS:
-        return Teaching(USUAL, {}, len(gains))
+    if len(sampled) < FEWEST_ORGS:
+        return Teaching(USUAL, {}, len(sampled))
+    out_of_tree = _out_of_tree(forest, leads, np.concatenate(sampled))
+    parts = np.split(out_of_tree, np.cumsum([len(at) for at in sampled])[:-1])
+    by_org = zip(sampled, parts, strict=True)
+    gains = np.array([_gains(forest, rows[at], converted[at], leads[at], part) for at, part in by_org])
     means, errors = gains.mean(axis=0), gains.std(axis=0, ddof=1) / np.sqrt(len(gains))
     by_strength = dict(zip(STRENGTHS, zip(means.tolist(), errors.tolist(), strict=True), strict=True))
     return Teaching(STRENGTHS[int(means.argmax())], by_strength, len(gains))
@@ -73,7 +75,10 @@ def _sampled(converted: Flags, leads: Indices, org_ids: Indices) -> Iterator[Ind
 
 
 def _out_of_tree(forest: Forest, leads: Indices, at: Indices) -> Flags:
-    """Return which trees left out the leads of the rows at these places, shape (places, trees)."""
+    """Return which trees left out the leads of the rows at these places, shape (places, trees).
+
+    Each tree draws its leads from all of the pool's, so this is asked once for all orgs.
+    """
     return np.stack([left_out(number, leads)[at] for number in range(len(forest.roots))], axis=1)
 
 
