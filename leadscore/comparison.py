@@ -132,7 +132,7 @@ def compare(
     if not has_both_outcomes(holdout.converted):
         raise ValueError("the holdout has one outcome only, so nothing can be compared; the gate must refuse it first")
     ours, theirs = _resampled([candidate, baseline], holdout)
-    roc_auc, brier_score, log_loss = _differences(ours, theirs)
+    roc_auc, brier_score, log_loss = _differences(ours, theirs, ties_by_brier_score=against.kind == "own")
     return Comparison(
         baseline=against.stored,
         leads=holdout.count_leads(),
@@ -228,11 +228,19 @@ def _draws(leads: int, rows: int) -> Iterator[Floats]:
         yield np.bincount(drawn.ravel(), minlength=draws * leads).reshape(draws, leads).T.astype(np.float64, order="C")
 
 
-def _differences(ours: Floats, theirs: Floats) -> list[Difference]:
-    """Return the difference in each metric, from figures of shape (3, 1 + resamples)."""
+def _differences(ours: Floats, theirs: Floats, *, ties_by_brier_score: bool) -> list[Difference]:
+    """Return the difference in each metric, from figures of shape (3, 1 + resamples).
+
+    Versions of an org with few kinds of leads often rank them alike, and only the rate has changed. So between them,
+    the Brier score decides which ranks better in a draw where both rank alike.
+    """
     figures = np.stack([ours, theirs, SIGNS * (ours - theirs)])
     low, high = np.percentile(figures[..., 1:], (TAIL_PERCENT, 100 - TAIL_PERCENT), axis=2)
     ends = np.stack([figures[..., 0], low, high], axis=2)
     of_candidate, of_baseline, of_gain = ([Estimate(*line) for line in of_model] for of_model in ends.tolist())
-    better = (figures[2, :, 1:] > 0).mean(axis=1).tolist()
+    gains = figures[2, :, 1:]
+    is_better = gains > 0
+    if ties_by_brier_score:
+        is_better[0] |= (gains[0] == 0) & is_better[1]
+    better = is_better.mean(axis=1).tolist()
     return [Difference(*parts) for parts in zip(of_candidate, of_baseline, of_gain, better, strict=True)]

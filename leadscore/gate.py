@@ -332,16 +332,20 @@ def _against_its_teacher(comparison: Comparison, policy: Policy) -> tuple[Reason
     Teaching makes the pooled model better in most orgs, and hardly worse in any, so only evidence against it counts:
     that of the Brier score, which tells more of a small change than the ROC-AUC.
     """
-    brier = comparison.brier_score
+    brier, widened = comparison.brier_score, max(comparison.shared_window, LEAST_SHARED_WINDOW)
     may_fit_better = _surely(
         ("may_fit_better", "fits_no_better"),
         f"gives better probabilities than {comparison.against.in_words}",
         f"Brier score {_against(brier)} on the same {comparison.leads} leads",
         brier.probability_better,
-        policy.min_probability_not_worse * comparison.shared_window,
+        policy.min_probability_not_worse * widened,
         since=_newer(comparison),
     )
-    return (may_fit_better,)
+    return (
+        may_fit_better,
+        _guard("brier_score", "Brier score", brier, -policy.max_brier_increase / widened),
+        _guard("log_loss", "Log loss", comparison.log_loss, -policy.max_log_loss_increase / widened),
+    )
 
 
 def _against_own(comparison: Comparison, policy: Policy) -> tuple[Reason, ...]:

@@ -1,6 +1,7 @@
 """What an org's folder says of the org itself: its former ids, and since when its id belongs to its present customer.
 
-The file `org.json` is there only for an org that was renamed, or whose id was given to a new customer.
+The file `org.json` is there only for an org that was renamed, or whose id was given to a new customer, and for the
+pooled model once leads may have got other ids.
 """
 
 from __future__ import annotations
@@ -28,11 +29,16 @@ class FormerId(msgspec.Struct, frozen=True):
 
 
 class OrgRecord(msgspec.Struct, frozen=True):
-    """The org's former ids, oldest first; `customer_since` is None while the id never belonged to another customer."""
+    """The org's former ids, oldest first; `customer_since` is None while the id never belonged to another customer.
+
+    `lead_ids_since` is recorded of the pooled model alone: when leads of some org may have got other ids last, and with
+    them another side of the split. A pooled version from before may know leads that are held out now.
+    """
 
     former_ids: tuple[FormerId, ...] = ()
     customer_since: Moment | None = None
     format: int = FORMAT
+    lead_ids_since: Moment | None = None
 
     def trained_as(self, version: str) -> tuple[str, ...]:
         """Return the former ids under which the version was trained."""

@@ -44,7 +44,7 @@ from leadscore.errors import (
 )
 from leadscore.formats import FORMAT, decode_document
 from leadscore.gate import Judgement
-from leadscore.pooling import scope_of
+from leadscore.pooling import POOLED, scope_of
 from leadscore.registry.durable_files import sha256_of
 from leadscore.registry.folder_storage import FolderStorage
 from leadscore.registry.ids import (
@@ -55,7 +55,7 @@ from leadscore.registry.ids import (
     is_version_id,
     next_version_id,
 )
-from leadscore.registry.org_record import ORG_FILE, OrgRecord, decode_org_record
+from leadscore.registry.org_record import ORG_FILE, OrgRecord, decode_org_record, encode_org_record
 from leadscore.registry.storage import Stamp, Storage, StoredFile, read_into_memory, read_verified_file
 from leadscore.registry.version import (
     ENGINE_FILE,
@@ -463,6 +463,19 @@ class Registry:
         self._storage.replace(self._folder(org_id), {POINTER_FILE: _pretty(pointer), HISTORY_FILE: entries}, seen)
         if isinstance(pointer, Pointer) and not self._storage.has_locks:
             self._keep_if_active(org_id, pointer.version, pointer.version)
+
+    def record_other_lead_ids(self) -> None:
+        """Record that leads may have other ids from now on, if there is a pooled model that may know the former ones.
+
+        Raises Damaged, RegistryBusy, RegistryUnavailable, or Overtaken when another writer was quicker.
+        """
+        if not self.versions(POOLED):
+            return
+        with self.exclusive(POOLED):
+            [seen] = self._storage.seen(self._folder(POOLED), ORG_FILE).values()
+            record = msgspec.structs.replace(decode_org_record(seen.content), lead_ids_since=datetime.now(UTC))
+            stamps = {} if seen.stamp is None else {ORG_FILE: seen.stamp}
+            self._storage.replace(self._folder(POOLED), {ORG_FILE: encode_org_record(record)}, stamps)
 
     def lift_withdrawal(self, org_id: str, history: History) -> None:
         """Leave the org without a pointer, as one of which no version was ever active. It is called in `exclusive`.

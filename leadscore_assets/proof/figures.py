@@ -168,7 +168,8 @@ def _shadow(found: Findings, version: str, promises: Promises) -> VersionOutcome
     shadow = np.where(scores.previous_version == version, scores.previous_probability, np.nan)
     shadow = np.where(scores.held_version == version, scores.held_probability, shadow)
     served, shadow = scores.where(~np.isnan(shadow)), shadow[~np.isnan(shadow)]
-    outcomes = _version(found.org_id, version, "own", served._replace(probability=shadow), promises)
+    scope = promises.scope(found.org_id, version)
+    outcomes = _version(found.org_id, version, scope, served._replace(probability=shadow), promises)
     gain = gain_over(served.probability, shadow, served.is_converted, served.lead)
     return msgspec.structs.replace(outcomes, role="shadow", gain=gain)
 

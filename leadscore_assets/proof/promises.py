@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from leadscore.errors import Damaged, VersionNotFound
-from leadscore.pooling import POOLED
+from leadscore.pooling import POOLED, Scope, scope_of
 from leadscore.records import Window
 from leadscore.registry.store import Registry
 
@@ -54,6 +54,13 @@ class Promises:
             return UNKNOWN
         metrics = judgement.report.metrics
         return Promise(metrics.brier_score, metrics.roc_auc, judgement.decision.verdict)
+
+    def scope(self, org_id: str, version: str) -> Scope:
+        """Return what a version of the org is: own or taught; own where that cannot be read."""
+        try:
+            return scope_of(org_id, self._registry.manifest(org_id, version).stands_on)
+        except (Damaged, VersionNotFound):
+            return "own"
 
     def _window_days(self, owner: str, version: str) -> int | None:
         try:

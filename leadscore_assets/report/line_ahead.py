@@ -67,10 +67,10 @@ def line_ahead(
     newest = test.line_comparison if test else None
     if test is None or newest is None or newest.roc_auc.probability_better < SURELY:
         return None
-    if not has_both_outcomes(held_out.holdout.converted):
-        return None
     usual = _on_the_holdout(features, held_out, parameters)
-    return LineAhead(test.first_day, newest, usual) if exceeds(newest.roc_auc, usual.roc_auc) else None
+    if usual is None or not exceeds(newest.roc_auc, usual.roc_auc):
+        return None
+    return LineAhead(test.first_day, newest, usual)
 
 
 def exceeds(one: Difference, other: Difference) -> bool:
@@ -87,10 +87,15 @@ def noted(judgement: Judgement, ahead: LineAhead | None) -> Judgement:
     return msgspec.structs.replace(judgement, decision=decision)
 
 
-def _on_the_holdout(features: FeatureRows, held_out: HeldOut, parameters: Mapping[str, Any]) -> Comparison:
-    """Compare the line with the version, or with the org's own forest for a taught one, fitted outside the holdout."""
+def _on_the_holdout(features: FeatureRows, held_out: HeldOut, parameters: Mapping[str, Any]) -> Comparison | None:
+    """Compare the line with the version, or with the org's own forest for a taught one, fitted outside the holdout.
+
+    None where either side has one outcome only.
+    """
     is_held_out = features.holdout_mask()
     learned = sampled(features.rows[~is_held_out])
+    if learned["converted"].nunique() == 1 or not has_both_outcomes(held_out.holdout.converted):
+        return None
     rows, asked = (feature_matrix(part, features.contract) for part in (learned, features.rows[is_held_out]))
     line = line_probabilities(rows, learned["converted"].to_numpy(dtype=bool), asked)
     forest = small_forest(learned, rows, asked, parameters) if is_taught(parameters) else held_out.candidate

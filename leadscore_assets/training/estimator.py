@@ -47,7 +47,7 @@ def _tree_arrays(tree: Any, start: int, class_index: int) -> dict[str, npt.NDArr
 def estimator_of(forest: Forest, feature_count: int) -> RandomForestClassifier:
     """Return `forest`, over so many features, as an estimator that gives the same probabilities.
 
-    It is fitted, and not to be fitted again. What a forest does not keep, such as impurities, it has not either.
+    It is fitted, and not to be fitted again.
     """
     ends = np.append(forest.roots[1:], len(forest.feature))
     members = [
@@ -68,6 +68,7 @@ def _member(forest: Forest, root: int, end: int, feature_count: int) -> Decision
     nodes["right_child"] = np.where(is_leaf, NO_CHILD, forest.right[at] - root)
     nodes["feature"] = np.where(is_leaf, NO_FEATURE, forest.feature[at])
     nodes["threshold"] = np.where(is_leaf, NO_FEATURE, forest.threshold[at].astype(np.float64))
+    nodes["impurity"] = 2 * forest.value[at] * (1 - forest.value[at])
     nodes["weighted_n_node_samples"] = forest.cover[at]
     nodes["n_node_samples"] = forest.cover[at].astype(np.int64)
     nodes["missing_go_to_left"] = forest.missing_goes_left[at]
@@ -81,9 +82,23 @@ def _member(forest: Forest, root: int, end: int, feature_count: int) -> Decision
 
 def _tree(nodes: npt.NDArray[Any], values: Floats, feature_count: int) -> Tree:
     tree = Tree(feature_count, np.array([len(CLASSES)], dtype=np.intp), 1)
-    state = {"max_depth": 0, "node_count": len(nodes), "nodes": nodes, "values": np.ascontiguousarray(values)}
+    # scikit-learn takes the memory for a path by the depth, and trusts it
+    state = {
+        "max_depth": _depth(nodes),
+        "node_count": len(nodes),
+        "nodes": nodes,
+        "values": np.ascontiguousarray(values),
+    }
     tree.__setstate__(state)
     return tree
+
+
+def _depth(nodes: npt.NDArray[Any]) -> int:
+    """Return how many splits stand above the deepest leaf; a child stands behind its parent."""
+    depth = np.zeros(len(nodes), dtype=np.intp)
+    for place in np.flatnonzero(nodes["left_child"] != NO_CHILD).tolist():
+        depth[[nodes["left_child"][place], nodes["right_child"][place]]] = depth[place] + 1
+    return int(depth.max())
 
 
 def estimator_bytes(estimator: RandomForestClassifier) -> bytes:

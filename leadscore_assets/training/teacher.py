@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from leadscore.errors import Damaged, NotKept, UnsupportedFormat, VersionNotFound, VersionRemoved
@@ -68,8 +69,16 @@ def _active(registry: Registry, features: FeatureRows, log: logging.Logger) -> T
     manifest = registry.manifest(POOLED, pointer.version, pointer.manifest_sha256)
     if not _asks_alike(manifest, features):
         log.warning(
-            "the pooled version %s has other features or another conversion window, so the org learns from its own"
-            " leads alone; train the pooled model",
+            "the pooled version %s was trained with other features, other outcomes or another SQL of the records, so"
+            " the org learns from its own leads alone; train the pooled model",
+            manifest.version,
+        )
+        return None
+    since = registry.org_record(POOLED).lead_ids_since
+    if since is not None and manifest.window.as_of < since:
+        log.warning(
+            "leads may have got other ids since the pooled version %s was trained, so that it may know leads that are"
+            " held out now; the org learns from its own leads alone; train the pooled model",
             manifest.version,
         )
         return None
@@ -95,11 +104,13 @@ def _from_version(registry: Registry, manifest: Manifest, manifest_sha256: str) 
 
 
 def _asks_alike(manifest: Manifest, features: FeatureRows) -> bool:
-    """Return whether the pooled version answers the org's question from the same features."""
-    return (manifest.contract_fingerprint, manifest.window.conversion_window_days) == (
-        features.contract.fingerprint,
-        features.window.conversion_window_days,
-    )
+    """Return whether the pooled version answers the org's question, from the same features of the same records.
+
+    Another SQL may give leads other ids, and so another side of the split.
+    """
+    window = msgspec.structs.replace(manifest.window, training_window_days=features.window.training_window_days)
+    ours = (manifest.contract_fingerprint, manifest.counts.sql_sha256)
+    return window.asks_as(features.window) and ours == (features.contract.fingerprint, features.counts.sql_sha256)
 
 
 def kept_teacher(registry: Registry, org_id: str, manifest: Manifest) -> Teacher | None:

@@ -163,6 +163,15 @@ def test_the_order_of_the_rows_changes_nothing() -> None:
     assert straight.brier_score.gain.value == pytest.approx(mixed.brier_score.gain.value, abs=1e-12)
 
 
+@pytest.mark.parametrize(("against", "better"), [(Baseline("own", "1"), 1.0), (Baseline("pooled", "1"), 0.0)])
+def test_between_versions_of_the_org_that_rank_alike_the_brier_score_decides(against: Baseline, better: float) -> None:
+    """Constant probabilities rank nothing: only the rate is another. It is no reason to rank better than others."""
+    holdout = _holdout(200, base_rate=0.5)
+    candidate, baseline = (np.full(len(holdout.converted), rate) for rate in (0.5, 0.1))
+    assert compare(candidate, baseline, holdout, against=against).roc_auc.probability_better == better
+    assert compare(candidate, candidate, holdout, against=against).roc_auc.probability_better == 0
+
+
 def test_the_same_holdout_gives_the_same_comparison_and_reads_back() -> None:
     holdout = _holdout(40)
     ours, theirs = _guesses(holdout, 1.0), _guesses(holdout, 0.5, seed=2)

@@ -27,7 +27,7 @@ def test_a_record_reads_back_and_can_be_read_by_people(tmp_path: Path) -> None:
     assert (tmp_path / ORG_FILE).read_text() == (
         '{\n  "former_ids": [\n    {\n      "org_id": "acme",\n      "until": "2026-03-15T12:00:00Z",\n'
         '      "versions": [\n        "20260315060000"\n      ],\n      "since": null\n    }\n  ],\n'
-        f'  "customer_since": "2026-03-15T11:00:00Z",\n  "format": {FORMAT}\n}}\n'
+        f'  "customer_since": "2026-03-15T11:00:00Z",\n  "format": {FORMAT},\n  "lead_ids_since": null\n}}\n'
     )
 
 

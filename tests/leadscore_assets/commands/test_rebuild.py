@@ -47,8 +47,8 @@ def test_a_version_that_comes_out_otherwise_is_explained_by_its_inputs(
     """Other code and another library, as recorded and as they are, are named beside the files that differ."""
     build = rebuilding.build
 
-    def build_by_other_code(features: Any) -> Any:
-        built = build(features)
+    def build_by_other_code(*given: Any) -> Any:
+        built = build(*given)
         return replace(built, files=built.files | {FOREST_FILE: b"another forest"})
 
     monkeypatch.setattr(rebuilding, "build", build_by_other_code)
@@ -69,7 +69,9 @@ def test_a_difference_without_a_cause_points_to_the_machine(
     crm_settings: Settings, version: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     build = rebuilding.build
-    monkeypatch.setattr(rebuilding, "build", lambda rows: replace(build(rows), files={FOREST_FILE: b"another forest"}))
+    monkeypatch.setattr(
+        rebuilding, "build", lambda *given: replace(build(*given), files={FOREST_FILE: b"another forest"})
+    )
 
     code, text = run(crm_settings, capsys, version)
 

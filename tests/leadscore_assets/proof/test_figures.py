@@ -29,6 +29,9 @@ class NoPromises:
     def active(self, _: str) -> None:
         return None
 
+    def scope(self, *_: str) -> str:
+        return "taught"
+
 
 def judged(leads: int = 60, rows: int = 3) -> Judged:
     """Return leads, ten a day, whose probability is their place: the first two of ten convert."""
@@ -116,6 +119,7 @@ def test_each_version_is_counted_with_its_own_rows_and_shadows_with_what_they_wo
         ("20260101000000", "served", 90),
         ("20251201000000", "shadow", 60),
     ]
+    assert (newer.scope, shadow.scope) == ("own", "taught")
     assert shadow.outcomes.promised == pytest.approx(0.2)
     part = judged().where(judged().lead < 20)
     gained = (part.probability - part.is_converted) ** 2 - (0.2 - part.is_converted) ** 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from leadscore.gate import policy_from
+from leadscore.pooling import StandsOn
 from leadscore_assets.proof.promises import UNKNOWN, Promises
 from leadscore_assets.training.judge import judge
 from tests.leadscore_assets.scored_org import ORG, Scored
@@ -23,6 +24,20 @@ def test_the_figures_are_those_of_the_holdout(scored: Scored) -> None:
         judging.judgement.decision.verdict,
     )
     assert promises.of(ORG, version, "pooled") == UNKNOWN
+
+
+def test_a_shadow_is_the_orgs_own_or_one_that_it_taught(scored: Scored) -> None:
+    promises, own = Promises(scored.registry), scored.model.version.manifest
+    taught = scored.registry.publish(
+        ORG,
+        {name: scored.registry.file(ORG, own.version, name) for name in own.files},
+        lambda version, hashes: msgspec.structs.replace(
+            own, version=version, files=hashes, stands_on=StandsOn("20260101000000", "c0ffee")
+        ),
+    )
+    assert promises.scope(ORG, own.version) == "own"
+    assert promises.scope(ORG, taught.version) == "taught"
+    assert promises.scope(ORG, "20200101000000") == "own"
 
 
 def test_a_version_that_is_gone_or_damaged_promised_nothing_that_is_known(scored: Scored) -> None:

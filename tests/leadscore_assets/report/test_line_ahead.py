@@ -112,6 +112,8 @@ def test_it_is_silent_where_nothing_can_be_compared(moved, models):
     assert line_ahead(None, moved, held_out, PARAMETERS) is None
     assert line_ahead(replace(test, line_comparison=None), moved, held_out, PARAMETERS) is None
     assert line_ahead(test, moved, replace(held_out, holdout=one_class), PARAMETERS) is None
+    rows = moved.rows.assign(converted=moved.rows["converted"].where(moved.rows["is_held_out"] == 1, 0))
+    assert line_ahead(test, replace(moved, rows=rows), held_out, PARAMETERS) is None
 
 
 def test_a_gain_exceeds_another_by_more_than_chance_explains():

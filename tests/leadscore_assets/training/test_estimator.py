@@ -32,6 +32,19 @@ def test_a_forest_is_the_same_after_it_was_an_estimator(forest: Forest, make_lea
         assert again[name].tolist() == array.tolist(), name
 
 
+def test_what_notebooks_ask_of_a_forest_is_there(forest: Forest, make_leads: Make) -> None:
+    """Depths, paths and importances are those of the estimator that the forest came from."""
+    leads = make_leads(120)
+    rows = leads.rows.astype(np.float32)
+    grown, again = grow(rows, leads.converted, leads.numbers, FINE), estimator_of(forest, rows.shape[1])
+    assert [member.get_depth() for member in again.estimators_] == [m.get_depth() for m in grown.estimators_]
+    paths, places = again.decision_path(rows)
+    of_grown, its_places = grown.decision_path(rows)
+    assert (paths != of_grown).nnz == 0
+    assert places.tolist() == its_places.tolist()
+    assert again.feature_importances_ == pytest.approx(grown.feature_importances_, abs=1e-6)
+
+
 def test_a_stored_estimator_of_a_forest_gives_its_probabilities_and_votes(forest: Forest, make_leads: Make) -> None:
     rows = make_leads(200, seed=9).rows
     assert np.isnan(rows).any()

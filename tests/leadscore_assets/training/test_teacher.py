@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from leadscore_assets.dataset import FeatureRows
 from leadscore_assets.training import teacher
 from leadscore_assets.training.teacher import Teacher, kept_teacher, teacher_for
 from leadscore_assets.training.train import train
-from tests.leadscore_assets.made_pool import activate_pool, org_features
+from tests.leadscore_assets.made_pool import activate_pool, org_features, pooled_features
 
 LOG = logging.getLogger("teacher")
 
@@ -74,19 +75,53 @@ def test_an_org_with_many_records_learns_alone(registry: Registry, monkeypatch: 
     assert found(registry) is None
 
 
+OTHER_QUESTIONS: dict[str, Callable[[FeatureRows], FeatureRows]] = {
+    "features": lambda asked: replace(
+        asked, contract=msgspec.structs.replace(CONTRACT, features=CONTRACT.features[:-1])
+    ),
+    "conversion window": lambda asked: in_window(asked, conversion_window_days=30),
+    "conversion statuses": lambda asked: in_window(asked, conversion_statuses=("SOLD",)),
+    "landmarks": lambda asked: in_window(asked, landmark_days=(0, 7)),
+    "sql": lambda asked: replace(asked, counts=msgspec.structs.replace(asked.counts, sql_sha256="f00d")),
+}
+
+
+def in_window(features: FeatureRows, **changed: object) -> FeatureRows:
+    """Return the rows as those of a changed window."""
+    return replace(features, window=msgspec.structs.replace(features.window, **changed))
+
+
+@pytest.mark.parametrize("other", OTHER_QUESTIONS)
 def test_a_pooled_version_that_asks_otherwise_teaches_nobody(
-    registry: Registry, caplog: pytest.LogCaptureFixture
+    registry: Registry, other: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     activate_pool(registry)
+    assert found(registry, OTHER_QUESTIONS[other](org_features("north"))) is None
+    assert "was trained with other features, other outcomes or another SQL of the records" in caplog.text
+
+
+def test_a_pooled_version_of_another_time_or_length_of_the_window_teaches(registry: Registry) -> None:
+    activate_pool(registry)
     features = org_features("north")
-    fewer = msgspec.structs.replace(CONTRACT, features=CONTRACT.features[:-1])
-    window = msgspec.structs.replace(features.window, conversion_window_days=30)
-    for other in (replace(features, contract=fewer), replace(features, window=window)):
-        assert found(registry, other) is None
-        assert "has other features or another conversion window" in caplog.text
-        caplog.clear()
-    later = msgspec.structs.replace(features.window, as_of=features.window.as_of + timedelta(days=30))
-    assert found(registry, replace(features, window=later)) is not None
+    later = features.window.as_of + timedelta(days=30)
+    assert found(registry, in_window(features, as_of=later, training_window_days=90)) is not None
+
+
+def test_a_pooled_version_from_before_leads_may_have_got_other_ids_teaches_nobody(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A lead's id says whether it is held out, so the pooled forest may have learned from leads that are so now."""
+    registry.record_other_lead_ids()  # there is no pooled version yet that it could concern
+    assert registry.org_record(POOLED).lead_ids_since is None
+    activate_pool(registry)
+    assert found(registry) is not None
+    registry.record_other_lead_ids()
+    assert found(registry) is None
+    assert "leads may have got other ids since the pooled version" in caplog.text
+    since = registry.org_record(POOLED).lead_ids_since
+    assert since is not None
+    activate_pool(registry, in_window(pooled_features(), as_of=since + timedelta(seconds=1)))
+    assert found(registry) is not None
 
 
 def test_a_pooled_version_that_cannot_be_read_is_no_fault_of_the_org(
