@@ -63,6 +63,7 @@ def test_an_orgs_first_version_is_compared_with_the_pooled_model_as_it_serves_th
         np.mean((probabilities - held_out["converted"]) ** 2), abs=1e-12
     )
     assert (judgement.champion, judgement.champion_version) == (None, None)
+    assert metadata_of(result, "trained_model")["taught_from_pooled_version"] == pooled
     assert f"the pooled model {pooled}, which scores the org's leads now, is" in judgement.decision.text
     shown = metadata_of(result, "evaluation")
     assert shown["champion_version"] == "none"
