@@ -82,12 +82,12 @@ def _refuse_unfittable(training: OrgTraining, features: FeatureRows) -> None:
 def _metadata(manifest: Manifest) -> dict[str, dg.MetadataValue | str | int]:
     return {
         "version": manifest.version,
+        **({"taught_from_pooled_version": manifest.stands_on.version} if manifest.stands_on else {}),
         **counts_metadata(manifest.counts),
         **window_metadata(manifest.window),
         "training_rows": manifest.split.training_rows,
         "holdout_rows": manifest.split.holdout_rows,
         "holdout_records": manifest.split.holdout_records,
-        **({"taught_from_pooled_version": manifest.stands_on.version} if manifest.stands_on else {}),
         "parameters": dg.MetadataValue.json(manifest.parameters),
         "libraries": dg.MetadataValue.json(manifest.libraries),
         "code_version": manifest.code_version,
