@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from leadscore.arrays import Flags, Float32s, Floats, Int32s
 from leadscore.engine.boxes import Boxes, Leaves, lay_out
-from leadscore.engine.nodes import Branches, pack
+from leadscore.engine.nodes import Branches, Steps, pack, walked
 from leadscore.engine.scorer import Scorer
 from leadscore.errors import Damaged
 
@@ -111,16 +111,12 @@ class Forest:
     def ends(self, rows: npt.ArrayLike) -> Int32s:
         """Return the leaf where each row ends in each tree, shape (rows, trees), for `rows`, shape (rows, features)."""
         table = np.ascontiguousarray(rows, dtype=np.float32)
-        is_leaf, feature = self.feature == LEAF, np.maximum(self.feature, 0)
-        itself = np.arange(len(self.feature), dtype=np.int32)
-        left, right = np.where(is_leaf, itself, self.left), np.where(is_leaf, itself, self.right)
-        at = np.broadcast_to(self.roots, (len(table), len(self.roots)))
-        of_row = np.arange(len(table))[:, None]
-        for _ in self.levels():
-            values = table[of_row, feature[at]]
-            goes_left = (values <= self.threshold[at]) | np.isnan(values) & self.missing_goes_left[at]
-            at = np.where(goes_left, left[at], right[at])
-        return at
+        is_leaf, itself = (self.feature == LEAF)[:, None], np.arange(len(self.feature))[:, None]
+        children = np.where(is_leaf, itself, np.stack([self.left, self.right], axis=1))
+        feature, depth = np.maximum(self.feature, 0).astype(np.int64), sum(1 for _ in self.levels())
+        steps = Steps(self.threshold, feature, self.missing_goes_left, children)
+        parts = (ends.astype(np.int32) for ends in walked(table, self.roots.astype(np.int64), depth, steps))
+        return np.concatenate([np.empty((0, len(self.roots)), np.int32), *parts])
 
     def levels(self) -> Iterator[Int32s]:
         """Yield the inner nodes of each level, the roots' first."""

@@ -58,8 +58,9 @@ class Policy(msgspec.Struct, frozen=True):
     `min_probability_better` says what is surely better, and applies against chance and a pooled model of the same time;
     `min_probability_better_stale` applies against a pooled model that is older than the whole training window. Between
     the two, the threshold is interpolated. `min_probability_not_worse` applies against the org's own champion of the
-    same time, and falls to 0 for one that is older than the whole window; `max_roc_auc_decrease` applies against the
-    pooled model alone.
+    same time, and falls to 0 for one that is older than the whole window; a taught candidate needs it against the
+    pooled model, where it falls to a tenth. `max_roc_auc_decrease` applies to a candidate of the org's own leads alone,
+    against the pooled model.
     """
 
     min_records: int

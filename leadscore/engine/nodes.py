@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -103,25 +104,34 @@ class Nodes:
 
     def ends(self, table: Float32s) -> Iterator[Ints]:
         """Yield where each row ends in each tree, shape (rows, trees), some thousand rows at a time; by numpy."""
-        steps = self.unpacked()
-        for start in range(0, len(table), ROWS_AT_A_TIME):
-            yield self._walked(table[start : start + ROWS_AT_A_TIME], *steps)
+        threshold, feature, missing_goes_left, left = self.unpacked()
+        roots, children = self.roots[: self.trees].astype(np.int64), np.stack([left, left + 1], axis=1)
+        yield from walked(table, roots, self.depth, Steps(threshold, feature, missing_goes_left, children))
 
-    def _walked(
-        self,
-        table: Float32s,
-        threshold: Float32s,
-        feature: Ints,
-        missing_goes_left: Flags,
-        left: Ints,
-    ) -> Ints:
-        at = np.broadcast_to(self.roots[: self.trees].astype(np.int64), (len(table), self.trees))
-        of_row = np.arange(len(table))[:, None]
-        for _ in range(self.depth):
-            values = table[of_row, feature[at]]
-            goes_left = (values <= threshold[at]) | np.isnan(values) & missing_goes_left[at]
-            at = left[at] + ~goes_left
-        return at
+
+class Steps(NamedTuple):
+    """What a walk by numpy asks of each node, shape (nodes,); `children` has the left and the right one of each.
+
+    A leaf's children are the leaf itself, or it sends every value to such a left child.
+    """
+
+    threshold: Float32s
+    feature: Ints
+    missing_goes_left: Flags
+    children: Ints
+
+
+def walked(table: Float32s, roots: Ints, depth: int, steps: Steps) -> Iterator[Ints]:
+    """Yield where each row ends below each of the roots, shape (rows, roots), some thousand rows at a time."""
+    children = steps.children.ravel()
+    for start in range(0, len(table), ROWS_AT_A_TIME):
+        rows = table[start : start + ROWS_AT_A_TIME]
+        at, of_row = np.broadcast_to(roots, (len(rows), len(roots))), np.arange(len(rows))[:, None]
+        for _ in range(depth):
+            values = rows[of_row, steps.feature[at]]
+            goes_left = (values <= steps.threshold[at]) | np.isnan(values) & steps.missing_goes_left[at]
+            at = children[2 * at + ~goes_left]
+        yield at
 
 
 @dataclass(frozen=True)

@@ -49,9 +49,9 @@ def main(arguments: Sequence[str] | None = None, settings: Settings | None = Non
 
 def same(registry: Registry, connection: Connection, org_id: str) -> str:
     """Remember the org's present leads, make its withdrawn version active again, and return what was done."""
+    registry.record_other_lead_ids()
     # the sensor would withdraw the version again before the leads are remembered
     remember(connection, [org_id])
-    registry.record_other_lead_ids()
     found = reinstate(registry, org_id, by=BY, reason=SAME)
     return f"Org {org_id} is the same customer{_in_words(found)}"
 

@@ -53,9 +53,9 @@ def renamed(settings: Settings, registry: Registry, connection: Connection, org_
     is_known = org_id in registry.orgs() or has_rows(connection, org_id)
     if not is_known and not is_renamed(registry, org_id, new_id):
         raise OrgNotFound(org_id)
+    has_moved = rename(registry, org_id, new_id)
     # an SQL of the records may make the org's id a part of its leads'
     registry.record_other_lead_ids()
-    has_moved = rename(registry, org_id, new_id)
     moved = move_rows(connection, org_id, new_id)
     versions = _versions(registry, new_id) if has_moved else "no version, since they were moved before"
     yield f"Org {org_id} is now {new_id}. Moved: {versions}; in our tables {counts_in_words(moved)}."

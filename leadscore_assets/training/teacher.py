@@ -99,8 +99,11 @@ def _from_version(registry: Registry, manifest: Manifest, manifest_sha256: str) 
     arrays = decode_arrays(registry.file(POOLED, manifest.version, FOREST_FILE), FOREST_FILE)
     forest = Forest.from_arrays(arrays, len(manifest.contract.features))
     strength = float(manifest.parameters.get("teaching", {}).get("strength", USUAL))
-    parameters = {name: manifest.parameters[name] for name in _OF_THE_TREES if name in manifest.parameters}
-    return Teacher(StandsOn(manifest.version, manifest_sha256), forest, strength, parameters)
+    return Teacher(StandsOn(manifest.version, manifest_sha256), forest, strength, _of_the_trees(manifest))
+
+
+def _of_the_trees(manifest: Manifest) -> dict[str, object]:
+    return {name: manifest.parameters[name] for name in _OF_THE_TREES if name in manifest.parameters}
 
 
 def _asks_alike(manifest: Manifest, features: FeatureRows) -> bool:
@@ -126,5 +129,5 @@ def kept_teacher(registry: Registry, org_id: str, manifest: Manifest) -> Teacher
         raise Damaged(f"{POOLED_VALUES_FILE} does not hold the pooled forest's values; train again")
     pooled = arrays | {VALUES: values[VALUES].astype(np.float64)}
     forest = Forest.from_arrays(pooled, len(manifest.contract.features))
-    parameters = {name: manifest.parameters[name] for name in _OF_THE_TREES if name in manifest.parameters}
-    return Teacher(manifest.stands_on, forest, float(manifest.parameters["teaching_strength"]), parameters)
+    strength = float(manifest.parameters["teaching_strength"])
+    return Teacher(manifest.stands_on, forest, strength, _of_the_trees(manifest))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from leadscore.errors import NotInFolder
+from leadscore.pooling import POOLED
 from leadscore.registry.activation import withdraw
 from leadscore.registry.moves import FORMER_FOLDER
 from leadscore.registry.store import Registry
@@ -79,6 +80,17 @@ def test_the_same_customers_version_is_active_again_and_its_leads_are_known(
         0,
         "Org sound is the same customer: its versions were not withdrawn, and its present leads are remembered.\n",
     )
+
+
+def test_the_same_customers_leads_may_have_other_ids_than_those_that_taught_the_pooled_model(
+    run: Run, withdrawn: str, registry: Registry
+) -> None:
+    Shelf(registry).pooled()
+    assert registry.org_record(POOLED).lead_ids_since is None
+    assert run("--org", "sound", "--same")[0] == 0
+    since = registry.org_record(POOLED).lead_ids_since
+    assert since is not None
+    assert since > registry.manifest(POOLED, registry.versions(POOLED)[0]).window.as_of
 
 
 def test_the_same_customer_may_have_had_no_version_or_one_that_is_damaged(

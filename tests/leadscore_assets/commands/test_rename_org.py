@@ -134,10 +134,19 @@ def test_the_pooled_models_rows_and_base_value_follow_the_org(
     train(POOLED, settings=pooled_settings)
     rename_in_the_crm(pooled_settings)
     assert run()[0] == 0
+    assert registry.org_record(POOLED).lead_ids_since is not None
     with connect(pooled_settings) as connection:
         found: Any = connection.execute("SELECT DISTINCT crm_org_id FROM leadscore.lead_features").fetchall()
     assert {org_id for (org_id,) in found} == {"west", "small", "one-class"}
     assert [former.org_id for former in registry.org_record("west").former_ids] == ["sound"]
+
+
+def test_a_rename_that_is_refused_leaves_the_pooled_model_as_it_was(run: Run, version: str, registry: Registry) -> None:
+    shelf = Shelf(registry)
+    shelf.pooled()
+    shelf.activated("small")
+    assert run("sound", "small")[0] == 1
+    assert registry.org_record(POOLED).lead_ids_since is None
 
 
 def test_tokens_that_name_the_org_are_named_and_not_changed(run: Run, version: str, crm_settings: Settings) -> None:
