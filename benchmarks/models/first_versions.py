@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
+from benchmarks.models.harness.drawn_orgs import drawn_orgs
 from benchmarks.models.harness.lead_rows import LeadRows, add_arguments, read_leads, wide_console
 from benchmarks.models.harness.rival_models import ours, shrunk_random_forest
-from benchmarks.models.harness.unlike_orgs import unlike_orgs
 from benchmarks.models.small_orgs import (
     FEWEST_JUDGED_LEADS,
     SIMULATED_LEADS,
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--pooled-leads", type=int, help="of each other org, at most so many leads are in the pool")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="how many leads are drawn")
     arguments = parser.parse_args()
-    parts = read_leads(parser, arguments, unlike_orgs(SIMULATED_ORGS, SIMULATED_LEADS))
+    parts = read_leads(parser, arguments, drawn_orgs(SIMULATED_ORGS, SIMULATED_LEADS))
     console = wide_console()
     for size in arguments.sizes:
         trials: dict[str, list[Trial]] = {}

@@ -28,6 +28,7 @@ thousandths, and in Brier score, in ten thousandths, with 95 % intervals over le
 | young leads count half | +1 ± 3, +6 ± 5 | 0 ± 3, -3 ± 7 | +1 ± 2, +1 ± 3 | -5 ± 4, 0 ± 7 | -3 ± 2, -7 ± 4 |
 | open rows guessed | +3 ± 3, +4 ± 8 | -1 ± 3, -1 ± 8 | +1 ± 2, -3 ± 3 | 0 ± 4, +1 ± 7 | -1 ± 2, -8 ± 4 |
 
+The forests were random forests alone, as orgs got them before half of the trees were others.
 The cuts were 2011-11-15, 12-01, 12-15, 2012-01-01, 01-15 and 02-01, and the last three for the window of 90 days.
 
 *Why today's rule stays.* What gained surely in one measurement lost surely in another, and the right weights cost small

@@ -25,6 +25,8 @@ forest in ROC-AUC, with 95 % intervals over the newest leads; "ahead" counts whe
 | | simulated | 0.546 | +0.024 ± 0.011 | +0.118 ± 0.013 | 35 of 48 | 33 |
 | | simulated, 300 leads | 0.541 | +0.034 ± 0.021 | +0.114 ± 0.028 | 15 of 48 | 8 |
 
+The forests were random forests alone, as orgs got them before half of the trees were others.
+
 *Relative features are not added.* Where prices and messages rise by 5 % a month the forest loses little (0.009 on real
 data), and they give nothing back; only at 20 % a month they hold what it loses. A sudden change they hardly notice: the
 90 days before are still the old ones. As the world is they gain 0.002 on real data, and a feature changes what every

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
+from benchmarks.models.harness.drawn_orgs import drawn_orgs
 from benchmarks.models.harness.lead_rows import LeadRows, add_arguments, joined, read_leads, wide_console
 from benchmarks.models.harness.rival_models import (
     Scorer,
@@ -34,7 +35,6 @@ from benchmarks.models.harness.rival_models import (
     require_rivals,
     shrunk_random_forest,
 )
-from benchmarks.models.harness.unlike_orgs import unlike_orgs
 from leadscore.arrays import Floats
 from leadscore.evaluation import brier_score_of, roc_auc_of
 from leadscore.forest import Forest
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="how many leads are drawn")
     arguments = parser.parse_args()
     require_rivals()
-    parts = read_leads(parser, arguments, unlike_orgs(SIMULATED_ORGS, SIMULATED_LEADS))
+    parts = read_leads(parser, arguments, drawn_orgs(SIMULATED_ORGS, SIMULATED_LEADS))
     console = wide_console()
     for size in arguments.sizes:
         pools = [

@@ -16,19 +16,11 @@ from leadscore_assets.training.estimator import estimator_of, flatten
 from leadscore_assets.training.fit import fit
 from leadscore_assets.training.shapes import COARSE
 from leadscore_assets.training.teaching import Lesson, gain_over_base_rate
+from tests.leadscore_assets.stump import stump
 
 Make = Callable[..., Any]
 
-STUMP = Forest(
-    feature=np.array([0, LEAF, LEAF], np.int16),
-    threshold=np.array([0.5, 0, 0], np.float32),
-    left=np.array([1, LEAF, LEAF], np.int32),
-    right=np.array([2, LEAF, LEAF], np.int32),
-    missing_goes_left=np.array([True, False, False]),
-    value=np.array([0.4, 0.2, 0.6]),
-    cover=np.array([8.0, 4.0, 4.0]),
-    roots=np.array([0], np.int32),
-)
+STUMP = stump(0, 0.5)
 ROWS = np.array([[0.0], [1.0], [1.0], [1.0]])
 CONVERTED = np.array([False, True, True, False])
 

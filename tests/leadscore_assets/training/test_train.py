@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from leadscore.features import CONTRACT
-from leadscore.forest import LEAF, Forest
 from leadscore.pooling import POOLED, StandsOn
 from leadscore.registry.activation import roll_back
 from leadscore.registry.safetensors import decode_arrays
@@ -22,6 +21,7 @@ from leadscore_assets.training.split import is_held_out
 from leadscore_assets.training.teacher import teacher_for
 from leadscore_assets.training.train import IMPORTANCE_ROWS, build, importances, train, training_side
 from tests.leadscore_assets.made_pool import ORGS, activate_pool, org_features, pooled_features
+from tests.leadscore_assets.stump import stump
 
 Make = Callable[..., FeatureRows]
 
@@ -117,18 +117,9 @@ def test_one_class_outside_the_holdout_is_refused(make_features: Make) -> None:
 
 
 def test_importance_is_the_mean_size_of_a_features_contributions_and_names_break_ties() -> None:
-    stump = Forest(
-        feature=np.array([1, LEAF, LEAF], np.int16),
-        threshold=np.array([60, 0, 0], np.float32),
-        left=np.array([1, LEAF, LEAF], np.int32),
-        right=np.array([2, LEAF, LEAF], np.int32),
-        missing_goes_left=np.array([True, False, False]),
-        value=np.array([0.4, 0.2, 0.6]),
-        cover=np.array([8.0, 4.0, 4.0]),
-        roots=np.array([0], np.int32),
-    ).scorer
+    by_minutes = stump(1, 60).scorer
     rows = np.zeros((3 * IMPORTANCE_ROWS, len(CONTRACT.names)))
-    first, *others = importances(stump, CONTRACT, rows)
+    first, *others = importances(by_minutes, CONTRACT, rows)
     assert (first.feature, first.importance) == (CONTRACT.names[1], pytest.approx(0.2))
     assert [entry.feature for entry in others] == sorted(set(CONTRACT.names) - {CONTRACT.names[1]})
-    assert {entry.importance for entry in (*others, *importances(stump, CONTRACT, rows[:0]))} == {0}
+    assert {entry.importance for entry in (*others, *importances(by_minutes, CONTRACT, rows[:0]))} == {0}
