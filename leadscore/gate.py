@@ -482,9 +482,10 @@ def _surely(
     remedy: str = "Train again when new outcomes are known",
 ) -> Reason:
     is_sure = probability >= needed
+    digits = 2 if is_sure or f"{probability:.2f}" != f"{needed:.2f}" else 4  # so that it shows what is missing
     return Reason(
         codes[0] if is_sure else codes[1],
-        f"The probability that it {claim} is {probability:.2f} ({needed:.2f} needed{since}); {figures}",
+        f"The probability that it {claim} is {probability:.{digits}f} ({needed:.{digits}f} needed{since}); {figures}",
         probability,
         needed,
         "" if is_sure else remedy,

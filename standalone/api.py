@@ -142,7 +142,7 @@ def outcome_of(answer: Answer) -> Outcome:
         auc = f"{body['version']}, ROC-AUC {body['metrics']['roc_auc']:.2f} on {body['training_data_size']:,} records"
         if body["activated"]:
             return Outcome(Mark.DONE, f"activated {auc}")
-        return Outcome(Mark.KEPT, f"held {auc}: {'; '.join(body['reasons'])}")
+        return Outcome(Mark.KEPT, f"held {auc}: {' '.join(body['reasons'])}")
     if body.get("status") == "insufficient_data":
         return Outcome(Mark.REFUSED, f"not trained: {body['message']}")
     return Outcome(Mark.FAILED, f"failed: {problem_in(answer)}")

@@ -315,6 +315,16 @@ def test_a_taught_candidate_replaces_the_pooled_model_unless_its_probabilities_s
     )
 
 
+def test_a_probability_that_misses_by_less_than_a_hundredth_is_told_to_where_it_misses(
+    make_report: Report, make_comparison: Compared
+) -> None:
+    missed = decide(make_report(), make_comparison(ranks_better=0.4989), None, POLICY)
+    assert missed.text.startswith(
+        "The probability that it ranks leads better than the active version 20260315060000 is 0.4989 (0.5000 needed); "
+    )
+    assert " is 0.50 (0.50 needed); " in decide(make_report(), make_comparison(ranks_better=0.5), None, POLICY).text
+
+
 def test_once_the_org_has_a_version_a_taught_candidate_is_judged_as_any_other(
     make_report: Report, make_comparison: Compared
 ) -> None:

@@ -81,9 +81,9 @@ def test_failed_training_is_not_asked_about_again() -> None:
     [
         (SUCCESS, Mark.DONE, ACTIVATED),
         (
-            Answer(200, {**SUCCESS.body, "activated": False, "reasons": ["not better", "worse"]}),
+            Answer(200, {**SUCCESS.body, "activated": False, "reasons": ["Not better.", "Worse."]}),
             Mark.KEPT,
-            "held V, ROC-AUC 0.72 on 2,730 records: not better; worse",
+            "held V, ROC-AUC 0.72 on 2,730 records: Not better. Worse.",
         ),
         (
             Answer(422, {"status": "insufficient_data", "message": "37 of 100 records"}),
